@@ -1,0 +1,1 @@
+"""Judging a tracker: annotated and rendered sequences, protocols and scores."""

@@ -1,0 +1,50 @@
+"""dcfnet-export: makes the files that are deployed from a checkpoint."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dcfnet.config import PRESETS, TrackerConfig
+from dcfnet.errors import DcfnetError
+from dcfnet_train.checkpoint import Checkpoint, load_checkpoint
+
+from dcfnet_export.graph import ParityError, export_onnx
+from dcfnet_export.released import read_released
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(help="Checkpoint of dcfnet-train, or .npz of the released weights; without it the shipped one."),
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out/export"),
+    config: Annotated[str, typer.Option(help=f"Tracker preset inside the file: {', '.join(PRESETS)}.")] = "default",
+    lrn: Annotated[str, typer.Option(help="fast: square roots; op: ONNX's LRN node.")] = "fast",
+) -> None:
+    """Exports the backbone as a self-describing ONNX file, proven against torch before it is written."""
+    if not onnx:
+        raise typer.BadParameter("nothing to export: add --onnx")
+    if lrn not in ("fast", "op"):
+        raise typer.BadParameter(f"--lrn {lrn}: fast or op")
+    try:
+        loaded, name = _load(checkpoint)
+        model = export_onnx(loaded, TrackerConfig.named(config), output / f"{name}.onnx", lrn)
+    except (DcfnetError, ParityError, OSError) as error:
+        typer.echo(f"dcfnet-export: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{model.name}: {len(model.onnx) / 1024:.0f} KB, equal to torch, config {config}")
+
+
+def _load(file: Path | None) -> tuple[Checkpoint, str]:
+    """The checkpoint and the name of what is made of it."""
+    if file is None:
+        with as_file(files("dcfnet") / "models" / "dcfnet.safetensors") as shipped:
+            return load_checkpoint(shipped), "dcfnet"
+    return (read_released(file) if file.suffix == ".npz" else load_checkpoint(file)), file.stem

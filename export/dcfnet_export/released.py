@@ -1,0 +1,34 @@
+"""The authors' released "DCFNet 2.0" weights (MIT licence), read for comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from dcfnet.errors import ModelError
+from dcfnet_train.checkpoint import Checkpoint
+from dcfnet_train.recipe import Recipe
+
+NAMES = {
+    "convolutions.0.weight": "conv1_weight",
+    "convolutions.0.bias": "conv1_bias",
+    "convolutions.2.weight": "conv2_weight",
+    "convolutions.2.bias": "conv2_bias",
+}
+
+
+def read_released(file: Path) -> Checkpoint:
+    """Checkpoint of an `.npz` of the released arrays: conv1_weight (32, 3, 3, 3) and so on, BGR input minus mean.
+
+    Raises ModelError naming the arrays that are missing.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            missing = sorted(set(NAMES.values()) - set(arrays))
+            if missing:
+                raise ModelError(f"{file}: lacks the arrays {', '.join(missing)}")
+            weights = {name: torch.from_numpy(arrays[array].astype(np.float32)) for name, array in NAMES.items()}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: not an .npz of the released weights ({error})") from error
+    return Checkpoint(weights, Recipe(architecture="released"), step=0, optimiser={})

@@ -1,0 +1,37 @@
+"""The backbone seam: a callable from patches to features, and the choice of the engine that runs it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Protocol
+
+from dcfnet.backend import Array
+from dcfnet.errors import ConfigError
+from dcfnet.model import Model
+
+ENGINES = ("auto", "onnxruntime", "opencv")
+
+
+class Backbone(Protocol):
+    """Patches -> features, the same array type in and out."""
+
+    def __call__(self, patches: Array) -> Array:
+        """Patches float32 (B, 3, S, S), BGR, mean taken off -> features float32 (B, C, H, W)."""
+
+
+def open_backbone(model: Model, engine: str = "auto") -> Backbone:
+    """The model's graph, ready to run on the host.
+
+    engine: "onnxruntime" (the faster one, an extra), "opencv" (always there), or "auto": the first that is installed.
+    Raises ConfigError for another name, MissingDependencyError for an engine that is not installed and ModelError for
+    a graph that the engine does not take.
+    """
+    if engine not in ENGINES:
+        raise ConfigError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
+        from dcfnet.backbones.ort import OrtBackbone
+
+        return OrtBackbone(model)
+    from dcfnet.backbones.cvdnn import CvDnnBackbone
+
+    return CvDnnBackbone(model)

@@ -1,0 +1,167 @@
+"""dcfnet-run: tracks a target in a video. The only importer of typer in this package."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dcfnet.backend import Frame
+from dcfnet.config import PRESETS
+from dcfnet.errors import DcfnetError, InvalidBoxError
+from dcfnet.frames import FrameSource, open_source
+from dcfnet.geometry import Box
+from dcfnet.pixels import frame_size
+from dcfnet.result import Result, Status
+from dcfnet.sinks import FORMATS, BoxWriter, VideoSink, annotate
+from dcfnet.tracker import Tracker
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+WINDOW = "dcfnet - q or Esc ends"
+
+
+@app.command()
+def main(
+    source: Annotated[str, typer.Argument(help="A video file, a folder of images, or a camera's number.")],
+    init: Annotated[
+        str | None, typer.Option(metavar="X,Y,W,H", help="The target in the first frame, 0-based pixels.")
+    ] = None,
+    engine: Annotated[
+        Path | None, typer.Option(help="Model file of dcfnet-export; without it the shipped one.")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PRESETS)}. Else the model's own.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Annotated video to write (.mp4, .avi, .mkv, .mov).")] = None,
+    boxes: Annotated[Path | None, typer.Option(help="File of boxes to write, flushed frame by frame.")] = None,
+    format_: Annotated[str, typer.Option("--format", help=f"Of --boxes: {', '.join(FORMATS)}.")] = "csv",
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    show: Annotated[bool, typer.Option(help="Show the video while it is tracked.")] = False,
+) -> None:
+    """Follows the target marked in the first frame; its box is drawn with the mouse where --init is not given."""
+    try:
+        summary = run(source, init, engine, config, output, boxes, format_, device, show)
+    except DcfnetError as error:
+        typer.echo(f"dcfnet-run: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("dcfnet-run: interrupted; what was tracked until here is written", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(summary.text())
+
+
+@dataclass
+class Summary:
+    """What a run did. seconds: inside the tracker, decoding and drawing left out."""
+
+    boxes: list[Box] = field(default_factory=list)
+    lost: int = 0
+    seconds: float = 0.0
+
+    @property
+    def fps(self) -> float:
+        """Updates a second, the tracker alone."""
+        return (len(self.boxes) - 1) / self.seconds if self.seconds else 0.0
+
+    def text(self) -> str:
+        """One line for a person."""
+        speed = f", {self.fps:.1f} frames a second (the tracker alone)" if self.seconds else ""
+        return f"{len(self.boxes)} frames, lost in {self.lost}{speed}"
+
+
+def run(
+    source: str,
+    init: str | None = None,
+    engine: Path | None = None,
+    config: str | None = None,
+    output: Path | None = None,
+    boxes: Path | None = None,
+    layout: str = "csv",
+    device: str = "auto",
+    show: bool = False,
+) -> Summary:
+    """All of dcfnet-run, with its options as arguments. Raises DcfnetError for what the operator can mend."""
+    given = parse_box(init) if init is not None else None
+    tracker = Tracker(engine, device, config)
+    opened = open_source(source)
+    frames = iter(opened)
+    first = next(frames)
+    box = given or draw_box(first)
+    tracker.init(first, box)
+    summary = Summary()
+    with ExitStack() as stack:
+        writer = stack.enter_context(BoxWriter(boxes, layout)) if boxes else None
+        video = stack.enter_context(VideoSink(output, opened.fps, frame_size(first))) if output else None
+        if show:
+            stack.callback(cv2.destroyAllWindows)
+        ticks = _progress(stack, opened)
+        for index, (frame, at, result) in enumerate(_track(tracker, first, box, frames, summary)):
+            if writer:
+                writer.write(index, at, result)
+            if video:
+                video.write(annotate(frame, at, result))
+            next(ticks)
+            if show and not _show(annotate(frame, at, result)):
+                break
+    return summary
+
+
+def _track(
+    tracker: Tracker, first: Frame, box: Box, frames: Iterator[Frame], summary: Summary
+) -> Iterator[tuple[Frame, Box, Result | None]]:
+    """Every frame with its box and result, the first one with the box given; counts into the summary."""
+    summary.boxes.append(box)
+    yield first, box, None
+    for frame in frames:
+        started = time.perf_counter()
+        result = tracker.update(frame)
+        summary.seconds += time.perf_counter() - started
+        summary.lost += result.status is Status.LOST
+        summary.boxes.append(result.box)
+        yield frame, result.box, result
+
+
+def parse_box(text: str) -> Box:
+    """The box of "X,Y,W,H". Raises InvalidBoxError showing the text."""
+    try:
+        x, y, w, h = (float(value) for value in text.split(","))
+    except ValueError:
+        raise InvalidBoxError(f"--init {text!r}: a box is four numbers, X,Y,W,H, such as 410,190,64,48") from None
+    return Box(x, y, w, h)
+
+
+def draw_box(frame: Frame) -> Box:
+    """The box a person draws on the frame with the mouse. Raises InvalidBoxError where there is no display."""
+    # OpenCV would end the whole process on a machine without a display, so it is not asked
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise InvalidBoxError("no --init, and no display to draw the box on; give --init X,Y,W,H")
+    x, y, w, h = cv2.selectROI(WINDOW, frame, showCrosshair=False)
+    cv2.destroyWindow(WINDOW)
+    if w == 0 or h == 0:
+        raise InvalidBoxError("no box was drawn; draw one with the mouse and press Enter, or give --init X,Y,W,H")
+    return Box(x, y, w, h)
+
+
+def _show(picture: Frame) -> bool:
+    """Shows the picture; False once the person wants to end."""
+    cv2.imshow(WINDOW, picture)
+    return cv2.waitKey(1) not in (ord("q"), 27)
+
+
+def _progress(stack: ExitStack, opened: FrameSource) -> Generator[None, None, None]:
+    """A progress bar that every `next` moves by one frame; silent where nobody watches."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = stack.enter_context(Progress(*columns, console=console, disable=not console.is_terminal))
+    task = progress.add_task(Path(opened.name).name, total=opened.length)
+    while True:
+        progress.advance(task)
+        yield

@@ -1,0 +1,70 @@
+"""Every constant of the tracker, once, with its unit and its reason. The config travels inside the model file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcfnet.errors import ConfigError
+from dcfnet.settings import Rule, Settings, number, whole
+
+MIN_TARGET_SIDE = 3.0  # px: a smaller target has no texture left to follow
+
+
+@dataclass(frozen=True)
+class TrackerConfig(Settings):
+    """Constants of one tracker. Lengths are pixels of the patch unless said; ratios have no unit.
+
+    Raises ConfigError listing every value that is out of range.
+    """
+
+    patch_size: int = 125  # px, side of the square patch: 5^3 transforms fast and has a middle pixel
+    padding: float = 2.0  # search region = target x (1 + padding): how far the target may leap in a frame
+    label_sigma: float = 0.1  # std of the Gaussian label, as a share of the target's side in the patch
+    regularisation: float = 1e-4  # lambda of eq. 2, added to energies of the unnormalised transform (see dcf.py)
+    learning_rate: float = 0.01  # beta of eq. 13, weight of the newest frame in the filter
+    scales: int = 3  # size of the scale pyramid, odd: the middle scale is exactly 1
+    scale_step: float = 1.0275  # ratio between neighbouring scales of the pyramid
+    scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
+    min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
+    max_scale: float = 5.0  # largest size, as a ratio of the initial one
+    min_psr: float = 0.0  # peak-to-sidelobe ratio under which the target counts as lost and nothing is learnt
+
+    @classmethod
+    def rules(cls) -> dict[str, Rule]:
+        return {
+            "patch_size": whole(16, 1024),
+            "padding": number(above=0, high=10),
+            "label_sigma": number(above=0, high=1),
+            "regularisation": number(above=0),
+            "learning_rate": number(0, 1),
+            "scales": whole(1, 15, odd=True),
+            "scale_step": number(above=1, high=2),
+            "scale_penalty": number(above=0, high=1),
+            "min_scale": number(above=0, high=1),
+            "max_scale": number(1),
+            "min_psr": number(0),
+        }
+
+    @classmethod
+    def named(cls, name: str) -> TrackerConfig:
+        """A preset: "paper", "released" (the authors' later code) or "default". Raises ConfigError for another name."""
+        if name not in PRESETS:
+            raise ConfigError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+        return PRESETS[name]
+
+    def target_side(self) -> float:
+        """Side of the target inside the patch, px: the search region is (1 + padding) times as large."""
+        return self.patch_size / (1 + self.padding)
+
+    def label_sigma_in_patch(self) -> float:
+        """Standard deviation of the Gaussian label, px of the patch."""
+        return self.label_sigma * self.target_side()
+
+
+PRESETS: dict[str, TrackerConfig] = {
+    # Section 4.1 of the paper. It gives no penalty on scale changes, no size limits and no gate.
+    "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0),
+    # The authors' later code (DCFNet 2.0 and its PyTorch port).
+    "released": TrackerConfig(padding=2.0, learning_rate=0.01, scale_step=1.0275, scale_penalty=0.9925),
+    "default": TrackerConfig(),
+}

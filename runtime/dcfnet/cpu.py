@@ -1,0 +1,72 @@
+"""Backend on NumPy, scipy.fft and OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from dcfnet.backend import Array, Frame
+
+
+class CpuBackend:
+    """The reference twin; see `Backend` for layouts and units."""
+
+    def asarray(self, values: NDArray[np.float32]) -> Array:
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+    def crop(
+        self,
+        frames: Sequence[Frame],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+        size: int,
+        mean: NDArray[np.float32],
+    ) -> Array:
+        patches = np.empty((len(centres), 3, size, size), dtype=np.float32)
+        for patch, source, centre, region in zip(patches, sources, centres, regions, strict=True):
+            _crop_into(patch, frames[source], centre, region, mean)
+        return patches
+
+    def rfft2(self, maps: Array) -> Array:
+        return scipy.fft.rfft2(maps)
+
+    def irfft2(self, spectra: Array, shape: tuple[int, int]) -> Array:
+        return scipy.fft.irfft2(spectra, s=shape)
+
+    def to_host(self, array: Array) -> NDArray[np.float32]:
+        return np.asarray(array)
+
+
+def _crop_into(
+    patch: NDArray[np.float32],
+    frame: Frame,
+    centre: NDArray[np.float64],
+    region: NDArray[np.float64],
+    mean: NDArray[np.float32],
+) -> None:
+    """One patch (3, S, S) cut out of one frame; OpenCV touches only the pixels it needs."""
+    size = patch.shape[-1]
+    step = region / size  # frame pixels per patch pixel
+    start = centre - (size - 1) / 2 * step
+    patch_to_frame = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
+    if frame.ndim == 3 and frame.shape[2] > 1:
+        sampled = _sample(frame, patch_to_frame, size, mean.tolist())[..., :3].transpose(2, 0, 1)
+    else:  # grey: one plane a channel, because each has its own mean outside the frame
+        sampled = np.stack([_sample(frame, patch_to_frame, size, float(value)) for value in mean])
+    np.subtract(sampled, mean[:, None, None], out=patch)
+
+
+def _sample(
+    frame: Frame, patch_to_frame: NDArray[np.float64], size: int, border: float | list[float]
+) -> NDArray[np.uint8]:
+    """Bilinear samples of the frame, `border` outside it: uint8 (size, size, channels)."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    constant = cv2.BORDER_CONSTANT
+    return cv2.warpAffine(  # type: ignore[return-value]
+        frame, patch_to_frame, (size, size), flags=flags, borderMode=constant, borderValue=border
+    )

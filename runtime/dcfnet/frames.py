@@ -1,0 +1,97 @@
+"""Frames of a video file, a folder of images or a camera, one after another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dcfnet.backend import Frame
+from dcfnet.errors import SourceError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+DEFAULT_FPS = 25.0  # where the source does not say: the pace of the written video
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """An opened source; iterating reads it, frame by frame.
+
+    fps: frames a second, for writing. length: number of frames where it is known, else None.
+    """
+
+    name: str
+    fps: float
+    length: int | None
+    frames: Iterator[Frame]
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames
+
+
+def open_source(source: str | Path) -> FrameSource:
+    """Frames of a video file, of a folder of images in natural order, or of a camera by its number.
+
+    Frames are uint8 (H, W, 3) BGR. Raises SourceError here, or while reading, naming the file and what is wrong.
+    """
+    text = str(source)
+    if text.isdigit() and not Path(text).exists():
+        return _open_capture(int(text), f"camera {text}")
+    path = Path(text)
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise SourceError(f"{path}: a single image; give the folder it is in, or a video")
+    if path.stat().st_size == 0:
+        raise SourceError(f"{path}: the file is empty")
+    return _open_capture(str(path), str(path))
+
+
+def _open_folder(folder: Path) -> FrameSource:
+    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+    if not files:
+        raise SourceError(f"{folder}: no images in it ({', '.join(IMAGE_SUFFIXES)})")
+    return FrameSource(str(folder), DEFAULT_FPS, len(files), (_read_image(file) for file in files))
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorting key by which 9.jpg comes before 10.jpg."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
+
+
+def _read_image(file: Path) -> Frame:
+    # imdecode instead of imread: it takes paths that are not ASCII on every platform, and writes no warnings
+    image = cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) if file.stat().st_size else None
+    if image is None:
+        raise SourceError(f"{file}: not a readable image")
+    return image.astype(np.uint8, copy=False)
+
+
+def _open_capture(source: int | str, name: str) -> FrameSource:
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        raise SourceError(f"{name}: cannot be opened as a video; is it one, and is its codec supported by OpenCV?")
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return FrameSource(name, fps if fps > 0 else DEFAULT_FPS, count if count > 0 else None, _read(capture, name))
+
+
+def _read(capture: cv2.VideoCapture, name: str) -> Iterator[Frame]:
+    number = 0
+    try:
+        while True:
+            ok, frame = capture.read()
+            if not ok:
+                break
+            number += 1
+            yield frame.astype(np.uint8, copy=False)
+    finally:
+        capture.release()
+    if number == 0:
+        raise SourceError(f"{name}: no frame could be decoded")

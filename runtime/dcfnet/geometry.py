@@ -1,0 +1,112 @@
+"""Boxes, centres, sizes and search regions: host floats, in frame pixels.
+
+Frame of reference: 0-based, pixel centres at integers. A box covers the pixels x .. x + w - 1, so its centre is
+(x + (w - 1) / 2, y + (h - 1) / 2). Pairs are (x, y) and (width, height), never (row, column).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.config import MIN_TARGET_SIDE
+from dcfnet.errors import InvalidBoxError
+
+Pairs = NDArray[np.float64]  # (N, 2)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Axis-aligned target box: left, top, width, height, frame pixels, 0-based, floats."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.x, self.y, self.w, self.h))
+
+    @classmethod
+    def of(cls, centre: Sequence[float] | Pairs, size: Sequence[float] | Pairs) -> Box:
+        """The box around `centre` (x, y) of `size` (width, height), frame pixels."""
+        (centre_x, centre_y), (w, h) = (float(v) for v in centre), (float(v) for v in size)
+        return cls(centre_x - (w - 1) / 2, centre_y - (h - 1) / 2, w, h)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(x, y), frame pixels."""
+        return self.x + (self.w - 1) / 2, self.y + (self.h - 1) / 2
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """(width, height), frame pixels."""
+        return self.w, self.h
+
+    def iou(self, other: Box) -> float:
+        """Overlap of the two boxes: intersection over union, in [0, 1]; 0 for empty boxes."""
+        width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        intersection = max(width, 0.0) * max(height, 0.0)
+        union = self.w * self.h + other.w * other.h - intersection
+        return intersection / union if union > 0 else 0.0
+
+
+def target_box(box: Box | Sequence[float], frame_size: tuple[int, int]) -> Box:
+    """The box a tracker can start from: checked, and cut to the frame.
+
+    box: (x, y, w, h), frame pixels. frame_size: (width, height).
+    Raises InvalidBoxError for NaN, for a side under MIN_TARGET_SIDE px, or for a box outside the frame.
+    """
+    values = [float(value) for value in box]
+    if len(values) != 4:
+        raise InvalidBoxError(f"box {values}: a box is the four numbers x, y, w, h")
+    x, y, w, h = values
+    shown = f"box x={x:g}, y={y:g}, w={w:g}, h={h:g}"
+    if not all(map(math.isfinite, values)):
+        raise InvalidBoxError(f"{shown}: every number must be finite")
+    if min(w, h) < MIN_TARGET_SIDE:
+        raise InvalidBoxError(f"{shown}: width and height must be at least {MIN_TARGET_SIDE:g} px")
+    return _cut(Box(x, y, w, h), frame_size, shown)
+
+
+def _cut(box: Box, frame_size: tuple[int, int], shown: str) -> Box:
+    """The part of the box inside the frame, kept at least MIN_TARGET_SIDE px wide and high."""
+    width, height = frame_size
+    left, top = max(box.x, -0.5), max(box.y, -0.5)
+    right, bottom = min(box.x + box.w, width - 0.5), min(box.y + box.h, height - 0.5)
+    if right - left < 1 or bottom - top < 1:
+        raise InvalidBoxError(f"{shown}: less than a pixel of it lies in the frame of {width} x {height}")
+    return Box(left, top, max(right - left, MIN_TARGET_SIDE), max(bottom - top, MIN_TARGET_SIDE))
+
+
+def scale_pyramid(scales: int, step: float) -> NDArray[np.float64]:
+    """Scale factors step^k for k = -(S-1)/2 .. (S-1)/2, float64 (S,), smallest first; the middle one is exactly 1."""
+    return np.array([step**k for k in range(-(scales // 2), scales // 2 + 1)], dtype=np.float64)
+
+
+def search_region(size: Pairs, padding: float) -> Pairs:
+    """Target sizes (..., 2) -> sizes of the region cropped around them, frame pixels."""
+    return size * (1 + padding)
+
+
+def limit_size(size: Pairs, initial_size: Pairs, frame_size: Pairs, ratio: tuple[float, float]) -> Pairs:
+    """Sizes (N, 2) scaled back, aspect kept, to between `ratio` times the initial size, the minimum and the frame.
+
+    A size that entered the limits is returned bit for bit. Width and height shrink or grow together, so a clamp never
+    bends a box. The minimum side yields to nothing: a size is never under MIN_TARGET_SIDE.
+    """
+    smallest = np.maximum(ratio[0], (MIN_TARGET_SIDE / initial_size).max(axis=-1, keepdims=True))
+    largest = np.minimum(ratio[1], np.maximum(frame_size / initial_size, 1).min(axis=-1, keepdims=True))
+    scale = (size / initial_size)[:, :1]  # aspect is constant, so one axis tells
+    limited = np.clip(scale, smallest, np.maximum(largest, smallest))
+    return np.where(limited == scale, size, initial_size * limited)
+
+
+def limit_centre(centre: Pairs, frame_size: Pairs) -> Pairs:
+    """Centres (N, 2) moved to the nearest point inside the frame, frame pixels."""
+    return np.clip(centre, 0.0, frame_size - 1.0)

@@ -1,0 +1,145 @@
+"""A model on disk: one ONNX file that describes itself, checked before anything runs it.
+
+The file is a backbone, patches -> features, whose metadata says how it wants to be fed and which tracker it was made
+for. `dcfnet-export` writes it; the keys are METADATA_KEYS.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.config import TrackerConfig
+from dcfnet.errors import ConfigError, ModelError
+
+FORMAT = "1"
+FORMAT_KEY, CONFIG_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
+    "dcfnet.format",  # FORMAT
+    "dcfnet.config",  # JSON, TrackerConfig.to_mapping()
+    "dcfnet.input",  # JSON, {"channels": "BGR", "mean": [b, g, r]}
+    "dcfnet.weights_sha256",  # hash of the weights the graph was made from
+)
+SHIPPED = "dcfnet.onnx"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model.
+
+    onnx: bytes of the graph: input "patches" float32 (B, 3, S, S), BGR with the mean taken off; output "features"
+    float32 (B, C, H, W). config: the tracker it was made for. mean: float32 (3,), BGR, whole numbers in [0, 255].
+    """
+
+    name: str
+    onnx: bytes
+    config: TrackerConfig
+    mean: NDArray[np.float32]
+    weights_sha256: str
+
+
+def load_model(file: str | Path | None = None) -> Model:
+    """The model in a file; None is the shipped one. Raises ModelError saying what the file lacks and the remedy."""
+    if file is None:
+        return parse_model((files("dcfnet") / "models" / SHIPPED).read_bytes(), SHIPPED)
+    path = Path(file)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; dcfnet-export --onnx makes one")
+    return parse_model(path.read_bytes(), str(path))
+
+
+def parse_model(onnx: bytes, name: str) -> Model:
+    """The model in the bytes of an ONNX file; `name` stands in messages. Raises ModelError."""
+    try:
+        metadata = read_metadata(onnx)
+        external = _has_external_data(onnx)
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"{name}: not an ONNX file; dcfnet-export --onnx makes one") from error
+    missing = [key for key in METADATA_KEYS if key not in metadata]
+    if missing:
+        raise ModelError(f"{name}: not a model of this project: its metadata lacks {', '.join(missing)}")
+    if metadata[FORMAT_KEY] != FORMAT:
+        raise ModelError(
+            f"{name}: model format {metadata[FORMAT_KEY]!r}, this version reads {FORMAT!r}; export it anew"
+        )
+    if external:
+        raise ModelError(f"{name}: its weights lie in other files; a model is one file, export it anew")
+    try:
+        config = TrackerConfig.from_mapping(json.loads(metadata[CONFIG_KEY]))
+        mean = _read_mean(json.loads(metadata[INPUT_KEY]))
+    except (ConfigError, ValueError, TypeError) as error:
+        raise ModelError(f"{name}: unusable metadata: {error}") from error
+    return Model(name, onnx, config, mean, metadata[WEIGHTS_KEY])
+
+
+def _read_mean(declared: Any) -> NDArray[np.float32]:
+    """The mean of the declared input. Raises ValueError for an input that the crop cannot make."""
+    if not isinstance(declared, dict) or declared.get("channels") != "BGR":
+        raise ValueError(f"the input is declared as {declared!r}, only channels 'BGR' are read")
+    mean = np.array(declared.get("mean"), dtype=np.float32)
+    # A whole mean is exact as a border of uint8 pixels, so that outside the frame a patch is exactly zero.
+    if mean.shape != (3,) or not np.array_equal(mean, np.round(mean).clip(0, 255)):
+        raise ValueError(f"mean is {declared.get('mean')!r}, it must be three whole numbers from 0 to 255")
+    return mean
+
+
+# What follows reads just enough of ONNX's protobuf, because the onnx package is far heavier than this one. Field
+# numbers are those of onnx.proto3: ModelProto.graph 7, ModelProto.metadata_props 14, GraphProto.initializer 5,
+# TensorProto.external_data 13.
+
+
+def read_metadata(onnx: bytes) -> dict[str, str]:
+    """The metadata_props of an ONNX file. Raises ValueError or IndexError for other bytes."""
+    entries = [dict(_fields(_bytes(value))) for number, value in _fields(onnx) if number == 14]
+    return {_bytes(entry[1]).decode(): _bytes(entry.get(2, b"")).decode() for entry in entries if 1 in entry}
+
+
+def _has_external_data(onnx: bytes) -> bool:
+    graphs = [_bytes(value) for number, value in _fields(onnx) if number == 7]
+    if not graphs:
+        raise ValueError("no graph")
+    initialisers = [_bytes(value) for graph in graphs for number, value in _fields(graph) if number == 5]
+    return any(number == 13 for tensor in initialisers for number, _ in _fields(tensor))
+
+
+def _bytes(value: bytes | int) -> bytes:
+    if isinstance(value, int):
+        raise ValueError("a number where bytes belong")
+    return value
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """(field number, value) of a protobuf message, in order."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        wire = key & 7
+        if wire == 0:
+            value, position = _varint(message, position)
+            yield key >> 3, value
+            continue
+        if wire == 2:
+            length, position = _varint(message, position)
+        else:
+            length = {1: 8, 5: 4}.get(wire, -1)
+        if length < 0 or position + length > len(message):
+            raise ValueError("not protobuf")
+        yield key >> 3, message[position : position + length]
+        position += length
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+    raise ValueError("not protobuf")

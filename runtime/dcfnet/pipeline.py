@@ -1,0 +1,205 @@
+"""From frames to boxes: the six steps of a frame, as two functions over N targets.
+
+    1  frame     checked: what is no frame, or shows nothing, moves no state
+    2  patches   all targets x scales cut out in one call, mean taken off
+    3  search_f  rfft2(backbone(patches) * cosine window)
+    4  response  irfft2(respond(search_f, numerator, denominator)), to the host: the only sync
+    5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre
+    6  learn     crop at the new place, spectrum, blend (eq. 13)
+
+One target is N = 1, not another path; several cameras are one batch, because every target carries its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet import dcf
+from dcfnet.backbones import Backbone
+from dcfnet.backend import Array, Backend, Frame
+from dcfnet.config import TrackerConfig
+from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid, search_region
+from dcfnet.pixels import frame_problem, frame_size, has_texture
+from dcfnet.response import Peak, best_scale, find_peaks
+from dcfnet.result import Reason, Result, Status
+from dcfnet.state import TrackState
+from dcfnet.windows import cosine_window, gaussian_label
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything a frame passes through that is no state: made once, shared by all targets.
+
+    mean: float32 (3,), BGR. window: (H, W) on the backend. label_f: complex64 (H, W//2+1) on the backend.
+    scales: float64 (S,), the pyramid. shape: (H, W) of the features.
+    """
+
+    config: TrackerConfig
+    backend: Backend
+    backbone: Backbone
+    mean: NDArray[np.float32]
+    window: Array
+    label_f: Array
+    scales: NDArray[np.float64]
+    shape: tuple[int, int]
+
+    @classmethod
+    def build(cls, config: TrackerConfig, backend: Backend, backbone: Backbone, mean: NDArray[np.float32]) -> Pipeline:
+        """The pipeline of a config; one call of the backbone tells the size of its features."""
+        side = config.patch_size
+        features = backbone(backend.asarray(np.zeros((1, 3, side, side), dtype=np.float32)))
+        height, width = (int(n) for n in features.shape[-2:])
+        sigma = config.label_sigma_in_patch() * height / side  # in pixels of the map
+        label_f = backend.rfft2(backend.asarray(gaussian_label(height, width, sigma)))
+        window = backend.asarray(cosine_window(height, width))
+        scales = scale_pyramid(config.scales, config.scale_step)
+        return cls(config, backend, backbone, mean, window, label_f, scales, (height, width))
+
+    def spectrum(self, frames: Sequence[Frame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
+        """Spectrum of the windowed features of M patches: complex64 (M, C, H, W//2+1)."""
+        patches = self.backend.crop(frames, sources, centres, regions, self.config.patch_size, self.mean)
+        return self.backend.rfft2(self.backbone(patches) * self.window)
+
+
+def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
+    """State of N targets, each learnt from its box in frames[source]. Boxes and frames must have been checked."""
+    source = np.asarray(sources, dtype=np.intp)
+    centre = np.array([box.centre for box in boxes])
+    size = np.array([box.size for box in boxes])
+    sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
+    template_f = pipeline.spectrum(frames, source, centre, search_region(size, pipeline.config.padding))
+    numerator, denominator = dcf.learn(template_f, pipeline.label_f)
+    return TrackState(centre, size, size.copy(), sizes, source, numerator, denominator)
+
+
+def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
+    """One frame of every source: the state after it, and a result per target. Consumes the state.
+
+    frames[source] may be anything: what is no frame gives LOST with the reason and leaves the target's state alone.
+    """
+    state, changed = _follow_resolution(state, frames)
+    rejected = [_rejection(pipeline, state, i, frames[source]) for i, source in enumerate(state.source)]
+    results = [_lost(box, reason) for box, reason in zip(state.boxes(), rejected, strict=True)]
+    rows = np.flatnonzero([reason is None for reason in rejected])
+    if len(rows):
+        moved, found = _track(pipeline, state.take(rows), frames)
+        state = state.put(rows, moved)
+        for row, result in zip(rows, found, strict=True):
+            results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
+    return state, results
+
+
+def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[TrackState, list[Result]]:
+    """Steps 2 to 6 for targets whose frames show something."""
+    config = pipeline.config
+    maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, H, W)
+    winner = best_scale(maps, config.scale_penalty)
+    peak = find_peaks(maps[np.arange(len(state)), winner])
+    centre, size = _move(pipeline, state, peak.shift, winner)
+    inside = limit_centre(centre, state.frame_size)
+    limited = limit_size(size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
+    in_view = (inside == centre).all(axis=1)
+    clear = (peak.psr >= config.min_psr) & (peak.psr > 0)
+    # A response that shows no target moves nothing; a target that leaves is followed to the border.
+    state = state.replace(
+        centre=np.where(clear[:, None], inside, state.centre),
+        size=np.where((clear & in_view)[:, None], limited, state.size),
+    )
+    state = learn(pipeline, state, frames, rate=config.learning_rate * (clear & in_view))
+    return state, _results(state, peak, clear, in_view, at_limit=(limited != size).any(axis=1))
+
+
+def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
+    """Responses of N targets at S scales: float32 (N, S, H, W) on the backend (steps 2 to 4)."""
+    targets, scales = len(state), len(pipeline.scales)
+    regions = search_region(state.size, pipeline.config.padding)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
+    search_f = pipeline.spectrum(
+        frames, np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0), regions.reshape(-1, 2)
+    )
+    search_f = search_f.reshape(targets, scales, *search_f.shape[1:])  # (N, S, C, H, W//2+1)
+    response_f = dcf.respond(
+        search_f, state.numerator[:, None], state.denominator[:, None], pipeline.config.regularisation
+    )
+    return pipeline.backend.irfft2(response_f[:, :, 0], pipeline.shape)
+
+
+def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], rate: NDArray[np.float64]) -> TrackState:
+    """The state with every filter blended towards its target's present look; rate (N,), 0 leaves one as it is."""
+    if not rate.any():
+        return state
+    regions = search_region(state.size, pipeline.config.padding)
+    template_f = pipeline.spectrum(frames, state.source, state.centre, regions)
+    numerator, denominator = dcf.learn(template_f, pipeline.label_f)
+    rates = pipeline.backend.asarray(rate.astype(np.float32)[:, None, None, None])
+    return state.replace(
+        numerator=dcf.blend(state.numerator, numerator, rates),
+        denominator=dcf.blend(state.denominator, denominator, rates),
+    )
+
+
+def _move(
+    pipeline: Pipeline, state: TrackState, shift_in_response: Pairs, winner: NDArray[np.intp]
+) -> tuple[Pairs, Pairs]:
+    """Centre and size, (N, 2) each, frame pixels, that the peaks speak of (step 5)."""
+    height, width = pipeline.shape
+    patch = pipeline.config.patch_size
+    scale = pipeline.scales[winner][:, None]
+    shift_in_patch = shift_in_response * np.array([patch / width, patch / height])
+    shift_in_frame = shift_in_patch * search_region(state.size, pipeline.config.padding) * scale / patch
+    return state.centre + shift_in_frame, state.size * scale
+
+
+def _follow_resolution(state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, NDArray[np.bool_]]:
+    """The state in the pixels of frames whose size changed, and which targets that struck, bool (N,)."""
+    sizes = state.frame_size.copy()
+    for i, source in enumerate(state.source):
+        if frame_problem(frames[source]) is None:
+            sizes[i] = frame_size(frames[source])
+    changed = (sizes != state.frame_size).any(axis=1)
+    if not changed.any():
+        return state, changed
+    ratio = sizes / state.frame_size
+    centre = (state.centre + 0.5) * ratio - 0.5  # pixel centres at integers: the frame's corner lies at -0.5
+    return state.replace(
+        centre=centre, size=state.size * ratio, initial_size=state.initial_size * ratio, frame_size=sizes
+    ), changed
+
+
+def _rejection(pipeline: Pipeline, state: TrackState, row: int, frame: Any) -> Reason | None:
+    """Why nothing can be seen of the target in the frame, or None."""
+    problem = frame_problem(frame)
+    if problem:
+        return problem[0]
+    region = search_region(state.size[row], pipeline.config.padding)
+    return None if has_texture(frame, state.centre[row], region) else Reason.NO_TEXTURE
+
+
+def _results(
+    state: TrackState, peak: Peak, clear: NDArray[np.bool_], in_view: NDArray[np.bool_], at_limit: NDArray[np.bool_]
+) -> list[Result]:
+    results = []
+    for i, box in enumerate(state.boxes()):
+        measures = (float(peak.value[i]), float(peak.psr[i]), float(peak.apce[i]))
+        if not (clear[i] and in_view[i]):
+            reason = Reason.OUT_OF_VIEW if clear[i] else Reason.LOW_PSR
+            results.append(Result(box, *measures, Status.LOST, reason))
+        else:
+            reason = Reason.SCALE_LIMIT if at_limit[i] else Reason.FOUND
+            results.append(Result(box, *measures, Status.TRACKED, reason))
+    return results
+
+
+def _lost(box: Box, reason: Reason | None) -> Result:
+    return Result(box, 0.0, 0.0, 0.0, Status.LOST, reason or Reason.LOW_PSR)
+
+
+def _mark(result: Result, reason: Reason) -> Result:
+    """The result with another reason, if it was simply found."""
+    if result.reason is not Reason.FOUND:
+        return result
+    return Result(result.box, result.peak, result.psr, result.apce, result.status, reason)

@@ -1,0 +1,72 @@
+"""Frozen settings: checked when made, readable from plain mappings, never with a key that nobody reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from dcfnet.errors import ConfigError
+
+S = TypeVar("S", bound="Settings")
+Rule = tuple[Callable[[Any], bool], str]  # (holds, how to say it)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Base of frozen dataclasses of settings; a subclass gives `rules()`.
+
+    Raises ConfigError when made, listing at once every value that breaks its rule.
+    """
+
+    def __post_init__(self) -> None:
+        rules = self.rules()
+        broken = [(name, rule) for name, (holds, rule) in rules.items() if not holds(getattr(self, name))]
+        if broken:
+            raise ConfigError("; ".join(f"{name}={getattr(self, name)!r}: must be {rule}" for name, rule in broken))
+
+    @classmethod
+    def rules(cls) -> dict[str, Rule]:
+        """Rule of every setting, by name."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_mapping(cls: type[S], values: Mapping[str, Any]) -> S:
+        """Settings of `values`, defaults elsewhere. Raises ConfigError naming every unknown key."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(f"unknown setting {', '.join(unknown)}; there are {', '.join(known)}")
+        return cls(**values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain dict of all settings, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def replace(self: S, **changes: Any) -> S:
+        """A copy with `changes`. Raises ConfigError naming every unknown key."""
+        return self.from_mapping({**self.to_mapping(), **changes})
+
+
+def number(low: float = -math.inf, high: float = math.inf, *, above: float = -math.inf) -> Rule:
+    """A finite number in [low, high] and greater than `above`."""
+    limits = [f"above {above:g}"] * (above > -math.inf) + [f"at least {low:g}"] * (low > -math.inf)
+    limits += [f"at most {high:g}"] * (high < math.inf)
+    rule = "a number " + " and ".join(limits)
+    return lambda v: _is_number(v) and low <= v <= high and v > above, rule
+
+
+def whole(low: int, high: int, *, odd: bool = False) -> Rule:
+    """A whole number from low to high."""
+    rule = f"{'an odd' if odd else 'a whole'} number from {low} to {high}"
+    return lambda v: _is_number(v) and isinstance(v, int) and low <= v <= high and (not odd or v % 2 == 1), rule
+
+
+def one_of(*names: str) -> Rule:
+    """One of the given names."""
+    return lambda v: v in names, f"one of {', '.join(names)}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,147 @@
+"""Where results go: a file of boxes, flushed line by line, and an annotated video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from dcfnet.backend import Frame
+from dcfnet.errors import SinkError
+from dcfnet.geometry import Box
+from dcfnet.result import Result, Status
+
+Line = Callable[[int, Box, Result | None], str]  # frame number from 0, box, result (None on the first frame)
+
+
+def _csv(index: int, box: Box, result: Result | None) -> str:
+    measures = f"{result.peak:.4f},{result.psr:.2f},{result.status.value},{result.reason.value}" if result else ",,,"
+    return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures}"
+
+
+def _jsonl(index: int, box: Box, result: Result | None) -> str:
+    row: dict[str, object] = {"frame": index, "box": [round(value, 3) for value in box]}
+    if result:
+        row |= {"peak": round(result.peak, 5), "psr": round(result.psr, 3)}
+        row |= {"status": result.status.value, "reason": result.reason.value}
+    return json.dumps(row)
+
+
+def _otb(index: int, box: Box, result: Result | None) -> str:
+    return f"{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f}"  # 1-based
+
+
+def _mot(index: int, box: Box, result: Result | None) -> str:
+    # frame and coordinates 1-based, one identity, confidence 0 or 1 as MOTChallenge's "conf", no world coordinates
+    confidence = 0 if result and result.status is Status.LOST else 1
+    return f"{index + 1},1,{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f},{confidence},-1,-1,-1"
+
+
+FORMATS: dict[str, Line] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}
+HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason"}
+
+
+class BoxWriter:
+    """Writes a line per frame and flushes it, so that an interrupted run loses nothing.
+
+    csv and jsonl: 0-based frames and boxes, with peak, PSR, status and reason. otb: x,y,w,h, 1-based. mot:
+    MOTChallenge's ten columns, 1-based.
+    """
+
+    def __init__(self, file: Path, layout: str = "csv") -> None:
+        """Opens the file. Raises SinkError for an unknown layout or a place that cannot be written."""
+        if layout not in FORMATS:
+            raise SinkError(f"no format {layout!r}; there are {', '.join(FORMATS)}")
+        self._line = FORMATS[layout]
+        self._name = str(file)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._file = file.open("w", encoding="utf-8")
+        except OSError as error:
+            raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
+        if layout in HEADERS:
+            self._put(HEADERS[layout])
+
+    def write(self, index: int, box: Box, result: Result | None = None) -> None:
+        """Adds frame `index`, counted from 0; no result on the first frame. Raises SinkError on a full disk."""
+        self._put(self._line(index, box, result))
+
+    def _put(self, line: str) -> None:
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise SinkError(f"{self._name}: cannot be written ({error.strerror})") from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def __enter__(self) -> BoxWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}
+
+
+class VideoSink:
+    """Writes annotated frames to a video; frames of another size are scaled to that of the first."""
+
+    def __init__(self, file: Path, fps: float, size: tuple[int, int]) -> None:
+        """Opens the video. size: (width, height). Raises SinkError for a suffix or place that OpenCV cannot write."""
+        codec = CODECS.get(file.suffix.lower())
+        if codec is None:
+            raise SinkError(f"{file}: unknown kind of video; the name must end in {', '.join(CODECS)}")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.open("wb").close()  # OpenCV would fail without saying why
+        except OSError as error:
+            raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
+        self._size = size
+        self._writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*codec), fps, size)
+        if not self._writer.isOpened():
+            raise SinkError(f"{file}: OpenCV cannot write {codec} video of {size[0]} x {size[1]}")
+
+    def write(self, frame: Frame) -> None:
+        """Adds one uint8 (H, W, 3) BGR frame."""
+        fits = (frame.shape[1], frame.shape[0]) == self._size
+        self._writer.write(frame if fits else cv2.resize(frame, self._size))
+
+    def close(self) -> None:
+        """Finishes the file; before, it may not play."""
+        self._writer.release()
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+FOUND_COLOUR, LOST_COLOUR = (80, 220, 60), (40, 40, 230)  # BGR
+
+
+def annotate(frame: Frame, box: Box, result: Result | None = None) -> Frame:
+    """A BGR copy of the frame with the box drawn on it: green where tracked, red and with the reason where lost."""
+    if frame.ndim == 2 or frame.shape[2] == 1:
+        picture = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
+    else:
+        picture = np.ascontiguousarray(frame[..., :3]).copy()
+    lost = result is not None and result.status is Status.LOST
+    colour = LOST_COLOUR if lost else FOUND_COLOUR
+    scale = max(picture.shape[0] / 720, 0.5)
+    low = (round(box.x), round(box.y))
+    high = (round(box.x + box.w - 1), round(box.y + box.h - 1))
+    cv2.rectangle(picture, low, high, colour, max(round(2 * scale), 1), cv2.LINE_AA)
+    if result is not None:
+        text = f"{result.reason.value} " * lost + f"PSR {result.psr:.1f}"
+        place = (max(low[0], 2), max(low[1] - 5, round(16 * scale)))
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, colour, 1, cv2.LINE_AA)
+    return picture.astype(np.uint8, copy=False)

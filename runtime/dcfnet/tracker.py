@@ -1,0 +1,160 @@
+"""Tracker and MultiTracker: thin shells that hold a state between frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcfnet.backbones import open_backbone
+from dcfnet.backend import Frame, select
+from dcfnet.config import TrackerConfig
+from dcfnet.errors import ConfigError, NotInitialisedError, UnknownTargetError
+from dcfnet.geometry import Box, target_box
+from dcfnet.model import load_model
+from dcfnet.pipeline import Pipeline, init, step
+from dcfnet.pixels import check_frame, frame_size
+from dcfnet.result import Result
+from dcfnet.state import TrackState
+
+ConfigLike = TrackerConfig | Mapping[str, Any] | str | None
+
+
+def open_pipeline(
+    model: str | Path | None = None, device: str = "auto", config: ConfigLike = None, engine: str = "auto"
+) -> Pipeline:
+    """The pipeline of a model file; see `Tracker` for the arguments."""
+    loaded = load_model(model)
+    chosen = _config(config, loaded.config)
+    if chosen.patch_size != loaded.config.patch_size:
+        raise ConfigError(
+            f"patch_size={chosen.patch_size}, but {loaded.name} takes patches of {loaded.config.patch_size} px; "
+            "export a model for the other size with dcfnet-export"
+        )
+    return Pipeline.build(chosen, select(device), open_backbone(loaded, engine), loaded.mean)
+
+
+def _config(config: ConfigLike, of_model: TrackerConfig) -> TrackerConfig:
+    if config is None:
+        return of_model
+    if isinstance(config, TrackerConfig):
+        return config
+    return TrackerConfig.named(config) if isinstance(config, str) else of_model.replace(**config)
+
+
+class Tracker:
+    """Follows one target. Not thread-safe; trackers are independent of each other.
+
+    model: a file that dcfnet-export wrote; None is the shipped one. device: "auto" or "cpu".
+    config: a TrackerConfig, the name of a preset ("paper", "released", "default"), a mapping of the settings to
+    change, or None for the model's own. engine: what runs the backbone, see `open_backbone`.
+    Raises ModelError, ConfigError and MissingDependencyError.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        device: str = "auto",
+        config: ConfigLike = None,
+        *,
+        engine: str = "auto",
+    ) -> None:
+        self._pipeline = open_pipeline(model, device, config, engine)
+        self._state: TrackState | None = None
+
+    @property
+    def config(self) -> TrackerConfig:
+        """The constants in force."""
+        return self._pipeline.config
+
+    def init(self, frame: Frame, box: Box | Sequence[float]) -> None:
+        """Learns the target in `box` of the frame; a second call starts anew with another target.
+
+        frame: uint8 (H, W, 3) BGR; BGRA and grey are accepted. box: x, y, w, h, frame pixels, 0-based.
+        Raises InvalidFrameError and InvalidBoxError; the tracker then still follows what it followed before.
+        """
+        self._state = _init_one(self._pipeline, frame, box)
+
+    def update(self, frame: Frame | None) -> Result:
+        """Finds the target in the next frame. Raises NotInitialisedError before `init`, and nothing else."""
+        if self._state is None:
+            raise NotInitialisedError("update before init: call init(frame, box) with the target's first box")
+        self._state, results = step(self._pipeline, self._state, [_contiguous(frame)])
+        return results[0]
+
+
+class MultiTracker:
+    """Follows many targets, in one camera or several, as one batch. Arguments as in `Tracker`. Not thread-safe."""
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        device: str = "auto",
+        config: ConfigLike = None,
+        *,
+        engine: str = "auto",
+    ) -> None:
+        self._pipeline = open_pipeline(model, device, config, engine)
+        self._state: TrackState | None = None
+        self._ids: list[int] = []  # id of every row of the state
+        self._next_id = 0
+
+    @property
+    def config(self) -> TrackerConfig:
+        """The constants in force."""
+        return self._pipeline.config
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, frame: Frame, box: Box | Sequence[float], source: int = 0) -> int:
+        """Learns another target; returns its id, which is never used again.
+
+        frame, box: as in `Tracker.init`. source: the camera the frame comes from, any whole number.
+        Raises InvalidFrameError and InvalidBoxError; the other targets are untouched.
+        """
+        added = _init_one(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
+        self._state = added if self._state is None else self._state.joined(added)
+        self._ids.append(self._next_id)
+        self._next_id += 1
+        return self._ids[-1]
+
+    def remove(self, target: int) -> None:
+        """Forgets a target. Raises UnknownTargetError for an id that is not tracked."""
+        if target not in self._ids or self._state is None:
+            raise UnknownTargetError(f"no target {target}; there are {self._ids}")
+        kept = np.array([i for i, id_ in enumerate(self._ids) if id_ != target], dtype=np.intp)
+        self._state = self._state.take(kept) if len(kept) else None
+        self._ids.remove(target)
+
+    def update(self, frames: Frame | Mapping[int, Frame | None] | None) -> dict[int, Result]:
+        """Finds the targets in the next frames: {id: result}. Raises nothing.
+
+        frames: {source: frame}, or one frame, which is that of source 0. Targets of sources that are not given stay
+        as they are and have no result, so cameras may run at their own pace.
+        """
+        given = frames if isinstance(frames, Mapping) else {0: frames}
+        if self._state is None:
+            return {}
+        rows = np.flatnonzero(np.isin(self._state.source, list(given)))
+        if not len(rows):
+            return {}
+        numbered = {source: index for index, source in enumerate(given)}  # sources -> places in the batch
+        part = self._state.take(rows)
+        sources = part.source
+        batch = part.replace(source=np.array([numbered[int(s)] for s in sources], dtype=np.intp))
+        batch, results = step(self._pipeline, batch, [_contiguous(frame) for frame in given.values()])
+        self._state = self._state.put(rows, batch.replace(source=sources))
+        return {self._ids[row]: result for row, result in zip(rows, results, strict=True)}
+
+
+def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
+    checked = check_frame(frame)
+    return init(pipeline, [checked], [target_box(box, frame_size(checked))], sources=[0])
+
+
+def _contiguous(frame: Any) -> Any:
+    """The frame with its rows one after another, as OpenCV needs it; anything that is no array as it is."""
+    return np.ascontiguousarray(frame) if isinstance(frame, np.ndarray) else frame

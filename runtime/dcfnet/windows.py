@@ -1,0 +1,21 @@
+"""The two fixed maps of the filter: the label it is asked to answer with, and the window its features look through."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def gaussian_label(height: int, width: int, sigma: float) -> NDArray[np.float32]:
+    """Desired response, float32 (height, width) in (0, 1]: a Gaussian of `sigma` map pixels, peaked at [0, 0].
+
+    The peak sits at the origin and wraps around, so that a response's peak reads directly as a shift.
+    """
+    y, x = np.fft.fftfreq(height, 1 / height), np.fft.fftfreq(width, 1 / width)  # signed shift of every row, column
+    squared = y[:, None] ** 2 + x[None, :] ** 2
+    return np.exp(-0.5 * squared / sigma**2).astype(np.float32)
+
+
+def cosine_window(height: int, width: int) -> NDArray[np.float32]:
+    """Hann window, float32 (height, width) in [0, 1], zero on the border: it hides the seam of the circular shift."""
+    return np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)

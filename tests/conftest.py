@@ -1,0 +1,44 @@
+"""Fixtures for all tests. Data is rendered; the research footage beside the checkout is used where it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dcfnet.config import TrackerConfig
+from dcfnet.cpu import CpuBackend
+from dcfnet.pipeline import Pipeline
+from dcfnet_evaluation.rendered import Clip, render_clip
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of research footage; the test is skipped, and says so, where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the research footage in {SHARED.name}/ beside the checkout")
+    return SHARED
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def clip() -> Clip:
+    """A short rendered clip without an occluder, 320 x 240."""
+    return render_clip(length=40, width=320, height=240, occluder=False)
+
+
+def make_raw_pipeline(**changes: object) -> Pipeline:
+    """The whole tracker on raw pixels: the identity for a network, so that nothing hides the arithmetic."""
+    config = TrackerConfig(patch_size=64).replace(**changes)
+    return Pipeline.build(config, CpuBackend(), lambda patches: patches, np.array([104, 117, 123], np.float32))
+
+
+@pytest.fixture
+def raw_pipeline() -> Pipeline:
+    return make_raw_pipeline()

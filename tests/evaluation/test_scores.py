@@ -1,0 +1,119 @@
+"""Scores, sequences and one-pass evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dcfnet.geometry import Box
+from dcfnet.result import Reason, Result, Status
+from dcfnet_evaluation.cli import app
+from dcfnet_evaluation.metrics import centre_errors, overlaps, precision, success_auc
+from dcfnet_evaluation.ope import run_ope
+from dcfnet_evaluation.sequences import SequenceError, read_boxes, read_otb, read_otb_dataset
+from typer.testing import CliRunner
+
+from tests.train.footage import make_otb_sequence
+
+
+class Identity:
+    """A tracker that never moves: the field's own test double."""
+
+    def init(self, frame: np.ndarray, box: Box | Sequence[float]) -> None:
+        self.box = Box(*box)
+
+    def update(self, frame: np.ndarray | None) -> Result:
+        return Result(self.box, 1.0, 10.0, 10.0, Status.TRACKED, Reason.FOUND)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("otb")
+    for seed, name in enumerate(["Alpha", "Beta"]):
+        make_otb_sequence(root / name, length=8, seed=seed)
+    return root
+
+
+def test_a_perfect_tracker_scores_20_of_21() -> None:
+    """OTB counts overlaps strictly above each threshold, and nothing is above 1."""
+    truth = np.array([[10.0, 20, 30, 40], [11, 21, 30, 40]])
+    assert success_auc(truth, truth) == pytest.approx(20 / 21)
+    assert precision(truth, truth) == 1
+
+
+def test_scores_by_hand() -> None:
+    truth = np.array([[0.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10]])
+    boxes = np.array([[0.0, 0, 10, 10], [5, 0, 10, 10], [100, 0, 10, 10]])
+    np.testing.assert_allclose(overlaps(boxes, truth), [1, 1 / 3, 0])
+    np.testing.assert_allclose(centre_errors(boxes, truth), [0, 5, 100])
+    assert success_auc(boxes, truth) == pytest.approx((20 + 7 + 0) / 21 / 3)  # 1/3 is above 0 .. 0.30
+    assert precision(boxes, truth) == pytest.approx(2 / 3)
+    assert precision(boxes, truth, pixels=5) == pytest.approx(2 / 3)  # at most, not under
+
+
+def test_overlaps_are_those_of_the_box() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.uniform(0, 50, size=(2, 100, 4))
+    np.testing.assert_allclose(
+        overlaps(first, second), [Box(*a).iou(Box(*b)) for a, b in zip(first, second, strict=True)]
+    )
+    assert overlaps(np.zeros((1, 4)), np.zeros((1, 4))) == 0
+
+
+@pytest.mark.parametrize("text", ["1,2,3,4\n5,6,7,8\n", "1\t2\t3\t4\n5\t6\t7\t8", "1 2 3 4\n\n5, 6, 7, 8\n"])
+def test_boxes_are_read_with_any_separator(tmp_path: Path, text: str) -> None:
+    (tmp_path / "b.txt").write_text(text)
+    np.testing.assert_array_equal(read_boxes(tmp_path / "b.txt"), [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+@pytest.mark.parametrize("line", ["5,6,7", "a,b,c,d", "1,2,3,4,5"])
+def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "b.txt").write_text(f"1,2,3,4\n{line}\n")
+    with pytest.raises(SequenceError, match=r"b\.txt:2"):
+        read_boxes(tmp_path / "b.txt")
+
+
+def test_otb_boxes_become_0_based(dataset: Path) -> None:
+    sequence = read_otb(dataset / "Alpha")
+    raw = read_boxes(dataset / "Alpha" / "groundtruth_rect.txt")
+    np.testing.assert_allclose(sequence.boxes, raw - [1, 1, 0, 0])
+    assert len(sequence.frames) == 8
+
+
+def test_a_sequence_that_does_not_fit_together_is_named(dataset: Path, tmp_path: Path) -> None:
+    make_otb_sequence(tmp_path / "Gamma", length=3)
+    (tmp_path / "Gamma" / "img" / "0002.png").unlink()
+    with pytest.raises(SequenceError, match="Gamma: 2 frames but 3 boxes"):
+        read_otb_dataset(tmp_path)
+    with pytest.raises(SequenceError, match="no sequence Delta; there are Alpha, Beta"):
+        read_otb_dataset(dataset, ["Delta"])
+    with pytest.raises(SequenceError, match="OTB's layout"):
+        read_otb_dataset(tmp_path / "none")
+
+
+def test_one_pass_gives_every_frame_a_box(dataset: Path) -> None:
+    done = run_ope(Identity(), read_otb(dataset / "Alpha"))
+    assert done.boxes.shape == (8, 4)
+    assert done.psr.shape == done.lost.shape == (7,)
+    assert 0 < done.auc < 20 / 21
+    assert not done.lost.any()
+    assert run_ope(Identity(), read_otb(dataset / "Alpha"), limit=3).boxes.shape == (3, 4)
+
+
+def test_the_command_prints_and_writes_the_scores(dataset: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["otb", str(dataset), "--output", str(tmp_path / "s.json"), "--limit", "5"])
+    assert result.exit_code == 0, result.output
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert [s["sequence"] for s in scores] == ["Alpha", "Beta"]
+    assert all(s["frames"] == 5 and s["auc"] > 0.7 for s in scores)
+    for name in ("Alpha", "Beta", "mean"):
+        assert name in result.output
+
+
+def test_a_missing_folder_is_one_line_and_a_code(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["otb", str(tmp_path / "none")])
+    assert result.exit_code == 1
+    assert "none: no sequences" in result.output

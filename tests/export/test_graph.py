@@ -1,0 +1,127 @@
+"""The exported file: equal to torch, reproducible, and refused when it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from dcfnet.backbones.cvdnn import CvDnnBackbone
+from dcfnet.backbones.ort import OrtBackbone
+from dcfnet.config import TrackerConfig
+from dcfnet.model import load_model
+from dcfnet_export import graph
+from dcfnet_export.cli import app
+from dcfnet_export.graph import ParityError, check_parity, export_onnx
+from dcfnet_train.backbone import ARCHITECTURES, Backbone
+from dcfnet_train.checkpoint import Checkpoint, load_checkpoint
+from dcfnet_train.recipe import Recipe
+from typer.testing import CliRunner
+
+SHIPPED = Path(graph.__file__).parents[2] / "runtime/dcfnet/models/dcfnet.safetensors"
+
+
+def checkpoint(architecture: str) -> Checkpoint:
+    torch.manual_seed(0)
+    weights = Backbone(ARCHITECTURES[architecture]).state_dict()
+    return Checkpoint(weights, Recipe(architecture=architecture), 0, {})
+
+
+@pytest.mark.parametrize("lrn", ["fast", "op"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_engine_computes_what_torch_computes(tmp_path: Path, architecture: str, lrn: str) -> None:
+    made = checkpoint(architecture)
+    model = export_onnx(made, TrackerConfig(), tmp_path / "m.onnx", lrn)
+    operators = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
+    assert ("LRN" in operators) == (lrn == "op")
+    assert operators[:3] == ["Conv", "Relu", "Conv"]
+    patches = torch.randn(4, 3, 125, 125, generator=torch.Generator().manual_seed(1)) * 60
+    with torch.no_grad():
+        expected = made.backbone(padding=True)(patches).numpy()
+    for engine in (OrtBackbone, CvDnnBackbone):
+        np.testing.assert_allclose(engine(model)(patches.numpy()), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_config_travels_inside_and_sets_the_patch(tmp_path: Path) -> None:
+    config = TrackerConfig(patch_size=96, padding=1.5, scales=5)
+    export_onnx(checkpoint("released"), config, tmp_path / "m.onnx")
+    assert load_model(tmp_path / "m.onnx").config == config
+
+
+def test_the_same_weights_give_the_same_file_and_no_path_in_it(tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        export_onnx(checkpoint("released"), TrackerConfig(), tmp_path / name)
+    first = (tmp_path / "a.onnx").read_bytes()
+    assert first == (tmp_path / "b.onnx").read_bytes()
+    assert b".py" not in first
+    assert str(tmp_path).encode() not in first
+
+
+def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = graph._graph
+
+    def wrong(network: torch.nn.Module, patch_size: int) -> onnx.ModelProto:
+        with torch.no_grad():
+            next(network.parameters()).mul_(1.001)
+        proto = honest(network, patch_size)
+        with torch.no_grad():
+            next(network.parameters()).div_(1.001)
+        return proto
+
+    monkeypatch.setattr(graph, "_graph", wrong)
+    with pytest.raises(ParityError, match="differs from torch"):
+        export_onnx(checkpoint("released"), TrackerConfig(), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_shipped_files_are_one_network() -> None:
+    shipped = load_checkpoint(SHIPPED)
+    assert not shipped.optimiser
+    assert check_parity(load_model(), shipped.backbone(padding=True)) < 1e-4
+    assert SHIPPED.stat().st_size < 90_000
+
+
+def run(*args: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.exit_code, result.output
+
+
+def test_the_command_works_as_typed(tmp_path: Path) -> None:
+    code, text = run("--onnx", "--output", tmp_path)
+    assert code == 0, text
+    assert load_model(tmp_path / "dcfnet.onnx").weights_sha256 == load_model().weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["none.safetensors", "--onnx"], "none.safetensors"),
+        (["none.npz", "--onnx"], "none.npz"),
+        (["--onnx", "--config", "best"], "no preset 'best'"),
+        ([], "--onnx"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, args: list[str], shown: str) -> None:
+    code, text = run(*args, "--output", tmp_path)
+    assert code != 0
+    assert shown in text
+    assert "Traceback" not in text
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(b"not safetensors")
+    code, text = run(file, "--onnx", "--output", tmp_path)
+    assert code == 1
+    assert "w.safetensors: not a readable safetensors file" in text
+
+
+@pytest.mark.shared
+def test_the_released_weights_can_be_exported(shared: Path, tmp_path: Path) -> None:
+    code, text = run(shared / "reference/dcfnet2.npz", "--onnx", "--config", "released", "--output", tmp_path)
+    assert code == 0, text
+    assert load_model(tmp_path / "dcfnet2.onnx").config == TrackerConfig.named("released")

@@ -1,0 +1,115 @@
+"""dcfnet-run as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dcfnet.cli import app
+from dcfnet.geometry import Box
+from dcfnet.sinks import VideoSink
+from dcfnet_evaluation.rendered import Clip
+from typer.testing import CliRunner
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    clip: Clip = request.getfixturevalue("clip")
+    file = tmp_path_factory.mktemp("video") / "clip.avi"
+    with VideoSink(file, 30, (320, 240)) as sink:
+        for frame, _ in clip:
+            sink.write(frame)
+    return file
+
+
+def init(clip: Clip) -> str:
+    return ",".join(f"{value:.2f}" for value in clip.box(0))
+
+
+def run(*args: object, env: dict[str, str] | None = None) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args], env=env)
+    return result.exit_code, result.output
+
+
+def test_a_video_is_tracked_into_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_path: Path) -> None:
+    boxes, output = tmp_path / "boxes.txt", tmp_path / "annotated.mp4"
+    code, text = run(video, "--init", init(clip), "--boxes", boxes, "--format", "otb", "--output", output)
+    assert code == 0, text
+    assert re.search(r"40 frames, lost in 0, \d+\.\d frames a second", text)
+    rows = np.loadtxt(boxes, delimiter=",") - [1, 1, 0, 0]
+    assert len(rows) == clip.length
+    assert np.mean([Box(*row).iou(clip.box(t)) for t, row in enumerate(rows)]) > 0.75
+    assert output.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["missing.mp4", "--init", "1,2,30,40"], "missing.mp4: no such file"),
+        (["VIDEO", "--init", "1,2,30"], "four numbers, X,Y,W,H"),
+        (["VIDEO", "--init", "a,b,c,d"], "four numbers, X,Y,W,H"),
+        (["VIDEO", "--init", "900,900,30,40"], "lies in the frame of 320 x 240"),
+        (["VIDEO", "--init", "nan,2,30,40"], "must be finite"),
+        (["VIDEO", "--init", "1,2,30,40", "--engine", "none.onnx"], "none.onnx: no such file"),
+        (["VIDEO", "--init", "1,2,30,40", "--engine", "VIDEO"], "not an ONNX file"),
+        (["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"], "no format 'xml'"),
+        (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO/b.csv"], "cannot be written"),
+        (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
+        (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "no device 'tpu'"),
+        (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "no preset 'best'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_code(video: Path, tmp_path: Path, args: list[str], shown: str) -> None:
+    code, text = run(*(arg.replace("VIDEO", str(video)).replace("OUT", str(tmp_path)) for arg in args))
+    assert code == 1
+    assert text.startswith("dcfnet-run: ")
+    assert shown in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a display is always there")
+def test_no_box_and_no_display_says_so(video: Path) -> None:
+    code, text = run(video, env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    assert code == 1
+    assert "give --init X,Y,W,H" in text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupted_run_keeps_what_it_tracked(tmp_path: Path, clip: Clip) -> None:
+    import cv2
+
+    for t in range(300):  # a few seconds of work
+        cv2.imwrite(str(tmp_path / f"{t}.jpg"), clip.frame(t % clip.length))
+    boxes = tmp_path / "boxes.csv"
+    command = [sys.executable, "-c", "from dcfnet.cli import app; app()", str(tmp_path), "--init", init(clip)]
+    process = subprocess.Popen([*command, "--boxes", str(boxes)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (boxes.exists() and boxes.read_text().count("\n") > 5):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    rows = boxes.read_text().splitlines()[1:]
+    assert 5 <= len(rows) < 300
+    assert all(row.count(",") == 8 for row in rows)
+
+
+def test_the_demo_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dcfnet_evaluation import demo
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "render_clip", lambda: __import__("dcfnet_evaluation.rendered").rendered.render_clip(30))
+    demo.demo()
+    for name in ("demo.mp4", "demo.csv", "clip.mp4", "clip.csv"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+    assert len((tmp_path / "out/demo.csv").read_text().splitlines()) == 31

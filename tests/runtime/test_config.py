@@ -1,0 +1,68 @@
+"""Settings: presets, and refusals that name everything at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from dcfnet.config import PRESETS, TrackerConfig
+from dcfnet.errors import ConfigError
+
+
+def test_paper_has_the_papers_constants() -> None:
+    paper = TrackerConfig.named("paper")
+    assert (paper.patch_size, paper.padding, paper.label_sigma, paper.regularisation) == (125, 1.5, 0.1, 1e-4)
+    assert (paper.learning_rate, paper.scale_step, paper.scales) == (0.008, 1.0375, 3)
+    assert paper.target_side() == 50
+    assert paper.label_sigma_in_patch() == pytest.approx(5)
+
+
+def test_released_has_the_later_codes_constants() -> None:
+    released = TrackerConfig.named("released")
+    assert (released.padding, released.learning_rate) == (2.0, 0.01)
+    assert (released.scale_step, released.scale_penalty) == (1.0275, 0.9925)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_config_survives_its_mapping(name: str) -> None:
+    config = TrackerConfig.named(name)
+    assert TrackerConfig.from_mapping(config.to_mapping()) == config
+
+
+def test_every_constant_has_a_rule() -> None:
+    assert set(TrackerConfig.rules()) == {field.name for field in dataclasses.fields(TrackerConfig)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scales", 2),
+        ("scales", 3.0),
+        ("padding", 0),
+        ("padding", float("nan")),
+        ("learning_rate", 1.5),
+        ("learning_rate", "0.01"),
+        ("patch_size", True),
+        ("regularisation", 0.0),
+        ("scale_step", 1.0),
+    ],
+)
+def test_a_value_out_of_range_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=name):
+        TrackerConfig().replace(**{name: value})
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"padding=-1.*scales=4"):
+        TrackerConfig(padding=-1, scales=4)
+
+
+def test_unknown_keys_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="interp_factor, lambda0"):
+        TrackerConfig.from_mapping({"lambda0": 1e-4, "interp_factor": 0.01, "padding": 2.0})
+
+
+def test_an_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="paper, released, default"):
+        TrackerConfig.named("best")

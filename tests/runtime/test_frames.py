@@ -1,0 +1,143 @@
+"""Reading frames and writing results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from dcfnet.errors import SinkError, SourceError
+from dcfnet.frames import open_source
+from dcfnet.geometry import Box
+from dcfnet.result import Reason, Result, Status
+from dcfnet.sinks import CODECS, BoxWriter, VideoSink, annotate
+
+
+def grey_frame(value: int) -> np.ndarray:
+    return np.full((48, 64, 3), value, np.uint8)
+
+
+def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
+    folder = tmp_path / "ein Ordner mit Übung"
+    folder.mkdir()
+    for number in (10, 9, 1, 100):
+        (folder / f"f{number}.png").write_bytes(cv2.imencode(".png", grey_frame(number))[1].tobytes())
+    (folder / "notes.txt").write_text("no image")
+    source = open_source(folder)
+    assert source.length == 4
+    assert [int(frame[0, 0, 0]) for frame in source] == [1, 9, 10, 100]
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_a_video_written_is_a_video_read(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"clip{suffix}"
+    with VideoSink(file, 30.0, (64, 48)) as video:
+        for value in (40, 80, 120):
+            video.write(grey_frame(value))
+        video.write(np.full((96, 128, 3), 160, np.uint8))  # another size is scaled, not dropped
+    source = open_source(file)
+    assert source.fps == pytest.approx(30)
+    assert [round(float(frame.mean())) for frame in source] == pytest.approx([40, 80, 120, 160], abs=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "shown"),
+    [
+        ("missing.mp4", None, "no such file"),
+        ("empty.mp4", b"", "is empty"),
+        ("text.mp4", b"this is not a video" * 50, "cannot be opened as a video"),
+        ("single.jpg", b"x", "a single image"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes | None, shown: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=f"{name}.*{shown}"):
+        next(iter(open_source(tmp_path / name)))
+
+
+def test_an_empty_folder_and_a_broken_image_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no images"):
+        open_source(tmp_path)
+    (tmp_path / "1.png").write_bytes(cv2.imencode(".png", grey_frame(1))[1].tobytes())
+    (tmp_path / "2.png").write_bytes(b"broken")
+    (tmp_path / "3.png").write_bytes(b"")
+    frames = iter(open_source(tmp_path))
+    next(frames)
+    with pytest.raises(SourceError, match=r"2\.png: not a readable image"):
+        next(frames)
+
+
+BOX = Box(10.25, 20.5, 30, 40)
+FOUND = Result(BOX, 0.51234, 12.345, 20.0, Status.TRACKED, Reason.FOUND)
+LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
+
+
+@pytest.mark.parametrize(
+    ("layout", "lines"),
+    [
+        (
+            "csv",
+            [
+                "frame,x,y,w,h,peak,psr,status,reason",
+                "0,10.25,20.50,30.00,40.00,,,,",
+                "1,10.25,20.50,30.00,40.00,0.5123,12.35,tracked,found",
+                "2,10.25,20.50,30.00,40.00,0.1000,2.00,lost,low_psr",
+            ],
+        ),
+        ("otb", ["11.25,21.50,30.00,40.00"] * 3),
+        (
+            "mot",
+            [
+                "1,1,11.25,21.50,30.00,40.00,1,-1,-1,-1",
+                "2,1,11.25,21.50,30.00,40.00,1,-1,-1,-1",
+                "3,1,11.25,21.50,30.00,40.00,0,-1,-1,-1",
+            ],
+        ),
+    ],
+)
+def test_every_layout_of_boxes(tmp_path: Path, layout: str, lines: list[str]) -> None:
+    file = tmp_path / "deep" / "boxes.txt"
+    writer = BoxWriter(file, layout)
+    for index, result in enumerate([None, FOUND, LOST]):
+        writer.write(index, BOX, result)
+        assert len(file.read_text().splitlines()) == index + 1 + (layout == "csv")  # flushed: a kill loses nothing
+    writer.close()
+    assert file.read_text().splitlines() == lines
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    file = tmp_path / "boxes.jsonl"
+    with BoxWriter(file, "jsonl") as writer:
+        writer.write(0, BOX)
+        writer.write(1, BOX, LOST)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert rows[0] == {"frame": 0, "box": [10.25, 20.5, 30, 40]}
+    assert rows[1]["status"] == "lost"
+    assert rows[1]["psr"] == 2.0
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match="cannot be written"):
+        BoxWriter(tmp_path / "file" / "boxes.csv")
+    with pytest.raises(SinkError, match="cannot be written"):
+        VideoSink(tmp_path / "file" / "video.mp4", 25, (64, 48))
+    with pytest.raises(SinkError, match=r"must end in \.mp4"):
+        VideoSink(tmp_path / "video.gif", 25, (64, 48))
+    with pytest.raises(SinkError, match="csv, jsonl, otb, mot"):
+        BoxWriter(tmp_path / "boxes", "xml")
+
+
+@pytest.mark.parametrize("shape", [(240, 320, 3), (240, 320), (240, 320, 1), (240, 320, 4)])
+def test_annotation_draws_on_a_copy_green_or_red(shape: tuple[int, ...]) -> None:
+    frame = np.full(shape, 100, np.uint8)
+    found, lost = annotate(frame, BOX, FOUND), annotate(frame, BOX, LOST)
+    assert found.shape == lost.shape == (240, 320, 3)
+    assert (frame == 100).all()
+    green, red = (picture[20:61, 10].astype(int) for picture in (found, lost))
+    assert (green[:, 1] - green[:, 2]).max() > 100
+    assert (red[:, 2] - red[:, 1]).max() > 100
+    annotate(frame, Box(-500, -500, 3000, 3000), LOST)  # far outside is no crash

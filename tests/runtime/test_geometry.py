@@ -1,0 +1,116 @@
+"""Boxes and limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from dcfnet.config import MIN_TARGET_SIDE
+from dcfnet.errors import InvalidBoxError
+from dcfnet.geometry import Box, limit_centre, limit_size, scale_pyramid, search_region, target_box
+from hypothesis import given
+from hypothesis import strategies as st
+
+FRAME = (100, 60)
+reals = st.floats(-1e4, 1e4)
+sides = st.floats(0.5, 1e3)
+
+
+def test_a_boxs_centre_is_between_its_first_and_last_pixel() -> None:
+    assert Box(10, 20, 3, 5).centre == (11, 22)
+    assert Box(0, 0, 100, 60).centre == (49.5, 29.5)
+
+
+@given(reals, reals, sides, sides)
+def test_centre_and_size_make_the_box_again(x: float, y: float, w: float, h: float) -> None:
+    box = Box(x, y, w, h)
+    assert tuple(Box.of(box.centre, box.size)) == pytest.approx(tuple(box), abs=1e-9)
+
+
+boxes = st.builds(Box, reals, reals, sides, sides)
+
+
+@given(boxes, boxes)
+def test_overlap_is_symmetric_and_a_share(first: Box, second: Box) -> None:
+    assert 0 <= first.iou(second) <= 1 + 1e-9
+    assert first.iou(second) == pytest.approx(second.iou(first))
+    assert first.iou(first) == pytest.approx(1)
+
+
+def test_overlap_by_counting_pixels() -> None:
+    grid = np.mgrid[0:40, 0:40]
+    first, second = Box(3, 4, 10, 20), Box(8, 10, 20, 10)
+
+    def covers(box: Box) -> np.ndarray:
+        return (grid[1] >= box.x) & (grid[1] < box.x + box.w) & (grid[0] >= box.y) & (grid[0] < box.y + box.h)
+
+    both, either = covers(first) & covers(second), covers(first) | covers(second)
+    assert first.iou(second) == pytest.approx(both.sum() / either.sum())
+
+
+@pytest.mark.parametrize(
+    ("box", "rule"),
+    [
+        ((math.nan, 0, 10, 10), "finite"),
+        ((0, 0, math.inf, 10), "finite"),
+        ((0, 0, 0, 10), "at least"),
+        ((0, 0, 10, -4), "at least"),
+        ((0, 0, 10, MIN_TARGET_SIDE - 0.1), "at least"),
+        ((100, 10, 10, 10), "lies in the frame"),
+        ((10, -10.4, 10, 10), "lies in the frame"),
+        ((-500, 10, 10, 10), "lies in the frame"),
+        ((1, 2, 3), "four numbers"),
+    ],
+)
+def test_a_box_that_cannot_be_tracked_is_refused_with_value_and_rule(box: tuple[float, ...], rule: str) -> None:
+    with pytest.raises(InvalidBoxError, match=rule) as caught:
+        target_box(box, FRAME)
+    assert f"{box[0]:g}" in str(caught.value) or str(box[0]) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((10.25, 5.5, 20, 30), (10.25, 5.5, 20, 30)),  # floats stay floats
+        ((-5, 10, 20, 20), (-0.5, 10, 15.5, 20)),  # pixel 0 begins at -0.5
+        ((90, 50, 50, 50), (90, 50, 9.5, 9.5)),
+        ((-10, -10, 500, 500), (-0.5, -0.5, 100, 60)),  # larger than the frame
+        ([1, 2, 30, 40], (1, 2, 30, 40)),
+        (np.array([1, 2, 30, 40]), (1, 2, 30, 40)),
+    ],
+)
+def test_a_box_over_the_border_is_cut_to_the_frame(box: object, kept: tuple[float, ...]) -> None:
+    assert tuple(target_box(box, FRAME)) == pytest.approx(kept)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scales", [1, 3, 5, 7])
+def test_the_middle_scale_is_exactly_one(scales: int) -> None:
+    pyramid = scale_pyramid(scales, 1.0275)
+    assert len(pyramid) == scales
+    assert pyramid[scales // 2] == 1.0
+    np.testing.assert_allclose(pyramid * pyramid[::-1], 1)
+
+
+def test_a_search_region_keeps_width_and_height_apart() -> None:
+    np.testing.assert_allclose(search_region(np.array([[10.0, 40.0]]), 2.0), [[30, 120]])
+
+
+@given(sides, sides, st.floats(0.01, 100))
+def test_a_limited_size_is_within_limits_and_keeps_its_aspect(w: float, h: float, scale: float) -> None:
+    initial = np.maximum(np.array([[w, h]]), MIN_TARGET_SIDE)
+    limited = limit_size(initial * scale, initial, np.array([[640.0, 360.0]]), (0.2, 5.0))
+    assert limited.min() >= MIN_TARGET_SIDE - 1e-9
+    np.testing.assert_allclose(limited[0, 0] / limited[0, 1], initial[0, 0] / initial[0, 1])
+    assert (limited <= np.maximum(initial, [[640, 360]]) + 1e-9).all()
+
+
+def test_a_size_inside_the_limits_keeps_every_bit() -> None:
+    initial = np.array([[33.3, 71.7]])
+    size = initial * 1.0275**3 / 1.0275**5
+    assert np.array_equal(limit_size(size, initial, np.array([[640.0, 360.0]]), (0.2, 5.0)), size)
+
+
+def test_a_centre_stays_inside_the_frame() -> None:
+    limited = limit_centre(np.array([[-5.0, 30.0], [700, 400]]), np.array([[640.0, 360.0]] * 2))
+    np.testing.assert_allclose(limited, [[0, 30], [639, 359]])

@@ -1,0 +1,131 @@
+"""Model files: read without the onnx package, refused with the remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from dcfnet.backbones import open_backbone
+from dcfnet.backbones.cvdnn import CvDnnBackbone
+from dcfnet.backbones.ort import OrtBackbone
+from dcfnet.errors import ModelError
+from dcfnet.model import CONFIG_KEY, FORMAT_KEY, INPUT_KEY, METADATA_KEYS, load_model, parse_model, read_metadata
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def shipped() -> onnx.ModelProto:
+    return onnx.load_from_string(load_model().onnx)
+
+
+def with_metadata(proto: onnx.ModelProto, **changes: str | None) -> bytes:
+    entries = {entry.key: entry.value for entry in proto.metadata_props}
+    entries |= {key.replace("_", ".", 1): value for key, value in changes.items() if value is not None}
+    for key in [key.replace("_", ".", 1) for key, value in changes.items() if value is None]:
+        entries.pop(key)
+    onnx.helper.set_model_props(proto, entries)
+    return proto.SerializeToString()
+
+
+def test_metadata_is_what_the_onnx_package_reads(shipped: onnx.ModelProto) -> None:
+    expected = {entry.key: entry.value for entry in shipped.metadata_props}
+    assert read_metadata(shipped.SerializeToString()) == expected
+    assert set(expected) == set(METADATA_KEYS)
+
+
+def test_the_shipped_model_is_a_clean_graph(shipped: onnx.ModelProto) -> None:
+    onnx.checker.check_model(shipped, full_check=True)
+    assert shipped.opset_import[0].version >= 18
+    (patches,), (features,) = shipped.graph.input, shipped.graph.output
+    assert (patches.name, features.name) == ("patches", "features")
+    assert patches.type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert features.type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert [d.dim_value for d in features.type.tensor_type.shape.dim][1:] == [32, 125, 125]
+    assert len(shipped.SerializeToString()) < 100_000
+    assert not any(node.metadata_props for node in shipped.graph.node)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 2])
+def test_every_engine_computes_the_same_features(rng: np.random.Generator, batch: int) -> None:
+    model = load_model()
+    patches = rng.uniform(-120, 140, size=(batch, 3, 125, 125)).astype(np.float32)
+    by_ort, by_opencv = OrtBackbone(model)(patches), CvDnnBackbone(model)(patches)
+    assert by_ort.shape == by_opencv.shape == (batch, 32, 125, 125)
+    np.testing.assert_allclose(by_ort, by_opencv, atol=1e-5 * np.abs(by_ort).max())
+
+
+def test_a_bare_install_takes_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(open_backbone(load_model()), OrtBackbone)
+    monkeypatch.setattr("dcfnet.backbones.find_spec", lambda name: None)
+    assert isinstance(open_backbone(load_model()), CvDnnBackbone)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"\xff" * 50, b"\x08\x08", b"PK\x03\x04junk"])
+def test_bytes_that_are_no_onnx_file_are_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.onnx.*dcfnet-export"):
+        load_model(file)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise_anything_but_a_model_error(content: bytes) -> None:
+    with pytest.raises(ModelError):
+        parse_model(content, "fuzz")
+
+
+@pytest.mark.parametrize("length", [10, 1000, 40_000, -1])
+def test_a_truncated_file_is_refused(length: int) -> None:
+    with pytest.raises(ModelError):
+        parse_model(load_model().onnx[:length], "cut")
+
+
+def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no such file.*dcfnet-export"):
+        load_model(tmp_path / "none.onnx")
+
+
+def test_an_onnx_file_of_another_project_is_told_what_it_lacks(shipped: onnx.ModelProto) -> None:
+    del shipped.metadata_props[:]
+    with pytest.raises(ModelError, match=r"lacks dcfnet\.format, dcfnet\.config"):
+        parse_model(shipped.SerializeToString(), "other.onnx")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        (FORMAT_KEY, "99", "'99'.*reads '1'"),
+        (CONFIG_KEY, "{", "unusable metadata"),
+        (CONFIG_KEY, json.dumps({"lambda0": 1}), "lambda0"),
+        (CONFIG_KEY, json.dumps({"scales": 2}), "scales=2"),
+        (CONFIG_KEY, "[1]", "unusable metadata"),
+        (INPUT_KEY, json.dumps({"channels": "RGB", "mean": [1, 2, 3]}), "RGB"),
+        (INPUT_KEY, json.dumps({"channels": "BGR", "mean": [0.5, 2, 3]}), "whole numbers"),
+        (INPUT_KEY, json.dumps({"channels": "BGR"}), "whole numbers"),
+        (INPUT_KEY, "3", "unusable metadata"),
+    ],
+)
+def test_metadata_that_cannot_be_used_is_shown(shipped: onnx.ModelProto, key: str, value: str, shown: str) -> None:
+    with pytest.raises(ModelError, match=shown):
+        parse_model(with_metadata(shipped, **{key.replace(".", "_", 1): value}), "m.onnx")
+
+
+def test_weights_in_other_files_are_refused(shipped: onnx.ModelProto) -> None:
+    """A path inside a downloaded file could name any file of the machine."""
+    tensor = shipped.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../secret"
+    with pytest.raises(ModelError, match="other files"):
+        parse_model(shipped.SerializeToString(), "m.onnx")
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
+def test_a_graph_that_an_engine_does_not_take_is_a_model_error(shipped: onnx.ModelProto, engine: str) -> None:
+    shipped.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(ModelError, match=r"m\.onnx"):
+        open_backbone(parse_model(shipped.SerializeToString(), "m.onnx"), engine)

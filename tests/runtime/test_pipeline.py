@@ -1,0 +1,129 @@
+"""The whole core on raw pixels: what goes in moves out, for one target and for many, without a network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dcfnet.geometry import Box
+from dcfnet.pipeline import Pipeline, init, step
+from dcfnet.result import Reason, Status
+from dcfnet_evaluation.rendered import Clip, noise_texture
+
+from tests.conftest import make_raw_pipeline
+
+
+@pytest.fixture
+def frame(rng: np.random.Generator) -> np.ndarray:
+    return noise_texture(rng, 240, 320)
+
+
+def moved(frame: np.ndarray, dx: int, dy: int) -> np.ndarray:
+    return np.roll(frame, (dy, dx), axis=(0, 1))
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (6, 0), (0, 6), (-9, 4), (12, -11)])
+@pytest.mark.parametrize("size", [(40, 40), (24, 60), (70, 30)])
+def test_a_moved_picture_moves_the_box_by_as_much(frame: np.ndarray, dx: int, dy: int, size: tuple[int, int]) -> None:
+    """Width and height never swap, and the displacement is in the pixels that the crop was in."""
+    raw_pipeline = make_raw_pipeline(scales=1)
+    box = Box.of((160, 120), size)
+    state = init(raw_pipeline, [frame], [box], [0])
+    _, (result,) = step(raw_pipeline, state, [moved(frame, dx, dy)])
+    assert result.status is Status.TRACKED
+    assert tuple(result.box) == pytest.approx(
+        (box.x + dx, box.y + dy, box.w, box.h), abs=0.6
+    )  # the window pulls a little
+
+
+@pytest.mark.parametrize("scales", [1, 3, 5, 7])
+def test_a_still_picture_leaves_the_box_alone(frame: np.ndarray, scales: int) -> None:
+    pipeline = make_raw_pipeline(scales=scales)
+    box = Box(100, 80, 50, 30)
+    state = init(pipeline, [frame], [box], [0])
+    for _ in range(5):
+        state, (result,) = step(pipeline, state, [frame])
+    assert tuple(result.box) == pytest.approx(tuple(box), abs=0.05)
+
+
+def test_a_growing_target_is_followed(rng: np.random.Generator) -> None:
+    from dcfnet_evaluation.rendered import paste
+
+    pipeline = make_raw_pipeline(scales=5, learning_rate=0.05)
+    scene, texture = noise_texture(rng, 240, 320), noise_texture(rng, 80, 80, contrast=90)
+
+    def draw(side: float) -> np.ndarray:
+        picture = scene.copy()
+        paste(picture, texture, np.ones((80, 80), np.float32), Box.of((160, 120), (side, side)))
+        return picture
+
+    state = init(pipeline, [draw(40)], [Box.of((160, 120), (40, 40))], [0])
+    for t in range(1, 31):
+        state, (result,) = step(pipeline, state, [draw(40 * 1.015**t)])
+    assert result.box.w > 48  # raw pixels lag behind, but a size that never grew would stay at 40
+    assert result.box.iou(Box.of((160, 120), (40 * 1.015**30,) * 2)) > 0.6
+
+
+def test_a_rendered_target_is_tracked(raw_pipeline: Pipeline, clip: Clip) -> None:
+    frames = list(clip)
+    state = init(raw_pipeline, [frames[0][0]], [frames[0][1]], [0])
+    overlaps = []
+    for frame, truth in frames[1:]:
+        state, (result,) = step(raw_pipeline, state, [frame])
+        overlaps.append(result.box.iou(truth))
+    assert np.mean(overlaps) > 0.7
+
+
+def test_many_targets_of_two_cameras_are_one_batch(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
+    other = frame[::-1].copy()
+    boxes, sources = [Box(60, 60, 40, 40), Box(200, 100, 30, 50), Box(90, 140, 50, 30)], [0, 1, 0]
+    together = init(raw_pipeline, [frame, other], boxes, sources)
+    alone = [init(raw_pipeline, [(frame, other)[s]], [b], [0]) for b, s in zip(boxes, sources, strict=True)]
+    for t in range(1, 4):
+        pictures = [moved(frame, 3 * t, -2 * t), moved(other, -4 * t, t)]
+        together, results = step(raw_pipeline, together, pictures)
+        for i, source in enumerate(sources):
+            alone[i], (single,) = step(raw_pipeline, alone[i], [pictures[source]])
+            assert tuple(results[i].box) == pytest.approx(tuple(single.box), abs=1e-6)
+
+
+def test_a_rejected_frame_moves_no_bit_of_the_state(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
+    state = init(raw_pipeline, [frame], [Box(100, 80, 50, 30)], [0])
+    for bad in (None, np.zeros_like(frame), frame[:0], frame.astype(np.float64)):
+        after, (result,) = step(raw_pipeline, state, [bad])
+        assert result.status is Status.LOST
+        for name in ("centre", "size", "numerator", "denominator"):
+            assert np.array_equal(getattr(after, name), getattr(state, name)), name
+
+
+def test_one_target_out_of_sight_does_not_touch_the_others(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
+    boxes = [Box(60, 60, 40, 40), Box(200, 100, 30, 50)]
+    state = init(raw_pipeline, [frame, frame], boxes, [0, 1])
+    state, results = step(raw_pipeline, state, [None, moved(frame, 5, 0)])
+    assert (results[0].reason, results[1].reason) == (Reason.NO_FRAME, Reason.FOUND)
+    assert tuple(results[0].box) == tuple(boxes[0])
+    assert results[1].box.x == pytest.approx(205, abs=0.4)
+
+
+def test_a_target_under_the_gate_is_lost_and_nothing_is_learnt(frame: np.ndarray, rng: np.random.Generator) -> None:
+    pipeline = make_raw_pipeline(min_psr=8.0)
+    state = init(pipeline, [frame], [Box(100, 80, 50, 30)], [0])
+    after, (result,) = step(pipeline, state, [noise_texture(rng, 240, 320)])
+    assert (result.status, result.reason) == (Status.LOST, Reason.LOW_PSR)
+    assert tuple(result.box) == pytest.approx((100, 80, 50, 30))
+    assert np.array_equal(after.numerator, state.numerator)
+    _, (found,) = step(pipeline, after, [frame])
+    assert found.status is Status.TRACKED
+
+
+def test_features_of_half_the_resolution_give_shifts_in_the_same_pixels(frame: np.ndarray) -> None:
+    from dcfnet.cpu import CpuBackend
+
+    full = make_raw_pipeline()
+
+    def halved(patches: np.ndarray) -> np.ndarray:
+        return patches.reshape(*patches.shape[:2], 32, 2, 32, 2).mean(axis=(3, 5)).astype(np.float32)
+
+    pipeline = Pipeline.build(full.config, CpuBackend(), halved, full.mean)
+    state = init(pipeline, [frame], [Box(140, 100, 40, 40)], [0])
+    _, (result,) = step(pipeline, state, [moved(frame, -8, 5)])
+    assert tuple(result.box) == pytest.approx((132, 105, 40, 40), abs=0.6)

@@ -1,0 +1,99 @@
+"""The rules of docs/architecture.md, each of them a test."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {"dcfnet": "runtime", "dcfnet_evaluation": "evaluation", "dcfnet_train": "train", "dcfnet_export": "export"}
+MAY_IMPORT = {
+    "dcfnet": set(),
+    "dcfnet_evaluation": {"dcfnet"},
+    "dcfnet_train": {"dcfnet", "dcfnet_evaluation"},
+    "dcfnet_export": {"dcfnet", "dcfnet_evaluation", "dcfnet_train"},
+}
+HEAVY = ("torch", "onnx", "onnxruntime", "cupy", "tensorrt", "typer")
+
+
+def sources(package: str) -> list[Path]:
+    files = sorted((ROOT / ROOMS[package] / package).rglob("*.py"))
+    assert files, f"{package} has no files"
+    return files
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_arrows_point_at_the_runtime(package: str) -> None:
+    ours = {name for file in sources(package) for name in imports(file) if name in ROOMS}
+    assert ours - {package} <= MAY_IMPORT[package]
+
+
+def test_importing_the_runtime_loads_nothing_heavy() -> None:
+    code = f"import sys, dcfnet; print([n for n in {HEAVY!r} if n in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("library", "file"),
+    [("onnxruntime", "backbones/ort.py"), ("typer", "cli.py")],
+)
+def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
+    importers = [str(f.relative_to(ROOT / "runtime/dcfnet")) for f in sources("dcfnet") if library in imports(f)]
+    assert importers == [file]
+
+
+def test_the_runtime_imports_no_training_library() -> None:
+    assert not {name for file in sources("dcfnet") for name in imports(file)} & {"torch", "onnx", "cupy", "tensorrt"}
+
+
+def test_the_formula_imports_no_array_library() -> None:
+    assert set(imports(ROOT / "runtime/dcfnet/dcf.py")) <= {"__future__", "typing"}
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_files_and_functions_stay_small(package: str) -> None:
+    for file in sources(package):
+        text = file.read_text()
+        assert len(text.splitlines()) <= 260, f"{file} is too long to open gladly"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 48, f"{file}: {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_modules_are_nouns_of_the_field(package: str) -> None:
+    assert not {file.stem for file in sources(package)} & {"utils", "util", "helpers", "base", "common", "misc"}
+
+
+def test_the_readme_program_is_the_docstrings() -> None:
+    """The ten-line program a newcomer copies is one text: the package's docstring, shown again in the README."""
+    import dcfnet
+
+    assert dcfnet.__doc__ is not None
+    program = [line[4:] for line in dcfnet.__doc__.splitlines() if line.startswith("    ")]
+    assert "\n".join(program) in (ROOT / "README.md").read_text()
+
+
+def test_nothing_names_a_path_of_this_machine() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    marks = ["/" + "home/", "/" + "root/", "/" + "work/"]
+    for name in filter(None, listed.stdout.split("\0")):
+        content = (ROOT / name).read_bytes()
+        assert not [mark for mark in marks if mark.encode() in content], name

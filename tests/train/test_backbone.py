@@ -1,0 +1,48 @@
+"""The network: local response normalisation, the released weights, padding offline and online."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dcfnet_export.released import read_released
+from dcfnet_train.backbone import ARCHITECTURES, Backbone, LocalResponseNorm
+
+
+def test_the_fast_normalisation_is_torchs_own() -> None:
+    features = torch.randn(2, 32, 9, 9, generator=torch.Generator().manual_seed(0)) * 40
+    torch.testing.assert_close(
+        LocalResponseNorm(32)(features), torch.nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)(features), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_training_maps_lose_the_margin_and_deployed_maps_keep_the_size(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    trained, deployed = Backbone(architecture, padding=False), Backbone(architecture, padding=True)
+    deployed.load_state_dict(trained.state_dict())
+    patches = torch.randn(1, 3, 125, 125, generator=torch.Generator().manual_seed(0)) * 50
+    inner, outer = trained(patches), deployed(patches)
+    assert inner.shape == (1, 32, 121, 121)
+    assert outer.shape == (1, 32, 125, 125)
+    margin = architecture.margin()
+    torch.testing.assert_close(outer[..., margin:-margin, margin:-margin], inner, rtol=1e-4, atol=1e-4)
+
+
+def test_conv1_is_table_1_of_the_paper() -> None:
+    shapes = [tuple(p.shape) for p in Backbone(ARCHITECTURES["conv1"]).parameters()]
+    assert shapes == [(64, 3, 3, 3), (64,), (32, 64, 3, 3), (32,)]
+    size = sum(p.numel() for p in Backbone(ARCHITECTURES["conv1"]).parameters()) * 4 / 1000
+    assert size == pytest.approx(75, abs=10)  # "only 75KB", section 4.1: 81 KB with biases
+
+
+@pytest.mark.shared
+def test_released_weights_give_their_golden_features(shared: Path) -> None:
+    """The authors' own framework computed these from their own weights."""
+    file = shared / "reference" / "dcfnet2.npz"
+    backbone = read_released(file).backbone(padding=True)
+    with np.load(file) as arrays, torch.no_grad():
+        features = backbone(torch.from_numpy(arrays["golden_input_bgr_minus_mean"])[None])[0]
+        np.testing.assert_allclose(features.numpy(), arrays["golden_features"], atol=1e-5)

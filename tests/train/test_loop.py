@@ -1,0 +1,198 @@
+"""The loop: it learns, it resumes as if nothing had happened, and a kill loses no checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from dcfnet.errors import ConfigError, ModelError
+from dcfnet_train.checkpoint import load_checkpoint
+from dcfnet_train.cli import app
+from dcfnet_train.loop import LAST, LOG, Run, learning_rate, pair_loss, train, training_label
+from dcfnet_train.pairs import Pairs
+from dcfnet_train.recipe import RECIPES, Recipe
+from dcfnet_train.videos import read_videos
+from typer.testing import CliRunner
+
+from tests.train.footage import make_otb_sequence, make_photos
+
+SMALL = {"patch_size": 45, "batch": 4, "micro_batch": 4, "synthetic": 0.25, "train_lr": 5e-3}
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("footage")
+    make_otb_sequence(root / "videos" / "first", length=10)
+    make_photos(root / "photos", count=3)
+    return root
+
+
+def pairs(footage: Path, recipe: Recipe) -> Pairs:
+    photos = sorted((footage / "photos").iterdir())
+    return Pairs(read_videos(footage / "videos"), photos, recipe, recipe.steps * recipe.batch)
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / LOG).read_text().splitlines()]
+
+
+def test_training_lowers_the_loss_of_the_same_pairs(footage: Path, tmp_path: Path) -> None:
+    recipe = Recipe(**SMALL, steps=40)  # type: ignore[arg-type]
+    run, made = Run.start(recipe, tmp_path), pairs(footage, recipe)
+    batch = torch.stack([made[i] for i in range(24)])
+
+    def loss() -> float:
+        with torch.no_grad():
+            return pair_loss(run.network, batch, training_label(recipe), recipe.regularisation).item()
+
+    before = loss()
+    train(run, made, workers=0)
+    assert len(losses(tmp_path)) == 40
+    assert loss() < 0.8 * before
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(footage: Path, tmp_path: Path) -> None:
+    recipe = Recipe(**SMALL, steps=6)  # type: ignore[arg-type]
+    whole = train(Run.start(recipe, tmp_path / "whole"), pairs(footage, recipe), workers=0)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(step: int, loss: float) -> None:
+        if step == 5:
+            raise StoppedError
+
+    run = Run.start(recipe, tmp_path / "parts")
+    run.on_step.append(stop)
+    with pytest.raises(StoppedError):
+        train(run, pairs(footage, recipe), workers=0, save_every=2)
+    resumed = Run.resume(tmp_path / "parts")
+    assert resumed.step == 4  # the last checkpoint before the kill
+    parts = train(resumed, pairs(footage, recipe), workers=0)
+    expected, found = load_checkpoint(whole), load_checkpoint(parts)
+    assert found.step == expected.step == 6
+    for name, tensor in expected.weights.items():
+        assert torch.equal(found.weights[name], tensor), name
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+def test_a_micro_batch_changes_no_gradient(footage: Path, tmp_path: Path, micro_batch: int) -> None:
+    recipe = Recipe(**{**SMALL, "micro_batch": micro_batch}, steps=1)  # type: ignore[arg-type]
+    run = Run.start(recipe, tmp_path)
+    batch = torch.stack([pairs(footage, recipe)[i] for i in range(4)])
+    loss = pair_loss(run.network, batch, training_label(recipe), recipe.regularisation) / 4
+    loss.backward()
+    expected = [p.grad.clone() for p in run.network.parameters() if p.grad is not None]
+    train(run, pairs(footage, recipe), workers=0)
+    found = [p.grad for p in run.network.parameters()]
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    assert losses(tmp_path)[0] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_the_loss_is_summed_over_the_map_and_averaged_over_the_batch() -> None:
+    """A response of nothing costs the label's energy, pi sigma^2: with a mean instead, 1e-5 would move nothing."""
+    recipe = Recipe()
+    label = training_label(recipe)
+    assert label.shape == (121, 121)
+    assert label[0, 0] == 1
+    sigma = 125 / 3 * 0.1
+    assert float((label**2).sum()) == pytest.approx(math.pi * sigma**2, rel=1e-3)
+
+    class Nothing(torch.nn.Module):
+        def forward(self, patches: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(patches), 1, 121, 121)
+
+    loss = pair_loss(Nothing(), torch.zeros(3, 2, 3, 125, 125), label, 1e-4)  # type: ignore[arg-type]
+    assert loss.item() / 3 == pytest.approx(math.pi * sigma**2, rel=1e-3)
+
+
+def test_schedules() -> None:
+    constant, log, cycle = (Recipe(schedule=s, steps=101, train_lr=1e-2) for s in ("constant", "log", "onecycle"))
+    assert {learning_rate(constant, step) for step in range(101)} == {1e-2}
+    assert learning_rate(log, 0) == pytest.approx(1e-2)
+    assert learning_rate(log, 50) == pytest.approx((1e-2 * 1e-5) ** 0.5)
+    assert learning_rate(log, 100) == pytest.approx(1e-5)
+    assert learning_rate(cycle, 10) == pytest.approx(1e-2)
+    assert learning_rate(cycle, 0) < 1e-3
+    assert learning_rate(cycle, 100) == pytest.approx(1e-5)
+
+
+def test_the_papers_recipe() -> None:
+    paper = RECIPES["paper"]
+    assert (paper.architecture, paper.padding, paper.optimiser) == ("conv1", 1.5, "sgd")
+    assert (paper.train_lr, paper.schedule, paper.momentum, paper.weight_decay) == (1e-5, "constant", 0.9, 5e-4)
+    assert (paper.batch, paper.max_gap, paper.synthetic, paper.augment) == (16, 10, 0.0, False)
+    assert paper.steps == 2_064_200
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(footage: Path, tmp_path: Path) -> None:
+    recipe = Recipe(**{**SMALL, "train_lr": 1e30}, steps=20)  # type: ignore[arg-type]
+    run = Run.start(recipe, tmp_path)
+    run.save()
+    before = (tmp_path / LAST).read_bytes()
+    with pytest.raises(FloatingPointError, match="lower train_lr"):
+        train(run, pairs(footage, recipe), workers=0)
+    assert (tmp_path / LAST).read_bytes() == before
+
+
+def test_a_checkpoint_of_another_architecture_is_told_apart(tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    file = Run.start(Recipe(), tmp_path).save()
+    with safe_open(file, framework="pt") as opened:
+        metadata, tensors = opened.metadata(), {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    tensors["convolutions.2.weight"] = torch.zeros(32, 64, 3, 3)
+    save_file(tensors, file, metadata)
+    with pytest.raises(ModelError, match=r"convolutions\.2\.weight is \(32, 64, 3, 3\), expected \(32, 32, 3, 3\)"):
+        load_checkpoint(file)
+    save_file(tensors, file, {})
+    with pytest.raises(ModelError, match="dcfnet-train writes it"):
+        load_checkpoint(file)
+
+
+@pytest.mark.parametrize(("key", "value"), [("architecture", "vgg"), ("steps", 0), ("train_lr", 0.0), ("augment", 1)])
+def test_a_recipe_out_of_range_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=key):
+        Recipe().replace(**{key: value})
+
+
+def run(*args: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.exit_code, result.output
+
+
+def test_the_command_trains_and_resumes(footage: Path, tmp_path: Path) -> None:
+    sets = [part for name, value in {**SMALL, "steps": 3}.items() for part in ("--set", f"{name}={value}")]
+    data = ["--videos", footage / "videos", "--photos", footage / "photos", "--output", tmp_path, "--workers", 0]
+    code, text = run(*data, *sets)
+    assert code == 0, text
+    assert "trained 3 steps" in text
+    code, text = run(*data, *sets)
+    assert code != 0
+    assert "--resume" in text
+    code, text = run(*data, "--resume")
+    assert code == 0, text
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["--set", "lambda=3"], "unknown setting lambda"),
+        (["--set", "steps=many"], "many"),
+        (["--recipe", "best"], "no recipe 'best'"),
+        (["--videos", "none"], "none: not a folder"),
+        ([], "--videos"),
+        (["--resume"], "last.safetensors"),
+    ],
+)
+def test_a_mistake_is_named_before_hours_are_spent(tmp_path: Path, args: list[str], shown: str) -> None:
+    code, text = run(*args, "--output", tmp_path)
+    assert code != 0
+    assert shown in text
+    assert "Traceback" not in text

@@ -1,0 +1,1 @@
+"""Training the network end to end through the correlation filter."""

@@ -1,0 +1,97 @@
+"""A training run on disk: weights, optimiser and recipe in one safetensors file, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from dcfnet.errors import ModelError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dcfnet_train.backbone import ARCHITECTURES, Backbone
+from dcfnet_train.recipe import Recipe
+
+FORMAT = "dcfnet-checkpoint-1"
+OPTIMISER = "optimiser."  # prefix of the tensors that only resuming needs
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights of the network and what made them.
+
+    weights: state of `Backbone`. optimiser: tensors named "INDEX.KEY", empty in a file made for shipping.
+    step: optimiser steps taken.
+    """
+
+    weights: dict[str, Tensor]
+    recipe: Recipe
+    step: int
+    optimiser: dict[str, Tensor]
+
+    def backbone(self, padding: bool) -> Backbone:
+        """The network with these weights; `padding` as in `Backbone`."""
+        network = Backbone(ARCHITECTURES[self.recipe.architecture], padding=padding)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+
+def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
+    """Writes the checkpoint; a kill or a full disk leaves the file that was there before."""
+    tensors = dict(checkpoint.weights)
+    tensors |= {OPTIMISER + name: tensor for name, tensor in checkpoint.optimiser.items()}
+    metadata = {
+        "format": FORMAT,
+        "recipe": json.dumps(checkpoint.recipe.to_mapping()),
+        "step": str(checkpoint.step),
+    }
+    partial = file.with_name(file.name + ".partial")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
+    os.replace(partial, file)
+
+
+def load_checkpoint(file: Path) -> Checkpoint:
+    """The checkpoint in a file. Raises ModelError naming what the file lacks or where its weights differ."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise ModelError(f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}; dcfnet-train writes it")
+    recipe = Recipe.from_mapping(json.loads(metadata["recipe"]))
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(OPTIMISER)}
+    _check_shapes(file, weights, recipe)
+    optimiser = {name.removeprefix(OPTIMISER): t for name, t in tensors.items() if name.startswith(OPTIMISER)}
+    return Checkpoint(weights, recipe, int(metadata["step"]), optimiser)
+
+
+def _check_shapes(file: Path, weights: dict[str, Tensor], recipe: Recipe) -> None:
+    expected = Backbone(ARCHITECTURES[recipe.architecture]).state_dict()
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    if differing:
+        shown = "; ".join(f"{name} is {found.get(name)}, expected {wanted.get(name)}" for name in differing)
+        raise ModelError(f"{file}: not weights of the architecture {recipe.architecture!r}: {shown}")
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of the optimiser as flat tensors, "INDEX.KEY"."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}.{key}": torch.as_tensor(value) for index, of in state.items() for key, value in of.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Puts the state that `optimiser_tensors` gave back, in place."""
+    state: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

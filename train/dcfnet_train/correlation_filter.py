@@ -1,0 +1,59 @@
+"""The correlation filter as a layer: `dcfnet.dcf` between two transforms, and the paper's own gradients beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from dcfnet import dcf
+from torch import Tensor
+from torch.fft import irfft2, rfft2
+
+
+def correlation_filter(template: Tensor, search: Tensor, label: Tensor, regularisation: float) -> Tensor:
+    """Response of the filter learnt on `template` to `search`: the Siamese network's last layer (eq. 4).
+
+    template, search: features (B, C, H, W), any real dtype. label: (H, W), peaked at [0, 0].
+    regularisation: lambda of the unnormalised transform. Returns response (B, 1, H, W), differentiable.
+    """
+    numerator, denominator = dcf.learn(rfft2(template), rfft2(label))
+    response_f = dcf.respond(rfft2(search), numerator, denominator, regularisation)
+    response: Tensor = irfft2(response_f, s=label.shape)
+    return response
+
+
+class ClosedFormCorrelationFilter(torch.autograd.Function):
+    """The same layer with its backward pass written out (eqs. 5 to 11): the oracle for the one above, and no slower.
+
+    Arguments of `apply` as for `correlation_filter`; label and regularisation have no gradient. The maps are real, so
+    half of each spectrum says all of it, and rfft2 serves in both directions.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, template: Tensor, search: Tensor, label: Tensor, regularisation: float) -> Tensor:
+        """Response (B, 1, H, W), see `correlation_filter`."""
+        template_f, search_f, label_f = rfft2(template), rfft2(search), rfft2(label)
+        numerator, denominator = dcf.learn(template_f, label_f)
+        response_f = dcf.respond(search_f, numerator, denominator, regularisation)
+        ctx.save_for_backward(template_f, search_f, label_f, numerator, denominator + regularisation, response_f)
+        ctx.shape = label.shape
+        response: Tensor = irfft2(response_f, s=label.shape)
+        return response
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients with respect to template and search features, (B, C, H, W) each."""
+        template_f, search_f, label_f, numerator, denominator, response_f = ctx.saved_tensors
+        gradient_f = rfft2(gradient)  # dL/dg^* (eqs. 5 and 6)
+        search_gradient_f = gradient_f * numerator / denominator  # dL/dphi(z)^* = dL/dg^* w (eq. 7)
+        # dL/dphi(x)^* (eq. 10) and the conjugate of dL/dphi(x) (eq. 9) as one sum (eq. 11): the first term comes
+        # through the numerator, the second, twice a real part, through the energy in the denominator.
+        through_numerator = gradient_f.conj() * search_f * label_f
+        through_energy = 2 * (gradient_f * response_f.conj()).real * template_f
+        template_gradient_f = (through_numerator - through_energy) / denominator
+        return (
+            irfft2(template_gradient_f, s=ctx.shape),
+            irfft2(search_gradient_f, s=ctx.shape),
+            None,
+            None,
+        )  # eqs. 8, 11

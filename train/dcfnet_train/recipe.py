@@ -1,0 +1,80 @@
+"""What a training run is: every setting once, with its reason. It travels inside the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcfnet.errors import ConfigError
+from dcfnet.settings import Rule, Settings, number, one_of, whole
+
+from dcfnet_train.backbone import ARCHITECTURES
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """Settings of one run. Raises ConfigError listing every value that is out of range."""
+
+    architecture: str = "released"  # a name of ARCHITECTURES
+    patch_size: int = 125  # px, side of both patches, before the unpadded convolutions take their margin
+    padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
+    label_sigma: float = 0.1  # std of the Gaussian label, share of the target's side in the patch
+    regularisation: float = 1e-4  # lambda of the unnormalised transform, the tracker's own
+    max_gap: int = 10  # frames between the two patches of a pair, at most (section 4.1)
+    synthetic: float = 0.3  # share of pairs rendered from photographs instead of cut from videos
+    augment: bool = True  # mirror, lose colour, change light and blur; the paper does none of it
+    steps: int = 4000  # optimiser steps
+    batch: int = 16  # pairs a step (section 4.1)
+    micro_batch: int = 4  # pairs that go through the network at once: same gradient, a quarter of the memory traffic
+    optimiser: str = "adam"
+    train_lr: float = 2e-3  # the highest learning rate
+    final_lr: float = 1e-5  # the last one, where the schedule falls
+    schedule: str = "onecycle"
+    momentum: float = 0.9  # of SGD (section 4.1)
+    weight_decay: float = 5e-4  # gamma of eq. 4 (section 4.1)
+    seed: int = 0
+
+    @classmethod
+    def rules(cls) -> dict[str, Rule]:
+        return {
+            "architecture": one_of(*ARCHITECTURES),
+            "patch_size": whole(32, 512),
+            "padding": number(above=0, high=10),
+            "label_sigma": number(above=0, high=1),
+            "regularisation": number(above=0),
+            "max_gap": whole(1, 1000),
+            "synthetic": number(0, 1),
+            "augment": (lambda v: isinstance(v, bool), "true or false"),
+            "steps": whole(1, 10**8),
+            "batch": whole(1, 4096),
+            "micro_batch": whole(1, 4096),
+            "optimiser": one_of("adam", "sgd"),
+            "train_lr": number(above=0),
+            "final_lr": number(above=0),
+            "schedule": one_of("constant", "log", "onecycle"),
+            "momentum": number(0, 1),
+            "weight_decay": number(0),
+            "seed": whole(0, 2**31 - 1),
+        }
+
+    @classmethod
+    def named(cls, name: str) -> Recipe:
+        """A recipe by name: "default" or "paper". Raises ConfigError for another name."""
+        if name not in RECIPES:
+            raise ConfigError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+        return RECIPES[name]
+
+
+RECIPES: dict[str, Recipe] = {
+    "default": Recipe(),
+    # Section 4.1: 1,651,360 pairs a pass, 20 passes, batch 16; its rate is for a loss summed over the map.
+    "paper": Recipe(
+        architecture="conv1",
+        padding=1.5,
+        synthetic=0.0,
+        augment=False,
+        steps=20 * 1_651_360 // 16,
+        optimiser="sgd",
+        train_lr=1e-5,
+        schedule="constant",
+    ),
+}

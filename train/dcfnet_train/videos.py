@@ -1,0 +1,87 @@
+"""Annotated footage to cut pairs from: whole sequences in OTB's layout, and clips of target-centred crops."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from dcfnet.geometry import Box
+from dcfnet_evaluation.sequences import IMAGE_SUFFIXES, SequenceError, read_otb
+from numpy.typing import NDArray
+
+from dcfnet_train.images import Image, read_image
+
+BLACK = 24  # of 255: JPEG leaves a padded border no brighter
+MIN_SIDE = 4.0  # px: a smaller true box carries no texture to learn from
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames of one target with its boxes.
+
+    frames: image files. boxes: float64 (N, 4), x, y, w, h, 0-based pixels of each file.
+    times: int (N,), frame number in the original footage, rising: tells gaps.
+    bordered: the files are padded with black where the crop left the picture.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    boxes: NDArray[np.float64]
+    times: NDArray[np.int64]
+    bordered: bool = False
+
+    def usable(self) -> NDArray[np.intp]:
+        """Indices of the frames whose box is finite and large enough to learn from."""
+        return np.flatnonzero(np.isfinite(self.boxes).all(axis=1) & (self.boxes[:, 2:] >= MIN_SIDE).all(axis=1))
+
+    def read(self, index: int) -> tuple[Image, Box]:
+        """Frame `index`, uint8 (H, W, 3) BGR, and its box, black borders cut off so that the crop sees its own."""
+        image, box = read_image(self.frames[index]), Box(*self.boxes[index])
+        if not self.bordered:
+            return image, box
+        left, top, right, bottom = _picture(image)
+        return image[top:bottom, left:right], Box(box.x - left, box.y - top, box.w, box.h)
+
+
+def _picture(image: Image) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what is not black border; the whole image where all of it is dark."""
+    bright = image.max(axis=2) > BLACK
+    columns, rows = np.flatnonzero(bright.any(axis=0)), np.flatnonzero(bright.any(axis=1))
+    if not len(columns):
+        return 0, 0, image.shape[1], image.shape[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def read_videos(root: Path) -> list[Video]:
+    """All videos under `root`: folders with `groundtruth_rect.txt` (OTB) or with `boxes.csv` (clips).
+
+    Raises SequenceError where there is none, or where a folder's files do not fit together.
+    """
+    if not root.is_dir():
+        raise SequenceError(f"{root}: not a folder of videos")
+    videos = []
+    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
+        if (folder / "groundtruth_rect.txt").is_file():
+            sequence = read_otb(folder)
+            videos.append(Video(sequence.name, sequence.frames, sequence.boxes, np.arange(len(sequence.frames))))
+        elif (folder / "boxes.csv").is_file():
+            videos.append(_read_clip(folder))
+    if not videos:
+        raise SequenceError(f"{root}: no folder in it holds groundtruth_rect.txt or boxes.csv")
+    return videos
+
+
+def _read_clip(folder: Path) -> Video:
+    """A clip: images, and `boxes.csv` with the columns source_frame, x, y, w, h (0-based), one row an image."""
+    frames = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    with (folder / "boxes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if len(rows) != len(frames):
+        raise SequenceError(f"{folder}: {len(frames)} frames but {len(rows)} rows in boxes.csv")
+    try:
+        values = np.array([[float(row[key]) for key in ("source_frame", "x", "y", "w", "h")] for row in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SequenceError(f"{folder / 'boxes.csv'}: needs numbers in source_frame, x, y, w, h ({error})") from error
+    return Video(folder.name, frames, values[:, 1:], values[:, 0].astype(np.int64), bordered=True)
