@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,13 +81,24 @@ def test_modules_are_nouns_of_the_field(package: str) -> None:
     assert not {file.stem for file in sources(package)} & {"utils", "util", "helpers", "base", "common", "misc"}
 
 
-def test_the_readme_program_is_the_docstrings() -> None:
-    """The ten-line program a newcomer copies is one text: the package's docstring, shown again in the README."""
+def test_the_readme_program_is_the_docstrings_and_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a newcomer copies is one text, the package's docstring, shown again in the README."""
     import dcfnet
+    from dcfnet.sinks import VideoSink
+    from dcfnet_evaluation.rendered import render_clip
 
-    assert dcfnet.__doc__ is not None
-    program = [line[4:] for line in dcfnet.__doc__.splitlines() if line.startswith("    ")]
-    assert "\n".join(program) in (ROOT / "README.md").read_text()
+    program = textwrap.dedent((dcfnet.__doc__ or "").split("to the end:\n\n", 1)[1]).strip()
+    assert len([line for line in program.splitlines() if line.strip()]) <= 12
+    assert f"```python\n{program}\n```" in (ROOT / "README.md").read_text()
+
+    monkeypatch.chdir(tmp_path)
+    with VideoSink(tmp_path / "drive.mp4", 30, (640, 360)) as video:
+        for frame, _ in render_clip(5):
+            video.write(frame)
+    exec(program, {})
+    assert capsys.readouterr().out.count("Box(x=") == 4
 
 
 def test_nothing_names_a_path_of_this_machine() -> None:

@@ -50,6 +50,9 @@ def otb(
     root: Annotated[Path, typer.Argument(help="Folder of sequences in OTB's layout.")],
     model: Annotated[Path | None, typer.Option(help="Model file; without it the shipped one.")] = None,
     config: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PRESETS)}. Else the model's own.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
+    ] = None,
     sequences: Annotated[str | None, typer.Option(help="Names, separated by commas; else all.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first frames of each.")] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file for the scores.")] = None,
@@ -58,7 +61,8 @@ def otb(
     try:
         chosen = read_otb_dataset(root, sequences.split(",") if sequences else None)
         watched = track(chosen, "evaluating", console=Console(stderr=True))
-        scores = [Score.of(run_ope(Tracker(model, config=config), sequence, limit)) for sequence in watched]
+        constants = Tracker(model, config=config).config.assign(set_ or [])
+        scores = [Score.of(run_ope(Tracker(model, config=constants), sequence, limit)) for sequence in watched]
     except (DcfnetError, SequenceError) as error:
         typer.echo(f"dcfnet-eval: {error}", err=True)
         raise typer.Exit(1) from error

@@ -52,7 +52,10 @@ def read_otb(folder: Path) -> AnnotatedSequence:
 
     Raises SequenceError when there are not as many frames as boxes.
     """
-    frames = tuple(sorted(p for p in (folder / "img").iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    images = folder / "img"
+    if not images.is_dir():
+        raise SequenceError(f"{folder}: has no folder img/ with its frames")
+    frames = tuple(sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
     boxes = read_boxes(folder / "groundtruth_rect.txt") - (1, 1, 0, 0)
     if len(frames) != len(boxes):
         raise SequenceError(f"{folder}: {len(frames)} frames but {len(boxes)} boxes")

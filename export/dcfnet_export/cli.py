@@ -25,7 +25,13 @@ def main(
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx.")] = False,
     output: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out/export"),
-    config: Annotated[str, typer.Option(help=f"Tracker preset inside the file: {', '.join(PRESETS)}.")] = "default",
+    config: Annotated[
+        str | None,
+        typer.Option(help=f"Tracker inside the file: {', '.join(PRESETS)}. Else default, as the network was trained."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
+    ] = None,
     lrn: Annotated[str, typer.Option(help="fast: square roots; op: ONNX's LRN node.")] = "fast",
 ) -> None:
     """Exports the backbone as a self-describing ONNX file, proven against torch before it is written."""
@@ -35,11 +41,12 @@ def main(
         raise typer.BadParameter(f"--lrn {lrn}: fast or op")
     try:
         loaded, name = _load(checkpoint)
-        model = export_onnx(loaded, TrackerConfig.named(config), output / f"{name}.onnx", lrn)
+        tracker = TrackerConfig.named(config) if config else loaded.recipe.tracker_config()
+        model = export_onnx(loaded, tracker.assign(set_ or []), output / f"{name}.onnx", lrn)
     except (DcfnetError, ParityError, OSError) as error:
         typer.echo(f"dcfnet-export: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"{model.name}: {len(model.onnx) / 1024:.0f} KB, equal to torch, config {config}")
+    typer.echo(f"{model.name}: {len(model.onnx) / 1024:.0f} KB, equal to torch")
 
 
 def _load(file: Path | None) -> tuple[Checkpoint, str]:

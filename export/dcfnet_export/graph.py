@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from dcfnet.backbones.ort import OrtBackbone
+from dcfnet.backbones import open_backbone
 from dcfnet.config import TrackerConfig
 from dcfnet.model import CONFIG_KEY, FORMAT, FORMAT_KEY, INPUT_KEY, WEIGHTS_KEY, Model, parse_model
 from dcfnet_train.backbone import MEAN_BGR, Backbone
@@ -65,9 +65,9 @@ def export_onnx(checkpoint: Checkpoint, config: TrackerConfig, file: Path, lrn: 
 def check_parity(model: Model, backbone: Backbone, batches: tuple[int, ...] = (1, 3)) -> float:
     """Largest difference between the model in ONNX Runtime and the network in torch, relative to the largest feature.
 
-    Raises ParityError when it is above TOLERANCE.
+    Raises ParityError when it is above TOLERANCE, MissingDependencyError where there is no ONNX Runtime.
     """
-    session = OrtBackbone(model)
+    session = open_backbone(model, "onnxruntime")
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for batch in batches:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from dcfnet.errors import ModelError
-from dcfnet_train.checkpoint import Checkpoint
+from dcfnet_train.checkpoint import Checkpoint, check_shapes
 from dcfnet_train.recipe import Recipe
 
 NAMES = {
@@ -21,14 +22,16 @@ NAMES = {
 def read_released(file: Path) -> Checkpoint:
     """Checkpoint of an `.npz` of the released arrays: conv1_weight (32, 3, 3, 3) and so on, BGR input minus mean.
 
-    Raises ModelError naming the arrays that are missing.
+    Raises ModelError naming the arrays that are missing or of another shape.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             missing = sorted(set(NAMES.values()) - set(arrays))
             if missing:
                 raise ModelError(f"{file}: lacks the arrays {', '.join(missing)}")
             weights = {name: torch.from_numpy(arrays[array].astype(np.float32)) for name, array in NAMES.items()}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ModelError(f"{file}: not an .npz of the released weights ({error})") from error
-    return Checkpoint(weights, Recipe(architecture="released"), step=0, optimiser={})
+    recipe = Recipe(architecture="released")
+    check_shapes(file, weights, recipe)
+    return Checkpoint(weights, recipe, step=0, optimiser={})

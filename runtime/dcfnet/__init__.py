@@ -1,18 +1,20 @@
 """Visual object tracking with a learnt correlation filter.
 
-import cv2
-import dcfnet
+In a video, from the target's first box to the end:
 
-video = cv2.VideoCapture("drive.mp4")
-ok, frame = video.read()
-tracker = dcfnet.Tracker()
-tracker.init(frame, (410, 190, 64, 48))  # x, y, w, h of the target in this frame
-while True:
+    import cv2
+    import dcfnet
+
+    video = cv2.VideoCapture("drive.mp4")
     ok, frame = video.read()
-    if not ok:
-        break
-    result = tracker.update(frame)
-    print(result.box, result.status, result.reason)
+    tracker = dcfnet.Tracker()
+    tracker.init(frame, (410, 190, 64, 48))  # x, y, w, h of the target in this frame
+    while True:
+        ok, frame = video.read()
+        if not ok:
+            break
+        result = tracker.update(frame)
+        print(result.box, result.status, result.reason)
 """
 
 from __future__ import annotations

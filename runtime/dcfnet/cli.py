@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dcfnet.backend import Frame
 from dcfnet.config import PRESETS
-from dcfnet.errors import DcfnetError, InvalidBoxError
+from dcfnet.errors import DcfnetError, InvalidBoxError, SinkError
 from dcfnet.frames import FrameSource, open_source
 from dcfnet.geometry import Box
 from dcfnet.pixels import frame_size
@@ -32,7 +32,9 @@ WINDOW = "dcfnet - q or Esc ends"
 
 @app.command()
 def main(
-    source: Annotated[str, typer.Argument(help="A video file, a folder of images, or a camera's number.")],
+    source: Annotated[
+        str, typer.Argument(help="A video file, a folder of images, a camera's number, or a stream's URL.")
+    ],
     init: Annotated[
         str | None, typer.Option(metavar="X,Y,W,H", help="The target in the first frame, 0-based pixels.")
     ] = None,
@@ -90,6 +92,11 @@ def run(
 ) -> Summary:
     """All of dcfnet-run, with its options as arguments. Raises DcfnetError for what the operator can mend."""
     given = parse_box(init) if init is not None else None
+    check_outputs(source, [file for file in (output, boxes) if file])
+    if layout not in FORMATS:
+        raise SinkError(f"no format {layout!r}; there are {', '.join(FORMATS)}")
+    if show and not has_display():
+        raise SinkError("--show: there is no display; leave it out, and look at --output afterwards")
     tracker = Tracker(engine, device, config)
     opened = open_source(source)
     frames = iter(opened)
@@ -140,14 +147,28 @@ def parse_box(text: str) -> Box:
 
 def draw_box(frame: Frame) -> Box:
     """The box a person draws on the frame with the mouse. Raises InvalidBoxError where there is no display."""
-    # OpenCV would end the whole process on a machine without a display, so it is not asked
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if not has_display():
         raise InvalidBoxError("no --init, and no display to draw the box on; give --init X,Y,W,H")
     x, y, w, h = cv2.selectROI(WINDOW, frame, showCrosshair=False)
     cv2.destroyWindow(WINDOW)
     if w == 0 or h == 0:
         raise InvalidBoxError("no box was drawn; draw one with the mouse and press Enter, or give --init X,Y,W,H")
     return Box(x, y, w, h)
+
+
+def has_display() -> bool:
+    """Whether windows can be opened. OpenCV is not asked: without a display it would end the whole process."""
+    return not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+
+
+def check_outputs(source: str, outputs: list[Path]) -> None:
+    """Raises SinkError where a result would overwrite what is being read, or another result."""
+    reading = Path(source).resolve()
+    for output in outputs:
+        if output.resolve() == reading:
+            raise SinkError(f"{output}: would be written over the source {source}; choose another place")
+    if len({output.resolve() for output in outputs}) < len(outputs):
+        raise SinkError(f"{outputs[0]}: given for two results; choose two files")
 
 
 def _show(picture: Frame) -> bool:

@@ -1,4 +1,4 @@
-"""Frames of a video file, a folder of images or a camera, one after another."""
+"""Frames of a video file, a folder of images, a camera or a stream, one after another."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ class FrameSource:
 
 
 def open_source(source: str | Path) -> FrameSource:
-    """Frames of a video file, of a folder of images in natural order, or of a camera by its number.
+    """Frames of a video file, of a folder of images in natural order, of a camera by its number, or of a stream (URL).
 
     Frames are uint8 (H, W, 3) BGR. Raises SourceError here, or while reading, naming the file and what is wrong.
     """
     text = str(source)
-    if text.isdigit() and not Path(text).exists():
+    if text.isdecimal() and not Path(text).exists():
         return _open_capture(int(text), f"camera {text}")
+    if "://" in text:
+        return _open_capture(text, text)
     path = Path(text)
     if path.is_dir():
         return _open_folder(path)
@@ -54,7 +56,8 @@ def open_source(source: str | Path) -> FrameSource:
 
 
 def _open_folder(folder: Path) -> FrameSource:
-    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+    images = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    files = sorted((p for p in images if not p.name.startswith(".")), key=_natural)  # "._1.jpg" is no image
     if not files:
         raise SourceError(f"{folder}: no images in it ({', '.join(IMAGE_SUFFIXES)})")
     return FrameSource(str(folder), DEFAULT_FPS, len(files), (_read_image(file) for file in files))
@@ -79,10 +82,11 @@ def _open_capture(source: int | str, name: str) -> FrameSource:
         raise SourceError(f"{name}: cannot be opened as a video; is it one, and is its codec supported by OpenCV?")
     fps = capture.get(cv2.CAP_PROP_FPS)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    return FrameSource(name, fps if fps > 0 else DEFAULT_FPS, count if count > 0 else None, _read(capture, name))
+    length = count if count > 0 else None
+    return FrameSource(name, fps if fps > 0 else DEFAULT_FPS, length, _read(capture, name, length or 0))
 
 
-def _read(capture: cv2.VideoCapture, name: str) -> Iterator[Frame]:
+def _read(capture: cv2.VideoCapture, name: str, length: int) -> Iterator[Frame]:
     number = 0
     try:
         while True:
@@ -95,3 +99,5 @@ def _read(capture: cv2.VideoCapture, name: str) -> Iterator[Frame]:
         capture.release()
     if number == 0:
         raise SourceError(f"{name}: no frame could be decoded")
+    if number < 0.9 * length:  # containers count a few frames more than there are; not a tenth of them
+        raise SourceError(f"{name}: ends after {number} of {length} frames; is it cut short or broken there?")

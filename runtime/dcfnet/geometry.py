@@ -62,10 +62,10 @@ def target_box(box: Box | Sequence[float], frame_size: tuple[int, int]) -> Box:
     box: (x, y, w, h), frame pixels. frame_size: (width, height).
     Raises InvalidBoxError for NaN, for a side under MIN_TARGET_SIDE px, or for a box outside the frame.
     """
-    values = [float(value) for value in box]
-    if len(values) != 4:
-        raise InvalidBoxError(f"box {values}: a box is the four numbers x, y, w, h")
-    x, y, w, h = values
+    try:
+        x, y, w, h = values = [float(value) for value in box]
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidBoxError(f"box {box!r}: a box is the four numbers x, y, w, h") from None
     shown = f"box x={x:g}, y={y:g}, w={w:g}, h={h:g}"
     if not all(map(math.isfinite, values)):
         raise InvalidBoxError(f"{shown}: every number must be finite")
@@ -77,8 +77,8 @@ def target_box(box: Box | Sequence[float], frame_size: tuple[int, int]) -> Box:
 def _cut(box: Box, frame_size: tuple[int, int], shown: str) -> Box:
     """The part of the box inside the frame, kept at least MIN_TARGET_SIDE px wide and high."""
     width, height = frame_size
-    left, top = max(box.x, -0.5), max(box.y, -0.5)
-    right, bottom = min(box.x + box.w, width - 0.5), min(box.y + box.h, height - 0.5)
+    left, top = max(box.x, 0.0), max(box.y, 0.0)
+    right, bottom = min(box.x + box.w, width), min(box.y + box.h, height)
     if right - left < 1 or bottom - top < 1:
         raise InvalidBoxError(f"{shown}: less than a pixel of it lies in the frame of {width} x {height}")
     return Box(left, top, max(right - left, MIN_TARGET_SIDE), max(bottom - top, MIN_TARGET_SIDE))

@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 from dcfnet import dcf
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Array, Backend, Frame
-from dcfnet.config import TrackerConfig
+from dcfnet.config import MIN_TARGET_SIDE, TrackerConfig
 from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid, search_region
 from dcfnet.pixels import frame_problem, frame_size, has_texture
 from dcfnet.response import Peak, best_scale, find_peaks
 from dcfnet.result import Reason, Result, Status
 from dcfnet.state import TrackState
 from dcfnet.windows import cosine_window, gaussian_label
+
+TARGETS_AT_ONCE = 8  # in one batch: more are taken in turns, because each needs some 40 MB while it is worked on
 
 
 @dataclass(frozen=True)
@@ -80,18 +82,23 @@ def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sour
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
     """One frame of every source: the state after it, and a result per target. Consumes the state.
 
-    frames[source] may be anything: what is no frame gives LOST with the reason and leaves the target's state alone.
+    frames[source] may be anything: what is no frame, or shows nothing, gives LOST with the reason and moves no bit of
+    the target's state.
     """
-    state, changed = _follow_resolution(state, frames)
-    rejected = [_rejection(pipeline, state, i, frames[source]) for i, source in enumerate(state.source)]
-    results = [_lost(box, reason) for box, reason in zip(state.boxes(), rejected, strict=True)]
+    seen, changed = _follow_resolution(state, frames)
+    rejected = [_rejection(pipeline, seen, i, frames[source]) for i, source in enumerate(state.source)]
+    results = [_lost(box, reason) for box, reason in zip(seen.boxes(), rejected, strict=True)]
     rows = np.flatnonzero([reason is None for reason in rejected])
-    if len(rows):
-        moved, found = _track(pipeline, state.take(rows), frames)
-        state = state.put(rows, moved)
-        for row, result in zip(rows, found, strict=True):
-            results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
-    return state, results
+    if not len(rows):
+        return state, results
+    moved, found = [], []
+    for part in np.array_split(rows, -(-len(rows) // TARGETS_AT_ONCE)):
+        part_moved, part_found = _track(pipeline, seen.take(part), frames)
+        moved.append(part_moved)
+        found += part_found
+    for row, result in zip(rows, found, strict=True):
+        results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
+    return state.put(rows, TrackState.joined(moved)), results
 
 
 def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[TrackState, list[Result]]:
@@ -175,6 +182,8 @@ def _rejection(pipeline: Pipeline, state: TrackState, row: int, frame: Any) -> R
     problem = frame_problem(frame)
     if problem:
         return problem[0]
+    if state.size[row].min() < MIN_TARGET_SIDE:  # a glitch of a tiny frame: the target shrank with the resolution
+        return Reason.BAD_FRAME
     region = search_region(state.size[row], pipeline.config.padding)
     return None if has_texture(frame, state.centre[row], region) else Reason.NO_TEXTURE
 

@@ -45,7 +45,7 @@ def frame_size(frame: Frame) -> tuple[int, int]:
 
 
 def has_texture(frame: Frame, centre: NDArray[np.float64], region: NDArray[np.float64]) -> bool:
-    """Whether the part of the frame inside the region varies by more than FLAT_RANGE grey levels.
+    """Whether any colour of the frame varies by more than FLAT_RANGE levels inside the region; alpha is no colour.
 
     centre, region: (x, y) and (width, height), frame pixels. Looks at SAMPLES x SAMPLES pixels at most.
     """
@@ -55,4 +55,6 @@ def has_texture(frame: Frame, centre: NDArray[np.float64], region: NDArray[np.fl
     if inside.size == 0:
         return False
     step_y, step_x = (max(side // SAMPLES, 1) for side in inside.shape[:2])
-    return int(np.ptp(inside[::step_y, ::step_x])) > FLAT_RANGE
+    sampled = inside[::step_y, ::step_x]
+    colours = sampled[..., :3] if frame.ndim == 3 else sampled[..., None]
+    return int(np.ptp(colours, axis=(0, 1)).max()) > FLAT_RANGE

@@ -77,6 +77,8 @@ def _psr(maps: Maps, row: NDArray[np.intp], column: NDArray[np.intp], value: Map
     columns = (column[:, None, None] + window[None, :]) % width
     excluded = maps[np.arange(count)[:, None, None], rows, columns]
     number = height * width - window.size**2
+    if min(height, width) <= window.size:  # the window is the map: there is no sidelobe to stand out from
+        return np.zeros(count)
     mean = (maps.sum(axis=(1, 2)) - excluded.sum(axis=(1, 2))) / number
     centred = maps - mean[:, None, None]
     variance = ((centred**2).sum(axis=(1, 2)) - ((excluded - mean[:, None, None]) ** 2).sum(axis=(1, 2))) / number

@@ -8,14 +8,20 @@ from enum import Enum
 from dcfnet.geometry import Box
 
 
-class Status(str, Enum):
+class _Word(str, Enum):
+    """An enumeration that prints as its word on every version of Python."""
+
+    __str__ = str.__str__
+
+
+class Status(_Word):
     """Whether the box can be believed."""
 
     TRACKED = "tracked"  # the target was found; the box is where it is
-    LOST = "lost"  # the target was not found; the box is where it was last, and nothing was learnt
+    LOST = "lost"  # the target was not found; the box waits where it was last, and nothing was learnt
 
 
-class Reason(str, Enum):
+class Reason(_Word):
     """Why the status is what it is."""
 
     FOUND = "found"  # a clear peak
@@ -23,7 +29,7 @@ class Reason(str, Enum):
     OUT_OF_VIEW = "out_of_view"  # lost: the target's centre has left the frame; the box waits at the border
     NO_TEXTURE = "no_texture"  # lost: the search region is one flat colour (a black frame, a covered lens)
     NO_FRAME = "no_frame"  # lost: the frame was None or empty
-    BAD_FRAME = "bad_frame"  # lost: not a uint8 image of 1, 3 or 4 channels
+    BAD_FRAME = "bad_frame"  # lost: not a uint8 image of 1, 3 or 4 channels, or too small to show the target
     SCALE_LIMIT = "scale_limit"  # tracked: the size ran into a limit (config.min_scale, max_scale, the frame)
     RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame's size changed, the box was scaled with it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from dcfnet.errors import ConfigError
@@ -48,6 +48,17 @@ class Settings:
         """A copy with `changes`. Raises ConfigError naming every unknown key."""
         return self.from_mapping({**self.to_mapping(), **changes})
 
+    def assign(self: S, assignments: Sequence[str]) -> S:
+        """A copy with "NAME=VALUE" changes, each value read as the type of the setting it replaces.
+
+        Raises ConfigError for an unknown name, and for a value that cannot be read so.
+        """
+        values, changes = self.to_mapping(), {}
+        for assignment in assignments:
+            name, _, text = assignment.partition("=")
+            changes[name] = _parse(name, text, type(values.get(name, text)))
+        return self.replace(**changes)
+
 
 def number(low: float = -math.inf, high: float = math.inf, *, above: float = -math.inf) -> Rule:
     """A finite number in [low, high] and greater than `above`."""
@@ -66,6 +77,14 @@ def whole(low: int, high: int, *, odd: bool = False) -> Rule:
 def one_of(*names: str) -> Rule:
     """One of the given names."""
     return lambda v: v in names, f"one of {', '.join(names)}"
+
+
+def _parse(name: str, text: str, kind: type) -> Any:
+    rule = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "text")
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise ConfigError(f"{name}={text}: must be {rule}") from None
 
 
 def _is_number(value: Any) -> bool:

@@ -60,7 +60,7 @@ class BoxWriter:
         self._name = str(file)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._file = file.open("w", encoding="utf-8")
+            self._file = file.open("wb", buffering=0)  # no buffer: a line is in the file, or it is an error
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
         if layout in HEADERS:
@@ -71,11 +71,15 @@ class BoxWriter:
         self._put(self._line(index, box, result))
 
     def _put(self, line: str) -> None:
+        content = (line + "\n").encode()
         try:
-            self._file.write(line + "\n")
-            self._file.flush()
+            if self._file.write(content) == len(content):
+                return
+            reason = "No space left for a whole line"
         except OSError as error:
-            raise SinkError(f"{self._name}: cannot be written ({error.strerror})") from error
+            reason = str(error.strerror)
+        self._file.close()
+        raise SinkError(f"{self._name}: cannot be written ({reason})")
 
     def close(self) -> None:
         """Closes the file."""
@@ -136,12 +140,13 @@ def annotate(frame: Frame, box: Box, result: Result | None = None) -> Frame:
         picture = np.ascontiguousarray(frame[..., :3]).copy()
     lost = result is not None and result.status is Status.LOST
     colour = LOST_COLOUR if lost else FOUND_COLOUR
-    scale = max(picture.shape[0] / 720, 0.5)
+    scale = max(picture.shape[0] / 720, 0.75)
     low = (round(box.x), round(box.y))
     high = (round(box.x + box.w - 1), round(box.y + box.h - 1))
     cv2.rectangle(picture, low, high, colour, max(round(2 * scale), 1), cv2.LINE_AA)
     if result is not None:
         text = f"{result.reason.value} " * lost + f"PSR {result.psr:.1f}"
         place = (max(low[0], 2), max(low[1] - 5, round(16 * scale)))
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, colour, 1, cv2.LINE_AA)
+        for drawn, thickness in (((0, 0, 0), 4), (colour, 1)):  # a dark outline keeps it readable on any scene
+            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, drawn, thickness, cv2.LINE_AA)
     return picture.astype(np.uint8, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,10 +53,13 @@ class TrackState:
             changed[name][rows] = getattr(part, name)
         return TrackState(**changed)
 
-    def joined(self, other: TrackState) -> TrackState:
-        """The targets of both, these first."""
-        arrays, others = self._arrays(), other._arrays()
-        return TrackState(**{name: _concatenate(arrays[name], others[name]) for name in arrays})
+    @classmethod
+    def joined(cls, parts: Sequence[TrackState]) -> TrackState:
+        """The targets of all parts, in order; a single part itself."""
+        if len(parts) == 1:
+            return parts[0]
+        # NumPy's function hands over to the concatenation of whatever device the arrays lie on
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0]._arrays()})
 
     def boxes(self) -> list[Box]:
         """Target boxes, frame pixels."""
@@ -63,8 +67,3 @@ class TrackState:
 
     def _arrays(self) -> dict[str, Array]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-
-def _concatenate(first: Array, second: Array) -> Array:
-    """Rows of both arrays, on the device they lie on: NumPy's function hands over to the array's own."""
-    return np.concatenate([first, second])

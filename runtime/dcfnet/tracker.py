@@ -11,14 +11,15 @@ import numpy as np
 from dcfnet.backbones import open_backbone
 from dcfnet.backend import Frame, select
 from dcfnet.config import TrackerConfig
-from dcfnet.errors import ConfigError, NotInitialisedError, UnknownTargetError
-from dcfnet.geometry import Box, target_box
+from dcfnet.errors import ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
+from dcfnet.geometry import Box, search_region, target_box
 from dcfnet.model import load_model
 from dcfnet.pipeline import Pipeline, init, step
-from dcfnet.pixels import check_frame, frame_size
+from dcfnet.pixels import check_frame, frame_size, has_texture
 from dcfnet.result import Result
 from dcfnet.state import TrackState
 
+MAX_SOURCE = 2**31 - 1
 ConfigLike = TrackerConfig | Mapping[str, Any] | str | None
 
 
@@ -31,7 +32,7 @@ def open_pipeline(
     if chosen.patch_size != loaded.config.patch_size:
         raise ConfigError(
             f"patch_size={chosen.patch_size}, but {loaded.name} takes patches of {loaded.config.patch_size} px; "
-            "export a model for the other size with dcfnet-export"
+            f"dcfnet-export --onnx --set patch_size={chosen.patch_size} makes a model that takes yours"
         )
     return Pipeline.build(chosen, select(device), open_backbone(loaded, engine), loaded.mean)
 
@@ -113,10 +114,12 @@ class MultiTracker:
         """Learns another target; returns its id, which is never used again.
 
         frame, box: as in `Tracker.init`. source: the camera the frame comes from, any whole number.
-        Raises InvalidFrameError and InvalidBoxError; the other targets are untouched.
+        Raises InvalidFrameError, InvalidBoxError and ConfigError; the other targets are untouched.
         """
+        if not isinstance(source, int) or abs(source) > MAX_SOURCE:
+            raise ConfigError(f"source={source!r}: must be a whole number, as the key of its frame in update")
         added = _init_one(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
-        self._state = added if self._state is None else self._state.joined(added)
+        self._state = added if self._state is None else TrackState.joined([self._state, added])
         self._ids.append(self._next_id)
         self._next_id += 1
         return self._ids[-1]
@@ -138,7 +141,7 @@ class MultiTracker:
         given = frames if isinstance(frames, Mapping) else {0: frames}
         if self._state is None:
             return {}
-        rows = np.flatnonzero(np.isin(self._state.source, list(given)))
+        rows = np.flatnonzero([int(source) in given for source in self._state.source])
         if not len(rows):
             return {}
         numbered = {source: index for index, source in enumerate(given)}  # sources -> places in the batch
@@ -152,7 +155,11 @@ class MultiTracker:
 
 def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
     checked = check_frame(frame)
-    return init(pipeline, [checked], [target_box(box, frame_size(checked))], sources=[0])
+    target = target_box(box, frame_size(checked))
+    region = search_region(np.array(target.size), pipeline.config.padding)
+    if not has_texture(checked, np.array(target.centre), region):
+        raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
+    return init(pipeline, [checked], [target], sources=[0])
 
 
 def _contiguous(frame: Any) -> Any:

@@ -90,6 +90,10 @@ def test_a_sequence_that_does_not_fit_together_is_named(dataset: Path, tmp_path:
         read_otb_dataset(tmp_path)
     with pytest.raises(SequenceError, match="no sequence Delta; there are Alpha, Beta"):
         read_otb_dataset(dataset, ["Delta"])
+    (tmp_path / "Delta").mkdir()
+    (tmp_path / "Delta" / "groundtruth_rect.txt").write_text("1,2,3,4\n")
+    with pytest.raises(SequenceError, match="Delta: has no folder img/"):
+        read_otb_dataset(tmp_path, ["Delta"])
     with pytest.raises(SequenceError, match="OTB's layout"):
         read_otb_dataset(tmp_path / "none")
 

@@ -16,7 +16,7 @@ from dcfnet_export import graph
 from dcfnet_export.cli import app
 from dcfnet_export.graph import ParityError, check_parity, export_onnx
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
-from dcfnet_train.checkpoint import Checkpoint, load_checkpoint
+from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dcfnet_train.recipe import Recipe
 from typer.testing import CliRunner
 
@@ -110,6 +110,31 @@ def test_a_mistake_is_named(tmp_path: Path, args: list[str], shown: str) -> None
     assert code != 0
     assert shown in text
     assert "Traceback" not in text
+
+
+def test_the_tracker_inside_is_that_of_the_training_and_of_the_options(tmp_path: Path) -> None:
+    file = tmp_path / "net.safetensors"
+    save_checkpoint(Checkpoint(checkpoint("released").weights, Recipe(padding=1.5), 0, {}), file)
+    assert run(file, "--onnx", "--output", tmp_path)[0] == 0
+    assert load_model(tmp_path / "net.onnx").config.padding == 1.5
+    assert run(file, "--onnx", "--output", tmp_path, "--set", "patch_size=64")[0] == 0
+    assert load_model(tmp_path / "net.onnx").config.patch_size == 64
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04junk"])
+def test_a_broken_archive_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.npz").write_bytes(content)
+    code, text = run(tmp_path / "w.npz", "--onnx", "--output", tmp_path)
+    assert code == 1
+    assert "w.npz: not an .npz of the released weights" in text
+
+
+def test_released_arrays_of_another_shape_are_named(tmp_path: Path) -> None:
+    shapes = {"conv1_weight": (32, 3, 5, 5), "conv1_bias": 32, "conv2_weight": (32, 32, 3, 3), "conv2_bias": 32}
+    np.savez(tmp_path / "w.npz", **{name: np.zeros(shape, np.float32) for name, shape in shapes.items()})  # type: ignore[arg-type]
+    code, text = run(tmp_path / "w.npz", "--onnx", "--output", tmp_path)
+    assert code == 1
+    assert "(32, 3, 5, 5), expected (32, 3, 3, 3)" in text
 
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:

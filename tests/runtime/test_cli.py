@@ -62,13 +62,19 @@ def test_a_video_is_tracked_into_boxes_and_an_annotated_video(video: Path, clip:
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"], "no format 'xml'"),
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO/b.csv"], "cannot be written"),
         (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
+        (["VIDEO", "--init", "1,2,30,40", "--output", "VIDEO"], "written over the source"),
+        (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO"], "written over the source"),
+        (["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"], "two results"),
+        (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "no format 'xml'"),
         (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "no device 'tpu'"),
         (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "no preset 'best'"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_code(video: Path, tmp_path: Path, args: list[str], shown: str) -> None:
+    before = video.read_bytes()
     code, text = run(*(arg.replace("VIDEO", str(video)).replace("OUT", str(tmp_path)) for arg in args))
     assert code == 1
+    assert video.read_bytes() == before
     assert text.startswith("dcfnet-run: ")
     assert shown in text
     assert "Traceback" not in text
@@ -79,6 +85,9 @@ def test_no_box_and_no_display_says_so(video: Path) -> None:
     code, text = run(video, env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
     assert code == 1
     assert "give --init X,Y,W,H" in text
+    code, text = run(video, "--init", "100,100,30,40", "--show", env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    assert code == 1
+    assert "no display" in text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

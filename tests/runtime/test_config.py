@@ -66,3 +66,19 @@ def test_unknown_keys_are_refused_by_name() -> None:
 def test_an_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="paper, released, default"):
         TrackerConfig.named("best")
+
+
+def test_assignments_are_read_as_the_type_they_replace() -> None:
+    changed = TrackerConfig().assign(["scales=5", "padding=2.5", "learning_rate=0"])
+    assert (changed.scales, changed.padding, changed.learning_rate) == (5, 2.5, 0)
+    assert TrackerConfig().assign([]) == TrackerConfig()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "shown"),
+    [("scales=many", "a whole number"), ("scales=3.5", "a whole number"), ("padding=x", "a number"),
+     ("lambda=1", "unknown setting lambda"), ("padding", "a number"), ("padding=-1", "above 0")],
+)  # fmt: skip
+def test_an_assignment_that_cannot_be_read_is_refused(assignment: str, shown: str) -> None:
+    with pytest.raises(ConfigError, match=shown):
+        TrackerConfig().assign([assignment])

@@ -70,6 +70,37 @@ def test_an_empty_folder_and_a_broken_image_are_named(tmp_path: Path) -> None:
         next(frames)
 
 
+def test_hidden_files_and_folders_named_like_images_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(cv2.imencode(".png", grey_frame(1))[1].tobytes())
+    (tmp_path / "._1.png").write_bytes(b"resource fork")
+    (tmp_path / "2.png").mkdir()
+    assert len(list(open_source(tmp_path))) == 1
+
+
+def test_a_video_cut_short_gives_its_frames_and_then_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "whole.avi"
+    with VideoSink(file, 30.0, (64, 48)) as video:
+        for value in range(0, 200, 5):
+            video.write(grey_frame(value))
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    frames = iter(open_source(cut))
+    assert [next(frames).shape for _ in range(5)] == [(48, 64, 3)] * 5
+    with pytest.raises(SourceError, match=r"cut\.avi: ends after \d+ of 40 frames"):
+        list(frames)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize("layout", ["csv", "otb"])
+def test_a_full_disk_is_a_sink_error(layout: str) -> None:
+    def write() -> None:
+        with BoxWriter(Path("/dev/full"), layout) as writer:
+            writer.write(0, BOX)
+
+    with pytest.raises(SinkError, match="No space left"):
+        write()
+
+
 BOX = Box(10.25, 20.5, 30, 40)
 FOUND = Result(BOX, 0.51234, 12.345, 20.0, Status.TRACKED, Reason.FOUND)
 LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from dcfnet.backbones import open_backbone
 from dcfnet.backbones.cvdnn import CvDnnBackbone
 from dcfnet.backbones.ort import OrtBackbone
-from dcfnet.errors import ModelError
+from dcfnet.config import TrackerConfig
+from dcfnet.errors import MissingDependencyError, ModelError
 from dcfnet.model import CONFIG_KEY, FORMAT_KEY, INPUT_KEY, METADATA_KEYS, load_model, parse_model, read_metadata
+from dcfnet_train.backbone import MEAN_BGR
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,8 +127,32 @@ def test_weights_in_other_files_are_refused(shipped: onnx.ModelProto) -> None:
         parse_model(shipped.SerializeToString(), "m.onnx")
 
 
+def test_the_mean_offline_is_the_mean_online() -> None:
+    np.testing.assert_array_equal(load_model().mean, MEAN_BGR)
+
+
+def test_a_graph_with_other_names_is_a_model_error(shipped: onnx.ModelProto) -> None:
+    shipped.graph.node[-1].output[0] = shipped.graph.output[0].name = "embedding"
+    with pytest.raises(ModelError, match=r"m\.onnx: does not take"):
+        open_backbone(parse_model(shipped.SerializeToString(), "m.onnx"), "onnxruntime")
+
+
+def test_a_graph_for_another_patch_is_a_model_error(shipped: onnx.ModelProto) -> None:
+    config = json.dumps(TrackerConfig(patch_size=64).to_mapping())
+    model = parse_model(with_metadata(shipped, **{CONFIG_KEY.replace(".", "_", 1): config}), "m.onnx")
+    with pytest.raises(ModelError, match="64 px"):
+        open_backbone(model, "onnxruntime")
+
+
 @pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
 def test_a_graph_that_an_engine_does_not_take_is_a_model_error(shipped: onnx.ModelProto, engine: str) -> None:
     shipped.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(ModelError, match=r"m\.onnx"):
         open_backbone(parse_model(shipped.SerializeToString(), "m.onnx"), engine)
+
+
+def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "dcfnet.backbones.ort")
+    with pytest.raises(MissingDependencyError, match=r"onnxruntime is not installed.*dcfnet\[cpu\]"):
+        open_backbone(load_model(), "onnxruntime")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 from dcfnet.geometry import Box
-from dcfnet.pipeline import Pipeline, init, step
+from dcfnet.pipeline import TARGETS_AT_ONCE, Pipeline, init, step
 from dcfnet.result import Reason, Status
 from dcfnet_evaluation.rendered import Clip, noise_texture
 
@@ -88,11 +92,50 @@ def test_many_targets_of_two_cameras_are_one_batch(raw_pipeline: Pipeline, frame
 
 def test_a_rejected_frame_moves_no_bit_of_the_state(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
     state = init(raw_pipeline, [frame], [Box(100, 80, 50, 30)], [0])
-    for bad in (None, np.zeros_like(frame), frame[:0], frame.astype(np.float64)):
+    bad_frames: list[Any] = [None, np.zeros_like(frame), frame[:0], frame.astype(np.float64), "frame", 7]
+    bad_frames += [np.zeros((480, 640, 3), np.uint8), frame[:12, :20].copy(), frame[:2, :3].copy()]  # other sizes
+    for bad in bad_frames:
         after, (result,) = step(raw_pipeline, state, [bad])
         assert result.status is Status.LOST
-        for name in ("centre", "size", "numerator", "denominator"):
-            assert np.array_equal(getattr(after, name), getattr(state, name)), name
+        assert np.isfinite(tuple(result.box)).all()
+        for field in dataclasses.fields(state):
+            assert np.array_equal(getattr(after, field.name), getattr(state, field.name)), field.name
+    _, (result,) = step(raw_pipeline, state, [frame])
+    assert tuple(result.box) == pytest.approx((100, 80, 50, 30), abs=0.05)
+
+
+def test_a_target_that_leaves_a_textured_picture_waits_at_the_border(frame: np.ndarray) -> None:
+    pipeline = make_raw_pipeline(scales=1)
+    scene = np.concatenate([noise_texture(np.random.default_rng(5), 240, 320), frame], axis=1)
+    state = init(pipeline, [scene[:, 320:]], [Box(220, 100, 40, 40)], [0])
+    for left in range(310, 220, -8):  # the camera turns away: the target goes out on the right
+        state, (result,) = step(pipeline, state, [np.ascontiguousarray(scene[:, left : left + 320])])
+    assert (result.status, result.reason) == (Status.LOST, Reason.OUT_OF_VIEW)
+    assert result.box.centre[0] == pytest.approx(319)
+
+
+def test_a_target_that_outgrows_its_limit_says_so(rng: np.random.Generator) -> None:
+    pipeline = make_raw_pipeline(scales=5, max_scale=1.1)
+    texture = noise_texture(rng, 100, 100)
+    frames = [np.asarray(cv2.resize(texture, (side, side)), np.uint8) for side in range(200, 320, 8)]
+    frames = [np.pad(f, ((0, 400 - len(f)), (0, 400 - len(f)), (0, 0)), mode="wrap") for f in frames]
+    state = init(pipeline, [frames[0]], [Box(60, 60, 80, 80)], [0])
+    reasons = set()
+    for grown in frames[1:]:
+        state, (result,) = step(pipeline, state, [grown])
+        reasons.add(result.reason)
+        assert result.box.w <= 80 * 1.1 + 1e-6
+    assert Reason.SCALE_LIMIT in reasons
+
+
+def test_more_targets_than_are_taken_at_once(frame: np.ndarray) -> None:
+    raw_pipeline = make_raw_pipeline(scales=1)
+    boxes = [Box(20 + 12 * i, 30 + 8 * i, 40, 40) for i in range(TARGETS_AT_ONCE * 2 + 1)]
+    state = init(raw_pipeline, [frame], boxes, [0] * len(boxes))
+    state, results = step(raw_pipeline, state, [frame])
+    assert len(state) == len(results) == len(boxes)
+    for result, box in zip(results, boxes, strict=True):
+        assert tuple(result.box) == pytest.approx(tuple(box), abs=0.05)
 
 
 def test_one_target_out_of_sight_does_not_touch_the_others(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
@@ -118,7 +161,7 @@ def test_a_target_under_the_gate_is_lost_and_nothing_is_learnt(frame: np.ndarray
 def test_features_of_half_the_resolution_give_shifts_in_the_same_pixels(frame: np.ndarray) -> None:
     from dcfnet.cpu import CpuBackend
 
-    full = make_raw_pipeline()
+    full = make_raw_pipeline(scales=1)
 
     def halved(patches: np.ndarray) -> np.ndarray:
         return patches.reshape(*patches.shape[:2], 32, 2, 32, 2).mean(axis=(3, 5)).astype(np.float32)

@@ -59,6 +59,11 @@ def test_a_flat_or_broken_map_moves_nothing_and_has_no_confidence(value: float) 
     np.testing.assert_array_equal(peak.apce, 0)
 
 
+@pytest.mark.parametrize("side", [5, 11])
+def test_a_map_no_larger_than_the_peaks_window_has_no_psr(side: int) -> None:
+    assert find_peaks(bump(side, side, 1, 0, sigma=1.0)).psr == 0
+
+
 def test_maps_are_read_independently(rng: np.random.Generator) -> None:
     maps = np.concatenate([bump(31, 31, 4, -2), np.full((1, 31, 31), np.nan), bump(31, 31, -6, 3)])
     np.testing.assert_allclose(find_peaks(maps).shift, [[4, -2], [0, 0], [-6, 3]], atol=0.03)

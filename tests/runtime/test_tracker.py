@@ -11,7 +11,7 @@ import dcfnet
 import numpy as np
 import pytest
 from dcfnet import Box, MultiTracker, Reason, Status, Tracker
-from dcfnet_evaluation.rendered import Clip
+from dcfnet_evaluation.rendered import Clip, render_clip
 
 
 @pytest.fixture
@@ -30,6 +30,15 @@ def test_the_shipped_model_follows_a_rendered_target(started: tuple[Tracker, Box
     results = [(tracker.update(clip.frame(t)), clip.box(t)) for t in range(1, clip.length)]
     assert all(result.status is Status.TRACKED for result, _ in results)
     assert np.mean([result.box.iou(truth) for result, truth in results]) > 0.75
+
+
+def test_a_bare_install_gives_the_same_boxes(clip: Clip) -> None:
+    trackers = [Tracker(engine="opencv"), Tracker(engine="onnxruntime")]
+    for tracker in trackers:
+        tracker.init(clip.frame(0), clip.box(0))
+    for t in range(1, 10):
+        bare, fast = (tracker.update(clip.frame(t)) for tracker in trackers)
+        assert tuple(bare.box) == pytest.approx(tuple(fast.box), abs=0.05)
 
 
 def test_the_models_config_is_the_default() -> None:
@@ -85,13 +94,13 @@ def test_update_answers_what_is_no_frame_and_goes_on(
     assert tracker.update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
 
 
-@pytest.mark.parametrize("value", [0, 255, 17])
-def test_a_frame_of_one_colour_moves_nothing(started: tuple[Tracker, Box], clip: Clip, value: int) -> None:
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (17, 17, 17), (255, 0, 0), (0, 0, 0, 255), 0])
+def test_a_frame_of_one_colour_moves_nothing(started: tuple[Tracker, Box], clip: Clip, colour: Any) -> None:
     tracker, box = started
-    noise = np.random.default_rng(0).integers(0, 4, size=clip.frame(0).shape)
-    black = np.clip(value - 3 + noise, 0, 255).astype(np.uint8)  # as a codec or a covered sensor gives it
+    flat = np.broadcast_to(np.array(colour), clip.frame(0).shape[:2] + np.shape(colour))
+    noise = np.random.default_rng(0).integers(-2, 2, size=flat.shape)  # as a codec or a covered sensor gives it
     for _ in range(30):
-        result = tracker.update(black)
+        result = tracker.update(np.clip(flat + noise, 0, 255).astype(np.uint8))
         assert (result.status, result.reason) == (Status.LOST, Reason.NO_TEXTURE)
         assert tuple(result.box) == pytest.approx(tuple(box))
     assert tracker.update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
@@ -109,6 +118,36 @@ def test_another_init_starts_anew(started: tuple[Tracker, Box], clip: Clip) -> N
     elsewhere = Box(20, 20, 40, 40)
     tracker.init(clip.frame(0), elsewhere)
     assert tracker.update(clip.frame(0)).box.iou(elsewhere) > 0.9
+
+
+def test_a_cut_to_another_scene_is_told(started: tuple[Tracker, Box], clip: Clip) -> None:
+    """The one thing a tracker must not do is to follow what is not there."""
+    tracker, box = started
+    for seed in range(4):
+        scene = render_clip(1, 320, 240, seed=100 + seed).frame(0)
+        result = tracker.update(scene)
+        assert (result.status, result.reason) == (Status.LOST, Reason.LOW_PSR)
+        assert tuple(result.box) == pytest.approx(tuple(box))
+    assert tracker.update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
+
+
+def test_a_start_where_there_is_nothing_to_see_is_refused(clip: Clip) -> None:
+    black = np.zeros_like(clip.frame(0))
+    with pytest.raises(dcfnet.InvalidBoxError, match="nothing to follow"):
+        Tracker().init(black, clip.box(0))
+
+
+def test_words_print_as_words(started: tuple[Tracker, Box], clip: Clip) -> None:
+    result = started[0].update(clip.frame(1))
+    assert f"{result.status} {result.reason}" == "tracked found"
+    assert str(result.status) == "tracked"
+
+
+def test_one_glitch_of_a_tiny_frame_bends_nothing(started: tuple[Tracker, Box], clip: Clip) -> None:
+    tracker, _ = started
+    for tiny in (clip.frame(1)[::24, ::24], clip.frame(1)[:2, :3]):
+        assert tracker.update(tiny).status is Status.LOST
+    assert tracker.update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
 
 
 @pytest.mark.parametrize("ratio", [(2.0, 2.0), (0.5, 0.5), (1.5, 1.0)])
@@ -227,6 +266,12 @@ def test_cameras_run_at_their_own_pace(clip: Clip) -> None:
     assert results[front].box.iou(clip.box(3)) > 0.7
     assert results[rear].reason is Reason.NO_FRAME
     assert many.update(clip.frame(4)) == {}  # source 0 has no target
+    odd: Any = {(0, 1): clip.frame(4), "front": None, 0.5: 3}
+    assert many.update(odd) == {}
+    for source in ("front", 0.7, 2**70):
+        with pytest.raises(dcfnet.ConfigError, match="a whole number"):
+            many.add(clip.frame(0), clip.box(0), source=source)  # type: ignore[arg-type]
+    assert len(many) == 2
 
 
 def test_targets_come_and_go(clip: Clip) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
 from dcfnet_train.checkpoint import load_checkpoint
 from dcfnet_train.cli import app
@@ -196,3 +197,20 @@ def test_a_mistake_is_named_before_hours_are_spent(tmp_path: Path, args: list[st
     assert code != 0
     assert shown in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False)])
+def test_a_switch_is_set_by_word(text: str, value: bool) -> None:
+    assert Recipe().assign([f"augment={text}"]).augment is value
+
+
+@pytest.mark.parametrize("text", ["no", "0", "off", ""])
+def test_any_other_word_for_a_switch_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="true or false"):
+        Recipe().assign([f"augment={text}"])
+
+
+def test_the_tracker_of_a_network_has_the_constants_it_was_trained_under() -> None:
+    config = RECIPES["paper"].tracker_config()
+    assert (config.padding, config.label_sigma, config.patch_size) == (1.5, 0.1, 125)
+    assert Recipe().tracker_config() == TrackerConfig.named("default")

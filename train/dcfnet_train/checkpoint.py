@@ -65,14 +65,18 @@ def load_checkpoint(file: Path) -> Checkpoint:
         raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
         raise ModelError(f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}; dcfnet-train writes it")
-    recipe = Recipe.from_mapping(json.loads(metadata["recipe"]))
+    try:
+        recipe, step = Recipe.from_mapping(json.loads(metadata["recipe"])), int(metadata["step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{file}: its recipe cannot be read ({error})") from error
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(OPTIMISER)}
-    _check_shapes(file, weights, recipe)
+    check_shapes(file, weights, recipe)
     optimiser = {name.removeprefix(OPTIMISER): t for name, t in tensors.items() if name.startswith(OPTIMISER)}
-    return Checkpoint(weights, recipe, int(metadata["step"]), optimiser)
+    return Checkpoint(weights, recipe, step, optimiser)
 
 
-def _check_shapes(file: Path, weights: dict[str, Tensor], recipe: Recipe) -> None:
+def check_shapes(file: Path, weights: dict[str, Tensor], recipe: Recipe) -> None:
+    """Raises ModelError naming every tensor that the recipe's architecture lacks or shapes otherwise."""
     expected = Backbone(ARCHITECTURES[recipe.architecture]).state_dict()
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in expected.items()}

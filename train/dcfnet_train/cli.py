@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -36,7 +36,7 @@ def main(
 ) -> None:
     """Trains the backbone end to end through the correlation filter."""
     try:
-        run = Run.resume(output) if resume else Run.start(_recipe(recipe, set_ or []), output)
+        run = Run.resume(output) if resume else Run.start(Recipe.named(recipe).assign(set_ or []), output)
         if not resume and (output / LAST).exists():
             raise typer.BadParameter(f"{output} holds a run already; add --resume, or choose another --output")
         footage = [video for root in videos or [] for video in read_videos(root)]
@@ -57,15 +57,3 @@ def _train_watched(run: Run, pairs: Pairs, workers: int) -> Path:
         task = progress.add_task("train", total=run.recipe.steps, completed=run.step, loss="")
         run.on_step.append(lambda step, loss: progress.update(task, completed=step, loss=f"loss {loss:.2f}"))
         return train(run, pairs, workers)
-
-
-def _recipe(name: str, changes: list[str]) -> Recipe:
-    """The named recipe with NAME=VALUE changes, each value read as the type of the setting it replaces."""
-    base = Recipe.named(name)
-    values: dict[str, Any] = base.to_mapping()
-    changed: dict[str, Any] = {}
-    for change in changes:
-        key, _, text = change.partition("=")
-        kind = type(values.get(key, text))
-        changed[key] = text.lower() in ("true", "yes", "1") if kind is bool else kind(text)
-    return base.replace(**changed)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from dcfnet.config import TrackerConfig
 from dcfnet.windows import gaussian_label
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -95,8 +94,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def training_label(recipe: Recipe) -> Tensor:
     """Label of the unpadded map, float32 (H, W) with H = W = patch_size - 2 margin, peaked at [0, 0]."""
     side = recipe.patch_size - 2 * ARCHITECTURES[recipe.architecture].margin()
-    tracked = TrackerConfig(patch_size=recipe.patch_size, padding=recipe.padding, label_sigma=recipe.label_sigma)
-    return torch.from_numpy(gaussian_label(side, side, tracked.label_sigma_in_patch()))
+    return torch.from_numpy(gaussian_label(side, side, recipe.tracker_config().label_sigma_in_patch()))
 
 
 def pair_loss(network: Backbone, pairs: Tensor, label: Tensor, regularisation: float) -> Tensor:

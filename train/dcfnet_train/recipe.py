@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
 from dcfnet.settings import Rule, Settings, number, one_of, whole
 
@@ -30,7 +31,7 @@ class Recipe(Settings):
     final_lr: float = 1e-5  # the last one, where the schedule falls
     schedule: str = "onecycle"
     momentum: float = 0.9  # of SGD (section 4.1)
-    weight_decay: float = 5e-4  # gamma of eq. 4 (section 4.1)
+    weight_decay: float = 5e-4  # gamma of eq. 4 (section 4.1); decoupled from the gradient under adam
     seed: int = 0
 
     @classmethod
@@ -55,6 +56,15 @@ class Recipe(Settings):
             "weight_decay": number(0),
             "seed": whole(0, 2**31 - 1),
         }
+
+    def tracker_config(self) -> TrackerConfig:
+        """The default tracker, with the constants that the network was trained under."""
+        return TrackerConfig.named("default").replace(
+            patch_size=self.patch_size,
+            padding=self.padding,
+            label_sigma=self.label_sigma,
+            regularisation=self.regularisation,
+        )
 
     @classmethod
     def named(cls, name: str) -> Recipe:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Protocol
 
+import numpy as np
+
 from dcfnet.backend import Array
-from dcfnet.errors import ConfigError
+from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model import Model
 
 ENGINES = ("auto", "onnxruntime", "opencv")
@@ -31,7 +33,19 @@ def open_backbone(model: Model, engine: str = "auto") -> Backbone:
     if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
         from dcfnet.backbones.ort import OrtBackbone
 
-        return OrtBackbone(model)
+        return _probed(OrtBackbone(model), model)
     from dcfnet.backbones.cvdnn import CvDnnBackbone
 
-    return CvDnnBackbone(model)
+    return _probed(CvDnnBackbone(model), model)
+
+
+def _probed(backbone: Backbone, model: Model) -> Backbone:
+    """The backbone, once it has taken two patches and given two finite feature maps. Raises ModelError."""
+    side = model.config.patch_size
+    try:
+        features = backbone(np.zeros((2, 3, side, side), dtype=np.float32))
+    except Exception as error:  # engines have no exceptions in common
+        raise ModelError(f"{model.name}: does not take {side} px patches named 'patches': {error}") from error
+    if np.ndim(features) != 4 or len(features) != 2 or not np.isfinite(features).all():
+        raise ModelError(f"{model.name}: gives {np.shape(features)} for two patches, not finite (2, C, H, W)")
+    return backbone
