@@ -27,7 +27,9 @@ class TrackerConfig(Settings):
     scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
     min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
     max_scale: float = 5.0  # largest size, as a ratio of the initial one
-    min_psr: float = 0.0  # peak-to-sidelobe ratio under which the target counts as lost and nothing is learnt
+    min_psr: float = (
+        5.0  # peak-to-sidelobe ratio under which the target is lost and nothing is learnt; see docs/tuning.md
+    )
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
@@ -63,8 +65,9 @@ class TrackerConfig(Settings):
 
 PRESETS: dict[str, TrackerConfig] = {
     # Section 4.1 of the paper. It gives no penalty on scale changes, no size limits and no gate.
-    "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0),
-    # The authors' later code (DCFNet 2.0 and its PyTorch port).
-    "released": TrackerConfig(padding=2.0, learning_rate=0.01, scale_step=1.0275, scale_penalty=0.9925),
+    "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0, min_psr=0.0),
+    # The authors' later code (DCFNet 2.0 and its PyTorch port). It learns whatever happens.
+    "released": TrackerConfig(padding=2.0, learning_rate=0.01, scale_step=1.0275, scale_penalty=0.9925, min_psr=0.0),
+    # What tracked best on the training sequences (docs/tuning.md): the later constants, and a gate.
     "default": TrackerConfig(),
 }

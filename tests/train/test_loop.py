@@ -18,17 +18,7 @@ from dcfnet_train.recipe import RECIPES, Recipe
 from dcfnet_train.videos import read_videos
 from typer.testing import CliRunner
 
-from tests.train.footage import make_otb_sequence, make_photos
-
 SMALL = {"patch_size": 45, "batch": 4, "micro_batch": 4, "synthetic": 0.25, "train_lr": 5e-3}
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("footage")
-    make_otb_sequence(root / "videos" / "first", length=10)
-    make_photos(root / "photos", count=3)
-    return root
 
 
 def pairs(footage: Path, recipe: Recipe) -> Pairs:

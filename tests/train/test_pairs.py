@@ -17,16 +17,6 @@ from dcfnet_train.recipe import Recipe
 from dcfnet_train.synthetic import FRAME_SIDE, render_pair
 from dcfnet_train.videos import Video, read_videos
 
-from tests.train.footage import make_otb_sequence, make_photos
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("footage")
-    make_otb_sequence(root / "videos" / "first", length=12)
-    make_photos(root / "photos", count=3)
-    return root
-
 
 def pairs(footage: Path, **changes: object) -> Pairs:
     recipe = Recipe().replace(**changes)

@@ -1,0 +1,77 @@
+"""The peak-to-sidelobe ratio with and without a target: python benchmarks/psr_without_target.py SEQUENCES.
+
+SEQUENCES is a folder of at least two training sequences in OTB's layout. Three samples: a filter learnt on a target and
+asked about another sequence's frame; asked about its own frame, away from the target; and whole tracked sequences,
+where the overlap is above 0.4. The gate `min_psr` was chosen by these (docs/tuning.md).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from dcfnet.geometry import Box
+from dcfnet.pipeline import Pipeline, init, step
+from dcfnet.state import TrackState
+from dcfnet.tracker import Tracker, open_pipeline
+from dcfnet_evaluation.metrics import overlaps
+from dcfnet_evaluation.ope import run_ope
+from dcfnet_evaluation.sequences import AnnotatedSequence, read_otb_dataset
+
+PERCENTILES = [1, 5, 10, 25, 50, 75, 90, 99]
+REPEATS, ELSEWHERE = 3, 6  # starts a sequence; places asked about in the frame of each start
+
+
+def frame_of(sequence: AnnotatedSequence, index: int) -> np.ndarray:
+    image = cv2.imread(str(sequence.frames[index]), cv2.IMREAD_COLOR)
+    if image is None:
+        raise SystemExit(f"{sequence.frames[index]}: not a readable image")
+    return image
+
+
+def psr_at(pipeline: Pipeline, state: TrackState, frame: np.ndarray, place: np.ndarray) -> float:
+    _, (result,) = step(pipeline, state.replace(centre=place[None]), [frame])
+    return result.psr
+
+
+def absent(pipeline: Pipeline, sequences: list[AnnotatedSequence]) -> tuple[list[float], list[float]]:
+    """PSR in other scenes, and in the same scene away from the target."""
+    rng, other_scene, same_scene = np.random.default_rng(0), [], []
+    for sequence in sequences:
+        for _ in range(REPEATS):
+            index = int(rng.integers(len(sequence.frames)))
+            frame, box = frame_of(sequence, index), Box(*sequence.boxes[index])
+            state, size = init(pipeline, [frame], [box], [0]), np.array([frame.shape[1], frame.shape[0]])
+            for other in (s for s in sequences if s is not sequence):
+                scene = cv2.resize(
+                    frame_of(other, int(rng.integers(len(other.frames)))), (frame.shape[1], frame.shape[0])
+                )
+                other_scene.append(psr_at(pipeline, state, scene, rng.uniform(0.2, 0.8, size=2) * size))
+            for place in rng.uniform(0.1, 0.9, size=(ELSEWHERE, 2)) * size:
+                if (np.abs(place - box.centre) > 2.2 * np.array(box.size)).any():  # the region misses the target
+                    same_scene.append(psr_at(pipeline, state, frame, place))
+    return other_scene, same_scene
+
+
+def tracked(sequences: list[AnnotatedSequence]) -> list[float]:
+    """PSR of the frames that are tracked with an overlap above 0.4."""
+    found: list[float] = []
+    for sequence in sequences:
+        done = run_ope(Tracker(config={"min_psr": 0.0}), sequence)
+        found += done.psr[overlaps(done.boxes, sequence.boxes)[1:] > 0.4].tolist()
+    return found
+
+
+def main(root: Path) -> None:
+    sequences = read_otb_dataset(root)
+    other_scene, same_scene = absent(open_pipeline(config={"min_psr": 0.0}), sequences)
+    print("percentile              ", *(f"{p:6d}" for p in PERCENTILES))
+    rows = {"another scene": other_scene, "same scene elsewhere": same_scene, "tracked": tracked(sequences)}
+    for name, values in rows.items():
+        print(f"{name:20s} {len(values):4d}", *(f"{v:6.1f}" for v in np.percentile(values, PERCENTILES)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
