@@ -17,7 +17,7 @@ from dcfnet.pipeline import Pipeline, init, step
 from dcfnet.state import TrackState
 from dcfnet.tracker import Tracker, open_pipeline
 from dcfnet_evaluation.metrics import overlaps
-from dcfnet_evaluation.ope import run_ope
+from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.sequences import AnnotatedSequence, read_otb_dataset
 
 PERCENTILES = [1, 5, 10, 25, 50, 75, 90, 99]
@@ -59,7 +59,7 @@ def tracked(sequences: list[AnnotatedSequence]) -> list[float]:
     """PSR of the frames that are tracked with an overlap above 0.4."""
     found: list[float] = []
     for sequence in sequences:
-        done = run_ope(Tracker(config={"min_psr": 0.0}), sequence)
+        done = run_pass(Tracker(config={"min_psr": 0.0}), sequence)
         found += done.psr[overlaps(done.boxes, sequence.boxes)[1:] > 0.4].tolist()
     return found
 

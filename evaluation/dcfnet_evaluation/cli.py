@@ -1,9 +1,8 @@
-"""dcfnet-eval: scores a tracker on annotated sequences."""
+"""dcfnet-eval: scores a tracker on annotated sequences, and compares two sets of scores."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dcfnet_evaluation.ope import Pass, run_ope
+from dcfnet_evaluation.passes import run_pass
+from dcfnet_evaluation.protocols import PROTOCOLS
+from dcfnet_evaluation.scores import CONFIDENCE, Score, compare, read_scores, write_scores
 from dcfnet_evaluation.sequences import SequenceError, read_otb_dataset
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -24,25 +25,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.callback()
 def about() -> None:
-    """Scores a tracker on annotated sequences."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Scores of one sequence; lost is the share of updates that answered LOST."""
-
-    sequence: str
-    frames: int
-    auc: float
-    precision: float
-    lost: float
-    fps: float
-
-    @classmethod
-    def of(cls, done: Pass) -> Score:
-        """Scores of one pass."""
-        lost = float(done.lost.mean()) if len(done.lost) else 0.0
-        return cls(done.sequence.name, len(done.boxes), done.auc, done.precision, lost, done.fps)
+    """Scores a tracker on annotated sequences, and compares two sets of scores."""
 
 
 @app.command()
@@ -53,26 +36,56 @@ def otb(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
     ] = None,
+    protocol: Annotated[str, typer.Option(help="ope: one pass; tre: 20 starts in time; sre: 12 first boxes.")] = "ope",
     sequences: Annotated[str | None, typer.Option(help="Names, separated by commas; else all.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first frames of each.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first frames of each pass.", min=2)] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file for the scores.")] = None,
 ) -> None:
-    """One-pass evaluation: success AUC over 21 thresholds and precision at 20 px, frame 1 counted, as OTB does."""
+    """Success AUC over 21 thresholds and precision at 20 px, the first frame of a pass counted, as OTB does."""
+    if protocol not in PROTOCOLS:
+        raise typer.BadParameter(f"--protocol {protocol}: one of {', '.join(PROTOCOLS)}")
     try:
         chosen = read_otb_dataset(root, sequences.split(",") if sequences else None)
-        watched = track(chosen, "evaluating", console=Console(stderr=True))
         constants = Tracker(model, config=config).config.assign(set_ or [])
-        scores = [Score.of(run_ope(Tracker(model, config=constants), sequence, limit)) for sequence in watched]
-    except (DcfnetError, SequenceError) as error:
-        typer.echo(f"dcfnet-eval: {error}", err=True)
-        raise typer.Exit(1) from error
+        scores: list[Score] = []
+        for sequence in track(chosen, "evaluating", console=Console(stderr=True)):
+            tracker = Tracker(model, config=constants)
+            scores.append(Score.of([run_pass(tracker, sequence, s, limit) for s in PROTOCOLS[protocol](sequence)]))
+            if output:
+                write_scores(scores, output)  # after every sequence: an interrupted run keeps what is done
+    except (DcfnetError, SequenceError, OSError) as error:
+        raise _failed(error) from error
     Console().print(_table(scores))
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n")
 
 
-def _table(scores: list[Score]) -> Table:
+@app.command("compare")
+def compare_(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Scores of what is there, by otb --output.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Scores of what shall replace it.")],
+) -> None:
+    """B - A in success AUC, paired by sequence; exit code 2 when B is worse beyond the interval."""
+    try:
+        found = compare(read_scores(first), read_scores(second))
+    except SequenceError as error:
+        raise _failed(error) from error
+    table = Table("sequence")
+    table.add_column("B - A", justify="right")
+    for name, difference in zip(found.sequences, found.differences, strict=True):
+        table.add_row(name, f"{difference:+.3f}")
+    Console().print(table)
+    interval = f"{CONFIDENCE:.0%} interval {found.low:+.3f} to {found.high:+.3f}, {len(found.sequences)} sequences"
+    typer.echo(f"AUC B - A: {found.difference:+.4f} ({interval}, bootstrap)")
+    if found.worse:
+        typer.echo("B is worse")
+        raise typer.Exit(2)
+
+
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(f"dcfnet-eval: {error}", err=True)
+    return typer.Exit(1)
+
+
+def _table(scores: Sequence[Score]) -> Table:
     table = Table("sequence")
     for name in ("frames", "AUC", "precision", "lost", "FPS"):
         table.add_column(name, justify="right")

@@ -27,9 +27,8 @@ class TrackerConfig(Settings):
     scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
     min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
     max_scale: float = 5.0  # largest size, as a ratio of the initial one
-    min_psr: float = (
-        5.0  # peak-to-sidelobe ratio under which the target is lost and nothing is learnt; see docs/tuning.md
-    )
+    min_psr: float = 5.0  # peak-to-sidelobe ratio under which it is lost: the box waits, nothing is learnt
+    sure_psr: float = 7.0  # under which it is uncertain: the box follows, and the answer says so
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
@@ -45,6 +44,7 @@ class TrackerConfig(Settings):
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
             "min_psr": number(0),
+            "sure_psr": number(0),
         }
 
     @classmethod

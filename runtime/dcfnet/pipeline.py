@@ -118,7 +118,8 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tu
         size=np.where((clear & in_view)[:, None], limited, state.size),
     )
     state = learn(pipeline, state, frames, rate=config.learning_rate * (clear & in_view))
-    return state, _results(state, peak, clear, in_view, at_limit=(limited != size).any(axis=1))
+    at_limit = (limited != size).any(axis=1)
+    return state, _results(config, state, peak, in_view, at_limit)
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
@@ -189,17 +190,20 @@ def _rejection(pipeline: Pipeline, state: TrackState, row: int, frame: Any) -> R
 
 
 def _results(
-    state: TrackState, peak: Peak, clear: NDArray[np.bool_], in_view: NDArray[np.bool_], at_limit: NDArray[np.bool_]
+    config: TrackerConfig, state: TrackState, peak: Peak, in_view: NDArray[np.bool_], at_limit: NDArray[np.bool_]
 ) -> list[Result]:
     results = []
     for i, box in enumerate(state.boxes()):
-        measures = (float(peak.value[i]), float(peak.psr[i]), float(peak.apce[i]))
-        if not (clear[i] and in_view[i]):
-            reason = Reason.OUT_OF_VIEW if clear[i] else Reason.LOW_PSR
-            results.append(Result(box, *measures, Status.LOST, reason))
+        psr = float(peak.psr[i])
+        if psr < config.min_psr or psr <= 0:
+            verdict = Status.LOST, Reason.LOW_PSR
+        elif not in_view[i]:
+            verdict = Status.LOST, Reason.OUT_OF_VIEW
+        elif psr < config.sure_psr:
+            verdict = Status.UNCERTAIN, Reason.LOW_PSR
         else:
-            reason = Reason.SCALE_LIMIT if at_limit[i] else Reason.FOUND
-            results.append(Result(box, *measures, Status.TRACKED, reason))
+            verdict = Status.TRACKED, Reason.SCALE_LIMIT if at_limit[i] else Reason.FOUND
+        results.append(Result(box, float(peak.value[i]), psr, float(peak.apce[i]), *verdict))
     return results
 
 

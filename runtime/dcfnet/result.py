@@ -18,6 +18,7 @@ class Status(_Word):
     """Whether the box can be believed."""
 
     TRACKED = "tracked"  # the target was found; the box is where it is
+    UNCERTAIN = "uncertain"  # something like it was found; the box follows, and may be wrong
     LOST = "lost"  # the target was not found; the box waits where it was last, and nothing was learnt
 
 
@@ -25,7 +26,7 @@ class Reason(_Word):
     """Why the status is what it is."""
 
     FOUND = "found"  # a clear peak
-    LOW_PSR = "low_psr"  # lost: the response has no peak that stands out (config.min_psr)
+    LOW_PSR = "low_psr"  # uncertain or lost: no peak stands out enough (config.sure_psr, config.min_psr)
     OUT_OF_VIEW = "out_of_view"  # lost: the target's centre has left the frame; the box waits at the border
     NO_TEXTURE = "no_texture"  # lost: the search region is one flat colour (a black frame, a covered lens)
     NO_FRAME = "no_frame"  # lost: the frame was None or empty

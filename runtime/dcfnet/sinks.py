@@ -18,6 +18,9 @@ from dcfnet.result import Result, Status
 Line = Callable[[int, Box, Result | None], str]  # frame number from 0, box, result (None on the first frame)
 
 
+MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5, Status.LOST: 0.0}  # an order, not a probability
+
+
 def _csv(index: int, box: Box, result: Result | None) -> str:
     measures = f"{result.peak:.4f},{result.psr:.2f},{result.status.value},{result.reason.value}" if result else ",,,"
     return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures}"
@@ -36,9 +39,9 @@ def _otb(index: int, box: Box, result: Result | None) -> str:
 
 
 def _mot(index: int, box: Box, result: Result | None) -> str:
-    # frame and coordinates 1-based, one identity, confidence 0 or 1 as MOTChallenge's "conf", no world coordinates
-    confidence = 0 if result and result.status is Status.LOST else 1
-    return f"{index + 1},1,{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f},{confidence},-1,-1,-1"
+    # frame and coordinates 1-based, one identity, MOTChallenge's "conf", no world coordinates
+    confidence = MOT_CONFIDENCE[result.status if result else Status.TRACKED]
+    return f"{index + 1},1,{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f},{confidence:g},-1,-1,-1"
 
 
 FORMATS: dict[str, Line] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}
@@ -129,23 +132,26 @@ class VideoSink:
         self.close()
 
 
-FOUND_COLOUR, LOST_COLOUR = (80, 220, 60), (40, 40, 230)  # BGR
+COLOURS = {Status.TRACKED: (80, 220, 60), Status.UNCERTAIN: (0, 190, 255), Status.LOST: (40, 40, 230)}  # BGR
 
 
 def annotate(frame: Frame, box: Box, result: Result | None = None) -> Frame:
-    """A BGR copy of the frame with the box drawn on it: green where tracked, red and with the reason where lost."""
+    """A BGR copy of the frame with the box on it: green where tracked, amber where uncertain, red where lost.
+
+    Beside the box stands its PSR, after the reason where it is not tracked.
+    """
     if frame.ndim == 2 or frame.shape[2] == 1:
         picture = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
     else:
         picture = np.ascontiguousarray(frame[..., :3]).copy()
-    lost = result is not None and result.status is Status.LOST
-    colour = LOST_COLOUR if lost else FOUND_COLOUR
+    status = result.status if result else Status.TRACKED
+    colour = COLOURS[status]
     scale = max(picture.shape[0] / 720, 0.75)
     low = (round(box.x), round(box.y))
     high = (round(box.x + box.w - 1), round(box.y + box.h - 1))
     cv2.rectangle(picture, low, high, colour, max(round(2 * scale), 1), cv2.LINE_AA)
     if result is not None:
-        text = f"{result.reason.value} " * lost + f"PSR {result.psr:.1f}"
+        text = f"{result.reason.value} " * (status is not Status.TRACKED) + f"PSR {result.psr:.1f}"
         place = (max(low[0], 2), max(low[1] - 5, round(16 * scale)))
         for drawn, thickness in (((0, 0, 0), 4), (colour, 1)):  # a dark outline keeps it readable on any scene
             cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, drawn, thickness, cv2.LINE_AA)

@@ -13,8 +13,8 @@ from dcfnet_evaluation.sequences import read_otb
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", ["Football1", "Crossing", "Man"])
-def test_many_targets_are_tracked_as_each_alone_and_the_true_one_well(shared: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "auc"), [("Couple", 0.45), ("Crossing", 0.7), ("Man", 0.8)])
+def test_many_targets_are_tracked_as_each_alone_and_the_true_one_well(shared: Path, name: str, auc: float) -> None:
     sequence = read_otb(shared / "data/otb" / name)
     frames = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in sequence.frames]
     height, width = frames[0].shape[:2]
@@ -30,4 +30,4 @@ def test_many_targets_are_tracked_as_each_alone_and_the_true_one_well(shared: Pa
         for id_, tracker in zip(ids, singles, strict=True):
             assert tuple(results[id_].box) == pytest.approx(tuple(tracker.update(frame).box), abs=0.5)
         followed.append(tuple(results[ids[0]].box))
-    assert success_auc(np.array(followed), sequence.boxes) > 0.5
+    assert success_auc(np.array(followed), sequence.boxes) > auc

@@ -103,6 +103,7 @@ def test_a_full_disk_is_a_sink_error(layout: str) -> None:
 
 BOX = Box(10.25, 20.5, 30, 40)
 FOUND = Result(BOX, 0.51234, 12.345, 20.0, Status.TRACKED, Reason.FOUND)
+UNSURE = Result(BOX, 0.1, 6.0, 3.0, Status.UNCERTAIN, Reason.LOW_PSR)
 LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
 
 
@@ -165,8 +166,10 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(240, 320, 3), (240, 320), (240, 320, 1), (240, 320, 4)])
 def test_annotation_draws_on_a_copy_green_or_red(shape: tuple[int, ...]) -> None:
     frame = np.full(shape, 100, np.uint8)
-    found, lost = annotate(frame, BOX, FOUND), annotate(frame, BOX, LOST)
+    found, unsure, lost = (annotate(frame, BOX, result) for result in (FOUND, UNSURE, LOST))
     assert found.shape == lost.shape == (240, 320, 3)
+    assert not np.array_equal(found, unsure)
+    assert not np.array_equal(lost, unsure)
     assert (frame == 100).all()
     green, red = (picture[20:61, 10].astype(int) for picture in (found, lost))
     assert (green[:, 1] - green[:, 2]).max() > 100

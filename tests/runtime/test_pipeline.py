@@ -105,7 +105,7 @@ def test_a_rejected_frame_moves_no_bit_of_the_state(raw_pipeline: Pipeline, fram
 
 
 def test_a_target_that_leaves_a_textured_picture_waits_at_the_border(frame: np.ndarray) -> None:
-    pipeline = make_raw_pipeline(scales=1)
+    pipeline = make_raw_pipeline(scales=1, min_psr=0.0)
     scene = np.concatenate([noise_texture(np.random.default_rng(5), 240, 320), frame], axis=1)
     state = init(pipeline, [scene[:, 320:]], [Box(220, 100, 40, 40)], [0])
     for left in range(310, 220, -8):  # the camera turns away: the target goes out on the right

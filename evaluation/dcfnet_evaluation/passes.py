@@ -1,4 +1,4 @@
-"""One-pass evaluation: a tracker is started on the first true box of a sequence and left alone until its end."""
+"""One pass: a tracker is started in one frame of a sequence and left alone until its end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dcfnet.result import Result, Status
 from numpy.typing import NDArray
 
 from dcfnet_evaluation.metrics import precision, success_auc
+from dcfnet_evaluation.protocols import Start, ope
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
 
@@ -28,48 +29,55 @@ class SingleTracker(Protocol):
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over one sequence.
+    """One pass over one sequence, from `start` on.
 
-    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; the first is the truth. psr, lost: (N - 1,), one per
+    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; the first is the one given. psr, lost: (N - 1,), one per
     update. seconds: time inside the tracker, decoding left out.
     """
 
     sequence: AnnotatedSequence
+    start: Start
     boxes: NDArray[np.float64]
     psr: NDArray[np.float64]
     lost: NDArray[np.bool_]
     seconds: float
 
     @property
+    def truth(self) -> NDArray[np.float64]:
+        """True boxes of the frames of the pass."""
+        return self.sequence.boxes[self.start.index :][: len(self.boxes)]
+
+    @property
     def auc(self) -> float:
         """Success AUC, see `metrics.success_auc`."""
-        return success_auc(self.boxes, self.sequence.boxes[: len(self.boxes)])
+        return success_auc(self.boxes, self.truth)
 
     @property
     def precision(self) -> float:
         """Precision at 20 px, see `metrics.precision`."""
-        return precision(self.boxes, self.sequence.boxes[: len(self.boxes)])
-
-    @property
-    def fps(self) -> float:
-        """Updates a second, the tracker alone."""
-        return len(self.psr) / self.seconds if self.seconds else 0.0
+        return precision(self.boxes, self.truth)
 
 
-def run_ope(tracker: SingleTracker, sequence: AnnotatedSequence, limit: int | None = None) -> Pass:
-    """The tracker over the first `limit` frames of the sequence, or all. Raises SequenceError for a missing frame."""
+def run_pass(
+    tracker: SingleTracker, sequence: AnnotatedSequence, start: Start | None = None, limit: int | None = None
+) -> Pass:
+    """The tracker from `start` (the first frame and its true box) over `limit` frames, or to the sequence's end.
+
+    Raises SequenceError for a frame that cannot be read.
+    """
+    start = start or ope(sequence)[0]
     results, seconds = [], 0.0
-    for i, file in enumerate(sequence.frames[:limit]):
+    for i, file in enumerate(sequence.frames[start.index :][:limit]):
         frame = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if frame is None:
             raise SequenceError(f"{file}: not a readable image")
-        started = time.perf_counter()
+        began = time.perf_counter()
         if i == 0:
-            tracker.init(frame, Box(*sequence.boxes[0]))  # type: ignore[arg-type]
+            tracker.init(frame, start.box)  # type: ignore[arg-type]
         else:
             results.append(tracker.update(frame))  # type: ignore[arg-type]
-        seconds += (time.perf_counter() - started) if i else 0.0
-    boxes = np.array([sequence.boxes[0], *(tuple(r.box) for r in results)])
+        seconds += (time.perf_counter() - began) if i else 0.0
+    boxes = np.array([tuple(start.box), *(tuple(r.box) for r in results)])
     psr = np.array([r.psr for r in results])
     lost = np.array([r.status is Status.LOST for r in results])
-    return Pass(sequence, boxes, psr, lost, seconds)
+    return Pass(sequence, start, boxes, psr, lost, seconds)
