@@ -47,6 +47,16 @@ def test_the_models_config_is_the_default() -> None:
     assert Tracker(config={"scales": 5}).config == dcfnet.TrackerConfig.named("default").replace(scales=5)
 
 
+@pytest.mark.parametrize("config", ["paper", "released", {"scales": 1}, {"scales": 5}, {"scales": 7}])
+def test_every_preset_and_pyramid_tracks(clip: Clip, config: Any) -> None:
+    tracker = Tracker(config=config)
+    tracker.init(clip.frame(0), clip.box(0))
+    for t in range(1, 6):
+        result = tracker.update(clip.frame(t))
+    assert result.status is Status.TRACKED
+    assert result.box.iou(clip.box(5)) > 0.75
+
+
 def test_a_config_for_another_patch_is_refused_with_the_remedy() -> None:
     with pytest.raises(dcfnet.ConfigError, match=r"64.*125.*dcfnet-export"):
         Tracker(config={"patch_size": 64})
