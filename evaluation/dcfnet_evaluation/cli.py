@@ -75,6 +75,8 @@ def compare_(
     Console().print(table)
     interval = f"{CONFIDENCE:.0%} interval {found.low:+.3f} to {found.high:+.3f}, {len(found.sequences)} sequences"
     typer.echo(f"AUC B - A: {found.difference:+.4f} ({interval}, bootstrap)")
+    if found.unpaired:
+        typer.echo(f"left out, because only one of the two has them: {', '.join(found.unpaired)}", err=True)
     if found.worse:
         typer.echo("B is worse")
         raise typer.Exit(2)

@@ -55,9 +55,14 @@ def write_scores(scores: Sequence[Score], file: Path) -> None:
 def read_scores(file: Path) -> list[Score]:
     """Scores that `write_scores` wrote. Raises SequenceError naming a file that is none."""
     try:
-        return [Score(**row) for row in json.loads(file.read_text())]
+        scores = [Score(**row) for row in json.loads(file.read_text())]
+        # NaN would pass every gate, so it is no score
+        unusable = [score.sequence for score in scores if not 0 <= score.auc <= 1]
     except (OSError, ValueError, TypeError) as error:
         raise SequenceError(f"{file}: not scores that dcfnet-eval wrote ({error})") from error
+    if unusable:
+        raise SequenceError(f"{file}: success AUC of {', '.join(unusable)} is not in 0 to 1")
+    return scores
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Comparison:
     """
 
     sequences: tuple[str, ...]
+    unpaired: tuple[str, ...]  # only one of the two has them: left out
     differences: NDArray[np.float64]
     difference: float
     low: float
@@ -91,4 +97,6 @@ def compare(first: Sequence[Score], second: Sequence[Score], seed: int = 0) -> C
     differences = np.array([b[name] - a[name] for name in shared])
     resampled = np.random.default_rng(seed).choice(differences, size=(RESAMPLES, len(shared))).mean(axis=1)
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Comparison(shared, differences, float(differences.mean()), float(low), float(high))
+    return Comparison(
+        shared, tuple(sorted(a.keys() ^ b.keys())), differences, float(differences.mean()), float(low), float(high)
+    )

@@ -160,7 +160,8 @@ def test_scores_survive_their_file_and_a_broken_one_is_named(tmp_path: Path) -> 
     scores = [Score("a", 10, 0.5, 0.75, 0.1, 20.0), Score("b", 5, 0.25, 0.5, 0.0, 30.0)]
     write_scores(scores, tmp_path / "deep" / "s.json")
     assert read_scores(tmp_path / "deep" / "s.json") == scores
-    for content in ("{", "[1]", '[{"sequence": "a"}]'):
+    row = '[{"sequence": "a", "frames": 9, "auc": %s, "precision": 0.5, "lost": 0, "fps": 9}]'
+    for content in ("{", "[1]", '[{"sequence": "a"}]', *(row % auc for auc in ("NaN", "null", '"0.5"', "1.5"))):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(SequenceError, match=r"bad\.json"):
             read_scores(tmp_path / "bad.json")
@@ -211,6 +212,8 @@ def test_compare_is_a_gate(tmp_path: Path) -> None:
     assert "B is worse" in text
     assert run("compare", tmp_path / "b.json", tmp_path / "a.json")[0] == 0
     assert run("compare", tmp_path / "a.json", tmp_path / "none.json")[0] == 1
+    write_scores(scores_of([0.5, 0.6]), tmp_path / "two.json")
+    assert "only one of the two has them: s2, s3" in run("compare", tmp_path / "a.json", tmp_path / "two.json")[1]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
