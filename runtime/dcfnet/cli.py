@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Generator, Iterator
@@ -49,6 +50,7 @@ def main(
     show: Annotated[bool, typer.Option(help="Show the video while it is tracked.")] = False,
 ) -> None:
     """Follows the target marked in the first frame; its box is drawn with the mouse where --init is not given."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop closes the video, too
     try:
         summary = run(source, init, engine, config, output, boxes, format_, device, show)
     except DcfnetError as error:

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from dcfnet.cli import app
@@ -91,26 +92,28 @@ def test_no_box_and_no_display_says_so(video: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_an_interrupted_run_keeps_what_it_tracked(tmp_path: Path, clip: Clip) -> None:
-    import cv2
-
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_what_it_tracked(tmp_path: Path, clip: Clip, stop: signal.Signals) -> None:
     for t in range(300):  # a few seconds of work
         cv2.imwrite(str(tmp_path / f"{t}.jpg"), clip.frame(t % clip.length))
-    boxes = tmp_path / "boxes.csv"
+    boxes, video = tmp_path / "boxes.csv", tmp_path / "tracked.mp4"
     command = [sys.executable, "-c", "from dcfnet.cli import app; app()", str(tmp_path), "--init", init(clip)]
-    process = subprocess.Popen([*command, "--boxes", str(boxes)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--boxes", str(boxes), "--output", str(video)], stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
     while not (boxes.exists() and boxes.read_text().count("\n") > 5):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in errors
     rows = boxes.read_text().splitlines()[1:]
     assert 5 <= len(rows) < 300
     assert all(row.count(",") == 8 for row in rows)
+    assert cv2.VideoCapture(str(video)).read()[0]  # the video was closed, so it plays
 
 
 def test_the_demo_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
