@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from dcfnet.frames import IMAGE_SUFFIXES, natural_order
 from numpy.typing import NDArray
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 class SequenceError(ValueError):
@@ -47,6 +46,12 @@ def read_boxes(file: Path) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
+def image_files(folder: Path) -> tuple[Path, ...]:
+    """Images of a folder in natural order, 9.jpg before 10.jpg; hidden files are none."""
+    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    return tuple(sorted(files, key=natural_order))
+
+
 def read_otb(folder: Path) -> AnnotatedSequence:
     """A sequence in OTB's layout: `img/` and `groundtruth_rect.txt` of 1-based boxes.
 
@@ -55,9 +60,9 @@ def read_otb(folder: Path) -> AnnotatedSequence:
     images = folder / "img"
     if not images.is_dir():
         raise SequenceError(f"{folder}: has no folder img/ with its frames")
-    frames = tuple(sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    frames = image_files(images)
     boxes = read_boxes(folder / "groundtruth_rect.txt") - (1, 1, 0, 0)
-    if len(frames) != len(boxes):
+    if len(frames) != len(boxes) or not len(frames):
         raise SequenceError(f"{folder}: {len(frames)} frames but {len(boxes)} boxes")
     return AnnotatedSequence(folder.name, frames, boxes)
 

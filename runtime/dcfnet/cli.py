@@ -20,8 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dcfnet.backend import Frame
 from dcfnet.config import PRESETS
 from dcfnet.errors import DcfnetError, InvalidBoxError, SinkError
-from dcfnet.frames import FrameSource, open_source
-from dcfnet.geometry import Box
+from dcfnet.frames import IMAGE_SUFFIXES, FrameSource, open_source
+from dcfnet.geometry import Box, target_box
 from dcfnet.pixels import frame_size
 from dcfnet.result import Result, Status
 from dcfnet.sinks import FORMATS, BoxWriter, VideoSink, annotate
@@ -94,7 +94,7 @@ def run(
 ) -> Summary:
     """All of dcfnet-run, with its options as arguments. Raises DcfnetError for what the operator can mend."""
     given = parse_box(init) if init is not None else None
-    check_outputs(source, [file for file in (output, boxes) if file])
+    check_outputs(source, engine, [file for file in (output, boxes) if file])
     if layout not in FORMATS:
         raise SinkError(f"no format {layout!r}; there are {', '.join(FORMATS)}")
     if show and not has_display():
@@ -103,12 +103,12 @@ def run(
     opened = open_source(source)
     frames = iter(opened)
     first = next(frames)
-    box = given or draw_box(first)
+    box = target_box(given or draw_box(first), frame_size(first))
     tracker.init(first, box)
     summary = Summary()
     with ExitStack() as stack:
-        writer = stack.enter_context(BoxWriter(boxes, layout)) if boxes else None
         video = stack.enter_context(VideoSink(output, opened.fps, frame_size(first))) if output else None
+        writer = stack.enter_context(BoxWriter(boxes, layout)) if boxes else None
         if show:
             stack.callback(cv2.destroyAllWindows)
         ticks = _progress(stack, opened)
@@ -163,12 +163,13 @@ def has_display() -> bool:
     return not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
-def check_outputs(source: str, outputs: list[Path]) -> None:
+def check_outputs(source: str, engine: Path | None, outputs: list[Path]) -> None:
     """Raises SinkError where a result would overwrite what is being read, or another result."""
-    reading = Path(source).resolve()
+    reading = [Path(source).resolve()] + ([engine.resolve()] if engine else [])
     for output in outputs:
-        if output.resolve() == reading:
-            raise SinkError(f"{output}: would be written over the source {source}; choose another place")
+        image = output.suffix.lower() in IMAGE_SUFFIXES and output.exists()
+        if output.resolve() in reading or image:
+            raise SinkError(f"{output}: would be written over the source, the model or an image; choose another place")
     if len({output.resolve() for output in outputs}) < len(outputs):
         raise SinkError(f"{outputs[0]}: given for two results; choose two files")
 

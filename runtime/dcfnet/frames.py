@@ -57,15 +57,15 @@ def open_source(source: str | Path) -> FrameSource:
 
 def _open_folder(folder: Path) -> FrameSource:
     images = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    files = sorted((p for p in images if not p.name.startswith(".")), key=_natural)  # "._1.jpg" is no image
+    files = sorted((p for p in images if not p.name.startswith(".")), key=natural_order)  # "._1.jpg" is no image
     if not files:
         raise SourceError(f"{folder}: no images in it ({', '.join(IMAGE_SUFFIXES)})")
     return FrameSource(str(folder), DEFAULT_FPS, len(files), (_read_image(file) for file in files))
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
     """Sorting key by which 9.jpg comes before 10.jpg."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
 def _read_image(file: Path) -> Frame:

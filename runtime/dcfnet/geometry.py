@@ -81,7 +81,8 @@ def _cut(box: Box, frame_size: tuple[int, int], shown: str) -> Box:
     right, bottom = min(box.x + box.w, width), min(box.y + box.h, height)
     if right - left < 1 or bottom - top < 1:
         raise InvalidBoxError(f"{shown}: less than a pixel of it lies in the frame of {width} x {height}")
-    return Box(left, top, max(right - left, MIN_TARGET_SIDE), max(bottom - top, MIN_TARGET_SIDE))
+    w, h = max(right - left, MIN_TARGET_SIDE), max(bottom - top, MIN_TARGET_SIDE)
+    return Box(max(min(left, width - w), 0.0), max(min(top, height - h), 0.0), w, h)
 
 
 def scale_pyramid(scales: int, step: float) -> NDArray[np.float64]:

@@ -231,3 +231,10 @@ def test_an_unknown_protocol_is_refused(dataset: Path) -> None:
     code, text = run("otb", dataset, "--protocol", "vot")
     assert code != 0
     assert "ope, tre, sre" in text
+
+
+def test_frames_are_paired_with_boxes_in_natural_order(dataset: Path, tmp_path: Path) -> None:
+    make_otb_sequence(tmp_path / "Gamma", length=12)
+    for file in sorted((tmp_path / "Gamma" / "img").iterdir()):
+        file.rename(file.with_name(f"{int(file.stem)}.png"))
+    assert [file.stem for file in read_otb(tmp_path / "Gamma").frames] == [str(i) for i in range(1, 13)]

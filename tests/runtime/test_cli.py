@@ -30,6 +30,20 @@ def video(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     return file
 
 
+def test_a_refused_run_leaves_earlier_results_alone(video: Path, clip: Clip, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.csv"
+    kept.write_text("earlier")
+    assert run(video, "--init", init(clip), "--boxes", kept, "--output", tmp_path / "x.webm")[0] == 1
+    assert kept.read_text() == "earlier"
+
+
+def test_a_box_over_the_border_is_written_as_it_is_tracked(video: Path, tmp_path: Path) -> None:
+    args = ["--init", "-20,1,1e10,1e10", "--boxes", tmp_path / "b.csv", "--output", tmp_path / "b.mp4"]
+    code, text = run(video, *args)
+    assert code == 0, text
+    assert (tmp_path / "b.csv").read_text().splitlines()[1].startswith("0,0.00,1.00,320.00,239.00")
+
+
 def init(clip: Clip) -> str:
     return ",".join(f"{value:.2f}" for value in clip.box(0))
 
@@ -63,8 +77,8 @@ def test_a_video_is_tracked_into_boxes_and_an_annotated_video(video: Path, clip:
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"], "no format 'xml'"),
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO/b.csv"], "cannot be written"),
         (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
-        (["VIDEO", "--init", "1,2,30,40", "--output", "VIDEO"], "written over the source"),
-        (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO"], "written over the source"),
+        (["VIDEO", "--init", "1,2,30,40", "--output", "VIDEO"], "written over"),
+        (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO"], "written over"),
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"], "two results"),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "no format 'xml'"),
         (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "no device 'tpu'"),

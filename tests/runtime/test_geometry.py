@@ -79,6 +79,7 @@ def test_a_box_that_cannot_be_tracked_is_refused_with_value_and_rule(box: tuple[
         ((0, 0, 100, 60), (0, 0, 100, 60)),  # the whole frame
         ((-5, 10, 20, 20), (0, 10, 15, 20)),
         ((90, 50, 50, 50), (90, 50, 10, 10)),  # columns 90 to 99 are ten
+        ((98.5, 10, 30, 20), (97, 10, 3, 20)),  # what is left is widened inwards
         ((-10, -10, 500, 500), (0, 0, 100, 60)),  # larger than the frame
         ([1, 2, 30, 40], (1, 2, 30, 40)),
         (np.array([1, 2, 30, 40]), (1, 2, 30, 40)),

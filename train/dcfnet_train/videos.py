@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from dcfnet.geometry import Box
-from dcfnet_evaluation.sequences import IMAGE_SUFFIXES, SequenceError, read_otb
+from dcfnet_evaluation.sequences import SequenceError, image_files, read_otb
 from numpy.typing import NDArray
 
 from dcfnet_train.images import Image, read_image
@@ -75,7 +75,7 @@ def read_videos(root: Path) -> list[Video]:
 
 def _read_clip(folder: Path) -> Video:
     """A clip: images, and `boxes.csv` with the columns source_frame, x, y, w, h (0-based), one row an image."""
-    frames = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    frames = image_files(folder)
     with (folder / "boxes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     if len(rows) != len(frames):
