@@ -30,7 +30,7 @@ def read_released(file: Path) -> Checkpoint:
             if missing:
                 raise ModelError(f"{file}: lacks the arrays {', '.join(missing)}")
             weights = {name: torch.from_numpy(arrays[array].astype(np.float32)) for name, array in NAMES.items()}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, TypeError, ValueError, EOFError, BadZipFile) as error:
         raise ModelError(f"{file}: not an .npz of the released weights ({error})") from error
     recipe = Recipe(architecture="released")
     check_shapes(file, weights, recipe)

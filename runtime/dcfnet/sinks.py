@@ -111,19 +111,23 @@ class VideoSink:
             file.open("wb").close()  # OpenCV would fail without saying why
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
-        self._size = size
+        self._file, self._size, self._written = file, size, 0
         self._writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*codec), fps, size)
         if not self._writer.isOpened():
             raise SinkError(f"{file}: OpenCV cannot write {codec} video of {size[0]} x {size[1]}")
 
     def write(self, frame: Frame) -> None:
         """Adds one uint8 (H, W, 3) BGR frame."""
+        self._written += 1
         fits = (frame.shape[1], frame.shape[0]) == self._size
         self._writer.write(frame if fits else cv2.resize(frame, self._size))
 
     def close(self) -> None:
-        """Finishes the file; before, it may not play."""
+        """Finishes the file; before, it may not play. Raises SinkError where it does not hold what was written."""
         self._writer.release()
+        found = int(cv2.VideoCapture(str(self._file)).get(cv2.CAP_PROP_FRAME_COUNT))  # OpenCV's writer tells no errors
+        if found < 0.9 * self._written:
+            raise SinkError(f"{self._file}: only {found} of {self._written} frames were written; is the disk full?")
 
     def __enter__(self) -> VideoSink:
         return self

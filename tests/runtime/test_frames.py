@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -99,6 +102,23 @@ def test_a_full_disk_is_a_sink_error(layout: str) -> None:
 
     with pytest.raises(SinkError, match="No space left"):
         write()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_a_video_that_does_not_fit_on_the_disk_is_a_sink_error(tmp_path: Path) -> None:
+    code = f"""
+import resource, numpy as np
+from pathlib import Path
+from dcfnet.sinks import VideoSink
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # stands in for a full disk
+rng = np.random.default_rng(0)
+with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
+    for _ in range(40):
+        video.write(rng.integers(0, 256, size=(240, 320, 3), dtype=np.uint8))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "frames were written; is the disk full?" in done.stderr
 
 
 BOX = Box(10.25, 20.5, 30, 40)
