@@ -24,13 +24,6 @@ PERCENTILES = [1, 5, 10, 25, 50, 75, 90, 99]
 REPEATS, ELSEWHERE = 3, 6  # starts a sequence; places asked about in the frame of each start
 
 
-def frame_of(sequence: AnnotatedSequence, index: int) -> np.ndarray:
-    image = cv2.imread(str(sequence.frames[index]), cv2.IMREAD_COLOR)
-    if image is None:
-        raise SystemExit(f"{sequence.frames[index]}: not a readable image")
-    return image
-
-
 def psr_at(pipeline: Pipeline, state: TrackState, frame: np.ndarray, place: np.ndarray) -> float:
     _, (result,) = step(pipeline, state.replace(centre=place[None]), [frame])
     return result.psr
@@ -42,12 +35,10 @@ def absent(pipeline: Pipeline, sequences: list[AnnotatedSequence]) -> tuple[list
     for sequence in sequences:
         for _ in range(REPEATS):
             index = int(rng.integers(len(sequence.frames)))
-            frame, box = frame_of(sequence, index), Box(*sequence.boxes[index])
+            frame, box = sequence.read(index), Box(*sequence.boxes[index])
             state, size = init(pipeline, [frame], [box], [0]), np.array([frame.shape[1], frame.shape[0]])
             for other in (s for s in sequences if s is not sequence):
-                scene = cv2.resize(
-                    frame_of(other, int(rng.integers(len(other.frames)))), (frame.shape[1], frame.shape[0])
-                )
+                scene = cv2.resize(other.read(int(rng.integers(len(other.frames)))), (frame.shape[1], frame.shape[0]))
                 other_scene.append(psr_at(pipeline, state, scene, rng.uniform(0.2, 0.8, size=2) * size))
             for place in rng.uniform(0.1, 0.9, size=(ELSEWHERE, 2)) * size:
                 if (np.abs(place - box.centre) > 2.2 * np.array(box.size)).any():  # the region misses the target

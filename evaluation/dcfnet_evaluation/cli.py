@@ -46,10 +46,11 @@ def otb(
         raise typer.BadParameter(f"--protocol {protocol}: one of {', '.join(PROTOCOLS)}")
     try:
         chosen = read_otb_dataset(root, sequences.split(",") if sequences else None)
-        constants = Tracker(model, config=config).config.assign(set_ or [])
+        tracker = Tracker(model, config=config)
+        if set_:
+            tracker = Tracker(model, config=tracker.config.assign(set_))
         scores: list[Score] = []
         for sequence in track(chosen, "evaluating", console=Console(stderr=True)):
-            tracker = Tracker(model, config=constants)
             scores.append(Score.of([run_pass(tracker, sequence, s, limit) for s in PROTOCOLS[protocol](sequence)]))
             if output:
                 write_scores(scores, output)  # after every sequence: an interrupted run keeps what is done

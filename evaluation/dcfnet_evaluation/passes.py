@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 from dcfnet.backend import Frame
 from dcfnet.geometry import Box
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from dcfnet_evaluation.metrics import precision, success_auc
 from dcfnet_evaluation.protocols import Start, ope
-from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
+from dcfnet_evaluation.sequences import AnnotatedSequence
 
 
 class SingleTracker(Protocol):
@@ -67,15 +66,13 @@ def run_pass(
     """
     start = start or ope(sequence)[0]
     results, seconds = [], 0.0
-    for i, file in enumerate(sequence.frames[start.index :][:limit]):
-        frame = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if frame is None:
-            raise SequenceError(f"{file}: not a readable image")
+    for i, index in enumerate(range(start.index, len(sequence.frames))[:limit]):
+        frame = sequence.read(index)
         began = time.perf_counter()
         if i == 0:
-            tracker.init(frame, start.box)  # type: ignore[arg-type]
+            tracker.init(frame, start.box)
         else:
-            results.append(tracker.update(frame))  # type: ignore[arg-type]
+            results.append(tracker.update(frame))
         seconds += (time.perf_counter() - began) if i else 0.0
     boxes = np.array([tuple(start.box), *(tuple(r.box) for r in results)])
     psr = np.array([r.psr for r in results])

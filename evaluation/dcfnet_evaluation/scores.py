@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from dcfnet.sinks import write_whole
 from numpy.typing import NDArray
 
 from dcfnet_evaluation.passes import Pass
@@ -46,10 +46,7 @@ class Score:
 
 def write_scores(scores: Sequence[Score], file: Path) -> None:
     """Writes the scores as JSON, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n")
-    os.replace(partial, file)
+    write_whole((json.dumps([asdict(score) for score in scores], indent=1) + "\n").encode(), file)
 
 
 def read_scores(file: Path) -> list[Score]:

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
-from dcfnet.frames import IMAGE_SUFFIXES, natural_order
+from dcfnet.backend import Frame
+from dcfnet.frames import image_files
 from numpy.typing import NDArray
 
 
@@ -25,6 +27,13 @@ class AnnotatedSequence:
     name: str
     frames: tuple[Path, ...]
     boxes: NDArray[np.float64]
+
+    def read(self, index: int) -> Frame:
+        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming a file that cannot be read."""
+        image = cv2.imread(str(self.frames[index]), cv2.IMREAD_COLOR)
+        if image is None:
+            raise SequenceError(f"{self.frames[index]}: not a readable image")
+        return image.astype(np.uint8, copy=False)
 
 
 def read_boxes(file: Path) -> NDArray[np.float64]:
@@ -44,12 +53,6 @@ def read_boxes(file: Path) -> NDArray[np.float64]:
             raise SequenceError(f"{file}:{number}: {line.strip()!r} is not the four numbers x, y, w, h")
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
-
-
-def image_files(folder: Path) -> tuple[Path, ...]:
-    """Images of a folder in natural order, 9.jpg before 10.jpg; hidden files are none."""
-    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    return tuple(sorted(files, key=natural_order))
 
 
 def read_otb(folder: Path) -> AnnotatedSequence:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import torch
 from dcfnet.backbones import open_backbone
 from dcfnet.config import TrackerConfig
 from dcfnet.model import CONFIG_KEY, FORMAT, FORMAT_KEY, INPUT_KEY, WEIGHTS_KEY, Model, parse_model
+from dcfnet.sinks import write_whole
 from dcfnet_train.backbone import MEAN_BGR, Backbone
 from dcfnet_train.checkpoint import Checkpoint
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ def export_onnx(checkpoint: Checkpoint, config: TrackerConfig, file: Path, lrn: 
     onnx.checker.check_model(proto, full_check=True)
     model = parse_model(proto.SerializeToString(), str(file))
     check_parity(model, backbone)
-    _write(model.onnx, file)
+    write_whole(model.onnx, file)
     return model
 
 
@@ -138,11 +138,3 @@ def _metadata(checkpoint: Checkpoint, config: TrackerConfig) -> dict[str, str]:
         INPUT_KEY: json.dumps({"channels": "BGR", "mean": list(MEAN_BGR)}),
         WEIGHTS_KEY: digest.hexdigest(),
     }
-
-
-def _write(content: bytes, file: Path) -> None:
-    """The whole file or, on a full disk or a kill, the one that was there before."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, file)

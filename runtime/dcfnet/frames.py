@@ -56,14 +56,19 @@ def open_source(source: str | Path) -> FrameSource:
 
 
 def _open_folder(folder: Path) -> FrameSource:
-    images = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    files = sorted((p for p in images if not p.name.startswith(".")), key=natural_order)  # "._1.jpg" is no image
+    files = image_files(folder)
     if not files:
         raise SourceError(f"{folder}: no images in it ({', '.join(IMAGE_SUFFIXES)})")
     return FrameSource(str(folder), DEFAULT_FPS, len(files), (_read_image(file) for file in files))
 
 
-def natural_order(path: Path) -> list[tuple[int, str]]:
+def image_files(folder: Path) -> tuple[Path, ...]:
+    """Images of a folder in natural order, 9.jpg before 10.jpg; hidden files, such as "._1.jpg", are none."""
+    images = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    return tuple(sorted((p for p in images if not p.name.startswith(".")), key=_natural_order))
+
+
+def _natural_order(path: Path) -> list[tuple[int, str]]:
     """Sorting key by which 9.jpg comes before 10.jpg."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
 

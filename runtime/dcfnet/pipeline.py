@@ -119,7 +119,7 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tu
     )
     state = learn(pipeline, state, frames, rate=config.learning_rate * (clear & in_view))
     at_limit = (limited != size).any(axis=1)
-    return state, _results(config, state, peak, in_view, at_limit)
+    return state, _results(config, state, peak, clear, in_view, at_limit)
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
@@ -190,12 +190,17 @@ def _rejection(pipeline: Pipeline, state: TrackState, row: int, frame: Any) -> R
 
 
 def _results(
-    config: TrackerConfig, state: TrackState, peak: Peak, in_view: NDArray[np.bool_], at_limit: NDArray[np.bool_]
+    config: TrackerConfig,
+    state: TrackState,
+    peak: Peak,
+    clear: NDArray[np.bool_],
+    in_view: NDArray[np.bool_],
+    at_limit: NDArray[np.bool_],
 ) -> list[Result]:
     results = []
     for i, box in enumerate(state.boxes()):
         psr = float(peak.psr[i])
-        if psr < config.min_psr or psr <= 0:
+        if not clear[i]:
             verdict = Status.LOST, Reason.LOW_PSR
         elif not in_view[i]:
             verdict = Status.LOST, Reason.OUT_OF_VIEW

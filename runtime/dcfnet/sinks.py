@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,14 @@ def _mot(index: int, box: Box, result: Result | None) -> str:
 
 FORMATS: dict[str, Line] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}
 HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason"}
+
+
+def write_whole(content: bytes, file: Path) -> None:
+    """Writes the file, its folder too; a kill or a full disk leaves the one that was there before. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, file)
 
 
 class BoxWriter:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from dcfnet.errors import ModelError
+from dcfnet.sinks import write_whole
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
@@ -50,9 +50,7 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
         "recipe": json.dumps(checkpoint.recipe.to_mapping()),
         "step": str(checkpoint.step),
     }
-    partial = file.with_name(file.name + ".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
-    os.replace(partial, file)
+    write_whole(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata), file)
 
 
 def load_checkpoint(file: Path) -> Checkpoint:

@@ -35,10 +35,10 @@ def main(
     threads: Annotated[int, typer.Option(help="Threads of the network; 0 leaves it to torch.")] = 0,
 ) -> None:
     """Trains the backbone end to end through the correlation filter."""
+    if resume and (set_ or recipe != "default"):
+        raise typer.BadParameter("--resume goes on with the recipe of the run; leave out --set and --recipe")
     try:
         run = Run.resume(output) if resume else Run.start(Recipe.named(recipe).assign(set_ or []), output)
-        if resume and (set_ or recipe != "default"):
-            raise typer.BadParameter("--resume goes on with the recipe of the run; leave out --set and --recipe")
         if not resume and (output / LAST).exists():
             raise typer.BadParameter(f"{output} holds a run already; add --resume, or choose another --output")
         footage = [video for root in videos or [] for video in read_videos(root)]

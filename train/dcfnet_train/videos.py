@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from dcfnet.frames import image_files
 from dcfnet.geometry import Box
-from dcfnet_evaluation.sequences import SequenceError, image_files, read_otb
+from dcfnet_evaluation.sequences import SequenceError, read_otb
 from numpy.typing import NDArray
 
 from dcfnet_train.images import Image, read_image
