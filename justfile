@@ -24,9 +24,41 @@ fmt: (_install "dev")
     {{bin}}/ruff format .
     {{bin}}/ruff check --fix .
 
-# Scores the shipped weights on sequences in OTB's layout: eval FOLDER.
-eval *args: (_install "cpu")
+# Scores the shipped weights on sequences in OTB's layout, with a report: eval FOLDER.
+eval *args: (_install "cpu,evaluation")
     @{{bin}}/dcfnet-eval otb "$@"
+
+# The same beside OpenCV's trackers, in .venv-peers, since they come with another wheel of OpenCV: eval-peers FOLDER.
+eval-peers *args: _peers
+    @.venv-peers/bin/python -m dcfnet_evaluation otb "$@" --peers
+
+# Makes .venv-vot with the VOT toolkit, which is GPL and run as a program, never imported.
+vot:
+    #!/bin/sh
+    set -eu
+    [ -x .venv-vot/bin/python ] || {{bin}}/python -m venv .venv-vot
+    .venv-vot/bin/python -m pip install --quiet --disable-pip-version-check --requirement evaluation/vot-requirements.txt
+
+# The tests that need the programs of others: OpenCV's contributed trackers, and the VOT toolkit.
+test-others: (_install "dev") _peers vot
+    .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil
+    .venv-peers/bin/python -m pytest tests/evaluation/test_peers.py
+    {{bin}}/pytest tests/evaluation/test_vot_toolkit.py
+
+# opencv-contrib-python stands in for opencv-python, which it holds: never both, hence no dependencies.
+_peers:
+    #!/bin/sh
+    set -eu
+    stamp=".venv-peers/.installed"
+    wanted="$(cat pyproject.toml constraints.txt | cksum)"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        echo "installing OpenCV's contributed trackers into .venv-peers" >&2
+        [ -x .venv-peers/bin/python ] || {{bin}}/python -m venv .venv-peers
+        pip() { .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+        pip --constraint constraints.txt numpy scipy typer onnxruntime matplotlib jinja2 pillow opencv-contrib-python
+        pip --no-deps --editable .
+        echo "$wanted" > "$stamp"
+    fi
 
 # Installs the project and one extra, in place, at the pinned versions; does nothing where that is done.
 _install extra:

@@ -16,9 +16,10 @@ from dcfnet.geometry import Box
 from dcfnet.pipeline import Pipeline, init, step
 from dcfnet.state import TrackState
 from dcfnet.tracker import Tracker, open_pipeline
+from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.metrics import overlaps
 from dcfnet_evaluation.passes import run_pass
-from dcfnet_evaluation.sequences import AnnotatedSequence, read_otb_dataset
+from dcfnet_evaluation.sequences import AnnotatedSequence
 
 PERCENTILES = [1, 5, 10, 25, 50, 75, 90, 99]
 REPEATS, ELSEWHERE = 3, 6  # starts a sequence; places asked about in the frame of each start
@@ -34,11 +35,11 @@ def absent(pipeline: Pipeline, sequences: list[AnnotatedSequence]) -> tuple[list
     rng, other_scene, same_scene = np.random.default_rng(0), [], []
     for sequence in sequences:
         for _ in range(REPEATS):
-            index = int(rng.integers(len(sequence.frames)))
+            index = int(rng.integers(len(sequence)))
             frame, box = sequence.read(index), Box(*sequence.boxes[index])
             state, size = init(pipeline, [frame], [box], [0]), np.array([frame.shape[1], frame.shape[0]])
             for other in (s for s in sequences if s is not sequence):
-                scene = cv2.resize(other.read(int(rng.integers(len(other.frames)))), (frame.shape[1], frame.shape[0]))
+                scene = cv2.resize(other.read(int(rng.integers(len(other)))), (frame.shape[1], frame.shape[0]))
                 other_scene.append(psr_at(pipeline, state, scene, rng.uniform(0.2, 0.8, size=2) * size))
             for place in rng.uniform(0.1, 0.9, size=(ELSEWHERE, 2)) * size:
                 if (np.abs(place - box.centre) > 2.2 * np.array(box.size)).any():  # the region misses the target
@@ -56,7 +57,7 @@ def tracked(sequences: list[AnnotatedSequence]) -> list[float]:
 
 
 def main(root: Path) -> None:
-    sequences = read_otb_dataset(root)
+    sequences = open_dataset("otb", root)
     other_scene, same_scene = absent(open_pipeline(config={"min_psr": 0.0}), sequences)
     print("percentile              ", *(f"{p:6d}" for p in PERCENTILES))
     rows = {"another scene": other_scene, "same scene elsewhere": same_scene, "tracked": tracked(sequences)}

@@ -1,104 +1,193 @@
-"""dcfnet-eval: scores a tracker on annotated sequences, and compares two sets of scores."""
+"""dcfnet-eval: scores trackers on annotated sequences, and compares two sets of scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import numpy as np
 import typer
-from dcfnet.config import PRESETS
-from dcfnet.errors import DcfnetError
-from dcfnet.tracker import Tracker
+from dcfnet.errors import DcfnetError, MissingDependencyError
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from rich.progress import Progress as Bar
 
-from dcfnet_evaluation.passes import run_pass
-from dcfnet_evaluation.protocols import PROTOCOLS
-from dcfnet_evaluation.scores import CONFIDENCE, Score, compare, read_scores, write_scores
-from dcfnet_evaluation.sequences import SequenceError, read_otb_dataset
+from dcfnet_evaluation import options, tables
+from dcfnet_evaluation.ablation import ablation_contenders, ablation_table
+from dcfnet_evaluation.datasets import LAYOUTS
+from dcfnet_evaluation.evaluate import Manner, Subject, evaluate
+from dcfnet_evaluation.got10k import average_overlap, write_submission
+from dcfnet_evaluation.metrics import scored
+from dcfnet_evaluation.published import read_table
+from dcfnet_evaluation.records import Evaluation
+from dcfnet_evaluation.runs import Progress
+from dcfnet_evaluation.scores import CONFIDENCE, compare
+from dcfnet_evaluation.selection import dcfnets, numbers, others, rates_of, result_folders, subject_of
+from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_evaluation.sheet import Sheet, read_sheet
+
+WORSE = 2  # exit code of `compare` when B is worse
+FAILED = 3  # exit code when a tracker failed somewhere: its scores stand, what it did not track counted as missed
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def about() -> None:
-    """Scores a tracker on annotated sequences, and compares two sets of scores."""
+    """Scores trackers on annotated sequences, and compares two sets of scores."""
+
+
+def evaluate_(
+    context: typer.Context,
+    root: options.Root,
+    model: options.Models = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    add: options.Add = None,
+    results: options.Results = None,
+    peers: options.Peers = False,
+    peer: options.Peer = None,
+    peer_models: options.PeerModels = None,
+    subset: options.Subset = None,
+    sequences: options.Names = None,
+    protocol: options.Protocol = "ope",
+    limit: options.Limit = None,
+    rates: options.Rates = "auto",
+    memory: options.Memory = True,
+    workers: options.Workers = 1,
+    ray: options.Ray = None,
+    published: options.Published = None,
+    submission: options.Submission = None,
+    output: options.Output = None,
+    fresh: options.Fresh = False,
+    report: options.Report = True,
+) -> None:
+    """Runs the trackers and writes boxes, scores and a report; the layout is the command's name."""
+    layout = str(context.info_name)
+    try:
+        subject = subject_of(layout, root, subset, sequences)
+        contenders = [*dcfnets(model or [], config, set_), *others(add or [], peers, peer, peer_models)]
+        serial = workers == 1 and ray is None
+        chosen = rates_of(rates, serial and protocol == "ope")
+        manner = Manner(protocol, limit, chosen, workers, ray, memory and serial)
+        folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}")
+        evaluation, sheet = evaluate(subject, contenders, folder, manner, result_folders(results), fresh, _progress)
+        _tell(sheet)
+        _tell_got10k(subject, evaluation, submission)
+        _write_report(subject, evaluation, folder, published, report)
+    except (DcfnetError, SequenceError, OSError) as error:
+        raise _failed(error) from error
+    if any(score.failures for scores in sheet.scores.values() for score in scores):
+        raise typer.Exit(FAILED)
+
+
+for _layout in LAYOUTS.values():
+    app.command(_layout.name, help=_layout.summary)(evaluate_)
 
 
 @app.command()
-def otb(
-    root: Annotated[Path, typer.Argument(help="Folder of sequences in OTB's layout.")],
-    model: Annotated[Path | None, typer.Option(help="Model file; without it the shipped one.")] = None,
-    config: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PRESETS)}. Else the model's own.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="ope: one pass; tre: 20 starts in time; sre: 12 first boxes.")] = "ope",
-    sequences: Annotated[str | None, typer.Option(help="Names, separated by commas; else all.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first frames of each pass.", min=2)] = None,
-    output: Annotated[Path | None, typer.Option(help="JSON file for the scores.")] = None,
+def ablation(
+    root: options.Root,
+    model: options.Models = None,
+    scales: options.Scales = "1,3,5,7",
+    layout: options.LayoutName = "otb",
+    subset: options.Subset = None,
+    sequences: options.Names = None,
+    limit: options.Limit = None,
+    workers: options.Workers = 1,
+    ray: options.Ray = None,
+    output: options.Output = None,
+    fresh: options.Fresh = False,
 ) -> None:
-    """Success AUC over 21 thresholds and precision at 20 px, the first frame of a pass counted, as OTB does."""
-    if protocol not in PROTOCOLS:
-        raise typer.BadParameter(f"--protocol {protocol}: one of {', '.join(PROTOCOLS)}")
+    """Table 2 of the paper: every model with every number of scales, success AUC by one pass."""
     try:
-        chosen = read_otb_dataset(root, sequences.split(",") if sequences else None)
-        tracker = Tracker(model, config=config)
-        if set_:
-            tracker = Tracker(model, config=tracker.config.assign(set_))
-        scores: list[Score] = []
-        for sequence in track(chosen, "evaluating", console=Console(stderr=True)):
-            scores.append(Score.of([run_pass(tracker, sequence, s, limit) for s in PROTOCOLS[protocol](sequence)]))
-            if output:
-                write_scores(scores, output)  # after every sequence: an interrupted run keeps what is done
+        subject = subject_of(layout, root, subset, sequences)
+        contenders = ablation_contenders(model or [], numbers(scales, "--scales"))
+        folder = output or Path("out", "eval", f"{layout}-{subject.name}-ablation")
+        _, sheet = evaluate(subject, contenders, folder, Manner("ope", limit, (), workers, ray), {}, fresh, _progress)
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
-    Console().print(_table(scores))
+    Console().print(ablation_table(sheet))
 
 
 @app.command("compare")
-def compare_(
-    first: Annotated[Path, typer.Argument(metavar="A", help="Scores of what is there, by otb --output.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Scores of what shall replace it.")],
-) -> None:
+def compare_(first: options.A, second: options.B, tracker: options.Tracker = None) -> None:
     """B - A in success AUC, paired by sequence; exit code 2 when B is worse beyond the interval."""
     try:
-        found = compare(read_scores(first), read_scores(second))
+        sheets = read_sheet(first), read_sheet(second)
+        if differing := [k for k in ("protocol", "limit") if sheets[0].run[k] != sheets[1].run[k]]:
+            told = "; ".join(f"{key} {sheets[0].run[key]} in A, {sheets[1].run[key]} in B" for key in differing)
+            raise SequenceError(f"{first} and {second} were not run alike: {told}")
+        found = compare(sheets[0].tracker(tracker), sheets[1].tracker(tracker))
     except SequenceError as error:
         raise _failed(error) from error
-    table = Table("sequence")
-    table.add_column("B - A", justify="right")
-    for name, difference in zip(found.sequences, found.differences, strict=True):
-        table.add_row(name, f"{difference:+.3f}")
-    Console().print(table)
+    Console().print(tables.comparison_table(found))
     interval = f"{CONFIDENCE:.0%} interval {found.low:+.3f} to {found.high:+.3f}, {len(found.sequences)} sequences"
     typer.echo(f"AUC B - A: {found.difference:+.4f} ({interval}, bootstrap)")
     if found.unpaired:
         typer.echo(f"left out, because only one of the two has them: {', '.join(found.unpaired)}", err=True)
     if found.worse:
         typer.echo("B is worse")
-        raise typer.Exit(2)
+        raise typer.Exit(WORSE)
+
+
+def _progress(jobs: int) -> Progress:
+    bar = Bar(console=Console(stderr=True))
+    task = bar.add_task("evaluating", total=jobs)
+    bar.start()
+
+    def done(name: str) -> None:
+        bar.update(task, advance=1, description=name)
+        if bar.finished:
+            bar.stop()
+
+    return done
+
+
+def _tell(sheet: Sheet) -> None:
+    console = Console()
+    if len(sheet.scores) == 1:
+        console.print(tables.tracker_table(sheet.tracker()))
+    else:
+        console.print(tables.sequences_table(sheet))
+        console.print(tables.trackers_table(sheet))
+    if sheet.timings:
+        console.print(tables.times_table(sheet))
+        for line in tables.stages_text(sheet):
+            typer.echo(f"{line} ms")
+    for tracker, scores in sheet.scores.items():
+        failed = [f"{score.sequence} ({score.failures})" for score in scores if score.failures]
+        if failed:
+            typer.echo(f"{tracker}: frames without a usable box: {', '.join(failed)}", err=True)
+
+
+def _tell_got10k(subject: Subject, evaluation: Evaluation, submission: Path | None) -> None:
+    """AO and SR of every tracker where GOT-10k gives the truth; the archive for its server, of the first tracker."""
+    if submission and subject.layout != "got10k":
+        raise SequenceError(f"--submission {submission}: the layout must be got10k, not {subject.layout}")
+    if subject.layout != "got10k":
+        return
+    passes = {t: {s: record.passes for s, record in found.items()} for t, found in evaluation.passes.items()}
+    whole = evaluation.conditions.protocol == "ope" and evaluation.conditions.limit is None
+    if whole and any(scored(sequence.boxes).sum() > 1 for sequence in subject.sequences):
+        for name, found in passes.items():
+            ao, sr50, sr75 = average_overlap(found, subject.sequences)
+            typer.echo(f"{name}: AO {ao:.3f}, SR0.50 {sr50:.3f}, SR0.75 {sr75:.3f}")
+    if submission:
+        write_submission(next(iter(passes.values())), submission)
+        typer.echo(f"{submission}")
+
+
+def _write_report(subject: Subject, evaluation: Evaluation, folder: Path, published: Path | None, wanted: bool) -> None:
+    typer.echo(f"{folder / 'scores.json'}")
+    if not wanted:
+        return
+    try:
+        from dcfnet_evaluation.report import write_report
+    except ImportError as error:
+        raise MissingDependencyError(str(error.name), "evaluation") from error
+
+    table = read_table(published) if published else None
+    typer.echo(f"{write_report(evaluation, subject.sequences, folder, table)}")
 
 
 def _failed(error: Exception) -> typer.Exit:
     typer.echo(f"dcfnet-eval: {error}", err=True)
     return typer.Exit(1)
-
-
-def _table(scores: Sequence[Score]) -> Table:
-    table = Table("sequence")
-    for name in ("frames", "AUC", "precision", "lost", "FPS"):
-        table.add_column(name, justify="right")
-    for score in scores:
-        table.add_row(score.sequence, str(score.frames), *_figures(score))
-    table.add_section()
-    means = {key: float(np.mean([getattr(s, key) for s in scores])) for key in ("auc", "precision", "lost", "fps")}
-    table.add_row("mean", str(sum(s.frames for s in scores)), *_figures(Score("mean", 0, **means)))
-    return table
-
-
-def _figures(score: Score) -> list[str]:
-    return [f"{score.auc:.3f}", f"{score.precision:.3f}", f"{score.lost:.1%}", f"{score.fps:.1f}"]

@@ -3,78 +3,186 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from dcfnet.backend import Frame
 from dcfnet.geometry import Box
-from dcfnet.result import Result, Status
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.metrics import precision, success_auc
 from dcfnet_evaluation.protocols import Start, ope
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
+BLOCK_FRAMES = 30  # frames that are decoded, then given to one tracker after the other
+BLOCK_BYTES = 128 * 2**20  # of decoded frames held at once, whatever their size
+NO_BOX = (np.nan,) * 4
+
 
 class SingleTracker(Protocol):
-    """What an evaluation needs of a tracker."""
+    """What an evaluation needs of a tracker. What it raises is a failure of its own and is recorded as one."""
 
-    def init(self, frame: Frame, box: Box | Sequence[float]) -> None: ...
+    def init(self, frame: Frame, box: Box) -> object:
+        """Starts on the target in `box`, 0-based frame pixels."""
 
-    def update(self, frame: Frame | None) -> Result: ...
+    def update(self, frame: Frame) -> Any:
+        """The target's box in the next frame: four numbers, or an object with `box`, and perhaps `status` and `psr`."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a tracker did wrong, first in frame `frame` of the sequence, counted from 0, and for `frames` frames."""
+
+    frame: int
+    what: str
+    frames: int = 1
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over one sequence, from `start` on.
+    """One pass over one sequence, from frame `start` on, N frames.
 
-    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; the first is the one given. psr, lost: (N - 1,), one per
-    update. seconds: time inside the tracker, decoding left out.
+    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; the first is the one given; NaN where the tracker gave no
+    usable box. statuses: N words, "tracked", "uncertain", "lost", or "" where the tracker does not say. psr: float64
+    (N,), NaN where there is none. seconds: float64 (N,), time inside the tracker, decoding left out; the first is
+    that of init. stages: the same, float64 (N,) each, of the parts of a frame that could be told apart.
     """
 
-    sequence: AnnotatedSequence
-    start: Start
+    start: int
     boxes: NDArray[np.float64]
+    statuses: tuple[str, ...]
     psr: NDArray[np.float64]
-    lost: NDArray[np.bool_]
-    seconds: float
+    seconds: NDArray[np.float64]
+    failures: tuple[Failure, ...] = ()
+    stages: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
-    @property
-    def truth(self) -> NDArray[np.float64]:
-        """True boxes of the frames of the pass."""
-        return self.sequence.boxes[self.start.index :][: len(self.boxes)]
-
-    @property
-    def auc(self) -> float:
-        """Success AUC, see `metrics.success_auc`."""
-        return success_auc(self.boxes, self.truth)
-
-    @property
-    def precision(self) -> float:
-        """Precision at 20 px, see `metrics.precision`."""
-        return precision(self.boxes, self.truth)
+    def truth(self, sequence: AnnotatedSequence) -> NDArray[np.float64]:
+        """True boxes of the frames of the pass, float64 (N, 4), NaN where the target is absent."""
+        return sequence.boxes[self.start :][: len(self.boxes)]
 
 
 def run_pass(
     tracker: SingleTracker, sequence: AnnotatedSequence, start: Start | None = None, limit: int | None = None
 ) -> Pass:
-    """The tracker from `start` (the first frame and its true box) over `limit` frames, or to the sequence's end.
+    """One tracker from `start` (the first frame and its true box) over `limit` frames, or to the sequence's end.
 
-    Raises SequenceError for a frame that cannot be read.
+    Raises SequenceError for a frame that cannot be read, and nothing for what the tracker does.
+    """
+    return run_passes({"": tracker}, sequence, start, limit)[""]
+
+
+def run_passes(
+    trackers: Mapping[str, SingleTracker],
+    sequence: AnnotatedSequence,
+    start: Start | None = None,
+    limit: int | None = None,
+) -> dict[str, Pass]:
+    """Several trackers over the same frames, each block of which is decoded once and given to each of them in turn.
+
+    The turns rotate, so that what else the machine does strikes all alike.
     """
     start = start or ope(sequence)[0]
-    results, seconds = [], 0.0
-    for i, index in enumerate(range(start.index, len(sequence.frames))[:limit]):
-        frame = sequence.read(index)
-        began = time.perf_counter()
-        if i == 0:
-            tracker.init(frame, start.box)
+    records = [PassRecorder(name, tracker, start) for name, tracker in trackers.items()]
+    for turn, block in enumerate(_blocks(sequence, range(start.index, len(sequence))[:limit])):
+        first = turn % len(records)
+        for record in records[first:] + records[:first]:
+            for index, frame in block:
+                record.feed(index, frame)
+    return {record.name: record.done() for record in records}
+
+
+def _blocks(sequence: AnnotatedSequence, indices: Iterable[int]) -> Iterator[list[tuple[int, Frame]]]:
+    """The frames, decoded, in blocks that fit into memory."""
+    block: list[tuple[int, Frame]] = []
+    for index in indices:
+        block.append((index, sequence.read(index)))
+        if len(block) == BLOCK_FRAMES or sum(frame.nbytes for _, frame in block) > BLOCK_BYTES:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+class PassRecorder:
+    """What one tracker answers during a pass."""
+
+    def __init__(
+        self, name: str, tracker: SingleTracker, start: Start, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.name, self._tracker, self._start, self._clock = name, tracker, start, clock
+        self._broken: str | None = None  # what it raised: it is not asked again
+        self._boxes: list[tuple[float, ...]] = []
+        self._statuses: list[str] = []
+        self._psr: list[float] = []
+        self._seconds: list[float] = []
+        self._failures: list[Failure] = []
+
+    def feed(self, index: int, frame: Frame) -> float:
+        """Gives the tracker frame `index`, records what it says; returns how long it took, seconds."""
+        answer: Any = None
+        problem, seconds = self._broken, 0.0
+        if problem is None:
+            began = self._clock()
+            try:
+                answer = self._ask(frame)
+            except Exception as error:  # whatever a tracker raises is its failure, not the evaluation's
+                problem = self._broken = f"{type(error).__name__}: {error}"
+            seconds = self._clock() - began
+        box, unusable = (NO_BOX, problem) if problem else _usable_box(answer)
+        if not self._boxes:
+            box = tuple(self._start.box)  # the benchmark counts the box that it gave
+        self._note(index, unusable)
+        self._boxes.append(box)
+        self._statuses.append(str(getattr(answer, "status", None) or ""))
+        psr = getattr(answer, "psr", None)
+        self._psr.append(float(psr) if isinstance(psr, (int, float)) else np.nan)
+        self._seconds.append(seconds)
+        return seconds
+
+    def _ask(self, frame: Frame) -> Any:
+        if self._boxes:
+            return self._tracker.update(frame)
+        self._tracker.init(frame, self._start.box)
+        return self._start.box
+
+    def _note(self, index: int, what: str | None) -> None:
+        if what is None:
+            return
+        last = self._failures[-1] if self._failures else None
+        if last and last.what == what and last.frame + last.frames == index:
+            self._failures[-1] = replace(last, frames=last.frames + 1)
         else:
-            results.append(tracker.update(frame))
-        seconds += (time.perf_counter() - began) if i else 0.0
-    boxes = np.array([tuple(start.box), *(tuple(r.box) for r in results)])
-    psr = np.array([r.psr for r in results])
-    lost = np.array([r.status is Status.LOST for r in results])
-    return Pass(sequence, start, boxes, psr, lost, seconds)
+            self._failures.append(Failure(index, what))
+
+    def done(self) -> Pass:
+        """The pass over the frames that were fed."""
+        stages = getattr(self._tracker, "stages", None)
+        return Pass(
+            self._start.index,
+            np.array(self._boxes),
+            tuple(self._statuses),
+            np.array(self._psr),
+            np.array(self._seconds),
+            tuple(self._failures),
+            stages(len(self._boxes)) if stages else {},
+        )
+
+
+def _usable_box(answer: Any) -> tuple[tuple[float, ...], str | None]:
+    """The four finite numbers of an answer, or no box and why."""
+    values = getattr(answer, "box", answer)
+    try:
+        box = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        return NO_BOX, f"answered {values!r:.60}, not a box"
+    if len(box) != 4:
+        return NO_BOX, f"answered {len(box)} numbers, not x, y, w, h"
+    if not np.isfinite(box).all() or min(box[2:]) <= 0:
+        return NO_BOX, "answered a box that is not finite or has no size"
+    return box, None
+
+
+def failures(passes: Sequence[Pass]) -> list[Failure]:
+    """Everything that went wrong in the passes over a sequence, in their order."""
+    return [failure for done in passes for failure in done.failures]

@@ -30,9 +30,15 @@ def ope(sequence: AnnotatedSequence) -> list[Start]:
 
 
 def tre(sequence: AnnotatedSequence) -> list[Start]:
-    """Temporal robustness: 20 frames spread evenly, fewer in a short sequence, each with its true box."""
-    last = max(len(sequence.frames) - SHORTEST, 0)
-    return [_true_start(sequence, int(i)) for i in np.unique(np.floor(np.linspace(0, last, SEGMENTS)))]
+    """Temporal robustness: 20 frames spread evenly, fewer in a short sequence, each with its true box.
+
+    A start that falls on a frame without its target is moved on to the next that has it.
+    """
+    last = max(len(sequence) - SHORTEST, 0)
+    present = np.flatnonzero(np.isfinite(sequence.boxes).all(axis=1))
+    wanted = np.floor(np.linspace(0, last, SEGMENTS))
+    later = present[np.minimum(np.searchsorted(present, wanted), len(present) - 1)]
+    return [_true_start(sequence, int(index)) for index in np.unique(later)]
 
 
 def sre(sequence: AnnotatedSequence) -> list[Start]:

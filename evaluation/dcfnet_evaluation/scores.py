@@ -1,18 +1,23 @@
-"""Scores of sequences: written whole as JSON, read again, compared pair by pair."""
+"""Scores of sequences, their means, and one set of them against another, pair by pair."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
-from dcfnet.sinks import write_whole
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.passes import Pass
-from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_evaluation.metrics import (
+    centre_location_error,
+    overlap_precision,
+    precision,
+    precision_curve,
+    scored,
+    success_curve,
+)
+from dcfnet_evaluation.passes import Pass, failures
+from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -20,46 +25,69 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Score:
-    """Scores of one sequence: means over its passes; lost is the share of updates that answered LOST."""
+    """Scores of one tracker on one sequence: means over its passes (one of OPE, up to 20 of TRE, 12 of SRE).
+
+    frames: all that were scored. auc: success AUC. precision: DP at 20 px. overlap_precision: OP at 0.5.
+    centre_error: CLE, px, NaN without any box. lost: share of updates that answered "lost". failures: frames without a
+    usable box. fps: updates a second. success, precisions: the curves, over 21 overlaps and 51 distances.
+    """
 
     sequence: str
     frames: int
     auc: float
     precision: float
+    overlap_precision: float
+    centre_error: float
     lost: float
+    failures: int
     fps: float
+    success: tuple[float, ...]
+    precisions: tuple[float, ...]
 
     @classmethod
-    def of(cls, passes: Sequence[Pass]) -> Score:
-        """Scores of the passes over one sequence: one of OPE, up to 20 of TRE, 12 of SRE."""
-        updates = sum(len(done.psr) for done in passes)
-        seconds = sum(done.seconds for done in passes)
+    def of(cls, passes: Sequence[Pass], sequence: AnnotatedSequence) -> Score:
+        """Scores of the passes over a sequence."""
+        pairs = [(done.boxes, done.truth(sequence)) for done in passes]
+        success = np.mean([success_curve(*pair) for pair in pairs], axis=0)
+        answers = [status for done in passes for status in done.statuses[1:]]
+        seconds = sum(float(done.seconds[1:].sum()) for done in passes)
         return cls(
-            sequence=passes[0].sequence.name,
-            frames=sum(len(done.boxes) for done in passes),
-            auc=float(np.mean([done.auc for done in passes])),
-            precision=float(np.mean([done.precision for done in passes])),
-            lost=sum(int(done.lost.sum()) for done in passes) / max(updates, 1),
-            fps=updates / seconds if seconds else 0.0,
+            sequence=sequence.name,
+            frames=sum(int(scored(truth).sum()) for _, truth in pairs),
+            auc=float(success.mean()),
+            precision=float(np.mean([precision(*pair) for pair in pairs])),
+            overlap_precision=float(np.mean([overlap_precision(*pair) for pair in pairs])),
+            centre_error=_mean([centre_location_error(*pair) for pair in pairs]),
+            lost=answers.count("lost") / max(len(answers), 1),
+            failures=sum(failure.frames for failure in failures(passes)),
+            fps=len(answers) / seconds if seconds else 0.0,
+            success=tuple(success.tolist()),
+            precisions=tuple(np.mean([precision_curve(*pair) for pair in pairs], axis=0).tolist()),
         )
 
 
-def write_scores(scores: Sequence[Score], file: Path) -> None:
-    """Writes the scores as JSON, whole or not at all."""
-    write_whole((json.dumps([asdict(score) for score in scores], indent=1) + "\n").encode(), file)
+def mean_score(scores: Sequence[Score], name: str = "mean") -> Score:
+    """Mean over sequences, each counting once, as OTB does; frames and failures are sums, fps is the median."""
+    summed = {"frames", "failures"}
+    values: dict[str, object] = {"sequence": name, "fps": float(np.median([score.fps for score in scores]))}
+    for key in (entry.name for entry in fields(Score) if entry.name not in values):
+        column = [getattr(score, key) for score in scores]
+        if key in summed:
+            values[key] = sum(column)
+        elif key in ("success", "precisions"):
+            values[key] = tuple(np.mean(column, axis=0).tolist())
+        else:
+            values[key] = _mean(column)
+    return Score(**values)  # type: ignore[arg-type]
 
 
-def read_scores(file: Path) -> list[Score]:
-    """Scores that `write_scores` wrote. Raises SequenceError naming a file that is none."""
-    try:
-        scores = [Score(**row) for row in json.loads(file.read_text())]
-        # NaN would pass every gate, so it is no score
-        unusable = [score.sequence for score in scores if not 0 <= score.auc <= 1]
-    except (OSError, ValueError, TypeError) as error:
-        raise SequenceError(f"{file}: not scores that dcfnet-eval wrote ({error})") from error
-    if unusable:
-        raise SequenceError(f"{file}: success AUC of {', '.join(unusable)} is not in 0 to 1")
-    return scores
+def by_attribute(
+    scores: Sequence[Score], attributes: Mapping[str, Sequence[str]], every: str = "ALL"
+) -> dict[str, list[Score]]:
+    """The scores of the sequences that have each attribute, and of all; attributes: sequence -> its attributes."""
+    names = sorted({name for found in attributes.values() for name in found})
+    grouped = {name: [s for s in scores if name in attributes.get(s.sequence, ())] for name in names}
+    return {every: list(scores)} | {name: found for name, found in grouped.items() if found}
 
 
 @dataclass(frozen=True)
@@ -97,3 +125,9 @@ def compare(first: Sequence[Score], second: Sequence[Score], seed: int = 0) -> C
     return Comparison(
         shared, tuple(sorted(a.keys() ^ b.keys())), differences, float(differences.mean()), float(low), float(high)
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of the values that are there; NaN where there is none."""
+    there = [value for value in values if not np.isnan(value)]
+    return float(np.mean(there)) if there else float("nan")

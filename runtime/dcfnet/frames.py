@@ -65,12 +65,12 @@ def _open_folder(folder: Path) -> FrameSource:
 def image_files(folder: Path) -> tuple[Path, ...]:
     """Images of a folder in natural order, 9.jpg before 10.jpg; hidden files, such as "._1.jpg", are none."""
     images = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return tuple(sorted((p for p in images if not p.name.startswith(".")), key=_natural_order))
+    return tuple(sorted((p for p in images if not p.name.startswith(".")), key=lambda path: natural_order(path.name)))
 
 
-def _natural_order(path: Path) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
     """Sorting key by which 9.jpg comes before 10.jpg."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _read_image(file: Path) -> Frame:

@@ -65,6 +65,13 @@ class Tracker:
         self._pipeline = open_pipeline(model, device, config, engine)
         self._state: TrackState | None = None
 
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Tracker:
+        """A tracker on a pipeline that is there already: several may share one, in one thread."""
+        tracker = cls.__new__(cls)
+        tracker._pipeline, tracker._state = pipeline, None
+        return tracker
+
     @property
     def config(self) -> TrackerConfig:
         """The constants in force."""

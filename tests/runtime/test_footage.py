@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from dcfnet import Box, MultiTracker, Tracker
+from dcfnet_evaluation.datasets.otb import read_otb
 from dcfnet_evaluation.metrics import success_auc
-from dcfnet_evaluation.sequences import read_otb
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "auc"), [("Couple", 0.45), ("Crossing", 0.7), ("Man", 0.8)])
 def test_many_targets_are_tracked_as_each_alone_and_the_true_one_well(shared: Path, name: str, auc: float) -> None:
     sequence = read_otb(shared / "data/otb" / name)
-    frames = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in sequence.frames]
+    frames = [sequence.read(index) for index in range(len(sequence))]
     height, width = frames[0].shape[:2]
     starts = [Box(*sequence.boxes[0]), Box(width * 0.3, height * 0.4, width * 0.12, height * 0.2)]
 

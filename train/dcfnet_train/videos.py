@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from dcfnet.frames import image_files
 from dcfnet.geometry import Box
-from dcfnet_evaluation.sequences import SequenceError, read_otb
+from dcfnet_evaluation.datasets.otb import read_otb
+from dcfnet_evaluation.sequences import Frames, ImageFrames, SequenceError
 from numpy.typing import NDArray
 
-from dcfnet_train.images import Image, read_image
+from dcfnet_train.images import Image
 
 BLACK = 24  # of 255: JPEG leaves a padded border no brighter
 MIN_SIDE = 4.0  # px: a smaller true box carries no texture to learn from
@@ -22,13 +23,13 @@ MIN_SIDE = 4.0  # px: a smaller true box carries no texture to learn from
 class Video:
     """Frames of one target with its boxes.
 
-    frames: image files. boxes: float64 (N, 4), x, y, w, h, 0-based pixels of each file.
+    frames: read by their index. boxes: float64 (N, 4), x, y, w, h, 0-based pixels of each frame.
     times: int (N,), frame number in the original footage, rising: tells gaps.
-    bordered: the files are padded with black where the crop left the picture.
+    bordered: the frames are padded with black where the crop left the picture.
     """
 
     name: str
-    frames: tuple[Path, ...]
+    frames: Frames
     boxes: NDArray[np.float64]
     times: NDArray[np.int64]
     bordered: bool = False
@@ -39,7 +40,7 @@ class Video:
 
     def read(self, index: int) -> tuple[Image, Box]:
         """Frame `index`, uint8 (H, W, 3) BGR, and its box, black borders cut off so that the crop sees its own."""
-        image, box = read_image(self.frames[index]), Box(*self.boxes[index])
+        image, box = self.frames.read(index), Box(*self.boxes[index])
         if not self.bordered:
             return image, box
         left, top, right, bottom = _picture(image)
@@ -85,4 +86,4 @@ def _read_clip(folder: Path) -> Video:
         values = np.array([[float(row[key]) for key in ("source_frame", "x", "y", "w", "h")] for row in rows])
     except (KeyError, TypeError, ValueError) as error:
         raise SequenceError(f"{folder / 'boxes.csv'}: needs numbers in source_frame, x, y, w, h ({error})") from error
-    return Video(folder.name, frames, values[:, 1:], values[:, 0].astype(np.int64), bordered=True)
+    return Video(folder.name, ImageFrames(frames), values[:, 1:], values[:, 0].astype(np.int64), bordered=True)

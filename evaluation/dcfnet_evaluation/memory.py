@@ -1,0 +1,34 @@
+"""How much memory a tracker takes: the peak of a process that does nothing but open it and track."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from dcfnet_evaluation.contenders import Contender
+from dcfnet_evaluation.passes import run_pass
+from dcfnet_evaluation.sequences import AnnotatedSequence
+
+FRAMES = 60  # tracked before the peak is read: buffers are at their size by then
+
+
+def peak_memory(contenders: Iterable[Contender], sequence: AnnotatedSequence) -> dict[str, int]:
+    """Peak resident memory, bytes, of a fresh process per tracker over the first frames of the sequence.
+
+    The interpreter, the evaluation and the decoded frames are part of it, the same for all.
+    """
+    found = {}
+    for contender in contenders:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            found[contender.name] = process.submit(_track, contender, sequence).result()
+    return found
+
+
+def _track(contender: Contender, sequence: AnnotatedSequence) -> int:
+    import resource  # not on Windows, where this fails and nothing else
+
+    run_pass(contender.open(), sequence, limit=FRAMES)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,5 @@
+"""The report of an evaluation: one HTML file, and its plots as files beside it."""
+
+from dcfnet_evaluation.report.page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,82 @@
+"""Scores as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from dcfnet_evaluation.scores import Comparison, Score, mean_score
+from dcfnet_evaluation.sheet import Sheet
+
+
+def tracker_table(scores: Sequence[Score]) -> Table:
+    """One tracker: a row a sequence, and the mean."""
+    table = _table("sequence", "frames", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed", "FPS")
+    for score in scores:
+        table.add_row(score.sequence, *_figures(score))
+    table.add_section()
+    table.add_row("mean", *_figures(mean_score(scores)))
+    return table
+
+
+def trackers_table(sheet: Sheet) -> Table:
+    """Several trackers: how well, a row a tracker, means over the sequences."""
+    table = _table("tracker", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed")
+    for name, scores in sheet.scores.items():
+        table.add_row(name, *_figures(mean_score(scores))[1:-1])
+    return table
+
+
+def times_table(sheet: Sheet) -> Table:
+    """Several trackers: how fast, a row a tracker; AUC against the clock of cameras of 30 Hz and so on."""
+    rates = [f"{rate} Hz" for rate in sheet.against_clock]
+    table = _table("tracker", "FPS", "p50 ms", "p90", "p99", "p99.9", "MB", *rates)
+    for name, timing in sheet.timings.items():
+        if not timing.updates:
+            continue
+        memory = sheet.memory.get(name)
+        table.add_row(
+            name,
+            f"{timing.fps:.1f}",
+            *(f"{ms:.1f}" for ms in timing.quantiles.values()),
+            f"{memory / 1e6:.0f}" if memory else "-",
+            *(f"{mean_score(found[name]).auc:.3f}" for found in sheet.against_clock.values()),
+        )
+    return table
+
+
+def stages_text(sheet: Sheet) -> list[str]:
+    """Where the time of a frame goes, a line for every tracker whose parts can be told apart."""
+    known = {name: timing.stages for name, timing in sheet.timings.items() if timing.stages}
+    return [f"{name}: " + ", ".join(f"{key} {ms:.1f}" for key, ms in found.items()) for name, found in known.items()]
+
+
+def sequences_table(sheet: Sheet) -> Table:
+    """Several trackers: success AUC, a row a sequence."""
+    table = _table("AUC", *sheet.scores)
+    for row in zip(*sheet.scores.values(), strict=True):
+        table.add_row(row[0].sequence, *(f"{score.auc:.3f}" for score in row))
+    return table
+
+
+def comparison_table(found: Comparison) -> Table:
+    """B - A, a row a sequence."""
+    table = _table("sequence", "B - A")
+    for name, difference in zip(found.sequences, found.differences, strict=True):
+        table.add_row(name, f"{difference:+.3f}")
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table()
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _figures(score: Score) -> list[str]:
+    values = (score.auc, score.precision, score.overlap_precision)
+    figures = [str(score.frames), *(f"{value:.3f}" for value in values), f"{score.centre_error:.1f}"]
+    return [*figures, f"{score.lost:.1%}", str(score.failures), f"{score.fps:.1f}" if score.fps else "-"]

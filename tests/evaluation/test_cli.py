@@ -1,0 +1,202 @@
+"""dcfnet-eval as a person types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dcfnet_evaluation.cli import app
+from dcfnet_evaluation.datasets import LAYOUTS
+from dcfnet_evaluation.records import Evaluation
+from dcfnet_evaluation.sheet import read_sheet, write_sheet
+from typer.testing import CliRunner
+
+from tests.evaluation.test_scores import sheet_of
+
+QUICK = ("--no-report", "--no-memory", "--rates", "none")
+
+
+def run(*args: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.exit_code, result.output
+
+
+def test_the_command_prints_and_writes_the_scores(dataset: Path, tmp_path: Path) -> None:
+    code, text = run("otb", dataset, "--output", tmp_path, "--limit", 5, *QUICK)
+    assert code == 0, text
+    scores = read_sheet(tmp_path).tracker()
+    assert [s.sequence for s in scores] == ["Alpha", "Beta"]
+    assert all(s.frames == 5 and s.auc > 0.7 for s in scores)
+    for name in ("Alpha", "Beta", "mean", str(tmp_path / "scores.json")):
+        assert name in text.replace("\n", "")
+
+
+def test_everything_at_once_as_the_readme_says(dataset: Path, tmp_path: Path, importable: str) -> None:
+    """Report, memory, cameras, a constant changed, a tracker of one's own and OpenCV's that is in every wheel."""
+    code, text = run(
+        *("otb", dataset, "--set", "scales=1", "--peer", "MIL", "--rates", "30", "--limit", 6, "--output", tmp_path),
+        *("--add", f"still={importable}:Identity"),
+    )
+    assert code == 0, text
+    sheet = read_sheet(tmp_path)
+    assert list(sheet.scores) == ["dcfnet", "MIL", "still"]
+    assert sheet.trackers["dcfnet"]["config"]["scales"] == 1
+    assert set(sheet.against_clock) == {30}
+    assert min(sheet.memory.values()) > 20e6
+    page = (tmp_path / "report.html").read_text()
+    assert all(name in page for name in ("dcfnet", "MIL", "still", "Alpha", "Beta", "0.952"))
+
+
+def test_a_tracker_that_fails_is_told_and_gives_a_code(dataset: Path, tmp_path: Path) -> None:
+    added = ("--add", "bad=tests.evaluation.doubles:Failing", "--add", "dead=tests.evaluation.doubles:NeverStarts")
+    code, text = run("otb", dataset, *added, "--output", tmp_path, *QUICK)
+    assert code == 3
+    assert "bad: frames without a usable box: Alpha (10), Beta (10)" in text
+    assert "dead: frames without a usable box: Alpha (12), Beta (12)" in text
+    sheet = read_sheet(tmp_path)
+    assert all(score.auc > 0.7 for score in sheet.tracker("dcfnet"))
+    assert all(score.failures == 10 for score in sheet.tracker("bad"))
+    failed = Evaluation.load(tmp_path).passes["bad"]["Beta"].passes[0]
+    assert np.isfinite(failed.boxes).all(axis=1).sum() == 2
+
+
+@pytest.mark.parametrize("protocol", ["ope", "tre", "sre"])
+def test_every_protocol_runs_as_typed(dataset: Path, tmp_path: Path, protocol: str) -> None:
+    args = ["otb", dataset, "--protocol", protocol, "--sequences", "Alpha", "--limit", 3, "--output", tmp_path]
+    code, text = run(*args, *QUICK)
+    assert code == 0, text
+    (score,) = read_sheet(tmp_path).tracker()
+    assert score.frames == 3 * {"ope": 1, "tre": 1, "sre": 12}[protocol]
+    assert score.auc > 0.6
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--protocol", "vot"], "one of ope, tre, sre"),
+        (["--sequences", "Gamma"], "no sequence Gamma; there are Alpha, Beta"),
+        (["--subset", "otb2017"], "otb2013"),
+        (["--peer", "TLD"], "TLD"),
+        (["--add", "mine"], "NAME=package.module:Class"),
+        (["--add", "mine=no.such:Thing"], "package.module:Class"),
+        (["--rates", "fast"], "whole numbers"),
+        (["--rates", "30", "--workers", "2"], "leave out --rates"),
+        (["--model", "none.onnx"], "none.onnx: no such file"),
+        (["--set", "scales=2"], "odd"),
+        (["--config", "quick"], "no preset"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line_and_a_code(dataset: Path, tmp_path: Path, args: list[str], told: str) -> None:
+    code, text = run("otb", dataset, *args, "--output", tmp_path / "out")
+    assert code == 1
+    assert told in " ".join(text.split())
+    assert text.count("\n") <= 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_folder_is_one_line_and_a_code(tmp_path: Path) -> None:
+    for layout in LAYOUTS:
+        code, text = run(layout, tmp_path / "none")
+        assert code == 1
+        assert "none" in text
+        assert text.count("\n") == 1
+
+
+def test_an_image_that_is_none_is_named_and_what_was_done_is_kept(dataset: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(dataset, tmp_path / "data")
+    (tmp_path / "data" / "Beta" / "img" / "0004.png").write_bytes(b"no image")
+    code, text = run("otb", tmp_path / "data", "--output", tmp_path / "out", *QUICK)
+    assert code == 1
+    assert "0004.png: not a readable image" in text.replace("\n", "")
+    assert (tmp_path / "out" / "ope" / "dcfnet" / "Alpha.json").is_file()
+
+
+def test_compare_is_a_gate(tmp_path: Path) -> None:
+    write_sheet(sheet_of(ours=[0.5, 0.6, 0.7, 0.4], other=[0.1, 0.2, 0.3, 0.1]), tmp_path / "a.json")
+    write_sheet(sheet_of(ours=[0.4, 0.5, 0.6, 0.3], other=[0.2, 0.3, 0.4, 0.2]), tmp_path / "b.json")
+    code, text = run("compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert code == 2
+    assert "-0.1000" in text
+    assert "B is worse" in text
+    assert run("compare", tmp_path / "b.json", tmp_path / "a.json")[0] == 0
+    assert run("compare", tmp_path / "a.json", tmp_path / "b.json", "--tracker", "other")[0] == 0
+    assert run("compare", tmp_path / "a.json", tmp_path / "none.json")[0] == 1
+    write_sheet(sheet_of(ours=[0.5, 0.6]), tmp_path / "two.json")
+    assert "only one of the two has them: s2, s3" in run("compare", tmp_path / "a.json", tmp_path / "two.json")[1]
+
+
+def test_compare_refuses_runs_that_were_not_alike(tmp_path: Path) -> None:
+    write_sheet(sheet_of(ours=[0.5, 0.6]), tmp_path / "a.json")
+    write_sheet(sheet_of(limit=100, ours=[0.5, 0.6]), tmp_path / "b.json")
+    code, text = run("compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert code == 1
+    assert "limit None in A, 100 in B" in " ".join(text.split())
+
+
+def test_the_ablation_has_a_row_a_network_and_a_column_a_pyramid(dataset: Path, tmp_path: Path) -> None:
+    code, text = run("ablation", dataset, "--scales", "1,3", "--limit", 4, "--output", tmp_path)
+    assert code == 0, text
+    assert all(word in text for word in ("shipped", "S = 1", "S = 3", "FPS"))
+    sheet = read_sheet(tmp_path)
+    assert {name: spec["config"]["scales"] for name, spec in sheet.trackers.items()} == {
+        "shipped S=1": 1,
+        "shipped S=3": 3,
+    }
+    code, text = run("ablation", dataset, "--scales", "2", "--output", tmp_path / "even")
+    assert code == 1
+    assert "odd" in text
+
+
+def test_scores_in_the_repository_can_be_read() -> None:
+    results = Path(__file__).parents[2] / "benchmarks" / "results"
+    sheets = [file for file in sorted(results.glob("*.json")) if "scores" in json.loads(file.read_text())]
+    assert sheets
+    for file in sheets:
+        assert 0 < read_sheet(file).tracker()[0].auc < 1
+
+
+def test_got10k_has_its_own_scores_and_an_archive(tmp_path: Path) -> None:
+    import zipfile
+
+    from tests.train.footage import make_otb_sequence
+
+    for number in (1, 2):
+        folder = tmp_path / "val" / f"GOT-10k_Val_00000{number}"
+        make_otb_sequence(tmp_path / "made" / str(number), length=6, seed=number)
+        (tmp_path / "made" / str(number) / "img").rename(tmp_path / "images")
+        folder.parent.mkdir(exist_ok=True)
+        (tmp_path / "images").rename(folder)
+        truth = tmp_path / "made" / str(number) / "groundtruth_rect.txt"
+        truth.rename(folder / "groundtruth.txt")
+    archive = tmp_path / "submission.zip"
+    code, text = run("got10k", tmp_path, "--subset", "val", "--submission", archive, "--output", tmp_path / "o", *QUICK)
+    assert code == 0, text
+    assert "dcfnet: AO 0." in text
+    with zipfile.ZipFile(archive) as opened:
+        assert "GOT-10k_Val_000002/GOT-10k_Val_000002_001.txt" in opened.namelist()
+        first = opened.read("GOT-10k_Val_000001/GOT-10k_Val_000001_001.txt").decode().splitlines()[0]
+    truth_row = (tmp_path / "val" / "GOT-10k_Val_000001" / "groundtruth.txt").read_text().splitlines()[0]
+    assert [float(v) for v in first.split(",")] == pytest.approx([float(v) for v in truth_row.split(",")], abs=1e-3)
+
+
+def test_published_results_and_scores_stand_in_the_report(dataset: Path, tmp_path: Path) -> None:
+    import shutil
+
+    (tmp_path / "raw").mkdir()
+    for name in ("Alpha", "Beta"):
+        shutil.copy(dataset / name / "groundtruth_rect.txt", tmp_path / "raw" / f"{name}.txt")
+    (tmp_path / "table.csv").write_text("tracker,sequence,auc,prec20\nOLD,alpha,0.4,0.6\nOLD,beta,0.2,0.4\n")
+    results = ("--results", f"perfect={tmp_path / 'raw'}", "--published", tmp_path / "table.csv")
+    code, text = run("otb", dataset, *results, "--no-memory", "--rates", "none", "--output", tmp_path / "out")
+    assert code == 0, text
+    assert read_sheet(tmp_path / "out").tracker("perfect")[0].auc == pytest.approx(20 / 21)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(word in page for word in ("perfect", "OLD", "0.300", "0.500"))
+    (tmp_path / "raw" / "Beta.txt").write_text("1,2,3,4\n")
+    code, text = run("otb", dataset, *results, "--output", tmp_path / "bad")
+    assert code == 1
+    assert "Beta.txt: 1 boxes" in text.replace("\n", "")

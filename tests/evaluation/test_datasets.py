@@ -1,0 +1,207 @@
+"""Data sets as they lie on disk: whatever a benchmark writes, boxes come out 0-based, with NaN where no target is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dcfnet.geometry import Box
+from dcfnet.sinks import BoxWriter
+from dcfnet_evaluation.datasets import LAYOUTS, open_dataset
+from dcfnet_evaluation.sequences import SequenceError
+
+from tests.evaluation.trees import NAN, render_video, rows, touch, write
+
+
+def test_a_sequence_that_does_not_fit_together_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "Gamma/img", [1, 3])
+    write(tmp_path / "Gamma/groundtruth_rect.txt", rows(3))
+    with pytest.raises(
+        SequenceError, match=r"Gamma: 2 frames but 3 boxes; frame 2 is missing .* 0001.jpg and 0003.jpg"
+    ):
+        open_dataset("otb", tmp_path)
+    write(tmp_path / "Gamma/groundtruth_rect.txt", rows(2))
+    with pytest.raises(SequenceError, match=r"Gamma: frame 2 is missing"):
+        open_dataset("otb", tmp_path)
+    write(tmp_path / "Delta/groundtruth_rect.txt", rows(1))
+    with pytest.raises(SequenceError, match="Delta: has no folder img/"):
+        open_dataset("otb", tmp_path, ["Delta"])  # a broken neighbour does not matter
+    touch(tmp_path / "Late/img", [1, 2])
+    write(tmp_path / "Late/groundtruth_rect.txt", "0,0,0,0\n1,2,3,4\n")
+    with pytest.raises(SequenceError, match="Late: the first frame has no box"):
+        open_dataset("otb", tmp_path, ["Late"])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_sequences_are_an_error_that_tells_the_layout(tmp_path: Path, layout: str) -> None:
+    with pytest.raises(SequenceError, match=rf"no sequences in the layout {layout} \(.*(NAME|boxes\.csv)"):
+        open_dataset(layout, tmp_path)
+    with pytest.raises(SequenceError, match=r"none: no sequences .*no such folder"):
+        open_dataset(layout, tmp_path / "none")
+    with pytest.raises(SequenceError, match=f"no subset 'nix' of {layout}"):
+        open_dataset(layout, tmp_path, subset="nix")
+
+
+def test_unknown_names_and_layouts_are_told_what_is_there(tmp_path: Path) -> None:
+    for name in ("Alpha", "Beta"):
+        touch(tmp_path / name / "img", [1])
+        write(tmp_path / name / "groundtruth_rect.txt", rows(1))
+    with pytest.raises(SequenceError, match="no sequence Delta; there are Alpha, Beta"):
+        open_dataset("otb", tmp_path, ["beta", "Delta"])
+    with pytest.raises(SequenceError, match="no layout 'tb'; there are otb, vot"):
+        open_dataset("tb", tmp_path)
+    assert [s.name for s in open_dataset("otb", tmp_path, ["beta", "ALPHA"])] == ["Beta", "Alpha"]
+
+
+def test_vot_rectangles_polygons_masks_and_codes(tmp_path: Path) -> None:
+    touch(tmp_path / "ball", range(1, 7), "{:08d}.jpg")
+    polygon = "10,40,20,10,50,20,40,50"
+    write(tmp_path / "ball/groundtruth.txt", f"{polygon}\n1,2,3,4\nnan,nan,nan,nan\n0\n1\nm5,6,7,8,0,56\n")
+    (tmp_path / "ball/._occlusion.tag").write_bytes(b"\xff what a Mac leaves behind")
+    write(tmp_path / "ball/occlusion.tag", "0\n0\n1\n0\n0\n0\n")
+    write(tmp_path / "ball/camera_motion.label", "0\n0\n")
+    touch(tmp_path / "car/color", range(1, 3), "{:08d}.jpg")
+    touch(tmp_path / "car/depth", range(1, 3), "{:08d}.png")
+    write(tmp_path / "car/groundtruth.txt", "0,0,3,4\n")
+    write(tmp_path / "car/sequence", "name=car\nchannels.color=color/%08d.jpg\nfps=30\n")
+    write(tmp_path / "other/groundtruth.txt", rows(1))
+    write(tmp_path / "list.txt", "car\nball\ngone\n")
+    dataset = open_dataset("vot", tmp_path)
+    car, ball = dataset
+    assert dataset.missing == ("gone",)
+    assert (car.name, ball.name, len(car)) == ("car", "ball", 2)
+    np.testing.assert_array_equal(ball.boxes, [[10, 10, 41, 41], [1, 2, 3, 4], NAN, NAN, NAN, [5, 6, 7, 8]])
+    np.testing.assert_array_equal(car.boxes, [[0, 0, 3, 4], NAN])
+    assert ball.attributes == ("occlusion",)
+    write(tmp_path / "car/sequence", "channels.color=rgb/%08d.jpg\n")
+    with pytest.raises(SequenceError, match="rgb: no such folder, but sequence says"):
+        open_dataset("vot", tmp_path, ["car"])
+    write(tmp_path / "ball/groundtruth.txt", f"{polygon}\n1,2,3\n")
+    with pytest.raises(SequenceError, match=r"groundtruth\.txt:2: '1,2,3'"):
+        open_dataset("vot", tmp_path, ["ball"])
+
+
+def test_got10k_leaves_out_what_is_not_seen(tmp_path: Path) -> None:
+    val, test = tmp_path / "val/GOT-10k_Val_000001", tmp_path / "test/GOT-10k_Test_000001"
+    touch(val, range(1, 6), "{:08d}.jpg")
+    write(val / "groundtruth.txt", "11.0,21.0,30.0,40.0\n12,22,30,40\n13,23,30,40\n-1,-1,-1,-1\n1,1,5,5\n")
+    write(val / "absence.label", "0\n1\n0\n0\n0\n")
+    write(val / "cover.label", "8\n7\n0\n8\n1\n")
+    touch(test, range(1, 4), "{:08d}.jpg")
+    write(test / "groundtruth.txt", "1,1,30,40\n")
+    write(tmp_path / "val/list.txt", f"{val.name}\nGOT-10k_Val_000002\n")
+    (sequence,) = dataset = open_dataset("got10k", tmp_path, subset="val")
+    np.testing.assert_array_equal(sequence.boxes, [[10, 20, 30, 40], NAN, NAN, NAN, [0, 0, 5, 5]])
+    assert dataset.note == "1 of 2 sequences of val are here"
+    np.testing.assert_array_equal(open_dataset("got10k", tmp_path / "test")[0].boxes, [[0, 0, 30, 40], NAN, NAN])
+    with pytest.raises(SequenceError, match="choose one of its subsets: val, test"):
+        open_dataset("got10k", tmp_path)
+    write(val / "cover.label", "8\n")
+    with pytest.raises(SequenceError, match=r"cover\.label: 1 numbers, not 5"):
+        open_dataset("got10k", tmp_path, subset="val")
+
+
+def test_uav123_cuts_sequences_from_their_folder(tmp_path: Path) -> None:
+    frames, truths = tmp_path / "data_seq/UAV123", tmp_path / "anno/UAV123"
+    touch(frames / "bird1", range(1, 2438), "{:06d}.jpg")
+    touch(frames / "wakeboard10", range(1, 3), "{:06d}.jpg")
+    write(truths / "bird1_2.txt", rows(703))
+    write(truths / "wakeboard10.txt", "5,6,7,8\nNaN,NaN,NaN,NaN\n")
+    write(truths / "boat1.txt", rows(1))
+    write(truths / "att/wakeboard10.txt", "1,0,0,1,0,0,0,0,0,0,0,1\n")
+    write(tmp_path / "anno/UAV20L/bird1.txt", rows(2437))
+    bird, wakeboard = dataset = open_dataset("uav123", tmp_path)
+    assert [int(bird.frames.files[i].stem) for i in (0, -1)] == [775, 1477]
+    np.testing.assert_array_equal(wakeboard.boxes, [[4, 5, 7, 8], NAN])
+    assert wakeboard.attributes == ("SV", "FM", "SOB")
+    assert dataset.missing == ("boat1",)
+    (whole,) = open_dataset("uav123", tmp_path, subset="UAV20L")
+    assert (whole.name, len(whole)) == ("bird1", 2437)
+    write(truths / "bird1_2.txt", rows(700))
+    with pytest.raises(SequenceError, match="703 frames but 700 boxes"):
+        open_dataset("uav123", tmp_path)
+
+
+def test_tc128_takes_the_frames_it_names(tmp_path: Path) -> None:
+    touch(tmp_path / "Ball_ce/img", range(1, 9))
+    write(tmp_path / "Ball_ce/Ball_ce_frames.txt", "3,5\n")
+    write(tmp_path / "Ball_ce/ball_ce_gt.txt", rows(3))
+    (sequence,) = open_dataset("tc128", tmp_path)
+    assert [int(f.stem) for f in sequence.frames.files] == [3, 4, 5]
+    assert sequence.boxes[0].tolist() == [0, 19, 30, 40]
+    (tmp_path / "Ball_ce/img/0004.jpg").unlink()
+    with pytest.raises(SequenceError, match="2 frames but 3 boxes; frame 4 is missing"):
+        open_dataset("tc128", tmp_path)
+
+
+def test_nus_pro_corners_and_full_occlusion(tmp_path: Path) -> None:
+    touch(tmp_path / "airplane_001", range(1, 5), "{:05d}.jpg")
+    write(tmp_path / "airplane_001/groundtruth.txt", "11 21 41 61\n12 22 42 62\n13 23 43 63\n")
+    write(tmp_path / "airplane_001/occlusion.txt", "0\n1\n2\n")
+    write(tmp_path / "airplane_001/datainfo.txt", "1280,720,3\n")
+    (sequence,) = open_dataset("nus-pro", tmp_path)
+    np.testing.assert_array_equal(sequence.boxes, [[10, 20, 30, 40], [11, 21, 30, 40], NAN])
+    assert len(sequence) == 3
+
+
+def test_lasot_absent_targets_and_lists(tmp_path: Path) -> None:
+    for name in ("cat-2", "cat-10", "dog-1"):
+        place = tmp_path / name.split("-")[0] / name
+        touch(place / "img", range(1, 6), "{:08d}.jpg")
+        write(place / "groundtruth.txt", "1,2,3,4\n2,2,3,4\n3,2,3,4\n613,731,247,-11\n5,2,3,4\n")
+        write(place / "full_occlusion.txt", "0,1,0,0,0")
+        write(place / "out_of_view.txt", "0,0,1,0,0")
+    dataset = open_dataset("lasot", tmp_path)
+    assert [s.name for s in dataset] == ["cat-2", "cat-10", "dog-1"]
+    np.testing.assert_array_equal(dataset[0].boxes, [[0, 1, 3, 4], NAN, NAN, NAN, [4, 1, 3, 4]])
+    with pytest.raises(SequenceError, match=r"testing_set\.txt: no such file"):
+        open_dataset("lasot", tmp_path, subset="test")
+    write(tmp_path / "testing_set.txt", "dog-1\nyoyo-1\n")
+    assert open_dataset("lasot", tmp_path, subset="test").missing == ("yoyo-1",)
+
+
+def test_plain_videos_with_what_the_command_writes(tmp_path: Path) -> None:
+    render_video(tmp_path / "mine/drive.mp4", 20)
+    with BoxWriter(tmp_path / "mine/boxes.csv") as truth:
+        for i in range(20):
+            truth.write(i, Box(i, 2, 3, 4))
+    for root in (tmp_path, tmp_path / "mine"):
+        (sequence,) = open_dataset("plain", root)
+        assert (sequence.name, len(sequence)) == ("mine", 20)
+        assert sequence.boxes[7].tolist() == [7, 2, 3, 4]
+    (tmp_path / "mine/boxes.csv").rename(tmp_path / "mine/drive.csv")
+    assert [s.name for s in open_dataset("plain", tmp_path)] == ["drive"]
+    assert [s.name for s in open_dataset("plain", tmp_path / "mine/drive.mp4")] == ["drive"]
+    (tmp_path / "mine/._drive.mp4").write_bytes(b"what a Mac leaves behind")
+    write(tmp_path / "mine/drive.csv", rows(10))
+    with pytest.raises(SequenceError, match=r"drive\.mp4: 20 frames but 10 boxes in drive\.csv"):
+        open_dataset("plain", tmp_path)
+
+
+def test_plain_folders_of_images(tmp_path: Path) -> None:
+    touch(tmp_path / "a", [0, 5, 10], "{:02d}.png")  # every fifth frame of something
+    write(tmp_path / "a/groundtruth.txt", "0,0,3,4\nnan,nan,nan,nan\n0,0,0,0\n")
+    touch(tmp_path / "b/frames", [1, 2])
+    write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0,1,2,3,4\n1,,,,\n")
+    write(tmp_path / "readme.txt", "mine")
+    with pytest.raises(SequenceError, match=r"boxes\.csv:3: "):
+        open_dataset("plain", tmp_path)
+    write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0,1,2,3,4\n2,1,2,3,4\n")
+    with pytest.raises(SequenceError, match=r"boxes\.csv:3: frame 2 where 1 is due"):
+        open_dataset("plain", tmp_path)
+    write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0, 1, 2, 3, 4\n1,nan,nan,nan,nan\n")
+    first, second = open_dataset("plain", tmp_path)
+    np.testing.assert_array_equal(first.boxes, [[0, 0, 3, 4], NAN, NAN])
+    np.testing.assert_array_equal(second.boxes, [[1, 2, 3, 4], NAN])
+    assert [s.name for s in open_dataset("plain", tmp_path / "a")] == ["a"]
+    touch(tmp_path / "b/more", [1])
+    with pytest.raises(SequenceError, match=r"boxes\.csv: beside it lie frames, more; .* NAME\.csv"):
+        open_dataset("plain", tmp_path)
+
+
+def test_plain_names_what_is_no_video(tmp_path: Path) -> None:
+    write(tmp_path / "text.csv", rows(5))
+    write(tmp_path / "text.mp4", "no video")
+    with pytest.raises(SequenceError, match=r"text\.mp4: cannot be opened as a video"):
+        open_dataset("plain", tmp_path)

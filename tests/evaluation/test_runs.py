@@ -1,0 +1,188 @@
+"""Whole evaluations: kept as they go, gone on with, spread over processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dcfnet.config import TrackerConfig
+from dcfnet_evaluation.contenders import Contender, Dcfnet, Python
+from dcfnet_evaluation.datasets import open_dataset
+from dcfnet_evaluation.evaluate import Manner, Subject, evaluate
+from dcfnet_evaluation.records import Evaluation, Record, Store
+from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_evaluation.sheet import Sheet
+
+from tests.evaluation import doubles
+from tests.train.footage import make_otb_sequence
+
+
+def run(
+    dataset: Path, folder: Path, contenders: Sequence[Contender], fresh: bool = False, **manner: object
+) -> tuple[Evaluation, Sheet]:
+    subject = Subject("otb", dataset.name, open_dataset("otb", dataset))
+    return evaluate(subject, contenders, folder, Manner(**manner), fresh=fresh)  # type: ignore[arg-type]
+
+
+def same_boxes(first: Evaluation, second: Evaluation) -> bool:
+    """To the last bit."""
+    return all(
+        np.array_equal(mine.boxes, theirs.boxes, equal_nan=True) and mine.statuses == theirs.statuses
+        for tracker, found in first.passes.items()
+        for name, record in found.items()
+        for mine, theirs in zip(record.passes, second.passes[tracker][name].passes, strict=True)
+    )
+
+
+def without_times(sheet: Sheet) -> dict[str, list[object]]:
+    return {name: [replace(score, fps=0.0) for score in scores] for name, scores in sheet.scores.items()}
+
+
+def test_workers_give_what_one_gives_and_no_times(dataset: Path, tmp_path: Path, importable: str) -> None:
+    contenders = [Dcfnet(), Python("moves", f"{importable}:Wandering"), Python("fails", f"{importable}:Failing")]
+    one, sheet = run(dataset, tmp_path / "one", contenders)
+    two, sheet_of_two = run(dataset, tmp_path / "two", contenders, workers=2)
+    assert same_boxes(one, two)
+    assert without_times(sheet) == without_times(sheet_of_two)
+    assert one.serial
+    assert not two.serial
+    assert set(sheet.timings) == {"dcfnet", "moves", "fails"}
+    assert not sheet_of_two.timings
+    assert sheet.timings["dcfnet"].stages["backbone"] > 0
+
+
+def test_ray_gives_what_one_gives(dataset: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    code = (
+        "import sys, pathlib\n"
+        "from dcfnet_evaluation.cli import app\n"
+        f"app(['otb', {str(dataset)!r}, '--ray', 'local', '--no-report', '--output', {str(tmp_path / 'ray')!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    alone, _ = run(dataset, tmp_path / "one", [Dcfnet(config=TrackerConfig())])
+    assert same_boxes(alone, Evaluation.load(tmp_path / "ray"))
+
+
+def test_a_killed_worker_costs_nothing(dataset: Path, tmp_path: Path, importable: str) -> None:
+    found, _ = run(dataset, tmp_path / "out", [Python("deadly", f"{importable}:Deadly")], workers=2)
+    assert (tmp_path / "killed").exists()
+    assert set(found.passes["deadly"]) == {"Alpha", "Beta"}
+    assert not any(record.passes[0].failures for record in found.passes["deadly"].values())
+
+
+def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    for seed, name in enumerate("ABC"):
+        make_otb_sequence(tmp_path / "data" / name, length=15, seed=seed)
+    command = [sys.executable, "-m", "dcfnet_evaluation", "otb", str(tmp_path / "data"), "--no-report", "--no-memory"]
+    command += ["--rates", "none", "--output"]
+    whole = subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen([*command, str(tmp_path / "cut")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = tmp_path / "cut" / "ope" / "dcfnet" / "A.json"
+    while not first.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "cut" / "scores.json").exists()
+    kept = first.read_bytes()
+    again = subprocess.run([*command, str(tmp_path / "cut")], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert first.read_bytes() == kept  # it was not run again
+    assert same_boxes(Evaluation.load(tmp_path / "whole"), Evaluation.load(tmp_path / "cut"))
+
+
+def test_a_folder_holds_one_run(dataset: Path, tmp_path: Path, importable: str) -> None:
+    own = [Python("own", f"{importable}:Identity")]
+    first, _ = run(dataset, tmp_path / "out", own)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(SequenceError, match=r"holds another run \(limit: None there, 3 now\); .*--fresh"):
+        run(dataset, tmp_path / "out", own, limit=3)
+    with pytest.raises(SequenceError, match="trackers: "):
+        run(dataset, tmp_path / "out", [*own, Python("other", f"{importable}:Identity")])
+    assert same_boxes(first, Evaluation.load(tmp_path / "out"))
+    third, _ = run(dataset, tmp_path / "out", own, fresh=True, limit=3)
+    assert len(third.passes["own"]["Alpha"].passes[0].boxes) == 3
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_two_trackers_of_one_name_are_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(SequenceError, match="two trackers are named dcfnet"):
+        run(dataset, tmp_path / "out", [Dcfnet(), Dcfnet()])
+
+
+def test_a_run_against_the_clock_and_its_memory(dataset: Path, tmp_path: Path, importable: str) -> None:
+    found, sheet = run(
+        dataset, tmp_path / "out", [Python("moves", f"{importable}:Wandering")], rates=(1, 30), memory=True
+    )
+    assert set(found.streaming) == {1, 30}
+    quick = found.streaming[1]["moves"]["Alpha"].passes[0]  # a frame a second: nothing is late
+    np.testing.assert_array_equal(quick.boxes, found.passes["moves"]["Alpha"].passes[0].boxes)
+    assert sheet.against_clock[1]["moves"][0].auc == sheet.scores["moves"][0].auc
+    assert 20e6 < sheet.memory["moves"] < 2e9
+
+
+@pytest.mark.parametrize(
+    ("manner", "message"),
+    [
+        ({"protocol": "vot"}, "protocol 'vot': one of ope, tre, sre"),
+        ({"rates": (30,), "workers": 2}, "one worker"),
+        ({"rates": (30,), "protocol": "tre"}, "--protocol ope"),
+        ({"rates": (0,)}, "above 0"),
+    ],
+)
+def test_times_that_would_mean_nothing_are_refused(manner: dict[str, object], message: str) -> None:
+    with pytest.raises(SequenceError, match=message):
+        Manner(**manner)  # type: ignore[arg-type]
+
+
+def test_a_broken_file_of_a_run_is_named(dataset: Path, tmp_path: Path, importable: str) -> None:
+    run(dataset, tmp_path / "out", [Python("own", f"{importable}:Identity")])
+    file = tmp_path / "out" / "ope" / "own" / "Alpha.json"
+    file.write_text(file.read_text()[:50])
+    with pytest.raises(SequenceError, match=r"Alpha\.json"):
+        Evaluation.load(tmp_path / "out")
+    (tmp_path / "out" / "run.json").write_text(json.dumps({"conditions": {}}))
+    with pytest.raises(SequenceError, match=r"run\.json"):
+        Evaluation.load(tmp_path / "out")
+    with pytest.raises(SequenceError, match=r"no run\.json in it"):
+        Evaluation.load(tmp_path)
+
+
+def test_passes_survive_their_file_to_the_last_bit(tmp_path: Path, dataset: Path) -> None:
+    from dcfnet_evaluation.passes import run_pass
+
+    sequence = open_dataset("otb", dataset)[0]
+    done = run_pass(doubles.Failing(), sequence)
+    store = Store(tmp_path)
+    store.save("ope", "t", "s", Record((done, done), serial=True))
+    again = store.load("ope", "t", "s")
+    assert again.serial
+    for name in ("boxes", "psr", "seconds"):
+        np.testing.assert_array_equal(getattr(again.passes[1], name), getattr(done, name))
+    assert again.passes[1].failures == done.failures
+
+
+def test_published_boxes_stand_beside_those_that_are_run(dataset: Path, tmp_path: Path, importable: str) -> None:
+    """A result file that repeats the truth is a perfect tracker, without times and without cameras."""
+    import shutil
+
+    for name in ("Alpha", "Beta"):
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        shutil.copy(dataset / name / "groundtruth_rect.txt", tmp_path / "raw" / f"{name}.txt")
+    subject = Subject("otb", dataset.name, open_dataset("otb", dataset))
+    own = [Python("own", f"{importable}:Identity")]
+    found, sheet = evaluate(subject, own, tmp_path / "out", Manner(rates=(30,)), {"raw": tmp_path / "raw"})
+    assert [score.auc for score in sheet.scores["raw"]] == pytest.approx([20 / 21] * 2)
+    assert sheet.timings["raw"].updates == 0
+    assert set(found.streaming[30]) == {"own"}
+    with pytest.raises(SequenceError, match="without --limit"):
+        evaluate(subject, own, tmp_path / "other", Manner(limit=3), {"raw": tmp_path / "raw"})

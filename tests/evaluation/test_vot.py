@@ -1,0 +1,319 @@
+"""The TraX program: what it says to an evaluation, which is written here after the protocol's documentation."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from dcfnet.geometry import Box
+from dcfnet.tracker import Tracker
+from dcfnet_evaluation.rendered import Clip
+from dcfnet_evaluation.vot import main
+from dcfnet_evaluation.vot.session import Session, read_image, read_region
+from dcfnet_evaluation.vot.trax import Message, VotError
+
+PROGRAM = (sys.executable, "-m", "dcfnet_evaluation.vot")
+BLOCKED = """
+import importlib.abc, runpy, sys
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("numpy", "scipy", "cv2", "onnxruntime", "typer", "dcfnet"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+runpy.run_module("dcfnet_evaluation.vot", run_name="__main__")
+"""
+NOISY = """
+import os, sys
+import dcfnet_evaluation.vot.session as session
+read = session.read_image
+def noisy(uri):
+    print("@@TRAX:state printed", flush=True)
+    os.write(1, b"written past Python")
+    return read(uri)
+session.read_image = noisy
+from dcfnet_evaluation.vot import main
+sys.exit(main())
+"""
+
+
+class Client:
+    """An evaluation: starts the tracker and writes it the lines of the documentation's examples."""
+
+    def __init__(self, command: Sequence[str] = PROGRAM) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1)
+        self.hello = self.read()
+
+    def write(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+
+    def read(self) -> list[str]:
+        assert self.process.stdout
+        return shlex.split(self.process.stdout.readline())
+
+    def ask(self, line: str) -> tuple[list[float], dict[str, str]]:
+        self.write(line)
+        name, region, *properties = self.read()
+        assert name == "@@TRAX:state"
+        return [float(value) for value in region.split(",")], dict(text.split("=", 1) for text in properties)
+
+    def end(self, line: str | None = None) -> tuple[int, str, str]:
+        """Exit status, and what was still said on standard output and standard error."""
+        out, err = self.process.communicate(None if line is None else line + "\n", timeout=60)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    made = Client()
+    yield made
+    made.process.kill()
+    made.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def frames(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Twelve frames in a folder whose name needs escapes."""
+    folder = tmp_path_factory.mktemp("frames") / 'a "quoted" \\ näme=1'
+    folder.mkdir()
+    for t in range(12):
+        (folder / f"{t}.png").write_bytes(cv2.imencode(".png", clip.frame(t))[1].tobytes())
+    return [folder / f"{t}.png" for t in range(12)]
+
+
+def escaped(file: Path) -> str:
+    return '"file://' + str(file).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def given(box: Sequence[float] | Box) -> str:
+    return ",".join(f"{value:.4f}" for value in box)
+
+
+def test_it_introduces_itself_before_it_loads_anything_heavy() -> None:
+    client = Client((sys.executable, "-c", BLOCKED))
+    name, *properties = client.hello
+    assert name == "@@TRAX:hello"
+    assert {"trax.version=1", "trax.name=dcfnet", "trax.region=rectangle;polygon"} <= set(properties)
+    assert client.end()[0] != 0  # and so the rest is seen to be missing
+
+
+def test_it_tracks_from_a_rectangle_and_starts_again_from_a_polygon(
+    client: Client, clip: Clip, frames: list[Path]
+) -> None:
+    first = clip.box(0)
+    region, properties = client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(first)}")
+    assert region == pytest.approx(list(first), abs=1e-4)
+    client.write("progress of the evaluation, which is no message")
+    for t in range(1, 12):
+        region, properties = client.ask(f"@@TRAX:frame {escaped(frames[t])} ")
+        assert Box(*region).iou(clip.box(t)) > 0.8
+        assert float(properties["confidence"]) > 7
+    left, top, right, bottom = first.x, first.y, first.x + first.w - 1, first.y + first.h - 1
+    corners = (left, top, right, top, right, bottom, left, bottom)
+    again, _ = client.ask(f'@@TRAX:initialize {escaped(frames[0])} "{given(corners)}" "key=value with = in it"')
+    assert again == pytest.approx(list(first), abs=2e-4)  # the pixels of the corners belong to a polygon
+    for t in range(1, 12):
+        followed, _ = client.ask(f"@@TRAX:frame {escaped(frames[t])}")
+    assert followed == pytest.approx(region, abs=0.01)
+    assert client.end('@@TRAX:quit "trax.reason=done"') == (0, "", "")
+
+
+def test_nothing_else_reaches_the_conversation(clip: Clip, frames: list[Path]) -> None:
+    client = Client((sys.executable, "-c", NOISY))
+    for _ in range(2):
+        client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(clip.box(0))}")
+    code, out, err = client.end("@@TRAX:quit")
+    assert (code, out) == (0, "")
+    assert err.count("@@TRAX:state printed") == err.count("written past Python") == 2
+
+
+@pytest.mark.parametrize("way", ["hang up", "terminate"])
+def test_it_ends_quietly_when_it_is_left_or_stopped(way: str, clip: Clip, frames: list[Path]) -> None:
+    client = Client()
+    client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(clip.box(0))}")
+    if way == "terminate":
+        client.process.send_signal(signal.SIGTERM)
+        assert client.read() == ["@@TRAX:quit", "trax.reason=interrupted"]
+    assert client.end() == (0, "", "")
+
+
+def test_a_breach_of_the_protocol_is_one_line_a_goodbye_and_a_code(client: Client) -> None:
+    code, out, err = client.end("@@TRAX:frame file:///x.png")
+    assert code == 1
+    assert err == "dcfnet-vot: frame before initialize: the target is not known yet\n"
+    assert shlex.split(out) == ["@@TRAX:quit", f"trax.reason={err.strip().removeprefix('dcfnet-vot: ')}"]
+
+
+def test_a_tracker_that_cannot_be_made_says_so_to_both_sides() -> None:
+    code, out, err = Client((*PROGRAM, "--config", "fastest")).end()
+    assert code == 1
+    assert err == "dcfnet-vot: no preset 'fastest'; there are paper, released, default\n"
+    assert shlex.split(out)[1] == f"trax.reason={err.strip().removeprefix('dcfnet-vot: ')}"
+
+
+def test_options_reach_the_tracker(clip: Clip, frames: list[Path]) -> None:
+    """With a gate that nothing passes, every box waits where it was given."""
+    client = Client((*PROGRAM, "--set", "min_psr=1000000", "--config", "paper"))
+    client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(clip.box(0))}")
+    region, _ = client.ask(f"@@TRAX:frame {escaped(frames[11])}")
+    assert region == pytest.approx(list(clip.box(0)), abs=1e-4)
+    assert client.end("@@TRAX:quit")[0] == 0
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session(Tracker())
+
+
+def state_of(session: Session, line: str) -> tuple[str, str | None]:
+    message = Message.parse(line.encode())
+    assert message
+    answer = session.answer(message)
+    return answer.arguments[0], answer.properties.get("confidence")
+
+
+@pytest.mark.parametrize("box", ["50.0000,60.0000,1.0000,1.0000", "900.0000,60.0000,40.0000,40.0000"])
+def test_a_box_that_cannot_be_tracked_is_answered_as_given_until_the_next_start(
+    session: Session, clip: Clip, frames: list[Path], capsys: pytest.CaptureFixture[str], box: str
+) -> None:
+    whole = given(clip.box(0))
+    assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {whole}") == (whole, None)
+    assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {box}") == (box, "0.0000")
+    assert "the box given is answered" in capsys.readouterr().err
+    assert state_of(session, f"@@TRAX:frame {escaped(frames[1])}") == (box, "0.0000")
+    assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {whole}") == (whole, None)
+    region, confidence = state_of(session, f"@@TRAX:frame {escaped(frames[1])}")
+    assert region != whole
+    assert float(confidence or 0) > 7
+
+
+def test_an_image_that_cannot_be_read_is_a_lost_frame(
+    session: Session, clip: Clip, frames: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = given(clip.box(0))
+    state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {whole}")
+    assert state_of(session, "@@TRAX:frame file:///none/at/all.png") == (whole, "0.0000")
+    assert "all.png': not a readable image" in capsys.readouterr().err
+    assert state_of(session, f"@@TRAX:initialize file:///none.png {whole}") == (whole, "0.0000")
+
+
+def test_images_in_the_message_are_those_of_the_file(frames: list[Path]) -> None:
+    expected = cv2.imdecode(np.frombuffer(frames[0].read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    height, width = expected.shape[:2]
+
+    def text(content: bytes) -> str:
+        return base64.b64encode(content).decode()
+
+    png = text(frames[0].read_bytes())
+    grey = expected[..., 0]
+    for uri, image in [
+        (f"file://{frames[0]}", expected),
+        (str(frames[0]), expected),
+        (f"data:image/png;{png}", expected),  # as libtrax writes it
+        (f"data:image/png;base64;{png}", expected),  # as its documentation does
+        (f"image:{width};{height};rgb;{text(cv2.cvtColor(expected, cv2.COLOR_BGR2RGB).tobytes())}", expected),
+        (f"image:{width};{height};gray8;{text(grey.tobytes())}", np.dstack([grey] * 3)),
+        (f"image:{width};{height};gray16;{text((grey.astype(np.uint16) * 257).tobytes())}", np.dstack([grey] * 3)),
+    ]:
+        np.testing.assert_array_equal(read_image(uri), image, err_msg=uri[:40])
+    assert read_image("data:image/png;") is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "what"),
+    [
+        ("http://localhost/1.png", "not a file"),
+        ("image:4;4;rgb;AAAA", "image of 4 x 4 rgb: 3 bytes instead of 48"),
+        ("image:4;4;hsv;AAAA", "KIND of rgb, gray8, gray16"),
+        ("image:0;4;rgb;", "0 bytes instead of 0"),
+        ("image:", "must be image:WIDTH;HEIGHT;KIND"),
+        ("data:image/png;%%%", "Base64 is broken"),
+    ],
+)
+def test_an_image_against_the_protocol_is_named(uri: str, what: str) -> None:
+    with pytest.raises(VotError, match=what):
+        read_image(uri)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3,nan", "1,2,3,4,5", "1,2,3,4,5,6,7", "m1,2,3,4", "1,2,inf,4,5,6"])
+def test_a_region_against_the_protocol_is_named(text: str) -> None:
+    with pytest.raises(VotError, match="region"):
+        read_region(text)
+
+
+@pytest.mark.parametrize("line", ['@@TRAX:frame "open', '@@TRAX:frame "a""b"', "@@TRAX:reset", "@@TRAX:frame a b"])
+def test_a_message_against_the_protocol_is_named(session: Session, line: str) -> None:
+    with pytest.raises(VotError, match=r"frame|reset"):
+        state_of(session, line)
+
+
+@pytest.mark.parametrize("text", ["plain", 'a "b" \\ c\n\\n', "clé", "", " x = y ", "\udcff"])
+def test_an_argument_survives_its_escapes(text: str) -> None:
+    message = Message("frame", (f"file:{text}",), {"key.1_a": text})
+    assert message.line().count(b"\n") == 1
+    assert Message.parse(message.line()) == message
+    assert Message.parse(b"not " + message.line()) is None
+
+
+def read_ini(file: Path) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(file)
+    return parser
+
+
+def test_it_registers_beside_other_trackers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = tmp_path / "100 % work"
+    workspace.mkdir()
+    file = workspace / "trackers.ini"
+    file.write_text("# mine\n[dcfnet]\ncommand = old\n[other]\nlabel = O  # kept\ncommand = o")
+    assert main(["--register", str(workspace)]) == 0
+    assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=9", "--config", "paper"]) == 0
+    assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=8", "--set", "scales=5"]) == 0
+    assert file.read_text().startswith("# mine\n[other]\nlabel = O  # kept\ncommand = o\n\n[dcfnet]\n")
+    trackers = read_ini(file)
+    assert trackers.sections() == ["other", "dcfnet", "gated"]
+    assert dict(trackers["gated"])["label"] == "DCFNet gated"
+    assert trackers["gated"]["command"].endswith("--set min_psr=8 --set scales=5")
+    assert {trackers[name]["protocol"] for name in ("dcfnet", "gated")} == {"trax"}
+    capsys.readouterr()
+
+
+def test_what_cannot_be_registered_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, what in [
+        (["--register", str(tmp_path / "none")], "no such folder; make a workspace with: vot initialize"),
+        (["--register", str(tmp_path), "--name", "a b"], "name 'a b'"),
+        (["--register", str(tmp_path), "--set", "speed=9"], "unknown setting speed"),
+        (["--register", str(tmp_path), "--model", str(tmp_path / "none.onnx")], r"none.onnx"),
+    ]:
+        assert main(arguments) == 1
+        assert what in capsys.readouterr().err
+    assert not (tmp_path / "trackers.ini").exists()
+
+
+def test_the_registered_command_starts_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "50 % 'models'"
+    models.mkdir()
+    shipped = Path(sys.modules["dcfnet"].__file__ or "").parent / "models" / "dcfnet.onnx"
+    (models / "m.onnx").write_bytes(shipped.read_bytes())
+    monkeypatch.chdir(models)
+    assert main(["--register", ".", "--model", "m.onnx"]) == 0
+    command = shlex.split(read_ini(models / "trackers.ini")["dcfnet"]["command"])  # as the toolkit does
+    monkeypatch.chdir(tmp_path)
+    client = Client(command)
+    assert client.hello[0] == "@@TRAX:hello"
+    assert client.end("@@TRAX:quit") == (0, "", "")
+    assert os.path.isabs(command[command.index("--model") + 1])
+    capsys.readouterr()
