@@ -75,7 +75,7 @@ def passes_of(records: Mapping[str, Record]) -> list[Pass]:
 
 def write_sheet(sheet: Sheet, file: Path) -> None:
     """Writes the scores as JSON, whole or not at all; what is not a number becomes null."""
-    text = json.dumps(_clean(asdict(sheet)), indent=1, allow_nan=False)
+    text = json.dumps(_clean(asdict(sheet)), separators=(",", ":"), allow_nan=False)
     write_whole((text + "\n").encode(), file)
 
 
