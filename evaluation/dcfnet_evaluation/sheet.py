@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Sheet:
 
         def scores(records: Mapping[str, Mapping[str, Record]]) -> dict[str, list[Score]]:
             return {
-                tracker: [Score.of(record.passes, by_name[name]) for name, record in found.items()]
+                tracker: [_score_of(record, by_name[name]) for name, record in found.items()]
                 for tracker, found in records.items()
             }
 
@@ -66,6 +66,12 @@ class Sheet:
         if chosen not in self.scores:
             raise SequenceError(f"no tracker {name!r} in the scores; there are {', '.join(self.scores)}")
         return self.scores[chosen]
+
+
+def _score_of(record: Record, sequence: AnnotatedSequence) -> Score:
+    """The score of a record; without FPS where workers ran beside each other."""
+    score = Score.of(record.passes, sequence)
+    return score if record.serial else replace(score, fps=0.0)
 
 
 def passes_of(records: Mapping[str, Record]) -> list[Pass]:

@@ -56,6 +56,8 @@ def test_workers_give_what_one_gives_and_no_times(dataset: Path, tmp_path: Path,
     assert not two.serial
     assert set(sheet.timings) == {"dcfnet", "moves", "fails"}
     assert not sheet_of_two.timings
+    assert sheet.scores["dcfnet"][0].fps > 0
+    assert all(score.fps == 0 for score in sheet_of_two.scores["dcfnet"])
     assert sheet.timings["dcfnet"].stages["backbone"] > 0
 
 
