@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import typer
 from dcfnet.errors import DcfnetError, MissingDependencyError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress as Bar
 
 from dcfnet_evaluation import options, tables
@@ -15,13 +17,13 @@ from dcfnet_evaluation.datasets import LAYOUTS
 from dcfnet_evaluation.evaluate import Manner, Subject, evaluate
 from dcfnet_evaluation.got10k import average_overlap, write_submission
 from dcfnet_evaluation.metrics import scored
-from dcfnet_evaluation.published import read_table
+from dcfnet_evaluation.published import PublishedScores, read_table
 from dcfnet_evaluation.records import Evaluation
 from dcfnet_evaluation.runs import Progress
 from dcfnet_evaluation.scores import CONFIDENCE, compare
 from dcfnet_evaluation.selection import dcfnets, numbers, others, rates_of, result_folders, subject_of
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import Sheet, read_sheet
+from dcfnet_evaluation.sheet import SHEET, Sheet, has_truth, read_sheet
 
 WORSE = 2  # exit code of `compare` when B is worse
 FAILED = 3  # exit code when a tracker failed somewhere: its scores stand, what it did not track counted as missed
@@ -68,10 +70,15 @@ def evaluate_(
         chosen = rates_of(rates, serial and protocol == "ope")
         manner = Manner(protocol, limit, chosen, workers, ray, memory and serial)
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}")
-        evaluation, sheet = evaluate(subject, contenders, folder, manner, result_folders(results), fresh, _progress)
+        table = read_table(published) if published else None
+        if submission:
+            _check_submission(subject, manner)
+        with Bar(console=Console(stderr=True)) as bar:
+            folders, progress = result_folders(results), partial(_progress, bar)
+            evaluation, sheet = evaluate(subject, contenders, folder, manner, folders, fresh, progress)
         _tell(sheet)
         _tell_got10k(subject, evaluation, submission)
-        _write_report(subject, evaluation, folder, published, report)
+        _write_report(subject, evaluation, folder, table, report)
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
     if any(score.failures for scores in sheet.scores.values() for score in scores):
@@ -101,7 +108,9 @@ def ablation(
         subject = subject_of(layout, root, subset, sequences)
         contenders = ablation_contenders(model or [], numbers(scales, "--scales"))
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-ablation")
-        _, sheet = evaluate(subject, contenders, folder, Manner("ope", limit, (), workers, ray), {}, fresh, _progress)
+        manner = Manner("ope", limit, (), workers, ray)
+        with Bar(console=Console(stderr=True)) as bar:
+            _, sheet = evaluate(subject, contenders, folder, manner, {}, fresh, partial(_progress, bar))
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
     Console().print(ablation_table(sheet))
@@ -115,7 +124,10 @@ def compare_(first: options.A, second: options.B, tracker: options.Tracker = Non
         if differing := [k for k in ("protocol", "limit") if sheets[0].run[k] != sheets[1].run[k]]:
             told = "; ".join(f"{key} {sheets[0].run[key]} in A, {sheets[1].run[key]} in B" for key in differing)
             raise SequenceError(f"{first} and {second} were not run alike: {told}")
-        found = compare(sheets[0].tracker(tracker), sheets[1].tracker(tracker))
+        a, b = (sheet.tracker(tracker) for sheet in sheets)
+        if lacking := {score.sequence for score in a} - {score.sequence for score in b}:
+            raise SequenceError(f"{second}: lacks {', '.join(sorted(lacking))}, which {first} has; run it on these too")
+        found = compare(a, b)
     except SequenceError as error:
         raise _failed(error) from error
     Console().print(tables.comparison_table(found))
@@ -128,21 +140,24 @@ def compare_(first: options.A, second: options.B, tracker: options.Tracker = Non
         raise typer.Exit(WORSE)
 
 
-def _progress(jobs: int) -> Progress:
-    bar = Bar(console=Console(stderr=True))
-    task = bar.add_task("evaluating", total=jobs)
-    bar.start()
+def _progress(bar: Bar, jobs: int) -> Progress:
+    task = bar.add_task("evaluating", total=jobs, visible=jobs > 0)
+    return lambda name: bar.update(task, advance=1, description=escape(name))
 
-    def done(name: str) -> None:
-        bar.update(task, advance=1, description=name)
-        if bar.finished:
-            bar.stop()
 
-    return done
+def _check_submission(subject: Subject, manner: Manner) -> None:
+    """Raises SequenceError for a run whose archive the server of GOT-10k would not take."""
+    if subject.layout != "got10k":
+        raise SequenceError(f"--submission: the layout must be got10k, not {subject.layout}")
+    if not subject.whole or manner.limit or manner.protocol != "ope":
+        raise SequenceError("--submission: needs one pass over all frames of all sequences of the subset")
 
 
 def _tell(sheet: Sheet) -> None:
     console = Console()
+    if not any(sheet.scores.values()):
+        typer.echo("the dataset keeps the truth of these sequences to itself: nothing is scored", err=True)
+        return
     if len(sheet.scores) == 1:
         console.print(tables.tracker_table(sheet.tracker()))
     else:
@@ -160,8 +175,6 @@ def _tell(sheet: Sheet) -> None:
 
 def _tell_got10k(subject: Subject, evaluation: Evaluation, submission: Path | None) -> None:
     """AO and SR of every tracker where GOT-10k gives the truth; the archive for its server, of the first tracker."""
-    if submission and subject.layout != "got10k":
-        raise SequenceError(f"--submission {submission}: the layout must be got10k, not {subject.layout}")
     if subject.layout != "got10k":
         return
     passes = {t: {s: record.passes for s, record in found.items()} for t, found in evaluation.passes.items()}
@@ -175,17 +188,18 @@ def _tell_got10k(subject: Subject, evaluation: Evaluation, submission: Path | No
         typer.echo(f"{submission}")
 
 
-def _write_report(subject: Subject, evaluation: Evaluation, folder: Path, published: Path | None, wanted: bool) -> None:
-    typer.echo(f"{folder / 'scores.json'}")
-    if not wanted:
+def _write_report(
+    subject: Subject, evaluation: Evaluation, folder: Path, published: PublishedScores | None, wanted: bool
+) -> None:
+    typer.echo(f"{folder / SHEET}")
+    if not wanted or not any(has_truth(sequence) for sequence in subject.sequences):
         return
     try:
         from dcfnet_evaluation.report import write_report
     except ImportError as error:
         raise MissingDependencyError(str(error.name), "evaluation") from error
 
-    table = read_table(published) if published else None
-    typer.echo(f"{write_report(evaluation, subject.sequences, folder, table)}")
+    typer.echo(f"{write_report(evaluation, subject.sequences, folder, published)}")
 
 
 def _failed(error: Exception) -> typer.Exit:

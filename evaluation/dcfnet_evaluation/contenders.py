@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,7 +61,9 @@ class Dcfnet:
         model = load_model(self.model)
         config = self.config or model.config
         engine = self.engine if self.engine != "auto" else _engine()
-        return {"kind": "dcfnet", "weights": model.weights_sha256[:12], "engine": engine, "config": config.to_mapping()}
+        weights, source = model.weights_sha256[:12], source_of("dcfnet")
+        told = {"kind": "dcfnet", "weights": weights, "engine": engine, "source": source}
+        return {**told, "config": config.to_mapping()}
 
 
 @dataclass(frozen=True)
@@ -90,15 +94,32 @@ class Python:
         module, _, attribute = self.target.partition(":")
         try:
             tracker: SingleTracker = getattr(import_module(module), attribute)()
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError(f"{self.target}: give a class as package.module:Class ({error})") from error
+        except Exception as error:  # whatever a module or a class raises
+            told = f"{type(error).__name__}: {error}"
+            raise ConfigError(
+                f"{self.target}: cannot be opened ({told}); give a class as package.module:Class"
+            ) from error
         return tracker
 
     def describe(self) -> dict[str, Any]:
-        """Its place, and the version of the package it comes from where it has one."""
-        package = self.target.partition(".")[0].partition(":")[0]
-        version = next((metadata.version(name) for name in metadata.packages_distributions().get(package, [])), "")
-        return {"kind": "python", "class": self.target, "version": version}
+        """Its place, and what its source is."""
+        return {"kind": "python", "class": self.target, "source": source_of(self.target.partition(":")[0])}
+
+
+def source_of(module: str) -> str:
+    """Eight digits that change with a module's file, or any of its package's; "" where there is none."""
+    try:
+        origin = find_spec(module)
+    except (ImportError, ValueError):
+        return ""
+    if origin is None or origin.origin is None or not Path(origin.origin).is_file():
+        return ""
+    file = Path(origin.origin)
+    files = sorted(file.parent.rglob("*.py")) if "." in module or file.name == "__init__.py" else [file]
+    digits = 0
+    for found in files:
+        digits = zlib.crc32(found.read_bytes(), digits)
+    return f"{digits:08x}"
 
 
 @lru_cache(maxsize=32)

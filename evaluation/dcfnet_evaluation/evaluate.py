@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +55,12 @@ class Manner:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the trackers are run on. layout, name: of the dataset; they tell one run from another."""
+    """What the trackers are run on. layout, name: of the dataset. whole: all sequences of the dataset or its subset."""
 
     layout: str
     name: str
     sequences: Sequence[AnnotatedSequence]
+    whole: bool = True
 
 
 def evaluate(
@@ -105,14 +108,27 @@ def _read_published(subject: Subject, manner: Manner, folders: Mapping[str, Path
     return {(name, sequence): done for name, passes in found.items() for sequence, done in passes.items()}
 
 
+def _content(sequences: Sequence[AnnotatedSequence]) -> str:
+    """Eight digits that change with the truth of the sequences and the sizes of their files."""
+    digits = 0
+    for sequence in sequences:
+        told = f"{sequence.name} {sequence.frames.size()}".encode()
+        digits = zlib.crc32(sequence.boxes.tobytes() + told, digits)
+    return f"{digits:08x}"
+
+
 def _conditions(subject: Subject, described: Sequence[tuple[str, dict[str, Any]]], manner: Manner) -> Conditions:
     names = [name for name, _ in described]
+    unusable = [name for name in names if not re.fullmatch(r"[^/\\.][^/\\]*", name)]
+    if unusable:  # a name is a folder of the run
+        raise SequenceError(f"tracker {unusable[0]!r}: a name is not empty, has no / or \\ and begins with no dot")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SequenceError(f"two trackers are named {', '.join(twice)}; each needs a name of its own")
     return Conditions(
         layout=subject.layout,
         dataset=subject.name,
+        content=_content(subject.sequences),
         sequences={sequence.name: len(sequence) for sequence in subject.sequences},
         protocol=manner.protocol,
         limit=manner.limit,

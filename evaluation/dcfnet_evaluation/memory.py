@@ -6,6 +6,8 @@ import re
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,11 +21,12 @@ FRAMES = 60  # tracked before the peak is read: buffers are at their size by the
 def peak_memory(contenders: Iterable[Contender], sequence: AnnotatedSequence) -> dict[str, int]:
     """Peak resident memory, bytes, of a fresh process per tracker over the first frames of the sequence.
 
-    The interpreter, the evaluation and the decoded frames are part of it, the same for all.
+    The interpreter, the evaluation and the decoded frames are part of it, the same for all. A tracker whose
+    process dies has no figure.
     """
     found = {}
     for contender in contenders:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        with suppress(BrokenProcessPool), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             found[contender.name] = process.submit(_track, contender, sequence).result()
     return found
 

@@ -57,6 +57,11 @@ class Pass:
     failures: tuple[Failure, ...] = ()
     stages: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    def whole(self) -> bool:
+        """Whether there is one of everything for every frame."""
+        columns = (self.statuses, self.psr, self.seconds, *self.stages.values())
+        return all(len(column) == len(self.boxes) for column in columns)
+
     def truth(self, sequence: AnnotatedSequence) -> NDArray[np.float64]:
         """True boxes of the frames of the pass, float64 (N, 4), NaN where the target is absent."""
         return sequence.boxes[self.start :][: len(self.boxes)]
@@ -88,7 +93,7 @@ def run_passes(
         first = turn % len(records)
         for record in records[first:] + records[:first]:
             for index, frame in block:
-                record.feed(index, frame)
+                record.feed(index, frame.copy())  # a tracker may write into its frame, not into the others'
     return {record.name: record.done() for record in records}
 
 
@@ -126,17 +131,14 @@ class PassRecorder:
             began = self._clock()
             try:
                 answer = self._ask(frame)
-            except Exception as error:  # whatever a tracker raises is its failure, not the evaluation's
+            except (Exception, SystemExit) as error:  # whatever a tracker raises is its failure, not the evaluation's
                 problem = self._broken = f"{type(error).__name__}: {error}"
             seconds = self._clock() - began
-        box, unusable = (NO_BOX, problem) if problem else _usable_box(answer)
-        if not self._boxes:
-            box = tuple(self._start.box)  # the benchmark counts the box that it gave
-        self._note(index, unusable)
-        self._boxes.append(box)
-        self._statuses.append(str(getattr(answer, "status", None) or ""))
-        psr = getattr(answer, "psr", None)
-        self._psr.append(float(psr) if isinstance(psr, (int, float)) else np.nan)
+        said = Answer(NO_BOX, "", np.nan, problem) if problem else read_answer(answer)
+        self._note(index, said.problem)
+        self._boxes.append(said.box if self._boxes else tuple(self._start.box))  # the first was given, and counts
+        self._statuses.append(said.status)
+        self._psr.append(said.psr)
         self._seconds.append(seconds)
         return seconds
 
@@ -169,18 +171,30 @@ class PassRecorder:
         )
 
 
-def _usable_box(answer: Any) -> tuple[tuple[float, ...], str | None]:
-    """The four finite numbers of an answer, or no box and why."""
-    values = getattr(answer, "box", answer)
+@dataclass(frozen=True)
+class Answer:
+    """What a tracker said of a frame, as far as it can be used; problem: why there is no box, or None."""
+
+    box: tuple[float, ...]
+    status: str
+    psr: float
+    problem: str | None
+
+
+def read_answer(answer: Any) -> Answer:
+    """The four finite numbers of an answer, its status and PSR where it has them. Raises nothing."""
     try:
-        box = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        return NO_BOX, f"answered {values!r:.60}, not a box"
+        values, status, psr = (getattr(answer, name, None) for name in ("box", "status", "psr"))
+        box = tuple(float(value) for value in (answer if values is None else values))
+        told = str(status or ""), float(psr) if isinstance(psr, (int, float)) else np.nan
+    except Exception as error:
+        what = f"answered {answer!r:.60}, not a box" if isinstance(error, (TypeError, ValueError)) else repr(error)
+        return Answer(NO_BOX, "", np.nan, what)
     if len(box) != 4:
-        return NO_BOX, f"answered {len(box)} numbers, not x, y, w, h"
+        return Answer(NO_BOX, *told, f"answered {len(box)} numbers, not x, y, w, h")
     if not np.isfinite(box).all() or min(box[2:]) <= 0:
-        return NO_BOX, "answered a box that is not finite or has no size"
-    return box, None
+        return Answer(NO_BOX, *told, "answered a box that is not finite or has no size")
+    return Answer(box, *told, None)
 
 
 def failures(passes: Sequence[Pass]) -> list[Failure]:

@@ -10,6 +10,7 @@ Numbers are written so that they read back to the last bit.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,9 +20,11 @@ import numpy as np
 from dcfnet.sinks import write_whole
 
 from dcfnet_evaluation.passes import Failure, Pass
+from dcfnet_evaluation.protocols import PROTOCOLS
 from dcfnet_evaluation.sequences import SequenceError
 
 RUN, MEMORY = "run.json", "memory.json"
+RESULTS = ("scores.json", "report.html")  # made of a whole run: taken away while one is not
 PUBLISHED = "published"  # kind of a tracker whose boxes were read, not run
 FORMAT = 1
 
@@ -32,13 +35,15 @@ T = TypeVar("T")
 class Conditions:
     """What was run. Equal conditions give equal boxes (of OpenCV's MIL alone not: it is random), so a run can go on.
 
-    layout, dataset: the dataset's layout and the name of its folder. sequences: name -> frames. protocol: "ope", "tre"
+    layout, dataset: the dataset's layout and the name of its folder. content: tells its files from others of the same
+    name. sequences: name -> frames. protocol: "ope", "tre"
     or "sre". limit: first frames of each pass, or None for all. rates: Hz of the passes against the clock.
     trackers: name -> what it is, in words and numbers that change when its boxes would.
     """
 
     layout: str
     dataset: str
+    content: str
     sequences: Mapping[str, int]
     protocol: str
     limit: int | None
@@ -52,7 +57,9 @@ class Conditions:
     def differences(self, other: Conditions) -> list[str]:
         """What differs, in words; empty where the two are equal. More trackers or sequences are a difference too."""
         mine, theirs = _plain(asdict(self)), _plain(asdict(other))
-        return [f"{key}: {mine[key]} there, {theirs[key]} now" for key in mine if mine[key] != theirs[key]]
+        return [
+            f"{key}: {mine[key]!s:.200} there, {theirs[key]!s:.200} now" for key in mine if mine[key] != theirs[key]
+        ]
 
 
 @dataclass(frozen=True)
@@ -85,19 +92,18 @@ class Store:
             raise SequenceError(
                 f"{self.folder}: holds another run ({'; '.join(differences)}); choose another --output, or --fresh"
             )
+        for name in RESULTS:
+            (self.folder / name).unlink(missing_ok=True)
         data = {"format": FORMAT, "conditions": asdict(conditions), "machine": dict(machine)}
         write_whole((json.dumps(data, indent=1) + "\n").encode(), self.folder / RUN)
 
     def clear(self) -> None:
-        """Takes the run that the folder holds out of it, and nothing that is not the run's."""
-        conditions = self.conditions()
-        if conditions is None:
-            return
-        for kind in conditions.kinds():
-            for tracker in conditions.trackers:
-                for sequence in conditions.sequences:
-                    self.file(kind, tracker, sequence).unlink(missing_ok=True)
-        for name in (MEMORY, RUN):  # the conditions last: until then the rest can be found
+        """Takes whatever run the folder holds out of it, and nothing that is not a run's."""
+        for kind in self.folder.glob("*"):
+            if kind.name in PROTOCOLS or re.fullmatch(r"\d+hz", kind.name):
+                for file in kind.glob("*/*.json"):
+                    file.unlink()
+        for name in (*RESULTS, MEMORY, RUN):
             (self.folder / name).unlink(missing_ok=True)
 
     def machine(self) -> dict[str, Any]:
@@ -108,9 +114,13 @@ class Store:
         """Where the passes of a tracker over a sequence are; kind: a protocol, or a rate such as "30hz"."""
         return self.folder / kind / tracker / f"{sequence}.json"
 
-    def has(self, kind: str, tracker: str, sequence: str) -> bool:
-        """Whether the passes are there."""
-        return self.file(kind, tracker, sequence).is_file()
+    def has(self, kind: str, tracker: str, sequence: str, frames: int) -> bool:
+        """Whether the passes are there and whole; frames: of the sequence."""
+        try:
+            record = self.load(kind, tracker, sequence)
+        except SequenceError:
+            return False
+        return all(len(done.boxes) <= frames - done.start and done.whole() for done in record.passes)
 
     def save(self, kind: str, tracker: str, sequence: str, record: Record) -> None:
         """Writes the passes, whole or not at all."""
@@ -181,7 +191,8 @@ def _read(file: Path, decode: Callable[[Any], T]) -> T:
     try:
         return decode(json.loads(file.read_text()))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SequenceError(f"{file}: not a file that dcfnet-eval wrote ({type(error).__name__}: {error})") from error
+        told = f"{type(error).__name__}: {error}"
+        raise SequenceError(f"{file}: not a file that dcfnet-eval wrote ({told}); --fresh begins anew") from error
 
 
 def _encode(done: Pass) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+
+from dcfnet.errors import MissingDependencyError
 
 from dcfnet_evaluation.contenders import Contender, opened
 from dcfnet_evaluation.latency import run_against_clock
@@ -20,6 +23,7 @@ ATTEMPTS = 3  # pools of processes that may break, by a kill or for want of memo
 
 Key = tuple[str, str]  # kind, tracker: what a file of a store holds for a sequence
 Found = Mapping[Key, tuple[Pass, ...]]
+Outcome = tuple["Job", Found | SequenceError]
 Progress = Callable[[str], None]
 
 
@@ -55,7 +59,7 @@ def jobs_left(
 ) -> list[Job]:
     """A job for every sequence that is not finished, with all its contenders: only together are they comparable."""
     wanted = [(kind, contender.name) for kind in conditions.kinds() for contender in contenders]
-    left = [s for s in sequences if not all(store.has(kind, name, s.name) for kind, name in wanted)]
+    left = [s for s in sequences if not all(store.has(kind, name, s.name, len(s)) for kind, name in wanted)]
     return [Job(s, tuple(contenders), conditions.protocol, conditions.limit, conditions.rates) for s in left]
 
 
@@ -65,43 +69,72 @@ def run(
     """Does the jobs and saves each as it is finished; done(sequence) is called then.
 
     workers: local processes; 1 is this one, and only then do times mean something. ray: address of a cluster that sees
-    the dataset under the same path, or "local". Raises SequenceError for frames that cannot be read, and when workers
-    keep dying; what was finished is kept.
+    the dataset under the same path, or "local". Raises SequenceError for frames that cannot be read, once all other
+    sequences are done and saved, and when workers keep dying; what was finished is kept.
     """
     serial = workers == 1 and ray is None
-    if serial:
-        results: Iterator[tuple[Job, Found]] = ((job, job.execute()) for job in jobs)
-    else:
-        results = _on_ray(jobs, ray) if ray else _on_processes(jobs, workers)
+    results = _here(jobs) if serial else _on_ray(jobs, ray) if ray else _on_processes(jobs, workers)
+    unreadable: SequenceError | None = None
     for job, found in results:
+        if isinstance(found, SequenceError):
+            unreadable = unreadable or found
+            continue
         for (kind, tracker), passes in found.items():
             store.save(kind, tracker, job.sequence.name, Record(passes, serial))
         done(job.sequence.name)
+    if unreadable:
+        raise unreadable
 
 
-def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Found]]:
+def _execute(job: Job) -> Found | SequenceError:
+    try:
+        return job.execute()
+    except SequenceError as error:  # of one sequence, which must not cost the others
+        return error
+
+
+def _here(jobs: Sequence[Job]) -> Iterator[Outcome]:
+    return ((job, _execute(job)) for job in jobs)
+
+
+def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     left = dict(enumerate(jobs))
     for _ in range(ATTEMPTS):
         # spawned, not forked: a fork of a process whose libraries hold threads may hang
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+        try:
             submitted = {pool.submit(_execute, job): number for number, job in left.items()}
-            try:
-                for future in as_completed(submitted):
-                    found = future.result()
-                    yield left.pop(submitted[future]), found
-                return
-            except BrokenProcessPool:
-                continue  # a worker was killed: what is left is begun anew
+            for future in as_completed(submitted):
+                found = future.result()
+                yield left.pop(submitted[future]), found
+            return
+        except BrokenProcessPool:
+            continue  # a worker was killed: what is left is begun anew
+        finally:
+            _stop(pool, at_once=bool(left))
     names = ", ".join(job.sequence.name for job in left.values())
     raise SequenceError(f"workers died {ATTEMPTS} times; left: {names}. Run it again to go on, with fewer --workers")
 
 
-def _on_ray(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, Found]]:
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; the one that gave out the work decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _stop(pool: ProcessPoolExecutor, at_once: bool) -> None:
+    pool.shutdown(wait=not at_once, cancel_futures=True)
+    if at_once:
+        for child in active_children():
+            child.terminate()
+
+
+def _on_ray(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
     """Ray starts a task anew when its worker dies, three times at most."""
     try:
         import ray
     except ImportError as error:
-        raise SequenceError("Ray is not installed; it comes with: pip install 'dcfnet[ray]'") from error
+        raise MissingDependencyError("ray", "ray") from error
     ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         task = ray.remote(_execute)
@@ -112,7 +145,3 @@ def _on_ray(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, Found]]:
                 yield submitted.pop(reference), ray.get(reference)
     finally:
         ray.shutdown()
-
-
-def _execute(job: Job) -> Found:
-    return job.execute()

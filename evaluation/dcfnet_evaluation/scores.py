@@ -29,7 +29,8 @@ class Score:
 
     frames: all that were scored. auc: success AUC. precision: DP at 20 px. overlap_precision: OP at 0.5.
     centre_error: CLE, px, NaN without any box. lost: share of updates that answered "lost". failures: frames without a
-    usable box. fps: updates a second. success, precisions: the curves, over 21 overlaps and 51 distances.
+    usable box. fps: updates a second, of those that were made. success, precisions: the curves, over 21 overlaps and 51
+    distances.
     """
 
     sequence: str
@@ -50,7 +51,7 @@ class Score:
         pairs = [(done.boxes, done.truth(sequence)) for done in passes]
         success = np.mean([success_curve(*pair) for pair in pairs], axis=0)
         answers = [status for done in passes for status in done.statuses[1:]]
-        seconds = sum(float(done.seconds[1:].sum()) for done in passes)
+        seconds = np.concatenate([done.seconds[1:] for done in passes])
         return cls(
             sequence=sequence.name,
             frames=sum(int(scored(truth).sum()) for _, truth in pairs),
@@ -60,7 +61,7 @@ class Score:
             centre_error=_mean([centre_location_error(*pair) for pair in pairs]),
             lost=answers.count("lost") / max(len(answers), 1),
             failures=sum(failure.frames for failure in failures(passes)),
-            fps=len(answers) / seconds if seconds else 0.0,
+            fps=float((seconds > 0).sum() / seconds.sum()) if seconds.any() else 0.0,
             success=tuple(success.tolist()),
             precisions=tuple(np.mean([precision_curve(*pair) for pair in pairs], axis=0).tolist()),
         )

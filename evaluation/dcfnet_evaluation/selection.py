@@ -18,10 +18,15 @@ from dcfnet_evaluation.sequences import SequenceError
 
 def subject_of(layout: str, root: Path, subset: str | None, names: str | None) -> Subject:
     """The dataset's sequences: of a subset, or those named, "A,B". Raises SequenceError."""
-    opened = open_dataset(layout, root, names.split(",") if names else None, subset)
+    opened = open_dataset(layout, root, _names(names), subset)
     if opened.note and not names:
         typer.echo(f"{root}: {opened.note}", err=True)
-    return Subject(layout, root.resolve().name, opened)
+    return Subject(layout, root.resolve().name, opened, whole=not (names or opened.missing))
+
+
+def _names(text: str | None) -> list[str] | None:
+    """Names from "A, B", blanks around them left out; None for all."""
+    return [name for part in text.split(",") if (name := part.strip())] if text else None
 
 
 def dcfnets(models: Sequence[Path], config: str | None, assignments: Sequence[str] | None) -> list[Contender]:
@@ -40,7 +45,7 @@ def others(added: Sequence[str], peers: bool, names: str | None, models: Path | 
     """
     found: list[Contender] = []
     if names:
-        found += [Peer(name, models) for name in names.split(",")]
+        found += [Peer(name, models) for name in _names(names) or ()]
     elif peers:
         usable, unusable = available_peers(models)
         for name, reason in unusable.items():

@@ -29,6 +29,9 @@ class Frames(Protocol):
 
     def __len__(self) -> int: ...
 
+    def size(self) -> int:
+        """Bytes of the files on disk: tells one set of frames from another."""
+
     def read(self, index: int) -> Frame:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming what cannot be read."""
 
@@ -41,6 +44,10 @@ class ImageFrames:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def size(self) -> int:
+        """Bytes of all files; one that is not there counts nothing."""
+        return sum(file.stat().st_size for file in self.files if file.exists())
 
     def read(self, index: int) -> Frame:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming a file that is no image."""
@@ -73,6 +80,10 @@ class VideoFrames:
 
     def __len__(self) -> int:
         return self._length
+
+    def size(self) -> int:
+        """Bytes of the video."""
+        return self.file.stat().st_size
 
     def read(self, index: int) -> Frame:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming the frame that cannot be decoded."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from dcfnet.sinks import write_whole
 
+from dcfnet_evaluation.metrics import scored
 from dcfnet_evaluation.passes import Pass
 from dcfnet_evaluation.records import Evaluation, Record
 from dcfnet_evaluation.scores import Score
@@ -18,6 +19,7 @@ from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from dcfnet_evaluation.timing import Timing, timing
 
 SHEET = "scores.json"
+RUN_KEYS = ("layout", "dataset", "protocol", "limit")
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,17 @@ class Sheet:
 
     @classmethod
     def of(cls, evaluation: Evaluation, sequences: Sequence[AnnotatedSequence]) -> Sheet:
-        """The scores of an evaluation; sequences: those it was run on."""
+        """The scores of an evaluation; sequences: those it was run on, of which those without truth have no score."""
         conditions = evaluation.conditions
-        by_name = {sequence.name: sequence for sequence in sequences}
+        by_name = {sequence.name: sequence for sequence in sequences if has_truth(sequence)}
 
         def scores(records: Mapping[str, Mapping[str, Record]]) -> dict[str, list[Score]]:
             return {
-                tracker: [_score_of(record, by_name[name]) for name, record in found.items()]
+                tracker: [_score_of(record, by_name[name]) for name, record in found.items() if name in by_name]
                 for tracker, found in records.items()
             }
 
-        run = {key: getattr(conditions, key) for key in ("layout", "dataset", "protocol", "limit")}
+        run = {key: getattr(conditions, key) for key in RUN_KEYS}
         timings = {name: timing(passes_of(found)) for name, found in evaluation.passes.items()}
         return cls(
             run=run,
@@ -66,6 +68,11 @@ class Sheet:
         if chosen not in self.scores:
             raise SequenceError(f"no tracker {name!r} in the scores; there are {', '.join(self.scores)}")
         return self.scores[chosen]
+
+
+def has_truth(sequence: AnnotatedSequence) -> bool:
+    """Whether there is more to score than the first box; benchmarks keep the truth of their test sets."""
+    return len(sequence) == 1 or bool(scored(sequence.boxes)[1:].any())
 
 
 def _score_of(record: Record, sequence: AnnotatedSequence) -> Score:
@@ -91,7 +98,7 @@ def read_sheet(place: Path) -> Sheet:
     try:
         data = json.loads(file.read_text())
         sheet = Sheet(
-            run=dict(data["run"]),
+            run={key: data["run"][key] for key in RUN_KEYS},
             trackers=dict(data["trackers"]),
             machine=dict(data["machine"]),
             scores=_scores(data["scores"]),
@@ -103,6 +110,8 @@ def read_sheet(place: Path) -> Sheet:
         unusable = [s.sequence for found in sheet.scores.values() for s in found if not 0 <= s.auc <= 1]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SequenceError(f"{file}: not scores that dcfnet-eval wrote ({type(error).__name__}: {error})") from error
+    if not sheet.scores:
+        raise SequenceError(f"{file}: holds no scores")
     if unusable:
         raise SequenceError(f"{file}: success AUC of {', '.join(unusable)} is not in 0 to 1")
     return sheet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from dcfnet_evaluation.scores import Comparison, Score, mean_score
@@ -14,7 +15,7 @@ def tracker_table(scores: Sequence[Score]) -> Table:
     """One tracker: a row a sequence, and the mean."""
     table = _table("sequence", "frames", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed", "FPS")
     for score in scores:
-        table.add_row(score.sequence, *_figures(score))
+        table.add_row(escape(score.sequence), *_figures(score))
     table.add_section()
     table.add_row("mean", *_figures(mean_score(scores)))
     return table
@@ -24,20 +25,20 @@ def trackers_table(sheet: Sheet) -> Table:
     """Several trackers: how well, a row a tracker, means over the sequences."""
     table = _table("tracker", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed")
     for name, scores in sheet.scores.items():
-        table.add_row(name, *_figures(mean_score(scores))[1:-1])
+        table.add_row(escape(name), *_figures(mean_score(scores))[1:-1])
     return table
 
 
 def times_table(sheet: Sheet) -> Table:
     """Several trackers: how fast, a row a tracker; AUC against the clock of cameras of 30 Hz and so on."""
     rates = [f"{rate} Hz" for rate in sheet.against_clock]
-    table = _table("tracker", "FPS", "p50 ms", "p90", "p99", "p99.9", "MB", *rates)
+    table = _table("tracker", "FPS p50", "p50 ms", "p90", "p99", "p99.9", "MB", *rates)
     for name, timing in sheet.timings.items():
         if not timing.updates:
             continue
         memory = sheet.memory.get(name)
         table.add_row(
-            name,
+            escape(name),
             f"{timing.fps:.1f}",
             *(f"{ms:.1f}" for ms in timing.quantiles.values()),
             f"{memory / 1e6:.0f}" if memory else "-",
@@ -56,7 +57,7 @@ def sequences_table(sheet: Sheet) -> Table:
     """Several trackers: success AUC, a row a sequence."""
     table = _table("AUC", *sheet.scores)
     for row in zip(*sheet.scores.values(), strict=True):
-        table.add_row(row[0].sequence, *(f"{score.auc:.3f}" for score in row))
+        table.add_row(escape(row[0].sequence), *(f"{score.auc:.3f}" for score in row))
     return table
 
 
@@ -64,7 +65,7 @@ def comparison_table(found: Comparison) -> Table:
     """B - A, a row a sequence."""
     table = _table("sequence", "B - A")
     for name, difference in zip(found.sequences, found.differences, strict=True):
-        table.add_row(name, f"{difference:+.3f}")
+        table.add_row(escape(name), f"{difference:+.3f}")
     return table
 
 
@@ -72,7 +73,7 @@ def _table(first: str, *others: str) -> Table:
     table = Table()
     table.add_column(first, no_wrap=True)
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     return table
 
 

@@ -41,6 +41,39 @@ class Failing(Identity):
         raise RuntimeError("camera fell off")
 
 
+class Vandal(Identity):
+    """Draws into the frame that it is given, as people do to see what happens."""
+
+    def update(self, frame: np.ndarray) -> Box:
+        frame[:] = 0
+        return self.box
+
+
+class Odd(Identity):
+    """Answers what no list of faults would think of, and in the end leaves."""
+
+    def init(self, frame: np.ndarray, box: Box) -> None:
+        self.box, self.frames = box, 0
+
+    def update(self, frame: np.ndarray) -> Any:
+        class Trap:
+            @property
+            def box(self) -> Any:
+                raise ZeroDivisionError("a trap")
+
+        self.frames += 1
+        if self.frames > 2:
+            raise SystemExit(5)
+        return [Trap(), (10**400, 1, 2, 3)][self.frames - 1]
+
+
+class NeverOpens:
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("no licence")
+
+
 class NeverStarts(Identity):
     """Raises in init."""
 

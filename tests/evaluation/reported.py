@@ -64,7 +64,14 @@ def make_evaluation(sequences: list[AnnotatedSequence]) -> Evaluation:
     """Trackers whose boxes are known, on the rendered sequences."""
     passes = {name: {s.name: answer(s) for s in sequences} for name, answer in TRACKERS.items()}
     conditions = Conditions(
-        "otb", "rendered", {s.name: LENGTH for s in sequences}, "ope", None, (30,), {n: {"kind": "k"} for n in TRACKERS}
+        "otb",
+        "rendered",
+        "0",
+        {s.name: LENGTH for s in sequences},
+        "ope",
+        None,
+        (30,),
+        {n: {"kind": "k"} for n in TRACKERS},
     )
     late = {name: {s.name: passed(np.roll(s.boxes, 1, axis=0)) for s in sequences} for name in TRACKERS}
     return Evaluation(conditions, {"cores": 2}, passes, {30: late}, {"strays": 123_000_000})

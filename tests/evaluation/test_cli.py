@@ -126,7 +126,7 @@ def test_compare_is_a_gate(tmp_path: Path) -> None:
     assert run("compare", tmp_path / "a.json", tmp_path / "b.json", "--tracker", "other")[0] == 0
     assert run("compare", tmp_path / "a.json", tmp_path / "none.json")[0] == 1
     write_sheet(sheet_of(ours=[0.5, 0.6]), tmp_path / "two.json")
-    assert "only one of the two has them: s2, s3" in run("compare", tmp_path / "a.json", tmp_path / "two.json")[1]
+    assert "only one of the two has them: s2, s3" in run("compare", tmp_path / "two.json", tmp_path / "a.json")[1]
 
 
 def test_compare_refuses_runs_that_were_not_alike(tmp_path: Path) -> None:
@@ -200,3 +200,61 @@ def test_published_results_and_scores_stand_in_the_report(dataset: Path, tmp_pat
     code, text = run("otb", dataset, *results, "--output", tmp_path / "bad")
     assert code == 1
     assert "Beta.txt: 1 boxes" in text.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--submission", "x.zip"], "the layout must be got10k"),
+        (["--published", "none.csv"], "none.csv: cannot be read"),
+    ],
+)
+def test_what_could_not_be_written_is_told_before_anything_is_run(
+    dataset: Path, tmp_path: Path, args: list[str], told: str
+) -> None:
+    code, text = run("otb", dataset, *args, "--output", tmp_path / "out")
+    assert code == 1
+    assert told in " ".join(text.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truth_that_is_kept_back_is_not_scored(tmp_path: Path) -> None:
+    from tests.train.footage import make_otb_sequence
+
+    make_otb_sequence(tmp_path / "made", length=4)
+    folder = tmp_path / "test" / "GOT-10k_Test_000001"
+    folder.parent.mkdir()
+    (tmp_path / "made" / "img").rename(folder)
+    first = (tmp_path / "made" / "groundtruth_rect.txt").read_text().splitlines()[0]
+    (folder / "groundtruth.txt").write_text(first + "\n")
+    archive = tmp_path / "s.zip"
+    code, text = run(
+        "got10k", tmp_path, "--subset", "test", "--submission", archive, "--output", tmp_path / "out", "--no-memory"
+    )
+    assert code == 0, text
+    assert "nothing is scored" in text
+    assert "0.952" not in text
+    assert archive.is_file()
+    code, text = run("got10k", tmp_path, "--subset", "test", "--submission", archive, "--limit", 2)
+    assert code == 1
+    assert "all frames of all sequences" in text
+
+
+def test_names_are_shown_as_they_are(dataset: Path, tmp_path: Path) -> None:
+    code, text = run("otb", dataset, "--add", "my[v2]=tests.evaluation.doubles:Identity", "--output", tmp_path, *QUICK)
+    assert code == 0, text
+    assert "my[v2]" in text
+
+
+def test_compare_refuses_a_b_that_lacks_sequences_and_files_that_are_broken(tmp_path: Path) -> None:
+    write_sheet(sheet_of(ours=[0.5, 0.6, 0.7]), tmp_path / "a.json")
+    write_sheet(sheet_of(ours=[0.5, 0.6]), tmp_path / "b.json")
+    code, text = run("compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert code == 1
+    assert "lacks s2" in text
+    for key in ("run", "scores"):
+        data = json.loads((tmp_path / "a.json").read_text())
+        (tmp_path / "bad.json").write_text(json.dumps({**data, key: {}}))
+        code, text = run("compare", tmp_path / "a.json", tmp_path / "bad.json")
+        assert code == 1
+        assert "bad.json" in text.replace("\n", "")

@@ -19,7 +19,7 @@ from dcfnet_evaluation.sequences import AnnotatedSequence, ImageFrames
 from dcfnet_evaluation.stages import STAGES, ClockedTracker
 from dcfnet_evaluation.timing import timing
 
-from tests.evaluation.doubles import Failing, Identity, NeverStarts, Wandering
+from tests.evaluation.doubles import Failing, Identity, NeverStarts, Odd, Vandal, Wandering
 
 
 @pytest.fixture
@@ -74,6 +74,27 @@ def test_what_a_tracker_does_wrong_is_told_and_the_rest_is_kept(sequence: Annota
     score = Score.of([bad], sequence)
     assert score.failures == 10
     assert score.auc <= 20 / 21 * 2 / 12
+
+
+def test_a_tracker_that_draws_into_its_frame_spoils_no_other(sequence: AnnotatedSequence) -> None:
+    alone = run_pass(Wandering(), sequence)
+    beside = run_passes({"vandal": Vandal(), "moves": Wandering()}, sequence)
+    np.testing.assert_array_equal(beside["moves"].boxes, alone.boxes)
+
+
+def test_nothing_that_a_tracker_does_ends_the_evaluation(sequence: AnnotatedSequence) -> None:
+    done = run_pass(Odd(), sequence)
+    first, second, third = (failure.what for failure in done.failures)
+    assert "a trap" in first
+    assert "too large" in second
+    assert third == "SystemExit: 5"
+    assert np.isfinite(done.boxes).all(axis=1).sum() == 1
+
+
+def test_frames_a_second_are_of_updates_that_were_made(sequence: AnnotatedSequence) -> None:
+    late = run_against_clock(Identity(), sequence, 1, clock=Hours(1.5))
+    assert Score.of([late], sequence).fps == pytest.approx(1 / 1.5)
+    assert Score.of([run_pass(NeverStarts(), sequence)], sequence).fps == 0
 
 
 def test_a_tracker_that_does_not_start_has_the_box_it_was_given(sequence: AnnotatedSequence) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dcfnet.config import TrackerConfig
+from dcfnet.errors import ConfigError
 from dcfnet_evaluation.contenders import Contender, Dcfnet, Python
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.evaluate import Manner, Subject, evaluate
@@ -189,3 +190,97 @@ def test_published_boxes_stand_beside_those_that_are_run(dataset: Path, tmp_path
     assert set(found.streaming[30]) == {"own"}
     with pytest.raises(SequenceError, match="without --limit"):
         evaluate(subject, own, tmp_path / "other", Manner(limit=3), {"raw": tmp_path / "raw"})
+
+
+def test_one_unreadable_frame_costs_no_other_sequence(tmp_path: Path, importable: str) -> None:
+    for seed, name in enumerate("ABC"):
+        make_otb_sequence(tmp_path / "data" / name, length=4, seed=seed)
+    (tmp_path / "data" / "A" / "img" / "0003.png").write_bytes(b"")
+    own = [Python("own", f"{importable}:Identity")]
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        with pytest.raises(SequenceError, match=r"0003\.png: not a readable image"):
+            run(tmp_path / "data", folder, own, workers=workers)
+        assert sorted(file.name for file in folder.glob("ope/own/*")) == ["B.json", "C.json"]
+        assert not (folder / "scores.json").exists()
+
+
+def test_an_interrupt_stops_the_workers_and_keeps_what_is_done(tmp_path: Path) -> None:
+    make_otb_sequence(tmp_path / "data" / "S00", length=3)
+    for number in range(1, 9):
+        (tmp_path / "data" / f"S{number:02d}").mkdir()
+        for name in ("img", "groundtruth_rect.txt"):
+            (tmp_path / "data" / f"S{number:02d}" / name).symlink_to(tmp_path / "data" / "S00" / name)
+    (tmp_path / "slow.py").write_text(
+        "import time\n\nclass Slow:\n"
+        "    def init(self, frame, box):\n        self.box = box\n"
+        "    def update(self, frame):\n        time.sleep(1.5)\n        return self.box\n"
+    )
+    command = [sys.executable, "-m", "dcfnet_evaluation", "otb", "data", "--no-report", "--workers", "2"]
+    command += ["--add", "slow=slow:Slow", "--output", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kept = tmp_path / "out" / "ope" / "slow"
+    deadline = time.monotonic() + 120
+    while not list(kept.glob("*.json")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stopped = time.monotonic()
+    assert process.wait(timeout=60) != 0
+    assert time.monotonic() - stopped < 9  # not the while that the rest takes
+    assert 1 <= len(list(kept.glob("*.json"))) < 9
+
+
+def test_another_dataset_of_the_same_name_is_another_run(tmp_path: Path, importable: str) -> None:
+    for seed in (0, 1):
+        make_otb_sequence(tmp_path / str(seed) / "otb" / "A", length=4, seed=seed)
+    own = [Python("own", f"{importable}:Identity")]
+    run(tmp_path / "0" / "otb", tmp_path / "out", own)
+    with pytest.raises(SequenceError, match="content: "):
+        run(tmp_path / "1" / "otb", tmp_path / "out", own)
+
+
+def test_a_tracker_whose_source_changed_is_another_run(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "mine_changing.py"
+    file.write_text(Path(doubles.__file__).read_text())
+    own = [Python("own", "mine_changing:Identity")]
+    run(dataset, tmp_path / "out", own)
+    file.write_text(file.read_text().replace("return self.box", "return (0, 0, 5, 5)"))
+    with pytest.raises(SequenceError, match="trackers: "):
+        run(dataset, tmp_path / "out", own)
+
+
+def test_scores_of_an_earlier_run_do_not_outlive_it(dataset: Path, tmp_path: Path, importable: str) -> None:
+    run(dataset, tmp_path / "out", [Python("own", f"{importable}:Identity")])
+    with pytest.raises(ConfigError, match="no licence"):
+        run(dataset, tmp_path / "out", [Python("own", f"{importable}:NeverOpens")], fresh=True)
+    assert not (tmp_path / "out" / "scores.json").exists()
+    assert not list((tmp_path / "out").glob("ope/own/*"))
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "..", "a\\b"])
+def test_a_name_that_would_leave_the_folder_is_refused(
+    dataset: Path, tmp_path: Path, importable: str, name: str
+) -> None:
+    with pytest.raises(SequenceError, match="a name is not empty"):
+        run(dataset, tmp_path / "out", [Python(name, f"{importable}:Identity")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_record_is_done_again_and_fresh_heals_the_rest(
+    dataset: Path, tmp_path: Path, importable: str
+) -> None:
+    own = [Python("own", f"{importable}:Identity")]
+    whole, _ = run(dataset, tmp_path / "out", own)
+    file = tmp_path / "out" / "ope" / "own" / "Alpha.json"
+    file.write_text(file.read_text()[:60])
+    again, _ = run(dataset, tmp_path / "out", own)
+    assert same_boxes(whole, again)
+    (tmp_path / "out" / "run.json").write_text("{")
+    with pytest.raises(SequenceError, match=r"run\.json.*--fresh"):
+        run(dataset, tmp_path / "out", own)
+    run(dataset, tmp_path / "out", own, fresh=True)

@@ -125,7 +125,7 @@ def test_scores_survive_their_file(tmp_path: Path) -> None:
 def test_a_score_that_is_none_is_refused(tmp_path: Path, auc: str) -> None:
     write_sheet(sheet_of(ours=[0.53125]), tmp_path / "s.json")
     text = (tmp_path / "s.json").read_text()
-    (tmp_path / "s.json").write_text(text.replace('"auc": 0.53125', f'"auc": {auc}'))
+    (tmp_path / "s.json").write_text(text.replace('"auc":0.53125', f'"auc":{auc}'))
     with pytest.raises(SequenceError, match=r"s\.json"):
         read_sheet(tmp_path / "s.json")
 

@@ -21,7 +21,7 @@ from dcfnet_evaluation.report.moments import MISSED, unaware_share, worst_moment
 from dcfnet_evaluation.report.palette import DARK, LIGHT
 from dcfnet_evaluation.scores import by_attribute, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from dcfnet_evaluation.sheet import Sheet
+from dcfnet_evaluation.sheet import Sheet, has_truth
 
 REPORT = "report.html"
 REPORT_BYTES = 10_000_000  # a page that mail and issue trackers still take; clips that would exceed it are left out
@@ -56,7 +56,7 @@ def write_report(
     Raises SequenceError for frames that cannot be read, OSError for files that cannot be written.
     """
     by_name = {sequence.name: sequence for sequence in sequences}
-    chosen = [by_name[name] for name in evaluation.conditions.sequences]
+    chosen = [by_name[name] for name in evaluation.conditions.sequences if has_truth(by_name[name])]
     sheet = _without_times_of_workers(Sheet.of(evaluation, chosen), evaluation)
     pictures = {name: _both(name, draw, folder) for name, draw in plots.plots(sheet, _attributes(chosen)).items()}
     facts, lacking = published.means(evaluation.conditions.sequences) if published else ([], {})
