@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -50,11 +51,19 @@ HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason"}
 
 
 def write_whole(content: bytes, file: Path) -> None:
-    """Writes the file, its folder too; a kill or a full disk leaves the one that was there before. Raises OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Writes the file, its folder too; a kill or a full disk leaves the one that was there before.
+
+    Raises SinkError, an OSError, naming the file.
+    """
     partial = file.with_name(file.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, file)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
 
 
 class BoxWriter:

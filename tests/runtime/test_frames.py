@@ -15,7 +15,7 @@ from dcfnet.errors import SinkError, SourceError
 from dcfnet.frames import open_source
 from dcfnet.geometry import Box
 from dcfnet.result import Reason, Result, Status
-from dcfnet.sinks import CODECS, BoxWriter, VideoSink, annotate
+from dcfnet.sinks import CODECS, BoxWriter, VideoSink, annotate, write_whole
 
 
 def grey_frame(value: int) -> np.ndarray:
@@ -109,7 +109,7 @@ def test_a_video_that_does_not_fit_on_the_disk_is_a_sink_error(tmp_path: Path) -
     code = f"""
 import resource, numpy as np
 from pathlib import Path
-from dcfnet.sinks import VideoSink
+from dcfnet.sinks import VideoSink, write_whole
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # stands in for a full disk
 rng = np.random.default_rng(0)
 with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
@@ -195,3 +195,21 @@ def test_annotation_draws_on_a_copy_green_or_red(shape: tuple[int, ...]) -> None
     assert (green[:, 1] - green[:, 2]).max() > 100
     assert (red[:, 2] - red[:, 1]).max() > 100
     annotate(frame, Box(-500, -500, 3000, 3000), LOST)  # far outside is no crash
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way of a folder")
+    with pytest.raises(SinkError, match=r"scores\.json: cannot be written"):
+        write_whole(b"new", tmp_path / "file" / "scores.json")
+    (tmp_path / "kept.json").write_text("old")
+
+    def full(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dcfnet.sinks.os.replace", full)
+    with pytest.raises(SinkError, match=r"kept\.json: cannot be written \(No space left"):
+        write_whole(b"new", tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").read_text() == "old"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "kept.json"]

@@ -42,7 +42,7 @@ def register(
         text = _replaced(there, name, entry(name, model, config, changes))
         write_whole(text.encode("utf-8", "surrogateescape"), file)
     except OSError as error:
-        raise VotError(f"{file}: cannot be written ({error.strerror})") from error
+        raise VotError(str(error)) from error
     return file
 
 
