@@ -28,6 +28,8 @@ from dcfnet_evaluation.sheet import SHEET, Sheet, has_truth, read_sheet
 WORSE = 2  # exit code of `compare` when B is worse
 FAILED = 3  # exit code when a tracker failed somewhere: its scores stand, what it did not track counted as missed
 
+TRACKERS_SHOWN = 7  # columns of scores that fit on a terminal; the report has them all
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -161,7 +163,8 @@ def _tell(sheet: Sheet) -> None:
     if len(sheet.scores) == 1:
         console.print(tables.tracker_table(sheet.tracker()))
     else:
-        console.print(tables.sequences_table(sheet))
+        if len(sheet.scores) <= TRACKERS_SHOWN:
+            console.print(tables.sequences_table(sheet))
         console.print(tables.trackers_table(sheet))
     if sheet.timings:
         console.print(tables.times_table(sheet))

@@ -109,7 +109,7 @@ def test_a_video_that_does_not_fit_on_the_disk_is_a_sink_error(tmp_path: Path) -
     code = f"""
 import resource, numpy as np
 from pathlib import Path
-from dcfnet.sinks import VideoSink, write_whole
+from dcfnet.sinks import VideoSink
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # stands in for a full disk
 rng = np.random.default_rng(0)
 with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
