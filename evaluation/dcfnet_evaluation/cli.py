@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -73,8 +74,7 @@ def evaluate_(
         manner = Manner(protocol, limit, chosen, workers, ray, memory and serial)
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}")
         table = read_table(published) if published else None
-        if submission:
-            _check_submission(subject, manner)
+        _check(subject, manner, submission, report)
         with Bar(console=Console(stderr=True)) as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
             evaluation, sheet = evaluate(subject, contenders, folder, manner, folders, fresh, progress)
@@ -147,8 +147,16 @@ def _progress(bar: Bar, jobs: int) -> Progress:
     return lambda name: bar.update(task, advance=1, description=escape(name))
 
 
-def _check_submission(subject: Subject, manner: Manner) -> None:
-    """Raises SequenceError for a run whose archive the server of GOT-10k would not take."""
+def _check(subject: Subject, manner: Manner, submission: Path | None, report: bool) -> None:
+    """Raises, before anything is run, for what could not be written after it.
+
+    A library that the report lacks: MissingDependencyError. An archive that the server of GOT-10k would not take:
+    SequenceError.
+    """
+    if report:
+        _report_writer()
+    if submission is None:
+        return
     if subject.layout != "got10k":
         raise SequenceError(f"--submission: the layout must be got10k, not {subject.layout}")
     if not subject.whole or manner.limit or manner.protocol != "ope":
@@ -197,12 +205,16 @@ def _write_report(
     typer.echo(f"{folder / SHEET}")
     if not wanted or not any(has_truth(sequence) for sequence in subject.sequences):
         return
+    typer.echo(f"{_report_writer()(evaluation, subject.sequences, folder, published)}")
+
+
+def _report_writer() -> Callable[..., Path]:
+    """The function that writes reports, loaded when it is wanted: matplotlib takes a second."""
     try:
         from dcfnet_evaluation.report import write_report
     except ImportError as error:
         raise MissingDependencyError(str(error.name), "evaluation") from error
-
-    typer.echo(f"{write_report(evaluation, subject.sequences, folder, published)}")
+    return write_report
 
 
 def _failed(error: Exception) -> typer.Exit:

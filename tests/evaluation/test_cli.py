@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -258,3 +259,16 @@ def test_compare_refuses_a_b_that_lacks_sequences_and_files_that_are_broken(tmp_
         code, text = run("compare", tmp_path / "a.json", tmp_path / "bad.json")
         assert code == 1
         assert "bad.json" in text.replace("\n", "")
+
+
+def test_a_library_that_the_report_lacks_is_told_before_anything_is_run(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("dcfnet_evaluation.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    code, text = run("otb", dataset, "--output", tmp_path / "out")
+    assert code == 1
+    assert "jinja2 is not installed; it comes with: pip install 'dcfnet[evaluation]'" in text
+    assert not (tmp_path / "out").exists()
+    assert run("otb", dataset, "--output", tmp_path / "out", "--limit", 2, *QUICK)[0] == 0
