@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
 
 from dcfnet.errors import MissingDependencyError
 
@@ -102,7 +104,7 @@ def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     for _ in range(ATTEMPTS):
         # spawned, not forked: a fork of a process whose libraries hold threads may hang
         context = get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
         try:
             submitted = {pool.submit(_execute, job): number for number, job in left.items()}
             for future in as_completed(submitted):
@@ -117,9 +119,21 @@ def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     raise SequenceError(f"workers died {ATTEMPTS} times; left: {names}. Run it again to go on, with fewer --workers")
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the one that gave out the work decides."""
+def _follow_parent() -> None:
+    """In a worker: the process that gave out the work decides when to stop, and its end is the worker's.
+
+    Ctrl-C reaches every process of a terminal, so it is ignored here; a kill reaches the parent alone, and workers
+    would wait for it for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+
+    def leave() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=leave, daemon=True).start()
 
 
 def _stop(pool: ProcessPoolExecutor, at_once: bool) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
@@ -205,7 +206,8 @@ def test_one_unreadable_frame_costs_no_other_sequence(tmp_path: Path, importable
         assert not (folder / "scores.json").exists()
 
 
-def test_an_interrupt_stops_the_workers_and_keeps_what_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stop_or_a_kill_ends_the_workers_and_keeps_what_is_done(tmp_path: Path, stop: signal.Signals) -> None:
     make_otb_sequence(tmp_path / "data" / "S00", length=3)
     for number in range(1, 9):
         (tmp_path / "data" / f"S{number:02d}").mkdir()
@@ -225,10 +227,11 @@ def test_an_interrupt_stops_the_workers_and_keeps_what_is_done(tmp_path: Path) -
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    stopped = time.monotonic()
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(stop)
     assert process.wait(timeout=60) != 0
-    assert time.monotonic() - stopped < 9  # not the while that the rest takes
+    _, alive = psutil.wait_procs(workers, timeout=9)  # not the while that the rest takes
+    assert not alive
     assert 1 <= len(list(kept.glob("*.json"))) < 9
 
 
