@@ -36,9 +36,9 @@ class Conditions:
     """What was run. Equal conditions give equal boxes (of OpenCV's MIL alone not: it is random), so a run can go on.
 
     layout, dataset: the dataset's layout and the name of its folder. content: tells its files from others of the same
-    name. sequences: name -> frames. protocol: "ope", "tre"
-    or "sre". limit: first frames of each pass, or None for all. rates: Hz of the passes against the clock.
-    trackers: name -> what it is, in words and numbers that change when its boxes would.
+    name. sequences: name -> frames. protocol: "ope", "tre" or "sre". limit: first frames of each pass, or None for all.
+    rates: Hz of the passes against the clock. trackers: name -> what it is, in words and numbers that change when its
+    boxes would.
     """
 
     layout: str
@@ -166,8 +166,9 @@ class Evaluation:
 
     @property
     def serial(self) -> bool:
-        """Whether every pass was run by the only worker: times of others mean nothing."""
-        return all(record.serial for found in self.passes.values() for record in found.values())
+        """Whether every pass was run by the only worker: otherwise times and scores against the clock mean nothing."""
+        kinds = [self.passes, *self.streaming.values()]
+        return all(record.serial for kind in kinds for found in kind.values() for record in found.values())
 
 
 def write_memory(folder: Path, memory: Mapping[str, int]) -> None:

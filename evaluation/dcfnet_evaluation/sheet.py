@@ -27,7 +27,7 @@ class Sheet:
     """Scores of every tracker on every sequence, under one set of conditions.
 
     run: layout, dataset, protocol and limit. scores: tracker -> a score a sequence. against_clock: the same by rate,
-    Hz. timings: tracker -> times, empty where workers ran beside each other. memory: tracker -> bytes.
+    Hz. timings: tracker -> times; both are empty where workers ran beside each other. memory: tracker -> bytes.
     """
 
     run: Mapping[str, Any]
@@ -51,14 +51,15 @@ class Sheet:
             }
 
         run = {key: getattr(conditions, key) for key in RUN_KEYS}
-        timings = {name: timing(passes_of(found)) for name, found in evaluation.passes.items()}
+        timed, streaming = (evaluation.passes, evaluation.streaming) if evaluation.serial else ({}, {})
+        timings = {name: timing(passes_of(found)) for name, found in timed.items()}
         return cls(
             run=run,
             trackers=conditions.trackers,
             machine=evaluation.machine,
             scores=scores(evaluation.passes),
-            against_clock={rate: scores(records) for rate, records in evaluation.streaming.items()},
-            timings=timings if evaluation.serial else {},
+            against_clock={rate: scores(records) for rate, records in streaming.items()},
+            timings=timings,
             memory=evaluation.memory,
         )
 

@@ -272,3 +272,17 @@ def test_a_library_that_the_report_lacks_is_told_before_anything_is_run(
     assert "jinja2 is not installed; it comes with: pip install 'dcfnet[evaluation]'" in text
     assert not (tmp_path / "out").exists()
     assert run("otb", dataset, "--output", tmp_path / "out", "--limit", 2, *QUICK)[0] == 0
+
+
+def test_published_boxes_stand_beside_scores_against_the_clock(dataset: Path, tmp_path: Path) -> None:
+    """They were not run, so no clock has a score of them, and the report has to do without."""
+    import shutil
+
+    (tmp_path / "raw").mkdir()
+    for name in ("Alpha", "Beta"):
+        shutil.copy(dataset / name / "groundtruth_rect.txt", tmp_path / "raw" / f"{name}.txt")
+    given = ("--results", f"perfect={tmp_path / 'raw'}", "--rates", "30", "--no-memory")
+    code, text = run("otb", dataset, *given, "--output", tmp_path / "out")
+    assert code == 0, text
+    assert set(read_sheet(tmp_path / "out").against_clock[30]) == {"dcfnet"}
+    assert "perfect" in (tmp_path / "out" / "report.html").read_text()

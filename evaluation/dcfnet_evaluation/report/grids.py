@@ -81,7 +81,8 @@ def times_grid(sheet: Sheet) -> Grid:
     for percent in next(iter(timings.values())).quantiles:
         found = [t.quantiles[percent] if t.updates else math.nan for t in timings.values()]
         columns[f"p{percent:g} ms"] = (f"{percent:g} % of the updates take no longer", _column(found, "{:.2f}", min))
-    columns["init ms"] = ("median of starting", _column([t.init for t in timings.values()], "{:.2f}", min))
+    started = [t.init if t.updates else math.nan for t in timings.values()]
+    columns["init ms"] = ("median of starting", _column(started, "{:.2f}", min))
     if sheet.memory:
         memory = [sheet.memory.get(name, math.nan) / 1e6 for name in timings]
         columns["MB"] = ("peak resident memory of a process of its own", _column(memory, "{:.0f}", min))
@@ -89,13 +90,14 @@ def times_grid(sheet: Sheet) -> Grid:
 
 
 def clock_grid(sheet: Sheet) -> Grid:
-    """Success AUC offline and against the clock of each rate, a row a tracker."""
+    """Success AUC offline and against the clock of each rate, a row a tracker that was run."""
+    names = list(next(iter(sheet.against_clock.values())))
     found = {"offline": sheet.scores} | {f"{rate} Hz": scores for rate, scores in sheet.against_clock.items()}
     columns = {
-        key: ("success AUC", _column([mean_score(scores[name]).auc for name in sheet.scores], "{:.3f}", max))
+        key: ("success AUC", _column([mean_score(scores[name]).auc for name in names], "{:.3f}", max))
         for key, scores in found.items()
     }
-    return _grid("tracker", list(sheet.scores), columns)
+    return _grid("tracker", names, columns)
 
 
 def stages_grid(sheet: Sheet) -> Grid:

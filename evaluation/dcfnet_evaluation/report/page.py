@@ -57,7 +57,7 @@ def write_report(
     """
     by_name = {sequence.name: sequence for sequence in sequences}
     chosen = [by_name[name] for name in evaluation.conditions.sequences if has_truth(by_name[name])]
-    sheet = _without_times_of_workers(Sheet.of(evaluation, chosen), evaluation)
+    sheet = Sheet.of(evaluation, chosen)
     pictures = {name: _both(name, draw, folder) for name, draw in plots.plots(sheet, _attributes(chosen)).items()}
     facts, lacking = published.means(evaluation.conditions.sequences) if published else ([], {})
     context = _context(evaluation, chosen, sheet, facts) | {"lacking": list(lacking)}
@@ -128,13 +128,6 @@ def _context(
         "per_sequence": grids.sequences_grid(sheet),
         "published": bool(published),
     }
-
-
-def _without_times_of_workers(sheet: Sheet, evaluation: Evaluation) -> Sheet:
-    """Passes that ran beside each other took times that mean nothing, and so do their scores against the clock."""
-    clocked = [record for found in evaluation.streaming.values() for of in found.values() for record in of.values()]
-    serial = evaluation.serial and all(record.serial for record in clocked)
-    return sheet if serial else replace(sheet, timings={}, against_clock={})
 
 
 def _attributes(chosen: Sequence[AnnotatedSequence]) -> dict[str, tuple[str, ...]]:
