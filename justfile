@@ -55,7 +55,7 @@ _peers:
         echo "installing OpenCV's contributed trackers into .venv-peers" >&2
         [ -x .venv-peers/bin/python ] || {{bin}}/python -m venv .venv-peers
         pip() { .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
-        pip --constraint constraints.txt numpy scipy typer onnxruntime matplotlib jinja2 pillow opencv-contrib-python
+        pip --constraint constraints.txt numpy typer onnxruntime matplotlib jinja2 pillow opencv-contrib-python
         pip --no-deps --editable .
         echo "$wanted" > "$stamp"
     fi

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-OURS, FLOOR = "import dcfnet", "import numpy, cv2, scipy.fft"
+OURS, FLOOR = "import dcfnet", "import numpy, cv2"
 
 
 def seconds(statement: str) -> float:

@@ -43,6 +43,7 @@ def evaluate_(
     context: typer.Context,
     root: options.Root,
     model: options.Models = None,
+    preset: options.Preset = None,
     config: options.Config = None,
     set_: options.Set = None,
     add: options.Add = None,
@@ -68,7 +69,7 @@ def evaluate_(
     layout = str(context.info_name)
     try:
         subject = subject_of(layout, root, subset, sequences)
-        contenders = [*dcfnets(model or [], config, set_), *others(add or [], peers, peer, peer_models)]
+        contenders = [*dcfnets(model or [], config, set_, preset), *others(add or [], peers, peer, peer_models)]
         serial = workers == 1 and ray is None
         chosen = rates_of(rates, serial and protocol == "ope")
         manner = Manner(protocol, limit, chosen, workers, ray, memory and serial)

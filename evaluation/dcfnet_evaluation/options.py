@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
-from dcfnet.config import PRESETS
+from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 
 Root: TypeAlias = Annotated[Path, typer.Argument(help="Folder of the dataset, as it is unpacked.")]
 Models: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option("--model", metavar="FILE", help="Model file, may be repeated; without it the shipped one."),
 ]
-Config: TypeAlias = Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PRESETS)}. Else the model's own.")]
+Preset: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help=f"Operating points, separated by commas: {', '.join(PRESETS)}. [{DEFAULT_PRESET}]"),
+]
+Config: TypeAlias = Annotated[str | None, typer.Option(help=f"Constants in place of a preset: {', '.join(CONSTANTS)}.")]
 Set: TypeAlias = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import typer
@@ -29,12 +30,19 @@ def _names(text: str | None) -> list[str] | None:
     return [name for part in text.split(",") if (name := part.strip())] if text else None
 
 
-def dcfnets(models: Sequence[Path], config: str | None, assignments: Sequence[str] | None) -> list[Contender]:
-    """This project's tracker, once a model, with the constants in force. Raises ModelError and ConfigError."""
+def dcfnets(
+    models: Sequence[Path], config: str | None, assignments: Sequence[str] | None, presets: str | None = None
+) -> list[Contender]:
+    """This project's tracker, once a model and preset, with the constants in force. Raises ModelError, ConfigError.
+
+    It is named after what tells it from the others: dcfnet, the model, dcfnet-PRESET, or MODEL-PRESET.
+    """
     found: list[Contender] = []
-    for model in models or (None,):
-        constants = Tracker(model, config=config).config.assign(assignments or [])
-        found.append(Dcfnet("dcfnet" if len(models) < 2 else Path(str(model)).stem, model, constants))
+    points = _names(presets) or (None,)
+    for model, preset in product(models or (None,), points):
+        constants = Tracker(model, config=config, preset=preset).config.assign(assignments or [])
+        name = "dcfnet" if len(models) < 2 else Path(str(model)).stem
+        found.append(Dcfnet(f"{name}-{preset}" if len(points) > 1 else name, model, constants))
     return found
 
 

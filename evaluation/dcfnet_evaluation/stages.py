@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from dcfnet.backend import Backend, Frame
+from dcfnet.backend import Array, Backend, Frame
+from dcfnet.fourier import Transform
 from dcfnet.geometry import Box
 from dcfnet.pipeline import Pipeline
 from dcfnet.result import Result
@@ -16,13 +17,12 @@ from dcfnet.tracker import Tracker
 from numpy.typing import NDArray
 
 STAGES = ("crop", "backbone", "transform", "solve", "learn", "rest")
-# Work that no call of the backend encloses, by the calls before and after it: the window is multiplied before a
-# transform, the filter answers between the two transforms, and what follows the template's transform is learning.
+# Work that no call encloses, by the calls before and after it: the filter answers between the two transforms, and what
+# follows the template's transform is learning.
 BETWEEN = {
-    ("backbone", "rfft2"): "transform",
-    ("rfft2", "irfft2"): "solve",
-    ("rfft2", "end"): "learn",
-    ("rfft2", "crop"): "learn",
+    ("forward", "inverse"): "solve",
+    ("forward", "end"): "learn",
+    ("forward", "crop"): "learn",
 }
 
 
@@ -74,8 +74,21 @@ class ClockedBackend:
     def __init__(self, backend: Backend, clock: StageClock) -> None:
         self.asarray, self.to_host = backend.asarray, backend.to_host
         self.crop = clock.enclose("crop", "crop", backend.crop)
-        self.rfft2 = clock.enclose("rfft2", "transform", backend.rfft2)
-        self.irfft2 = clock.enclose("irfft2", "transform", backend.irfft2)
+
+
+@dataclass(frozen=True)
+class ClockedTransform(Transform):
+    """A transform whose two directions are timed."""
+
+    clock: StageClock
+
+    def forward(self, maps: Array) -> Array:
+        """As `Transform.forward`."""
+        return self.clock.enclose("forward", "transform", super().forward)(maps)
+
+    def inverse(self, spectra: Array) -> Array:
+        """As `Transform.inverse`."""
+        return self.clock.enclose("inverse", "transform", super().inverse)(spectra)
 
 
 class ClockedTracker:
@@ -85,7 +98,8 @@ class ClockedTracker:
         self._clock = StageClock()
         backbone = self._clock.enclose("backbone", "backbone", pipeline.backbone)
         backend = ClockedBackend(pipeline.backend, self._clock)
-        self._tracker = Tracker.of(replace(pipeline, backend=backend, backbone=backbone))
+        transform = ClockedTransform(**vars(pipeline.transform), clock=self._clock)
+        self._tracker = Tracker.of(replace(pipeline, backend=backend, backbone=backbone, transform=transform))
 
     def init(self, frame: Frame, box: Box) -> None:
         """As `Tracker.init`."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dcfnet.config import PRESETS, TrackerConfig
+from dcfnet.config import CONSTANTS, TrackerConfig
 from dcfnet.errors import DcfnetError
 from dcfnet_train.checkpoint import Checkpoint, load_checkpoint
 
-from dcfnet_export.graph import ParityError, export_onnx
+from dcfnet_export.graph import STRIDE, ParityError, export_onnx
 from dcfnet_export.released import read_released
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -27,11 +27,14 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out/export"),
     config: Annotated[
         str | None,
-        typer.Option(help=f"Tracker inside the file: {', '.join(PRESETS)}. Else default, as the network was trained."),
+        typer.Option(help=f"Tracker in the file: {', '.join(CONSTANTS)}. Else default, as the network was trained."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
     ] = None,
+    stride: Annotated[
+        int, typer.Option(help="Pixels of the patch per feature: 2 halves the time.", min=1, max=4)
+    ] = STRIDE,
     lrn: Annotated[str, typer.Option(help="fast: square roots; op: ONNX's LRN node.")] = "fast",
 ) -> None:
     """Exports the backbone as a self-describing ONNX file, proven against torch before it is written."""
@@ -41,8 +44,8 @@ def main(
         raise typer.BadParameter(f"--lrn {lrn}: fast or op")
     try:
         loaded, name = _load(checkpoint)
-        tracker = TrackerConfig.named(config) if config else loaded.recipe.tracker_config()
-        model = export_onnx(loaded, tracker.assign(set_ or []), output / f"{name}.onnx", lrn)
+        tracker = TrackerConfig.named(config) if config else loaded.recipe.tracker_config(stride)
+        model = export_onnx(loaded, tracker.assign(set_ or []), output / f"{name}.onnx", lrn, stride)
     except (DcfnetError, ParityError, OSError) as error:
         typer.echo(f"dcfnet-export: {error}", err=True)
         raise typer.Exit(1) from error

@@ -1,4 +1,4 @@
-"""The array seam: five functions that a device must give, and the choice of the device."""
+"""The array seam: three functions that a device must give, and the choice of the device."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Frame: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR, (H, W, 4) BGRA, (H, W, 1)
 class Backend(Protocol):
     """Where arrays live. All of it is float32 and complex64, contiguous, target axis first."""
 
-    def asarray(self, values: NDArray[np.float32]) -> Array:
-        """Host array -> the same array on the device."""
+    def asarray(self, values: NDArray[np.generic]) -> Array:
+        """Host array, float32 or complex64 -> the same array on the device, contiguous."""
 
     def crop(
         self,
@@ -35,12 +35,6 @@ class Backend(Protocol):
         centres, regions: (M, 2), (x, y) and (width, height), frame pixels. Pixel j of a patch of S lies at
         centre + (j - (S - 1) / 2) * region / S, sampled bilinearly. mean: float32 (3,), whole numbers, BGR.
         """
-
-    def rfft2(self, maps: Array) -> Array:
-        """Real float32 (..., H, W) -> complex64 (..., H, W // 2 + 1), unnormalised."""
-
-    def irfft2(self, spectra: Array, shape: tuple[int, int]) -> Array:
-        """Complex64 (..., H, W // 2 + 1) -> float32 (..., H, W), divided by H x W; `shape` is (H, W): odd stays odd."""
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         """Array of the device -> host array. The one point of synchronisation of a frame."""

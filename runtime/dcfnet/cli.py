@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dcfnet.backend import Frame
-from dcfnet.config import PRESETS
+from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.errors import DcfnetError, InvalidBoxError, SinkError
 from dcfnet.frames import IMAGE_SUFFIXES, FrameSource, open_source
 from dcfnet.geometry import Box, target_box
@@ -42,7 +42,10 @@ def main(
     engine: Annotated[
         Path | None, typer.Option(help="Model file of dcfnet-export; without it the shipped one.")
     ] = None,
-    config: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PRESETS)}. Else the model's own.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Operating point: {', '.join(PRESETS)}. [{DEFAULT_PRESET}]")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help=f"Constants in place of a preset: {', '.join(CONSTANTS)}.")] = None,
     output: Annotated[Path | None, typer.Option(help="Annotated video to write (.mp4, .avi, .mkv, .mov).")] = None,
     boxes: Annotated[Path | None, typer.Option(help="File of boxes to write, flushed frame by frame.")] = None,
     format_: Annotated[str, typer.Option("--format", help=f"Of --boxes: {', '.join(FORMATS)}.")] = "csv",
@@ -52,7 +55,7 @@ def main(
     """Follows the target marked in the first frame; its box is drawn with the mouse where --init is not given."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop closes the video, too
     try:
-        summary = run(source, init, engine, config, output, boxes, format_, device, show)
+        summary = run(source, init, engine, config, output, boxes, format_, device, show, preset)
     except DcfnetError as error:
         typer.echo(f"dcfnet-run: {error}", err=True)
         raise typer.Exit(1) from error
@@ -91,6 +94,7 @@ def run(
     layout: str = "csv",
     device: str = "auto",
     show: bool = False,
+    preset: str | None = None,
 ) -> Summary:
     """All of dcfnet-run, with its options as arguments. Raises DcfnetError for what the operator can mend."""
     given = parse_box(init) if init is not None else None
@@ -99,7 +103,7 @@ def run(
         raise SinkError(f"no format {layout!r}; there are {', '.join(FORMATS)}")
     if show and not has_display():
         raise SinkError("--show: there is no display; leave it out, and look at --output afterwards")
-    tracker = Tracker(engine, device, config)
+    tracker = Tracker(engine, device, config, preset=preset)
     opened = open_source(source)
     frames = iter(opened)
     first = next(frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from dcfnet.errors import ConfigError
 from dcfnet.settings import Rule, Settings, number, whole
@@ -17,13 +18,16 @@ class TrackerConfig(Settings):
     Raises ConfigError listing every value that is out of range.
     """
 
-    patch_size: int = 125  # px, side of the square patch: 5^3 transforms fast and has a middle pixel
+    patch_size: int = 126  # px, side of the square patch: the paper's 125, made a multiple of the model's stride
     padding: float = 2.0  # search region = target x (1 + padding): how far the target may leap in a frame
     label_sigma: float = 0.1  # std of the Gaussian label, as a share of the target's side in the patch
     regularisation: float = 1e-4  # lambda of eq. 2, added to energies of the unnormalised transform (see dcf.py)
+    band: float = 4.0  # standard deviations of the label's spectrum that are kept: e^-8 of its height is left beyond
     learning_rate: float = 0.01  # beta of eq. 13, weight of the newest frame in the filter
+    learn_every: int = 1  # frames between two lessons of the filter; the rate is raised to forget as fast
     scales: int = 3  # size of the scale pyramid, odd: the middle scale is exactly 1
     scale_step: float = 1.0275  # ratio between neighbouring scales of the pyramid
+    scale_every: int = 1  # frames between two looks at all scales; between them the size stays
     scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
     min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
     max_scale: float = 5.0  # largest size, as a ratio of the initial one
@@ -37,9 +41,12 @@ class TrackerConfig(Settings):
             "padding": number(above=0, high=10),
             "label_sigma": number(above=0, high=1),
             "regularisation": number(above=0),
+            "band": number(1, 20),
             "learning_rate": number(0, 1),
+            "learn_every": whole(1, 100),
             "scales": whole(1, 15, odd=True),
             "scale_step": number(above=1, high=2),
+            "scale_every": whole(1, 100),
             "scale_penalty": number(above=0, high=1),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
@@ -49,10 +56,10 @@ class TrackerConfig(Settings):
 
     @classmethod
     def named(cls, name: str) -> TrackerConfig:
-        """A preset: "paper", "released" (the authors' later code) or "default". Raises ConfigError for another name."""
-        if name not in PRESETS:
-            raise ConfigError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
-        return PRESETS[name]
+        """Constants by name: "paper", "released" (the authors' later code) or "default". Raises ConfigError."""
+        if name not in CONSTANTS:
+            raise ConfigError(f"no constants {name!r}; there are {', '.join(CONSTANTS)}")
+        return CONSTANTS[name]
 
     def target_side(self) -> float:
         """Side of the target inside the patch, px: the search region is (1 + padding) times as large."""
@@ -62,12 +69,25 @@ class TrackerConfig(Settings):
         """Standard deviation of the Gaussian label, px of the patch."""
         return self.label_sigma * self.target_side()
 
+    def lesson_rate(self) -> float:
+        """Learning rate of one lesson: `learn_every` frames at `learning_rate` forget as much."""
+        return 1 - float((1 - self.learning_rate) ** self.learn_every)
 
-PRESETS: dict[str, TrackerConfig] = {
+
+CONSTANTS: dict[str, TrackerConfig] = {
     # Section 4.1 of the paper. It gives no penalty on scale changes, no size limits and no gate.
     "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0, min_psr=0.0),
     # The authors' later code (DCFNet 2.0 and its PyTorch port). It learns whatever happens.
     "released": TrackerConfig(padding=2.0, learning_rate=0.01, scale_step=1.0275, scale_penalty=0.9925, min_psr=0.0),
     # What tracked best on the training sequences (docs/tuning.md): the later constants, and a gate.
     "default": TrackerConfig(),
+}
+
+# Operating points of speed against accuracy, as changes of the constants; a model file carries its own. Each lies on
+# the measured front (docs/speed.md).
+DEFAULT_PRESET = "balanced"  # where none is asked for
+PRESETS: dict[str, dict[str, Any]] = {
+    "accurate": {},  # the paper's form: every scale and a lesson in every frame, four backbone calls
+    "balanced": {"learn_every": 2, "scale_every": 2},  # scales and lessons by turns: two or three calls
+    "fast": {"learn_every": 4, "scale_every": 4},
 }

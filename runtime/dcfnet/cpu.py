@@ -1,4 +1,4 @@
-"""Backend on NumPy, scipy.fft and OpenCV."""
+"""Backend on NumPy and OpenCV."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
@@ -15,8 +14,8 @@ from dcfnet.backend import Array, Frame
 class CpuBackend:
     """The reference twin; see `Backend` for layouts and units."""
 
-    def asarray(self, values: NDArray[np.float32]) -> Array:
-        return np.ascontiguousarray(values, dtype=np.float32)
+    def asarray(self, values: NDArray[np.generic]) -> Array:
+        return np.ascontiguousarray(values)
 
     def crop(
         self,
@@ -31,12 +30,6 @@ class CpuBackend:
         for patch, source, centre, region in zip(patches, sources, centres, regions, strict=True):
             _crop_into(patch, frames[source], centre, region, mean)
         return patches
-
-    def rfft2(self, maps: Array) -> Array:
-        return scipy.fft.rfft2(maps)
-
-    def irfft2(self, spectra: Array, shape: tuple[int, int]) -> Array:
-        return scipy.fft.irfft2(spectra, s=shape)
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return np.asarray(array)

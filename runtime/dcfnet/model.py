@@ -7,7 +7,7 @@ for. `dcfnet-export` writes it; the keys are METADATA_KEYS.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
 
-FORMAT = "1"
-FORMAT_KEY, CONFIG_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
+FORMAT = "2"
+FORMAT_KEY, CONFIG_KEY, PRESETS_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
     "dcfnet.format",  # FORMAT
     "dcfnet.config",  # JSON, TrackerConfig.to_mapping()
-    "dcfnet.input",  # JSON, {"channels": "BGR", "mean": [b, g, r]}
+    "dcfnet.presets",  # JSON, {"NAME": {"SETTING": VALUE}}, operating points as changes of the config
+    "dcfnet.input",  # JSON, {"channels": "BGR", "mean": [b, g, r], "stride": pixels of the patch per feature}
     "dcfnet.weights_sha256",  # hash of the weights the graph was made from
 )
 SHIPPED = "dcfnet.onnx"
@@ -33,15 +34,24 @@ SHIPPED = "dcfnet.onnx"
 class Model:
     """A checked model.
 
-    onnx: bytes of the graph: input "patches" float32 (B, 3, S, S), BGR with the mean taken off; output "features"
-    float32 (B, C, H, W). config: the tracker it was made for. mean: float32 (3,), BGR, whole numbers in [0, 255].
+    onnx: bytes of the graph: input "patches" float32 (B, 3, S, S), BGR with the mean taken off, S any multiple of
+    `stride`; output "features" float32 (B, C, S / stride, S / stride). config: the tracker it was made for, and
+    presets: its operating points. mean: float32 (3,), BGR, whole numbers in [0, 255].
     """
 
     name: str
     onnx: bytes
     config: TrackerConfig
+    presets: Mapping[str, TrackerConfig]
     mean: NDArray[np.float32]
+    stride: int
     weights_sha256: str
+
+    def preset(self, name: str) -> TrackerConfig:
+        """The config of an operating point. Raises ConfigError for a name that the file does not know."""
+        if name not in self.presets:
+            raise ConfigError(f"no preset {name!r} in {self.name}; there are {', '.join(self.presets)}")
+        return self.presets[name]
 
 
 def load_model(file: str | Path | None = None) -> Model:
@@ -72,21 +82,25 @@ def parse_model(onnx: bytes, name: str) -> Model:
         raise ModelError(f"{name}: its weights lie in other files; a model is one file, export it anew")
     try:
         config = TrackerConfig.from_mapping(json.loads(metadata[CONFIG_KEY]))
-        mean = _read_mean(json.loads(metadata[INPUT_KEY]))
-    except (ConfigError, ValueError, TypeError) as error:
+        presets = {name: config.replace(**changes) for name, changes in json.loads(metadata[PRESETS_KEY]).items()}
+        mean, stride = _read_input(json.loads(metadata[INPUT_KEY]))
+    except (ConfigError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{name}: unusable metadata: {error}") from error
-    return Model(name, onnx, config, mean, metadata[WEIGHTS_KEY])
+    return Model(name, onnx, config, presets, mean, stride, metadata[WEIGHTS_KEY])
 
 
-def _read_mean(declared: Any) -> NDArray[np.float32]:
-    """The mean of the declared input. Raises ValueError for an input that the crop cannot make."""
+def _read_input(declared: Any) -> tuple[NDArray[np.float32], int]:
+    """Mean and stride of the declared input. Raises ValueError for an input that the crop cannot make."""
     if not isinstance(declared, dict) or declared.get("channels") != "BGR":
         raise ValueError(f"the input is declared as {declared!r}, only channels 'BGR' are read")
     mean = np.array(declared.get("mean"), dtype=np.float32)
     # A whole mean is exact as a border of uint8 pixels, so that outside the frame a patch is exactly zero.
     if mean.shape != (3,) or not np.array_equal(mean, np.round(mean).clip(0, 255)):
         raise ValueError(f"mean is {declared.get('mean')!r}, it must be three whole numbers from 0 to 255")
-    return mean
+    stride = declared.get("stride")
+    if not isinstance(stride, int) or not 1 <= stride <= 16:
+        raise ValueError(f"stride is {stride!r}, it must be a whole number from 1 to 16")
+    return mean, stride
 
 
 # What follows reads just enough of ONNX's protobuf, because the onnx package is far heavier than this one. Field

@@ -2,17 +2,18 @@
 
     1  frame     checked: what is no frame, or shows nothing, moves no state
     2  patches   all targets x scales cut out in one call, mean taken off
-    3  search_f  rfft2(backbone(patches) * cosine window)
-    4  response  irfft2(respond(search_f, numerator, denominator)), to the host: the only sync
+    3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
+    4  response  inverse(respond(search_f, numerator, denominator)), to the host: the only sync
     5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre
     6  learn     crop at the new place, spectrum, blend (eq. 13)
 
-One target is N = 1, not another path; several cameras are one batch, because every target carries its source.
+One target is N = 1, not another path; several cameras are one batch, because every target carries its source. A
+preset may look at all scales, or learn, in some frames only: which, is counted per target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,14 @@ from dcfnet import dcf
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Array, Backend, Frame
 from dcfnet.config import MIN_TARGET_SIDE, TrackerConfig
+from dcfnet.errors import ConfigError
+from dcfnet.fourier import Transform, band_of_label, label_spectrum
 from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid, search_region
 from dcfnet.pixels import frame_problem, frame_size, has_texture
-from dcfnet.response import Peak, best_scale, find_peaks
+from dcfnet.response import RESPONSE_SIDE, Peak, best_scale, find_peaks
 from dcfnet.result import Reason, Result, Status
 from dcfnet.state import TrackState
-from dcfnet.windows import cosine_window, gaussian_label
+from dcfnet.windows import cosine_window
 
 TARGETS_AT_ONCE = 8  # in one batch: more are taken in turns, because each needs some 40 MB while it is worked on
 
@@ -37,35 +40,46 @@ TARGETS_AT_ONCE = 8  # in one batch: more are taken in turns, because each needs
 class Pipeline:
     """Everything a frame passes through that is no state: made once, shared by all targets.
 
-    mean: float32 (3,), BGR. window: (H, W) on the backend. label_f: complex64 (H, W//2+1) on the backend.
-    scales: float64 (S,), the pyramid. shape: (H, W) of the features.
+    mean: float32 (3,), BGR. label_f: complex64 (K, B+1) on the backend. scales: float64 (S,), the pyramid.
     """
 
     config: TrackerConfig
     backend: Backend
     backbone: Backbone
     mean: NDArray[np.float32]
-    window: Array
+    transform: Transform
     label_f: Array
     scales: NDArray[np.float64]
-    shape: tuple[int, int]
 
     @classmethod
-    def build(cls, config: TrackerConfig, backend: Backend, backbone: Backbone, mean: NDArray[np.float32]) -> Pipeline:
-        """The pipeline of a config; one call of the backbone tells the size of its features."""
-        side = config.patch_size
-        features = backbone(backend.asarray(np.zeros((1, 3, side, side), dtype=np.float32)))
-        height, width = (int(n) for n in features.shape[-2:])
-        sigma = config.label_sigma_in_patch() * height / side  # in pixels of the map
-        label_f = backend.rfft2(backend.asarray(gaussian_label(height, width, sigma)))
-        window = backend.asarray(cosine_window(height, width))
+    def build(
+        cls, config: TrackerConfig, backend: Backend, backbone: Backbone, mean: NDArray[np.float32], stride: int = 1
+    ) -> Pipeline:
+        """The pipeline of a config; stride: pixels of the patch per pixel of the backbone's features.
+
+        Raises ConfigError for a patch size that is no multiple of the stride.
+        """
+        side, rest = divmod(config.patch_size, stride)
+        if rest:
+            raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
+        sigma = config.label_sigma_in_patch() / stride  # in pixels of the map
+        band = band_of_label(side, sigma, config.band)
+        transform = Transform.build(side, band, RESPONSE_SIDE, cosine_window(side), backend.asarray)
+        label_f = backend.asarray(label_spectrum(side, sigma, band))
         scales = scale_pyramid(config.scales, config.scale_step)
-        return cls(config, backend, backbone, mean, window, label_f, scales, (height, width))
+        return cls(config, backend, backbone, mean, transform, label_f, scales)
 
     def spectrum(self, frames: Sequence[Frame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
-        """Spectrum of the windowed features of M patches: complex64 (M, C, H, W//2+1)."""
+        """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
         patches = self.backend.crop(frames, sources, centres, regions, self.config.patch_size, self.mean)
-        return self.backend.rfft2(self.backbone(patches) * self.window)
+        return self.transform.forward(self.backbone(patches))
+
+    def batches(self, state: TrackState, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Pairs]]:
+        """The rows of the state in batches that are looked for at the same scales, and these scales."""
+        wide = state.updates[rows] % self.config.scale_every == 0
+        for part, scales in ((rows[wide], self.scales), (rows[~wide], np.ones(1))):
+            if len(part):
+                yield from ((batch, scales) for batch in np.array_split(part, -(-len(part) // TARGETS_AT_ONCE)))
 
 
 def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
@@ -76,7 +90,7 @@ def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sour
     sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
     template_f = pipeline.spectrum(frames, source, centre, search_region(size, pipeline.config.padding))
     numerator, denominator = dcf.learn(template_f, pipeline.label_f)
-    return TrackState(centre, size, size.copy(), sizes, source, numerator, denominator)
+    return TrackState(centre, size, size.copy(), sizes, source, np.zeros_like(source), numerator, denominator)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -91,23 +105,25 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     rows = np.flatnonzero([reason is None for reason in rejected])
     if not len(rows):
         return state, results
-    moved, found = [], []
-    for part in np.array_split(rows, -(-len(rows) // TARGETS_AT_ONCE)):
-        part_moved, part_found = _track(pipeline, seen.take(part), frames)
-        moved.append(part_moved)
-        found += part_found
-    for row, result in zip(rows, found, strict=True):
-        results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
-    return state.put(rows, TrackState.joined(moved)), results
+    order, moved = [], []
+    for batch, scales in pipeline.batches(seen, rows):
+        batch_moved, found = _track(pipeline, seen.take(batch), frames, scales)
+        order.append(batch)
+        moved.append(batch_moved)
+        for row, result in zip(batch, found, strict=True):
+            results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
+    return state.put(np.concatenate(order), TrackState.joined(moved)), results
 
 
-def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[TrackState, list[Result]]:
-    """Steps 2 to 6 for targets whose frames show something."""
+def _track(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], scales: NDArray[np.float64]
+) -> tuple[TrackState, list[Result]]:
+    """Steps 2 to 6 for targets whose frames show something, looked for at `scales` (S,)."""
     config = pipeline.config
-    maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, H, W)
+    maps = pipeline.backend.to_host(detect(pipeline, state, frames, scales))  # (N, S, R, R)
     winner = best_scale(maps, config.scale_penalty)
     peak = find_peaks(maps[np.arange(len(state)), winner])
-    centre, size = _move(pipeline, state, peak.shift, winner)
+    centre, size = _move(pipeline, state, peak.shift, scales[winner][:, None])
     inside = limit_centre(centre, state.frame_size)
     limited = limit_size(size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
     in_view = (inside == centre).all(axis=1)
@@ -117,48 +133,42 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tu
         centre=np.where(clear[:, None], inside, state.centre),
         size=np.where((clear & in_view)[:, None], limited, state.size),
     )
-    state = learn(pipeline, state, frames, rate=config.learning_rate * (clear & in_view))
+    lesson = state.updates % config.learn_every == config.learn_every // 2  # not in the frames of many scales
+    state = learn(pipeline, state, frames, np.flatnonzero(clear & in_view & lesson))
     at_limit = (limited != size).any(axis=1)
-    return state, _results(config, state, peak, clear, in_view, at_limit)
+    return state.replace(updates=state.updates + 1), _results(config, state, peak, clear, in_view, at_limit)
 
 
-def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
-    """Responses of N targets at S scales: float32 (N, S, H, W) on the backend (steps 2 to 4)."""
-    targets, scales = len(state), len(pipeline.scales)
-    regions = search_region(state.size, pipeline.config.padding)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
-    search_f = pipeline.spectrum(
-        frames, np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0), regions.reshape(-1, 2)
-    )
-    search_f = search_f.reshape(targets, scales, *search_f.shape[1:])  # (N, S, C, H, W//2+1)
+def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], scales: NDArray[np.float64]) -> Array:
+    """Responses of N targets at `scales` (S,): float32 (N, S, R, R) on the backend (steps 2 to 4)."""
+    regions = search_region(state.size, pipeline.config.padding)[:, None] * scales[:, None]  # (N, S, 2)
+    sources, centres = np.repeat(state.source, len(scales)), np.repeat(state.centre, len(scales), axis=0)
+    search_f = pipeline.spectrum(frames, sources, centres, regions.reshape(-1, 2))
+    search_f = search_f.reshape(len(state), len(scales), *search_f.shape[1:])  # (N, S, C, K, B+1)
     response_f = dcf.respond(
         search_f, state.numerator[:, None], state.denominator[:, None], pipeline.config.regularisation
     )
-    return pipeline.backend.irfft2(response_f[:, :, 0], pipeline.shape)
+    return pipeline.transform.inverse(response_f[:, :, 0])
 
 
-def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], rate: NDArray[np.float64]) -> TrackState:
-    """The state with every filter blended towards its target's present look; rate (N,), 0 leaves one as it is."""
-    if not rate.any():
+def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], rows: NDArray[np.intp]) -> TrackState:
+    """The state with the filters of `rows` blended towards their targets' present look."""
+    if not len(rows):
         return state
-    regions = search_region(state.size, pipeline.config.padding)
-    template_f = pipeline.spectrum(frames, state.source, state.centre, regions)
-    numerator, denominator = dcf.learn(template_f, pipeline.label_f)
-    rates = pipeline.backend.asarray(rate.astype(np.float32)[:, None, None, None])
-    return state.replace(
-        numerator=dcf.blend(state.numerator, numerator, rates),
-        denominator=dcf.blend(state.denominator, denominator, rates),
+    part, rate = state.take(rows), pipeline.config.lesson_rate()
+    regions = search_region(part.size, pipeline.config.padding)
+    numerator, denominator = dcf.learn(pipeline.spectrum(frames, part.source, part.centre, regions), pipeline.label_f)
+    part = part.replace(
+        numerator=dcf.blend(part.numerator, numerator, rate),
+        denominator=dcf.blend(part.denominator, denominator, rate),
     )
+    return state.put(rows, part)
 
 
-def _move(
-    pipeline: Pipeline, state: TrackState, shift_in_response: Pairs, winner: NDArray[np.intp]
-) -> tuple[Pairs, Pairs]:
-    """Centre and size, (N, 2) each, frame pixels, that the peaks speak of (step 5)."""
-    height, width = pipeline.shape
-    patch = pipeline.config.patch_size
-    scale = pipeline.scales[winner][:, None]
-    shift_in_patch = shift_in_response * np.array([patch / width, patch / height])
-    shift_in_frame = shift_in_patch * search_region(state.size, pipeline.config.padding) * scale / patch
+def _move(pipeline: Pipeline, state: TrackState, shift_in_response: Pairs, scale: Pairs) -> tuple[Pairs, Pairs]:
+    """Centre and size, (N, 2) each, frame pixels, that the peaks speak of (step 5); scale (N, 1), of the region."""
+    region_in_frame = search_region(state.size, pipeline.config.padding) * scale
+    shift_in_frame = shift_in_response / RESPONSE_SIDE * region_in_frame
     return state.centre + shift_in_frame, state.size * scale
 
 

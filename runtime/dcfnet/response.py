@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PSR_EXCLUDED = 5  # px: the 11 x 11 window around the peak is no sidelobe (Bolme et al., MOSSE, CVPR 2010, section 3.5)
+RESPONSE_SIDE = 64  # px of every response, whatever the patch and its features: what is read from it compares
+# The 7 x 7 px around the peak are no sidelobe: the share of a search region that the 11 x 11 px of Bolme et al. are of
+# a map of 125 (MOSSE, CVPR 2010, section 3.5).
+PSR_EXCLUDED = 3
 
 Maps = NDArray[np.floating[Any]]
 

@@ -18,8 +18,8 @@ class TrackState:
     """N targets; the target axis comes first everywhere.
 
     On the host, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), all
-    (x, y) or (width, height); source (N,), index of each target's frame.
-    On the backend: numerator complex64 (N, C, H, W//2+1), denominator float32 (N, 1, H, W//2+1), as in dcf.py.
+    (x, y) or (width, height); source (N,), index of each target's frame; updates (N,), frames it was looked for in.
+    On the backend: numerator complex64 (N, C, K, B+1), denominator float32 (N, 1, K, B+1), as in fourier.py.
     """
 
     centre: NDArray[np.float64]
@@ -27,6 +27,7 @@ class TrackState:
     initial_size: NDArray[np.float64]
     frame_size: NDArray[np.float64]
     source: NDArray[np.intp]
+    updates: NDArray[np.intp]
     numerator: Array
     denominator: Array
 
@@ -45,7 +46,7 @@ class TrackState:
 
     def put(self, rows: NDArray[np.intp], part: TrackState) -> TrackState:
         """The state with the targets of `rows` replaced by `part`, which `take` gave and a step moved on."""
-        if len(part) == len(self):
+        if np.array_equal(rows, np.arange(len(self))):
             return part
         changed = {}
         for name, array in self._arrays().items():

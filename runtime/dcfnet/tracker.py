@@ -10,10 +10,10 @@ import numpy as np
 
 from dcfnet.backbones import open_backbone
 from dcfnet.backend import Frame, select
-from dcfnet.config import TrackerConfig
+from dcfnet.config import DEFAULT_PRESET, TrackerConfig
 from dcfnet.errors import ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
 from dcfnet.geometry import Box, search_region, target_box
-from dcfnet.model import load_model
+from dcfnet.model import Model, load_model
 from dcfnet.pipeline import Pipeline, init, step
 from dcfnet.pixels import check_frame, frame_size, has_texture
 from dcfnet.result import Result
@@ -24,33 +24,39 @@ ConfigLike = TrackerConfig | Mapping[str, Any] | str | None
 
 
 def open_pipeline(
-    model: str | Path | None = None, device: str = "auto", config: ConfigLike = None, engine: str = "auto"
+    model: str | Path | None = None,
+    device: str = "auto",
+    config: ConfigLike = None,
+    engine: str = "auto",
+    preset: str | None = None,
 ) -> Pipeline:
     """The pipeline of a model file; see `Tracker` for the arguments."""
     loaded = load_model(model)
-    chosen = _config(config, loaded.config)
-    if chosen.patch_size != loaded.config.patch_size:
-        raise ConfigError(
-            f"patch_size={chosen.patch_size}, but {loaded.name} takes patches of {loaded.config.patch_size} px; "
-            f"dcfnet-export --onnx --set patch_size={chosen.patch_size} makes a model that takes yours"
-        )
-    return Pipeline.build(chosen, select(device), open_backbone(loaded, engine), loaded.mean)
+    chosen = _config(config, preset, loaded)
+    backbone = open_backbone(loaded, engine, chosen.patch_size)
+    return Pipeline.build(chosen, select(device), backbone, loaded.mean, loaded.stride)
 
 
-def _config(config: ConfigLike, of_model: TrackerConfig) -> TrackerConfig:
-    if config is None:
-        return of_model
+def _config(config: ConfigLike, preset: str | None, model: Model) -> TrackerConfig:
+    """The constants in force. Whole constants leave no room for a preset; changes are made to one."""
+    if config is None or isinstance(config, Mapping):
+        return model.preset(preset or DEFAULT_PRESET).replace(**(config or {}))
+    if preset is not None:
+        raise ConfigError(f"preset={preset!r} and config={config!r}: give one, or the config as a mapping of changes")
     if isinstance(config, TrackerConfig):
         return config
-    return TrackerConfig.named(config) if isinstance(config, str) else of_model.replace(**config)
+    if isinstance(config, str):
+        return TrackerConfig.named(config)
+    raise ConfigError(f"config={config!r}: must be a TrackerConfig, a mapping of settings or a name")
 
 
 class Tracker:
     """Follows one target. Not thread-safe; trackers are independent of each other.
 
     model: a file that dcfnet-export wrote; None is the shipped one. device: "auto" or "cpu".
-    config: a TrackerConfig, the name of a preset ("paper", "released", "default"), a mapping of the settings to
-    change, or None for the model's own. engine: what runs the backbone, see `open_backbone`.
+    preset: the operating point, "accurate", "balanced" (where None is given) or "fast", as the model file has it.
+    config: a mapping of settings to change in it; or, in its place, a whole TrackerConfig or the name of one ("paper",
+    "released", "default"). engine: what runs the backbone, see `open_backbone`.
     Raises ModelError, ConfigError and MissingDependencyError.
     """
 
@@ -61,8 +67,9 @@ class Tracker:
         config: ConfigLike = None,
         *,
         engine: str = "auto",
+        preset: str | None = None,
     ) -> None:
-        self._pipeline = open_pipeline(model, device, config, engine)
+        self._pipeline = open_pipeline(model, device, config, engine, preset)
         self._state: TrackState | None = None
 
     @classmethod
@@ -103,8 +110,9 @@ class MultiTracker:
         config: ConfigLike = None,
         *,
         engine: str = "auto",
+        preset: str | None = None,
     ) -> None:
-        self._pipeline = open_pipeline(model, device, config, engine)
+        self._pipeline = open_pipeline(model, device, config, engine, preset)
         self._state: TrackState | None = None
         self._ids: list[int] = []  # id of every row of the state
         self._next_id = 0

@@ -1,4 +1,4 @@
-"""The two fixed maps of the filter: the label it is asked to answer with, and the window its features look through."""
+"""The two fixed shapes of the filter: the label it is asked to answer with, the window its features look through."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def gaussian_label(height: int, width: int, sigma: float) -> NDArray[np.float32]
     return np.exp(-0.5 * squared / sigma**2).astype(np.float32)
 
 
-def cosine_window(height: int, width: int) -> NDArray[np.float32]:
-    """Hann window, float32 (height, width) in [0, 1], zero on the border: it hides the seam of the circular shift."""
-    return np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+def cosine_window(side: int) -> NDArray[np.float64]:
+    """Hann window of one axis, float64 (side,), zero at both ends: it hides the seam of the circular shift."""
+    return np.hanning(side)

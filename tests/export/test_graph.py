@@ -30,16 +30,18 @@ def checkpoint(architecture: str) -> Checkpoint:
 
 
 @pytest.mark.parametrize("lrn", ["fast", "op"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_engine_computes_what_torch_computes(tmp_path: Path, architecture: str, lrn: str) -> None:
+def test_every_engine_computes_what_torch_computes(tmp_path: Path, architecture: str, stride: int, lrn: str) -> None:
     made = checkpoint(architecture)
-    model = export_onnx(made, TrackerConfig(), tmp_path / "m.onnx", lrn)
+    model = export_onnx(made, TrackerConfig(patch_size=90), tmp_path / "m.onnx", lrn, stride)
     operators = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
     assert ("LRN" in operators) == (lrn == "op")
     assert operators[:3] == ["Conv", "Relu", "Conv"]
-    patches = torch.randn(4, 3, 125, 125, generator=torch.Generator().manual_seed(1)) * 60
+    patches = torch.randn(4, 3, 90, 90, generator=torch.Generator().manual_seed(1)) * 60
     with torch.no_grad():
-        expected = made.backbone(padding=True)(patches).numpy()
+        expected = made.backbone(padding=True, stride=stride)(patches).numpy()
+    assert expected.shape == (4, 32, 90 // stride, 90 // stride)
     for engine in (OrtBackbone, CvDnnBackbone):
         np.testing.assert_allclose(engine(model)(patches.numpy()), expected, atol=1e-5 * np.abs(expected).max())
 
@@ -81,7 +83,7 @@ def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
 def test_the_shipped_files_are_one_network() -> None:
     shipped = load_checkpoint(SHIPPED)
     assert not shipped.optimiser
-    assert check_parity(load_model(), shipped.backbone(padding=True)) < 1e-4
+    assert check_parity(load_model(), shipped.backbone(padding=True, stride=2)) < 1e-4
     assert SHIPPED.stat().st_size < 90_000
 
 
@@ -101,7 +103,7 @@ def test_the_command_works_as_typed(tmp_path: Path) -> None:
     [
         (["none.safetensors", "--onnx"], "none.safetensors"),
         (["none.npz", "--onnx"], "none.npz"),
-        (["--onnx", "--config", "best"], "no preset 'best'"),
+        (["--onnx", "--config", "best"], "no constants 'best'"),
         ([], "--onnx"),
     ],
 )

@@ -7,7 +7,6 @@ import pytest
 import scipy.fft
 import torch
 from dcfnet import dcf
-from dcfnet.cpu import CpuBackend
 from dcfnet.windows import gaussian_label
 
 SIZES = [(5, 5), (6, 6), (5, 8), (9, 4)]
@@ -68,17 +67,6 @@ def test_recursion_is_the_weighted_sum_of_equation_13(rng: np.random.Generator) 
 def test_a_rate_of_zero_changes_no_bit(rng: np.random.Generator) -> None:
     old, new = rng.normal(size=(2, 3, 4)).astype(np.float32)
     assert np.array_equal(dcf.blend(old, new, np.float32(0)), old)
-
-
-@pytest.mark.parametrize("shape", [(125, 125), (121, 121), (124, 125), (125, 124), (7, 7)])
-def test_an_inverse_transform_keeps_odd_sides_every_time(rng: np.random.Generator, shape: tuple[int, int]) -> None:
-    backend = CpuBackend()
-    maps = rng.normal(size=(2, *shape)).astype(np.float32)
-    for _ in range(3):
-        back = backend.irfft2(backend.rfft2(maps), shape)
-        assert back.shape == maps.shape
-        assert back.dtype == np.float32
-        np.testing.assert_allclose(back, maps, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [31, 32])

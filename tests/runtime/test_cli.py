@@ -82,7 +82,7 @@ def test_a_video_is_tracked_into_boxes_and_an_annotated_video(video: Path, clip:
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"], "two results"),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "no format 'xml'"),
         (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "no device 'tpu'"),
-        (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "no preset 'best'"),
+        (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "no constants 'best'"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_code(video: Path, tmp_path: Path, args: list[str], shown: str) -> None:

@@ -6,16 +6,17 @@ import dataclasses
 from typing import Any
 
 import pytest
-from dcfnet.config import PRESETS, TrackerConfig
+from dcfnet.config import CONSTANTS, PRESETS, TrackerConfig
 from dcfnet.errors import ConfigError
 
 
 def test_paper_has_the_papers_constants() -> None:
     paper = TrackerConfig.named("paper")
-    assert (paper.patch_size, paper.padding, paper.label_sigma, paper.regularisation) == (125, 1.5, 0.1, 1e-4)
+    assert (paper.padding, paper.label_sigma, paper.regularisation) == (1.5, 0.1, 1e-4)
     assert (paper.learning_rate, paper.scale_step, paper.scales) == (0.008, 1.0375, 3)
-    assert paper.target_side() == 50
-    assert paper.label_sigma_in_patch() == pytest.approx(5)
+    assert paper.patch_size == 126  # its 125, made even
+    assert paper.replace(patch_size=125).target_side() == 50
+    assert paper.replace(patch_size=125).label_sigma_in_patch() == pytest.approx(5)
 
 
 def test_released_has_the_later_codes_constants() -> None:
@@ -24,10 +25,23 @@ def test_released_has_the_later_codes_constants() -> None:
     assert (released.scale_step, released.scale_penalty) == (1.0275, 0.9925)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", CONSTANTS)
 def test_a_config_survives_its_mapping(name: str) -> None:
     config = TrackerConfig.named(name)
     assert TrackerConfig.from_mapping(config.to_mapping()) == config
+
+
+def test_a_lesson_in_every_nth_frame_forgets_as_much_as_one_in_each() -> None:
+    config = TrackerConfig(learning_rate=0.02, learn_every=3)
+    assert 1 - config.lesson_rate() == pytest.approx(0.98**3)
+    assert TrackerConfig(learning_rate=0.02).lesson_rate() == pytest.approx(0.02)
+    assert TrackerConfig(learning_rate=1.0, learn_every=5).lesson_rate() == 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_changes_known_settings_only(name: str) -> None:
+    assert set(PRESETS[name]) <= set(TrackerConfig().to_mapping())
+    TrackerConfig().replace(**PRESETS[name])
 
 
 def test_every_constant_has_a_rule() -> None:
@@ -63,7 +77,7 @@ def test_unknown_keys_are_refused_by_name() -> None:
         TrackerConfig.from_mapping({"lambda0": 1e-4, "interp_factor": 0.01, "padding": 2.0})
 
 
-def test_an_unknown_preset_names_the_known_ones() -> None:
+def test_unknown_constants_name_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="paper, released, default"):
         TrackerConfig.named("best")
 

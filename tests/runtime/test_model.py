@@ -12,9 +12,17 @@ import pytest
 from dcfnet.backbones import open_backbone
 from dcfnet.backbones.cvdnn import CvDnnBackbone
 from dcfnet.backbones.ort import OrtBackbone
-from dcfnet.config import TrackerConfig
 from dcfnet.errors import MissingDependencyError, ModelError
-from dcfnet.model import CONFIG_KEY, FORMAT_KEY, INPUT_KEY, METADATA_KEYS, load_model, parse_model, read_metadata
+from dcfnet.model import (
+    CONFIG_KEY,
+    FORMAT_KEY,
+    INPUT_KEY,
+    METADATA_KEYS,
+    PRESETS_KEY,
+    load_model,
+    parse_model,
+    read_metadata,
+)
 from dcfnet_train.backbone import MEAN_BGR
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,9 +53,9 @@ def test_the_shipped_model_is_a_clean_graph(shipped: onnx.ModelProto) -> None:
     assert shipped.opset_import[0].version >= 18
     (patches,), (features,) = shipped.graph.input, shipped.graph.output
     assert (patches.name, features.name) == ("patches", "features")
-    assert patches.type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert features.type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert [d.dim_value for d in features.type.tensor_type.shape.dim][1:] == [32, 125, 125]
+    takes, gives = (part.type.tensor_type.shape.dim for part in (patches, features))
+    assert [dim.dim_param or dim.dim_value for dim in takes] == ["batch", 3, "height", "width"]
+    assert [dim.dim_param or dim.dim_value for dim in gives] == ["batch", 32, "map_height", "map_width"]
     assert len(shipped.SerializeToString()) < 100_000
     assert not any(node.metadata_props for node in shipped.graph.node)
 
@@ -55,9 +63,9 @@ def test_the_shipped_model_is_a_clean_graph(shipped: onnx.ModelProto) -> None:
 @pytest.mark.parametrize("batch", [1, 3, 8, 2])
 def test_every_engine_computes_the_same_features(rng: np.random.Generator, batch: int) -> None:
     model = load_model()
-    patches = rng.uniform(-120, 140, size=(batch, 3, 125, 125)).astype(np.float32)
+    patches = rng.uniform(-120, 140, size=(batch, 3, 126, 126)).astype(np.float32)
     by_ort, by_opencv = OrtBackbone(model)(patches), CvDnnBackbone(model)(patches)
-    assert by_ort.shape == by_opencv.shape == (batch, 32, 125, 125)
+    assert by_ort.shape == by_opencv.shape == (batch, 32, 63, 63)
     np.testing.assert_allclose(by_ort, by_opencv, atol=1e-5 * np.abs(by_ort).max())
 
 
@@ -101,7 +109,7 @@ def test_an_onnx_file_of_another_project_is_told_what_it_lacks(shipped: onnx.Mod
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [
-        (FORMAT_KEY, "99", "'99'.*reads '1'"),
+        (FORMAT_KEY, "99", "'99'.*reads '2'"),
         (CONFIG_KEY, "{", "unusable metadata"),
         (CONFIG_KEY, json.dumps({"lambda0": 1}), "lambda0"),
         (CONFIG_KEY, json.dumps({"scales": 2}), "scales=2"),
@@ -109,6 +117,10 @@ def test_an_onnx_file_of_another_project_is_told_what_it_lacks(shipped: onnx.Mod
         (INPUT_KEY, json.dumps({"channels": "RGB", "mean": [1, 2, 3]}), "RGB"),
         (INPUT_KEY, json.dumps({"channels": "BGR", "mean": [0.5, 2, 3]}), "whole numbers"),
         (INPUT_KEY, json.dumps({"channels": "BGR"}), "whole numbers"),
+        (INPUT_KEY, json.dumps({"channels": "BGR", "mean": [1, 2, 3]}), "stride is None"),
+        (INPUT_KEY, json.dumps({"channels": "BGR", "mean": [1, 2, 3], "stride": 0}), "stride is 0"),
+        (PRESETS_KEY, json.dumps({"fast": {"speed": 2}}), "speed"),
+        (PRESETS_KEY, json.dumps(["fast"]), "unusable metadata"),
         (INPUT_KEY, "3", "unusable metadata"),
     ],
 )
@@ -137,10 +149,17 @@ def test_a_graph_with_other_names_is_a_model_error(shipped: onnx.ModelProto) -> 
         open_backbone(parse_model(shipped.SerializeToString(), "m.onnx"), "onnxruntime")
 
 
-def test_a_graph_for_another_patch_is_a_model_error(shipped: onnx.ModelProto) -> None:
-    config = json.dumps(TrackerConfig(patch_size=64).to_mapping())
-    model = parse_model(with_metadata(shipped, **{CONFIG_KEY.replace(".", "_", 1): config}), "m.onnx")
-    with pytest.raises(ModelError, match="64 px"):
+@pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
+@pytest.mark.parametrize("side", [64, 96, 200])
+def test_a_graph_takes_patches_of_every_size(engine: str, side: int) -> None:
+    features = open_backbone(load_model(), engine, side)(np.zeros((3, 3, side, side), np.float32))
+    assert features.shape == (3, 32, side // 2, side // 2)
+
+
+def test_a_graph_of_another_stride_than_it_declares_is_a_model_error(shipped: onnx.ModelProto) -> None:
+    declared = json.dumps({"channels": "BGR", "mean": [104, 117, 123], "stride": 3})
+    model = parse_model(with_metadata(shipped, **{INPUT_KEY.replace(".", "_", 1): declared}), "m.onnx")
+    with pytest.raises(ModelError, match=r"gives \(2, 32, 63, 63\) for two patches, not \(2, C, 42, 42\)"):
         open_backbone(model, "onnxruntime")
 
 

@@ -166,7 +166,77 @@ def test_features_of_half_the_resolution_give_shifts_in_the_same_pixels(frame: n
     def halved(patches: np.ndarray) -> np.ndarray:
         return patches.reshape(*patches.shape[:2], 32, 2, 32, 2).mean(axis=(3, 5)).astype(np.float32)
 
-    pipeline = Pipeline.build(full.config, CpuBackend(), halved, full.mean)
+    pipeline = Pipeline.build(full.config, CpuBackend(), halved, full.mean, stride=2)
     state = init(pipeline, [frame], [Box(140, 100, 40, 40)], [0])
     _, (result,) = step(pipeline, state, [moved(frame, -8, 5)])
     assert tuple(result.box) == pytest.approx((132, 105, 40, 40), abs=0.6)
+
+
+class CountingPatches:
+    """The identity for a network, which notes how many patches every call brings."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def __call__(self, patches: np.ndarray) -> np.ndarray:
+        self.calls.append(len(patches))
+        return patches
+
+
+def counting_pipeline(**changes: object) -> tuple[Pipeline, CountingPatches]:
+    backbone = CountingPatches()
+    return dataclasses.replace(make_raw_pipeline(**changes), backbone=backbone), backbone
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [[3, 1]] * 8),
+        ({"scale_every": 2, "learn_every": 2}, [[3], [1, 1]] * 4),
+        ({"scale_every": 4, "learn_every": 4}, [[3], [1], [1, 1], [1]] * 2),
+        ({"scale_every": 4}, [[3, 1], [1, 1], [1, 1], [1, 1]] * 2),
+        ({"learn_every": 3, "scales": 5}, [[5], [5, 1], [5], [5], [5, 1], [5], [5], [5, 1]]),
+    ],
+)
+def test_scales_and_lessons_come_in_their_frames(
+    frame: np.ndarray, changes: dict[str, int], expected: list[list[int]]
+) -> None:
+    pipeline, backbone = counting_pipeline(**changes)
+    state = init(pipeline, [frame], [Box(140, 100, 40, 40)], [0])
+    asked = []
+    for _ in range(8):
+        backbone.calls.clear()
+        state, (result,) = step(pipeline, state, [frame])
+        asked.append(list(backbone.calls))
+        assert result.status is Status.TRACKED
+    assert asked == expected
+
+
+def test_a_frame_that_is_rejected_is_not_counted(frame: np.ndarray) -> None:
+    pipeline, backbone = counting_pipeline(scale_every=2, learn_every=2)
+    state = init(pipeline, [frame], [Box(140, 100, 40, 40)], [0])
+    state, _ = step(pipeline, state, [frame])
+    state, (result,) = step(pipeline, state, [None])
+    assert result.status is Status.LOST
+    backbone.calls.clear()
+    step(pipeline, state, [frame])
+    assert backbone.calls == [1, 1]
+
+
+def test_targets_of_different_ages_keep_their_places(frame: np.ndarray) -> None:
+    """One looks at all scales while another learns: each goes its way, exactly as it would alone."""
+    pipeline = make_raw_pipeline(scale_every=3, learn_every=2)
+    boxes = [Box(60, 60, 40, 40), Box(140, 100, 40, 30), Box(200, 150, 30, 40), Box(90, 150, 36, 36)]
+    alone = [init(pipeline, [frame], [box], [0]) for box in boxes]
+    ages = [3, 0, 2, 1]
+    for i, age in enumerate(ages):
+        for _ in range(age):
+            alone[i], _ = step(pipeline, alone[i], [frame])
+    together = type(alone[0]).joined(alone)
+    for t in range(1, 5):
+        shown = moved(frame, 2 * t, -t)
+        together, results = step(pipeline, together, [shown])
+        for i, state in enumerate(alone):
+            alone[i], (expected,) = step(pipeline, state, [shown])
+            assert tuple(results[i].box) == pytest.approx(tuple(expected.box), abs=1e-4)
+    assert together.updates.tolist() == [age + 4 for age in ages]

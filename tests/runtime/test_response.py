@@ -32,19 +32,19 @@ def test_the_label_peaks_at_zero_shift() -> None:
 
 
 def test_the_window_is_one_in_the_middle_and_zero_on_the_border() -> None:
-    window = cosine_window(125, 63)
-    assert window[62, 31] == pytest.approx(1)
-    assert window[0].max() == 0
-    assert window[:, -1].max() == 0
+    window = cosine_window(63)
+    assert window[31] == pytest.approx(1)
+    assert window[0] == window[-1] == 0
+    np.testing.assert_allclose(window, window[::-1])
 
 
 def test_psr_and_apce_by_hand(rng: np.random.Generator) -> None:
     maps = rng.normal(size=(1, 40, 50)) * 0.1
     maps[0, 2, 48] = 3.0  # its window wraps around two borders
-    away_y = np.minimum((np.arange(40) - 2) % 40, (2 - np.arange(40)) % 40) > 5
-    away_x = np.minimum((np.arange(50) - 48) % 50, (48 - np.arange(50)) % 50) > 5
+    away_y = np.minimum((np.arange(40) - 2) % 40, (2 - np.arange(40)) % 40) > 3
+    away_x = np.minimum((np.arange(50) - 48) % 50, (48 - np.arange(50)) % 50) > 3
     sidelobe = maps[0][away_y[:, None] | away_x]
-    assert sidelobe.size == 40 * 50 - 121
+    assert sidelobe.size == 40 * 50 - 49
     peak = find_peaks(maps)
     assert peak.psr[0] == pytest.approx((3.0 - sidelobe.mean()) / sidelobe.std())
     low = maps.min()
@@ -59,7 +59,7 @@ def test_a_flat_or_broken_map_moves_nothing_and_has_no_confidence(value: float) 
     np.testing.assert_array_equal(peak.apce, 0)
 
 
-@pytest.mark.parametrize("side", [5, 11])
+@pytest.mark.parametrize("side", [5, 7])
 def test_a_map_no_larger_than_the_peaks_window_has_no_psr(side: int) -> None:
     assert find_peaks(bump(side, side, 1, 0, sigma=1.0)).psr == 0
 

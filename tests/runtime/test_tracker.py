@@ -11,6 +11,8 @@ import dcfnet
 import numpy as np
 import pytest
 from dcfnet import Box, MultiTracker, Reason, Status, Tracker
+from dcfnet.config import PRESETS
+from dcfnet.model import load_model
 from dcfnet_evaluation.rendered import Clip, render_clip
 
 
@@ -42,9 +44,29 @@ def test_a_bare_install_gives_the_same_boxes(clip: Clip) -> None:
 
 
 def test_the_models_config_is_the_default() -> None:
-    assert Tracker().config == dcfnet.TrackerConfig.named("default")
+    assert Tracker(preset="accurate").config == dcfnet.TrackerConfig.named("default")
     assert Tracker(config="paper").config == dcfnet.TrackerConfig.named("paper")
-    assert Tracker(config={"scales": 5}).config == dcfnet.TrackerConfig.named("default").replace(scales=5)
+    assert Tracker(config={"scales": 5}).config == Tracker(preset="balanced").config.replace(scales=5)
+
+
+@pytest.mark.parametrize("kind", [Tracker, MultiTracker])
+def test_a_preset_is_the_model_files_and_takes_changes(kind: type[Tracker | MultiTracker]) -> None:
+    model = load_model()
+    assert list(model.presets) == list(PRESETS)
+    for name in PRESETS:
+        assert kind(preset=name).config == model.preset(name)
+    assert kind().config == model.preset("balanced")
+    changed = kind(preset="fast", config={"scales": 5}).config
+    assert changed == model.preset("fast").replace(scales=5)
+
+
+def test_an_unknown_preset_and_two_answers_at_once_are_refused() -> None:
+    with pytest.raises(dcfnet.ConfigError, match=r"'turbo' in dcfnet\.onnx.*accurate, balanced, fast"):
+        Tracker(preset="turbo")
+    with pytest.raises(dcfnet.ConfigError, match="give one"):
+        Tracker(preset="fast", config="paper")
+    with pytest.raises(dcfnet.ConfigError, match="config=5: must be"):
+        Tracker(config=5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("config", ["paper", "released", {"scales": 1}, {"scales": 5}, {"scales": 7}])
@@ -57,9 +79,18 @@ def test_every_preset_and_pyramid_tracks(clip: Clip, config: Any) -> None:
     assert result.box.iou(clip.box(5)) > 0.75
 
 
-def test_a_config_for_another_patch_is_refused_with_the_remedy() -> None:
-    with pytest.raises(dcfnet.ConfigError, match=r"64.*125.*dcfnet-export"):
-        Tracker(config={"patch_size": 64})
+@pytest.mark.parametrize("side", [64, 96, 200])
+def test_another_patch_size_tracks_with_the_same_file(clip: Clip, side: int) -> None:
+    tracker = Tracker(config={"patch_size": side})
+    tracker.init(clip.frame(0), clip.box(0))
+    for t in range(1, 6):
+        result = tracker.update(clip.frame(t))
+    assert result.box.iou(clip.box(5)) > 0.7
+
+
+def test_a_patch_that_the_stride_does_not_divide_is_refused() -> None:
+    with pytest.raises(dcfnet.ConfigError, match=r"patch_size=125.*multiple of.*2"):
+        Tracker(config={"patch_size": 125})
 
 
 def test_an_unknown_device_or_engine_is_refused() -> None:

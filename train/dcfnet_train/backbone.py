@@ -55,11 +55,12 @@ class LocalResponseNorm(nn.Module):
 class Backbone(nn.Module):
     """Patches (B, 3, S, S), BGR with the mean taken off, float -> features (B, C, H, W).
 
-    padding: True keeps H = W = S (as it is exported and tracked); False takes `architecture.margin()` px off each
+    padding: True keeps the side S (as it is exported and tracked); False takes `architecture.margin()` px off each
     side (as it is trained: with padding the network learns the border instead of the target).
+    stride: the features are means over stride x stride px of the last convolution, H = W = side / stride.
     """
 
-    def __init__(self, architecture: Architecture, padding: bool = False) -> None:
+    def __init__(self, architecture: Architecture, padding: bool = False, stride: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
@@ -68,8 +69,9 @@ class Backbone(nn.Module):
             layers += [nn.Conv2d(inputs, outputs, 3, padding=pad, dilation=dilation), nn.ReLU()]
             inputs = outputs
         self.convolutions = nn.Sequential(*layers[:-1])  # no ReLU after the last one
+        self.mean = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.normalisation = LocalResponseNorm(inputs)
 
     def forward(self, patches: Tensor) -> Tensor:
-        features: Tensor = self.normalisation(self.convolutions(patches))
+        features: Tensor = self.normalisation(self.mean(self.convolutions(patches)))
         return features

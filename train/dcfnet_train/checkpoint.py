@@ -34,9 +34,9 @@ class Checkpoint:
     step: int
     optimiser: dict[str, Tensor]
 
-    def backbone(self, padding: bool) -> Backbone:
-        """The network with these weights; `padding` as in `Backbone`."""
-        network = Backbone(ARCHITECTURES[self.recipe.architecture], padding=padding)
+    def backbone(self, padding: bool, stride: int = 1) -> Backbone:
+        """The network with these weights; `padding` and `stride` as in `Backbone`."""
+        network = Backbone(ARCHITECTURES[self.recipe.architecture], padding, stride)
         network.load_state_dict(self.weights)
         return network.eval()
 

@@ -57,10 +57,10 @@ class Recipe(Settings):
             "seed": whole(0, 2**31 - 1),
         }
 
-    def tracker_config(self) -> TrackerConfig:
-        """The default tracker, with the constants that the network was trained under."""
+    def tracker_config(self, stride: int = 1) -> TrackerConfig:
+        """The default tracker, with the constants that the network was trained under, for features of `stride`."""
         return TrackerConfig.named("default").replace(
-            patch_size=self.patch_size,
+            patch_size=-(-self.patch_size // stride) * stride,
             padding=self.padding,
             label_sigma=self.label_sigma,
             regularisation=self.regularisation,

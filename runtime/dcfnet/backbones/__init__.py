@@ -21,10 +21,11 @@ class Backbone(Protocol):
         """Patches float32 (B, 3, S, S), BGR, mean taken off -> features float32 (B, C, H, W)."""
 
 
-def open_backbone(model: Model, engine: str = "auto") -> Backbone:
+def open_backbone(model: Model, engine: str = "auto", side: int | None = None) -> Backbone:
     """The model's graph, ready to run on the host.
 
     engine: "onnxruntime" (the faster one, an extra), "opencv" (always there), or "auto": the first that is installed.
+    side: of the patches it will be given, px; None is that of the model's config.
     Raises ConfigError for another name, MissingDependencyError for an engine that is not installed and ModelError for
     a graph that the engine does not take.
     """
@@ -33,19 +34,23 @@ def open_backbone(model: Model, engine: str = "auto") -> Backbone:
     if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
         from dcfnet.backbones.ort import OrtBackbone
 
-        return _probed(OrtBackbone(model), model)
+        return _probed(OrtBackbone(model), model, side or model.config.patch_size)
     from dcfnet.backbones.cvdnn import CvDnnBackbone
 
-    return _probed(CvDnnBackbone(model), model)
+    return _probed(CvDnnBackbone(model), model, side or model.config.patch_size)
 
 
-def _probed(backbone: Backbone, model: Model) -> Backbone:
+def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:
     """The backbone, once it has taken two patches and given two finite feature maps. Raises ModelError."""
-    side = model.config.patch_size
     try:
         features = backbone(np.zeros((2, 3, side, side), dtype=np.float32))
     except Exception as error:  # engines have no exceptions in common
         raise ModelError(f"{model.name}: does not take {side} px patches named 'patches': {error}") from error
-    if np.ndim(features) != 4 or len(features) != 2 or not np.isfinite(features).all():
-        raise ModelError(f"{model.name}: gives {np.shape(features)} for two patches, not finite (2, C, H, W)")
+    map_side = side // model.stride
+    if np.ndim(features) != 4 or len(features) != 2 or features.shape[2:] != (map_side, map_side):
+        raise ModelError(
+            f"{model.name}: gives {np.shape(features)} for two patches, not (2, C, {map_side}, {map_side})"
+        )
+    if not np.isfinite(features).all():
+        raise ModelError(f"{model.name}: gives features that are not finite")
     return backbone
