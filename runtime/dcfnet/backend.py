@@ -15,7 +15,13 @@ Frame: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR, (H, W, 4) BGRA, (H, W, 1)
 
 
 class Backend(Protocol):
-    """Where arrays live. All of it is float32 and complex64, contiguous, target axis first."""
+    """Where arrays live. All of it is float32 and complex64, contiguous, target axis first.
+
+    patches_at_once: how many go through the backbone in one call, more in turns.
+    """
+
+    @property
+    def patches_at_once(self) -> int: ...
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         """Host array, float32 or complex64 -> the same array on the device, contiguous."""

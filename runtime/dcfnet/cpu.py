@@ -14,6 +14,10 @@ from dcfnet.backend import Array, Frame
 class CpuBackend:
     """The reference twin; see `Backend` for layouts and units."""
 
+    patches_at_once = (
+        4  # their maps of the first convolution, 2 MB each, just stay in the cores' caches (docs/speed.md)
+    )
+
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return np.ascontiguousarray(values)
 

@@ -33,8 +33,6 @@ from dcfnet.result import Reason, Result, Status
 from dcfnet.state import TrackState
 from dcfnet.windows import cosine_window
 
-TARGETS_AT_ONCE = 8  # in one batch: more are taken in turns, because each needs some 40 MB while it is worked on
-
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -71,15 +69,19 @@ class Pipeline:
 
     def spectrum(self, frames: Sequence[Frame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
-        patches = self.backend.crop(frames, sources, centres, regions, self.config.patch_size, self.mean)
-        return self.transform.forward(self.backbone(patches))
+        size, spectra = self.config.patch_size, []
+        for part in np.array_split(np.arange(len(sources)), -(-len(sources) // self.backend.patches_at_once)):
+            patches = self.backend.crop(frames, sources[part], centres[part], regions[part], size, self.mean)
+            spectra.append(self.transform.forward(self.backbone(patches)))
+        # NumPy's function hands over to the concatenation of whatever device the arrays lie on
+        return spectra[0] if len(spectra) == 1 else np.concatenate(spectra)
 
     def batches(self, state: TrackState, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Pairs]]:
-        """The rows of the state in batches that are looked for at the same scales, and these scales."""
+        """The rows of the state that are looked for at the same scales, and these scales."""
         wide = state.updates[rows] % self.config.scale_every == 0
-        for part, scales in ((rows[wide], self.scales), (rows[~wide], np.ones(1))):
-            if len(part):
-                yield from ((batch, scales) for batch in np.array_split(part, -(-len(part) // TARGETS_AT_ONCE)))
+        for batch, scales in ((rows[wide], self.scales), (rows[~wide], np.ones(1))):
+            if len(batch):
+                yield batch, scales
 
 
 def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:

@@ -86,7 +86,7 @@ def test_every_protocol_runs_as_typed(dataset: Path, tmp_path: Path, protocol: s
         (["--rates", "30", "--workers", "2"], "leave out --rates"),
         (["--model", "none.onnx"], "none.onnx: no such file"),
         (["--set", "scales=2"], "odd"),
-        (["--config", "quick"], "no preset"),
+        (["--config", "quick"], "no constants"),
     ],
 )
 def test_what_cannot_be_run_is_one_line_and_a_code(dataset: Path, tmp_path: Path, args: list[str], told: str) -> None:

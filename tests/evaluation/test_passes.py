@@ -141,10 +141,10 @@ def test_sre_shifts_by_a_tenth_and_scales_about_the_centre(sequence: AnnotatedSe
 
 
 def test_the_clocks_around_the_stages_change_no_box_and_miss_no_time(sequence: AnnotatedSequence) -> None:
-    clocked = ClockedTracker(open_pipeline())
+    clocked = ClockedTracker(open_pipeline(preset="accurate"))
     for _ in range(2):  # a second pass starts its clock anew
         done = run_pass(clocked, sequence)
-    np.testing.assert_array_equal(done.boxes, run_pass(Tracker(), sequence).boxes)
+    np.testing.assert_array_equal(done.boxes, run_pass(Tracker(preset="accurate"), sequence).boxes)
     assert set(done.stages) == set(STAGES)
     assert all((done.stages[name][1:] > 0).all() for name in STAGES)
     assert done.stages["backbone"][0] > 0  # starting learns, too

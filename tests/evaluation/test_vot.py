@@ -158,7 +158,7 @@ def test_a_breach_of_the_protocol_is_one_line_a_goodbye_and_a_code(client: Clien
 def test_a_tracker_that_cannot_be_made_says_so_to_both_sides() -> None:
     code, out, err = Client((*PROGRAM, "--config", "fastest")).end()
     assert code == 1
-    assert err == "dcfnet-vot: no preset 'fastest'; there are paper, released, default\n"
+    assert err == "dcfnet-vot: no constants 'fastest'; there are paper, released, default\n"
     assert shlex.split(out)[1] == f"trax.reason={err.strip().removeprefix('dcfnet-vot: ')}"
 
 
@@ -279,12 +279,12 @@ def test_it_registers_beside_other_trackers(tmp_path: Path, capsys: pytest.Captu
     file.write_text("# mine\n[dcfnet]\ncommand = old\n[other]\nlabel = O  # kept\ncommand = o")
     assert main(["--register", str(workspace)]) == 0
     assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=9", "--config", "paper"]) == 0
-    assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=8", "--set", "scales=5"]) == 0
+    assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=8", "--preset", "fast"]) == 0
     assert file.read_text().startswith("# mine\n[other]\nlabel = O  # kept\ncommand = o\n\n[dcfnet]\n")
     trackers = read_ini(file)
     assert trackers.sections() == ["other", "dcfnet", "gated"]
     assert dict(trackers["gated"])["label"] == "DCFNet gated"
-    assert trackers["gated"]["command"].endswith("--set min_psr=8 --set scales=5")
+    assert trackers["gated"]["command"].endswith("--preset fast --set min_psr=8")
     assert {trackers[name]["protocol"] for name in ("dcfnet", "gated")} == {"trax"}
     capsys.readouterr()
 

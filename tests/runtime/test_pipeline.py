@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.geometry import Box
-from dcfnet.pipeline import TARGETS_AT_ONCE, Pipeline, init, step
+from dcfnet.pipeline import Pipeline, init, step
 from dcfnet.result import Reason, Status
 from dcfnet_evaluation.rendered import Clip, noise_texture
 
@@ -128,11 +128,14 @@ def test_a_target_that_outgrows_its_limit_says_so(rng: np.random.Generator) -> N
     assert Reason.SCALE_LIMIT in reasons
 
 
-def test_more_targets_than_are_taken_at_once(frame: np.ndarray) -> None:
-    raw_pipeline = make_raw_pipeline(scales=1)
-    boxes = [Box(20 + 12 * i, 30 + 8 * i, 40, 40) for i in range(TARGETS_AT_ONCE * 2 + 1)]
-    state = init(raw_pipeline, [frame], boxes, [0] * len(boxes))
-    state, results = step(raw_pipeline, state, [frame])
+def test_more_patches_than_the_backend_takes_at_once_go_in_turns(frame: np.ndarray) -> None:
+    pipeline, backbone = counting_pipeline(scales=1)
+    at_once = pipeline.backend.patches_at_once
+    boxes = [Box(20 + 12 * i, 30 + 8 * i, 40, 40) for i in range(at_once * 3 + 1)]
+    state = init(pipeline, [frame], boxes, [0] * len(boxes))
+    state, results = step(pipeline, state, [frame])
+    assert max(backbone.calls) <= at_once
+    assert sum(backbone.calls) == 3 * len(boxes)  # to start, to look, to learn
     assert len(state) == len(results) == len(boxes)
     for result, box in zip(results, boxes, strict=True):
         assert tuple(result.box) == pytest.approx(tuple(box), abs=0.05)
@@ -195,7 +198,7 @@ def counting_pipeline(**changes: object) -> tuple[Pipeline, CountingPatches]:
         ({"scale_every": 2, "learn_every": 2}, [[3], [1, 1]] * 4),
         ({"scale_every": 4, "learn_every": 4}, [[3], [1], [1, 1], [1]] * 2),
         ({"scale_every": 4}, [[3, 1], [1, 1], [1, 1], [1, 1]] * 2),
-        ({"learn_every": 3, "scales": 5}, [[5], [5, 1], [5], [5], [5, 1], [5], [5], [5, 1]]),
+        ({"learn_every": 3}, [[3], [3, 1], [3], [3], [3, 1], [3], [3], [3, 1]]),
     ],
 )
 def test_scales_and_lessons_come_in_their_frames(

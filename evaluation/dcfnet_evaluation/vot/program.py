@@ -45,7 +45,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "dcfnet-vot", description="The tracker as a program of the VOT toolkit: TraX on standard input and output."
     )
     parser.add_argument("--model", type=Path, help="model file; without it the shipped one")
-    parser.add_argument("--config", help="preset; else the model's own")
+    parser.add_argument("--preset", help="operating point of the model: accurate, balanced or fast")
+    parser.add_argument("--config", help="constants in place of a preset: paper, released or default")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="changes a constant of the tracker"
     )
@@ -59,7 +60,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _register(options: argparse.Namespace) -> int:
     from dcfnet_evaluation.vot import registry
 
-    file = registry.register(options.register, options.name, options.model, options.config, options.set)
+    chosen = options.model, options.config, options.set, options.preset
+    file = registry.register(options.register, options.name, *chosen)
     print(f"{file}: [{options.name}] written; try it in that folder with: vot test {options.name}")
     return 0
 
@@ -83,7 +85,7 @@ def _converse(link: Link, options: argparse.Namespace) -> None:
     link.send(HELLO)
     from dcfnet_evaluation.vot.session import Session, open_tracker  # NumPy, OpenCV and the rest load here
 
-    session = Session(open_tracker(options.model, options.config, options.set))
+    session = Session(open_tracker(options.model, options.config, options.set, options.preset))
     for request in link:
         if request.name == "quit":
             return

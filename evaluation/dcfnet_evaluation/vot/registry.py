@@ -22,6 +22,7 @@ def register(
     model: Path | None = None,
     config: str | None = None,
     changes: Sequence[str] = (),
+    preset: str | None = None,
 ) -> Path:
     """Writes the entry `name` into the workspace's trackers.ini, in place of one of that name; returns the file.
 
@@ -35,22 +36,23 @@ def register(
         )
     if not re.fullmatch("[A-Za-z0-9_-]+", name):
         raise VotError(f"name {name!r}: the toolkit takes letters, digits, - and _")
-    open_tracker(model, config, changes)
+    open_tracker(model, config, changes, preset)
     file = workspace / "trackers.ini"
     try:
         there = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
-        text = _replaced(there, name, entry(name, model, config, changes))
+        text = _replaced(there, name, entry(name, model, config, changes, preset))
         write_whole(text.encode("utf-8", "surrogateescape"), file)
     except OSError as error:
         raise VotError(str(error)) from error
     return file
 
 
-def entry(name: str, model: Path | None, config: str | None, changes: Sequence[str]) -> str:
+def entry(name: str, model: Path | None, config: str | None, changes: Sequence[str], preset: str | None) -> str:
     """The section of trackers.ini that runs the tracker with this interpreter."""
     command = [sys.executable, "-m", "dcfnet_evaluation.vot"]
     command += ["--model", str(model.resolve())] if model else []
     command += ["--config", config] if config else []
+    command += ["--preset", preset] if preset else []
     for change in changes:
         command += ["--set", change]
     label = LABEL if name == "dcfnet" else f"{LABEL} {name}"

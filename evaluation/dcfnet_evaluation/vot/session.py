@@ -28,10 +28,12 @@ from dcfnet_evaluation.vot.trax import Message, VotError
 _RAW = {"rgb": (np.uint8, 3), "gray8": (np.uint8, 1), "gray16": (np.uint16, 1)}  # name: (dtype, channels)
 
 
-def open_tracker(model: Path | None, config: str | None, changes: Sequence[str]) -> Tracker:
+def open_tracker(
+    model: Path | None = None, config: str | None = None, changes: Sequence[str] = (), preset: str | None = None
+) -> Tracker:
     """The tracker of the options. Raises VotError saying what of them cannot be met."""
     try:
-        tracker = Tracker(model, config=config)
+        tracker = Tracker(model, config=config, preset=preset)
         return Tracker(model, config=tracker.config.assign(changes)) if changes else tracker
     except DcfnetError as error:
         raise VotError(str(error)) from error
