@@ -31,6 +31,18 @@ def test_training_maps_lose_the_margin_and_deployed_maps_keep_the_size(name: str
     torch.testing.assert_close(outer[..., margin:-margin, margin:-margin], inner, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("padding", "side"), [(False, 56), (True, 60)])
+def test_a_stride_is_a_mean_of_the_last_convolution(padding: bool, side: int) -> None:
+    whole = Backbone(ARCHITECTURES["released"], padding)
+    half = Backbone(ARCHITECTURES["released"], padding, stride=2)
+    half.load_state_dict(whole.state_dict())
+    patches = torch.randn(2, 3, 60, 60, generator=torch.Generator().manual_seed(0)) * 50
+    convolved = whole.convolutions(patches)
+    assert convolved.shape[-1] == side
+    blocks = convolved.unflatten(3, (side // 2, 2)).unflatten(2, (side // 2, 2)).mean(dim=(3, 5))
+    torch.testing.assert_close(half(patches), whole.normalisation(blocks), rtol=1e-4, atol=1e-4)
+
+
 def test_conv1_is_table_1_of_the_paper() -> None:
     shapes = [tuple(p.shape) for p in Backbone(ARCHITECTURES["conv1"]).parameters()]
     assert shapes == [(64, 3, 3, 3), (64,), (32, 64, 3, 3), (32,)]

@@ -85,18 +85,19 @@ def test_a_micro_batch_changes_no_gradient(footage: Path, tmp_path: Path, micro_
     assert losses(tmp_path)[0] == pytest.approx(loss.item(), rel=1e-5)
 
 
-def test_the_loss_is_summed_over_the_map_and_averaged_over_the_batch() -> None:
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_loss_is_summed_over_the_map_and_averaged_over_the_batch(stride: int) -> None:
     """A response of nothing costs the label's energy, pi sigma^2: with a mean instead, 1e-5 would move nothing."""
-    recipe = Recipe()
-    label = training_label(recipe)
-    assert label.shape == (121, 121)
+    recipe = Recipe(patch_size=125, stride=stride)
+    label, side = training_label(recipe), 121 // stride
+    assert label.shape == (side, side)
     assert label[0, 0] == 1
-    sigma = 125 / 3 * 0.1
+    sigma = 125 / 3 * 0.1 / stride
     assert float((label**2).sum()) == pytest.approx(math.pi * sigma**2, rel=1e-3)
 
     class Nothing(torch.nn.Module):
         def forward(self, patches: torch.Tensor) -> torch.Tensor:
-            return torch.zeros(len(patches), 1, 121, 121)
+            return torch.zeros(len(patches), 1, side, side)
 
     loss = pair_loss(Nothing(), torch.zeros(3, 2, 3, 125, 125), label, 1e-4)  # type: ignore[arg-type]
     assert loss.item() / 3 == pytest.approx(math.pi * sigma**2, rel=1e-3)

@@ -26,7 +26,7 @@ def pairs(footage: Path, **changes: object) -> Pairs:
 @pytest.mark.parametrize("synthetic", [0.0, 1.0])
 def test_a_pair_is_its_number(footage: Path, synthetic: float) -> None:
     first, second = pairs(footage, synthetic=synthetic), pairs(footage, synthetic=synthetic)
-    assert first[3].shape == (2, 3, 125, 125)
+    assert first[3].shape == (2, 3, 126, 126)
     assert first[3].dtype == torch.float32
     assert torch.equal(first[3], second[3])
     assert not torch.equal(first[3], first[4])
@@ -37,7 +37,7 @@ def test_the_target_is_in_the_middle_of_both_patches(footage: Path) -> None:
     made = pairs(footage, synthetic=0.0, augment=False)
     for i in range(8):
         template, search = made[i].numpy()
-        target = slice(48, 77)  # well inside the target of 125 / 3 px
+        target = slice(48, 77)  # well inside the target of 126 / 3 px
         a, b = template[:, target, target].ravel(), search[:, target, target].ravel()
         assert np.corrcoef(a, b)[0, 1] > 0.8
 

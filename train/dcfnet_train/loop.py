@@ -44,7 +44,7 @@ class Run:
     def start(cls, recipe: Recipe, folder: Path) -> Run:
         """A fresh run, seeded by the recipe."""
         torch.manual_seed(recipe.seed)
-        network = Backbone(ARCHITECTURES[recipe.architecture], padding=False)
+        network = Backbone(ARCHITECTURES[recipe.architecture], padding=False, stride=recipe.stride)
         return cls(recipe, folder, network, make_optimiser(recipe, network))
 
     @classmethod
@@ -92,9 +92,10 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def training_label(recipe: Recipe) -> Tensor:
-    """Label of the unpadded map, float32 (H, W) with H = W = patch_size - 2 margin, peaked at [0, 0]."""
-    side = recipe.patch_size - 2 * ARCHITECTURES[recipe.architecture].margin()
-    return torch.from_numpy(gaussian_label(side, side, recipe.tracker_config().label_sigma_in_patch()))
+    """Label of the unpadded map, float32 (H, W) with H = W = (patch_size - 2 margin) / stride, peaked at [0, 0]."""
+    side = (recipe.patch_size - 2 * ARCHITECTURES[recipe.architecture].margin()) // recipe.stride
+    sigma = recipe.tracker_config().label_sigma_in_patch() / recipe.stride
+    return torch.from_numpy(gaussian_label(side, side, sigma))
 
 
 def pair_loss(network: Backbone, pairs: Tensor, label: Tensor, regularisation: float) -> Tensor:

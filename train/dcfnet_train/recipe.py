@@ -16,7 +16,8 @@ class Recipe(Settings):
     """Settings of one run. Raises ConfigError listing every value that is out of range."""
 
     architecture: str = "released"  # a name of ARCHITECTURES
-    patch_size: int = 125  # px, side of both patches, before the unpadded convolutions take their margin
+    patch_size: int = 126  # px, side of both patches, before the unpadded convolutions take their margin
+    stride: int = 2  # px of the patch per feature, a mean before the normalisation: as it is deployed
     padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
     label_sigma: float = 0.1  # std of the Gaussian label, share of the target's side in the patch
     regularisation: float = 1e-4  # lambda of the unnormalised transform, the tracker's own
@@ -39,6 +40,7 @@ class Recipe(Settings):
         return {
             "architecture": one_of(*ARCHITECTURES),
             "patch_size": whole(32, 512),
+            "stride": whole(1, 4),
             "padding": number(above=0, high=10),
             "label_sigma": number(above=0, high=1),
             "regularisation": number(above=0),
@@ -79,6 +81,8 @@ RECIPES: dict[str, Recipe] = {
     # Section 4.1: 1,651,360 pairs a pass, 20 passes, batch 16; its rate is for a loss summed over the map.
     "paper": Recipe(
         architecture="conv1",
+        patch_size=125,
+        stride=1,
         padding=1.5,
         synthetic=0.0,
         augment=False,
