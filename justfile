@@ -32,6 +32,19 @@ eval *args: (_install "cpu,evaluation")
 eval-peers *args: _peers
     @.venv-peers/bin/python -m dcfnet_evaluation otb "$@" --peers
 
+# Times the presets beside OpenCV's trackers, all in turns: bench [FOLDER]; docs/benchmark.md.
+bench *args: _peers
+    @.venv-peers/bin/python -m dcfnet_evaluation.bench run "$@" --peers
+
+# Speed against accuracy, of the presets and of OpenCV's trackers: pareto FOLDER [PAGE]. Writes PAGE and two plots.
+pareto dataset page="docs/pareto.md": _peers
+    #!/bin/sh
+    set -eu
+    dcfnet() { module="dcfnet_evaluation$1"; shift; .venv-peers/bin/python -m "$module" "$@" || [ $? -eq 3 ]; }  # 3: done, though some tracker failed
+    dcfnet "" otb "$1" --preset accurate,balanced,fast --peers --rates none --fresh --output out/pareto/scores
+    dcfnet .bench run "$1" --peers --targets none --cold-starts 0 --output out/pareto/bench
+    dcfnet .bench pareto out/pareto/scores out/pareto/bench --output "$2"
+
 # Makes .venv-vot with the VOT toolkit, which is GPL and run as a program, never imported.
 vot:
     #!/bin/sh

@@ -13,7 +13,7 @@ from dcfnet_evaluation.sheet import Sheet
 
 def tracker_table(scores: Sequence[Score]) -> Table:
     """One tracker: a row a sequence, and the mean."""
-    table = _table("sequence", "frames", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed", "FPS")
+    table = empty_table("sequence", "frames", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed", "FPS")
     for score in scores:
         table.add_row(escape(score.sequence), *_figures(score))
     table.add_section()
@@ -23,7 +23,7 @@ def tracker_table(scores: Sequence[Score]) -> Table:
 
 def trackers_table(sheet: Sheet) -> Table:
     """Several trackers: how well, a row a tracker, means over the sequences."""
-    table = _table("tracker", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed")
+    table = empty_table("tracker", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed")
     for name, scores in sheet.scores.items():
         table.add_row(escape(name), *_figures(mean_score(scores))[1:-1])
     return table
@@ -32,7 +32,7 @@ def trackers_table(sheet: Sheet) -> Table:
 def times_table(sheet: Sheet) -> Table:
     """Several trackers: how fast, a row a tracker; AUC against the clock of cameras of 30 Hz and so on."""
     rates = [f"{rate} Hz" for rate in sheet.against_clock]
-    table = _table("tracker", "FPS p50", "p50 ms", "p90", "p99", "p99.9", "MB", *rates)
+    table = empty_table("tracker", "FPS p50", "p50 ms", "p90", "p99", "p99.9", "MB", *rates)
     for name, timing in sheet.timings.items():
         if not timing.updates:
             continue
@@ -55,7 +55,7 @@ def stages_text(sheet: Sheet) -> list[str]:
 
 def sequences_table(sheet: Sheet) -> Table:
     """Several trackers: success AUC, a row a sequence."""
-    table = _table("AUC", *sheet.scores)
+    table = empty_table("AUC", *sheet.scores)
     for row in zip(*sheet.scores.values(), strict=True):
         table.add_row(escape(row[0].sequence), *(f"{score.auc:.3f}" for score in row))
     return table
@@ -63,13 +63,14 @@ def sequences_table(sheet: Sheet) -> Table:
 
 def comparison_table(found: Comparison) -> Table:
     """B - A, a row a sequence."""
-    table = _table("sequence", "B - A")
+    table = empty_table("sequence", "B - A")
     for name, difference in zip(found.sequences, found.differences, strict=True):
         table.add_row(escape(name), f"{difference:+.3f}")
     return table
 
 
-def _table(first: str, *others: str) -> Table:
+def empty_table(first: str, *others: str) -> Table:
+    """A table without rows, its figures aligned to the right."""
     table = Table()
     table.add_column(first, no_wrap=True)
     for name in others:

@@ -27,7 +27,6 @@ class TrackerConfig(Settings):
     learn_every: int = 1  # frames between two lessons of the filter; the rate is raised to forget as fast
     scales: int = 3  # size of the scale pyramid, odd: the middle scale is exactly 1
     scale_step: float = 1.0275  # ratio between neighbouring scales of the pyramid
-    scale_every: int = 1  # frames between two looks at all scales; between them the size stays
     scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
     min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
     max_scale: float = 5.0  # largest size, as a ratio of the initial one
@@ -46,7 +45,6 @@ class TrackerConfig(Settings):
             "learn_every": whole(1, 100),
             "scales": whole(1, 15, odd=True),
             "scale_step": number(above=1, high=2),
-            "scale_every": whole(1, 100),
             "scale_penalty": number(above=0, high=1),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
@@ -87,7 +85,7 @@ CONSTANTS: dict[str, TrackerConfig] = {
 # the measured front (docs/speed.md).
 DEFAULT_PRESET = "balanced"  # where none is asked for
 PRESETS: dict[str, dict[str, Any]] = {
-    "accurate": {},  # the paper's form: every scale and a lesson in every frame, four backbone calls
-    "balanced": {"learn_every": 2, "scale_every": 2},  # scales and lessons by turns: two or three calls
-    "fast": {"learn_every": 4, "scale_every": 4},
+    "accurate": {},  # the paper's form: a lesson in every frame, four patches of its size through the network
+    "balanced": {"patch_size": 96, "learn_every": 4},
+    "fast": {"patch_size": 64, "learn_every": 4},
 }

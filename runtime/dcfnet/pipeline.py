@@ -8,12 +8,12 @@
     6  learn     crop at the new place, spectrum, blend (eq. 13)
 
 One target is N = 1, not another path; several cameras are one batch, because every target carries its source. A
-preset may look at all scales, or learn, in some frames only: which, is counted per target.
+preset may learn in some frames only: which, is counted per target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,13 +76,6 @@ class Pipeline:
         # NumPy's function hands over to the concatenation of whatever device the arrays lie on
         return spectra[0] if len(spectra) == 1 else np.concatenate(spectra)
 
-    def batches(self, state: TrackState, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Pairs]]:
-        """The rows of the state that are looked for at the same scales, and these scales."""
-        wide = state.updates[rows] % self.config.scale_every == 0
-        for batch, scales in ((rows[wide], self.scales), (rows[~wide], np.ones(1))):
-            if len(batch):
-                yield batch, scales
-
 
 def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
     """State of N targets, each learnt from its box in frames[source]. Boxes and frames must have been checked."""
@@ -107,25 +100,19 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     rows = np.flatnonzero([reason is None for reason in rejected])
     if not len(rows):
         return state, results
-    order, moved = [], []
-    for batch, scales in pipeline.batches(seen, rows):
-        batch_moved, found = _track(pipeline, seen.take(batch), frames, scales)
-        order.append(batch)
-        moved.append(batch_moved)
-        for row, result in zip(batch, found, strict=True):
-            results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
-    return state.put(np.concatenate(order), TrackState.joined(moved)), results
+    moved, found = _track(pipeline, seen.take(rows), frames)
+    for row, result in zip(rows, found, strict=True):
+        results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
+    return state.put(rows, moved), results
 
 
-def _track(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], scales: NDArray[np.float64]
-) -> tuple[TrackState, list[Result]]:
-    """Steps 2 to 6 for targets whose frames show something, looked for at `scales` (S,)."""
+def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[TrackState, list[Result]]:
+    """Steps 2 to 6 for targets whose frames show something."""
     config = pipeline.config
-    maps = pipeline.backend.to_host(detect(pipeline, state, frames, scales))  # (N, S, R, R)
+    maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, R, R)
     winner = best_scale(maps, config.scale_penalty)
     peak = find_peaks(maps[np.arange(len(state)), winner])
-    centre, size = _move(pipeline, state, peak.shift, scales[winner][:, None])
+    centre, size = _move(pipeline, state, peak.shift, winner)
     inside = limit_centre(centre, state.frame_size)
     limited = limit_size(size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
     in_view = (inside == centre).all(axis=1)
@@ -135,18 +122,20 @@ def _track(
         centre=np.where(clear[:, None], inside, state.centre),
         size=np.where((clear & in_view)[:, None], limited, state.size),
     )
-    lesson = state.updates % config.learn_every == config.learn_every // 2  # not in the frames of many scales
+    lesson = state.updates % config.learn_every == config.learn_every - 1
     state = learn(pipeline, state, frames, np.flatnonzero(clear & in_view & lesson))
     at_limit = (limited != size).any(axis=1)
     return state.replace(updates=state.updates + 1), _results(config, state, peak, clear, in_view, at_limit)
 
 
-def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], scales: NDArray[np.float64]) -> Array:
-    """Responses of N targets at `scales` (S,): float32 (N, S, R, R) on the backend (steps 2 to 4)."""
-    regions = search_region(state.size, pipeline.config.padding)[:, None] * scales[:, None]  # (N, S, 2)
-    sources, centres = np.repeat(state.source, len(scales)), np.repeat(state.centre, len(scales), axis=0)
-    search_f = pipeline.spectrum(frames, sources, centres, regions.reshape(-1, 2))
-    search_f = search_f.reshape(len(state), len(scales), *search_f.shape[1:])  # (N, S, C, K, B+1)
+def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
+    """Responses of N targets at S scales: float32 (N, S, R, R) on the backend (steps 2 to 4)."""
+    targets, scales = len(state), len(pipeline.scales)
+    regions = search_region(state.size, pipeline.config.padding)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
+    search_f = pipeline.spectrum(
+        frames, np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0), regions.reshape(-1, 2)
+    )
+    search_f = search_f.reshape(targets, scales, *search_f.shape[1:])  # (N, S, C, K, B+1)
     response_f = dcf.respond(
         search_f, state.numerator[:, None], state.denominator[:, None], pipeline.config.regularisation
     )
@@ -167,8 +156,11 @@ def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], rows: 
     return state.put(rows, part)
 
 
-def _move(pipeline: Pipeline, state: TrackState, shift_in_response: Pairs, scale: Pairs) -> tuple[Pairs, Pairs]:
-    """Centre and size, (N, 2) each, frame pixels, that the peaks speak of (step 5); scale (N, 1), of the region."""
+def _move(
+    pipeline: Pipeline, state: TrackState, shift_in_response: Pairs, winner: NDArray[np.intp]
+) -> tuple[Pairs, Pairs]:
+    """Centre and size, (N, 2) each, frame pixels, that the peaks speak of (step 5)."""
+    scale = pipeline.scales[winner][:, None]
     region_in_frame = search_region(state.size, pipeline.config.padding) * scale
     shift_in_frame = shift_in_response / RESPONSE_SIDE * region_in_frame
     return state.centre + shift_in_frame, state.size * scale

@@ -195,15 +195,11 @@ def counting_pipeline(**changes: object) -> tuple[Pipeline, CountingPatches]:
     ("changes", "expected"),
     [
         ({}, [[3, 1]] * 8),
-        ({"scale_every": 2, "learn_every": 2}, [[3], [1, 1]] * 4),
-        ({"scale_every": 4, "learn_every": 4}, [[3], [1], [1, 1], [1]] * 2),
-        ({"scale_every": 4}, [[3, 1], [1, 1], [1, 1], [1, 1]] * 2),
-        ({"learn_every": 3}, [[3], [3, 1], [3], [3], [3, 1], [3], [3], [3, 1]]),
+        ({"learn_every": 2}, [[3], [3, 1]] * 4),
+        ({"learn_every": 3, "scales": 1}, [[1], [1], [1, 1], [1], [1], [1, 1], [1], [1]]),
     ],
 )
-def test_scales_and_lessons_come_in_their_frames(
-    frame: np.ndarray, changes: dict[str, int], expected: list[list[int]]
-) -> None:
+def test_lessons_come_in_their_frames(frame: np.ndarray, changes: dict[str, int], expected: list[list[int]]) -> None:
     pipeline, backbone = counting_pipeline(**changes)
     state = init(pipeline, [frame], [Box(140, 100, 40, 40)], [0])
     asked = []
@@ -216,19 +212,19 @@ def test_scales_and_lessons_come_in_their_frames(
 
 
 def test_a_frame_that_is_rejected_is_not_counted(frame: np.ndarray) -> None:
-    pipeline, backbone = counting_pipeline(scale_every=2, learn_every=2)
+    pipeline, backbone = counting_pipeline(learn_every=2)
     state = init(pipeline, [frame], [Box(140, 100, 40, 40)], [0])
     state, _ = step(pipeline, state, [frame])
     state, (result,) = step(pipeline, state, [None])
     assert result.status is Status.LOST
     backbone.calls.clear()
     step(pipeline, state, [frame])
-    assert backbone.calls == [1, 1]
+    assert backbone.calls == [3, 1]
 
 
 def test_targets_of_different_ages_keep_their_places(frame: np.ndarray) -> None:
-    """One looks at all scales while another learns: each goes its way, exactly as it would alone."""
-    pipeline = make_raw_pipeline(scale_every=3, learn_every=2)
+    """One learns while another does not: each goes its way, exactly as it would alone."""
+    pipeline = make_raw_pipeline(learn_every=2)
     boxes = [Box(60, 60, 40, 40), Box(140, 100, 40, 30), Box(200, 150, 30, 40), Box(90, 150, 36, 36)]
     alone = [init(pipeline, [frame], [box], [0]) for box in boxes]
     ages = [3, 0, 2, 1]

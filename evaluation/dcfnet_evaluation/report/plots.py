@@ -32,7 +32,7 @@ Style: TypeAlias = Mapping[str, tuple[str, int]]  # tracker -> colour, its numbe
 
 def success_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
     """Share of frames above each overlap, a curve a tracker, its area (AUC) in the legend."""
-    figure, axes = _axes(ground, "overlap threshold", "share of frames above it", "Success")
+    figure, axes = empty_axes(ground, "overlap threshold", "share of frames above it", "Success")
     means = {name: mean_score(scores) for name, scores in sheet.scores.items()}
     _curves(axes, ground, OVERLAP_THRESHOLDS, {n: (mean.success, mean.auc) for n, mean in means.items()})
     return figure
@@ -40,7 +40,7 @@ def success_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
 
 def precision_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
     """Share of frames within each distance, a curve a tracker, its value at 20 px in the legend."""
-    figure, axes = _axes(ground, "centre error threshold, px", "share of frames within it", "Precision")
+    figure, axes = empty_axes(ground, "centre error threshold, px", "share of frames within it", "Precision")
     axes.axvline(PRECISION_PX, color=ground.grid, linewidth=1.2, zorder=1)
     means = {name: mean_score(scores) for name, scores in sheet.scores.items()}
     curves = {name: (mean.precisions, mean.precision) for name, mean in means.items()}
@@ -50,16 +50,13 @@ def precision_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
 
 def speed_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
     """Success AUC over frames a second, a point a tracker that was timed."""
-    figure, axes = _axes(ground, "frames a second, logarithmic", "success AUC", "Speed and accuracy")
+    figure, axes = empty_axes(ground, "frames a second, logarithmic", "success AUC", "Speed and accuracy")
     for name, (colour, number) in _style(sheet.scores).items():
         timing = sheet.timings.get(name)
         if timing and timing.fps:
             auc, marker = mean_score(sheet.scores[name]).auc, MARKERS[number % len(MARKERS)]
             axes.scatter([timing.fps], [auc], s=70, color=colour, marker=marker, edgecolors=ground.ink, label=name)
-    axes.set_xscale("log")
-    slow = axes.get_xlim()[1] < PLAIN_TO
-    axes.xaxis.set_major_formatter(ScalarFormatter() if slow else LogFormatterSciNotation())
-    axes.margins(x=0.15)
+    logarithmic(axes)
     axes.set_ylim(0, 1)
     _legend(axes, ground)
     return figure
@@ -69,7 +66,7 @@ def attribute_plot(sheet: Sheet, attributes: Mapping[str, Sequence[str]], ground
     """Success AUC over the sequences with each attribute, a row an attribute, a marker a tracker."""
     groups = {name: by_attribute(scores, attributes) for name, scores in sheet.scores.items()}
     rows = list(next(iter(groups.values())))
-    figure, axes = _axes(ground, "success AUC", "", "By attribute", height=1.5 + 0.3 * len(rows))
+    figure, axes = empty_axes(ground, "success AUC", "", "By attribute", height=1.5 + 0.3 * len(rows))
     for name, (colour, number) in _style(sheet.scores).items():
         values = [mean_score(groups[name][row]).auc for row in rows]
         marker = MARKERS[number % len(MARKERS)]
@@ -85,7 +82,7 @@ def attribute_plot(sheet: Sheet, attributes: Mapping[str, Sequence[str]], ground
 def stage_plot(timings: Mapping[str, Timing], ground: Ground = LIGHT) -> Figure:
     """Mean milliseconds of the parts of an update, a bar a tracker whose parts can be told apart."""
     known = {name: timing.stages for name, timing in timings.items() if timing.stages}
-    figure, axes = _axes(ground, "mean of a frame, ms", "", "Where the time goes", height=1.9 + 0.5 * len(known))
+    figure, axes = empty_axes(ground, "mean of a frame, ms", "", "Where the time goes", height=1.9 + 0.5 * len(known))
     stages = list(dict.fromkeys(stage for found in known.values() for stage in found))
     left = np.zeros(len(known))
     for stage, (colour, number) in _style(stages).items():
@@ -125,7 +122,16 @@ def plots(sheet: Sheet, attributes: Mapping[str, Sequence[str]]) -> dict[str, Dr
     return found
 
 
-def _axes(ground: Ground, x: str, y: str, title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+def logarithmic(axes: Axes) -> None:
+    """The axis of frames a second, once the points are drawn."""
+    axes.set_xscale("log")
+    slow = axes.get_xlim()[1] < PLAIN_TO
+    axes.xaxis.set_major_formatter(ScalarFormatter() if slow else LogFormatterSciNotation())
+    axes.margins(x=0.15)
+
+
+def empty_axes(ground: Ground, x: str, y: str, title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """Axes with their names, and nothing on them."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=ground.ground)
     axes = figure.add_subplot()
     axes.set_facecolor(ground.ground)

@@ -12,6 +12,17 @@ except ImportError as error:
     raise MissingDependencyError("onnxruntime", "cpu") from error
 
 
+# Threads wait awake from one call of a frame to the next, and sleep from frame to frame: a robot's other processes need
+# the cores. To wake one takes long, and not always as long (docs/speed.md). Before 1.26 there is no such middle way.
+AWAKE_US = 1000
+_VERSION = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
+SPINNING = (
+    ("session.intra_op.spin_duration_us", str(AWAKE_US))
+    if _VERSION >= (1, 26)
+    else ("session.intra_op.allow_spinning", "0")
+)
+
+
 class OrtBackbone:
     """Backbone on ONNX Runtime's CPU provider, host arrays. See `Backbone` for layouts."""
 
@@ -19,8 +30,7 @@ class OrtBackbone:
         """Raises ModelError for a graph that ONNX Runtime does not read."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: a library does not write to its user's terminal
-        # Idle threads sleep instead of spinning: a robot's other processes need the cores between two frames.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(*SPINNING)
         try:
             self._session = onnxruntime.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base class

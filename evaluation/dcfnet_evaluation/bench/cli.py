@@ -1,0 +1,229 @@
+"""dcfnet-bench: how fast trackers are, what two runs differ by, and speed against accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import typer
+from dcfnet.config import PRESETS
+from dcfnet.errors import ConfigError, DcfnetError, MissingDependencyError, SinkError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress as Bar
+
+from dcfnet_evaluation import options as shared
+from dcfnet_evaluation.bench import options, tables
+from dcfnet_evaluation.bench.comparison import compare, machines_differ
+from dcfnet_evaluation.bench.footage import rendered_sequences, size_of
+from dcfnet_evaluation.bench.measure import Manner, measure, reference_of, steps
+from dcfnet_evaluation.bench.pareto import join, page, scatter_of
+from dcfnet_evaluation.bench.sheet import BENCH, Bench, bench_machine, described, read_bench, run_of, write_bench
+from dcfnet_evaluation.bench.targets import counts_of
+from dcfnet_evaluation.contenders import Contender, Dcfnet
+from dcfnet_evaluation.evaluate import Subject
+from dcfnet_evaluation.scores import CONFIDENCE
+from dcfnet_evaluation.selection import dcfnets, numbers, others, subject_of
+from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_evaluation.sheet import read_sheet
+
+SLOWER = 2  # exit code of `compare` when B is slower
+FAILED = 3  # exit code when a tracker failed somewhere: its updates until then were timed
+RENDERED = "rendered"
+BUSY = 0.5  # of a core, used by others
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    root: options.Root = None,
+    layout: shared.LayoutName = "otb",
+    subset: shared.Subset = None,
+    sequences: shared.Names = None,
+    model: shared.Models = None,
+    preset: options.Preset = None,
+    config: shared.Config = None,
+    set_: shared.Set = None,
+    engine: options.Engine = "auto",
+    add: shared.Add = None,
+    peers: shared.Peers = False,
+    peer: shared.Peer = None,
+    peer_models: shared.PeerModels = None,
+    reference: options.Reference = None,
+    size: options.Size = "640x360",
+    limit: options.Limit = None,
+    warm_up: options.WarmUp = 10,
+    repeats: options.Repeats = 3,
+    targets: options.Targets = "1,2,4,8",
+    cold_starts: options.ColdStarts = 5,
+    stages: options.Stages = True,
+    memory: shared.Memory = True,
+    output: options.Output = Path("out", "bench"),
+) -> None:
+    """Times whole updates of all trackers in turns, on frames that are decoded beforehand; writes bench.json."""
+    try:
+        counts = () if targets == "none" else counts_of(numbers(targets, "--targets"))
+        manner = Manner(size_of(size), limit, warm_up, repeats, counts, cold_starts, stages, memory, reference)
+        subject = _subject(layout, root, subset, sequences)
+        presets = preset or (None if config else ",".join(PRESETS))
+        own = [_with_engine(each, engine) for each in dcfnets(model or [], config, set_, presets)]
+        contenders = [*own, *others(add or [], peers, peer, peer_models)]
+        _check_output(output)
+        bench = _bench(subject, contenders, manner, _command(context))
+        write_bench(bench, output / BENCH)
+    except (DcfnetError, SequenceError, OSError) as error:
+        raise _failed(error) from error
+    _tell(bench, output / BENCH)
+
+
+@app.command("compare")
+def compare_(first: options.A, second: options.B, gate: options.Gate = 0.05, tracker: options.Tracker = None) -> None:
+    """B / A, paired by sequence; exit code 2 when B is slower by more than the gate beyond the interval."""
+    try:
+        a, b = read_bench(first), read_bench(second)
+        changes = compare(a, b, tracker)
+    except DcfnetError as error:
+        raise _failed(error) from error
+    for difference in machines_differ(a, b):
+        typer.echo(f"not the same machine: {difference}", err=True)
+    if lacking := sorted(a.figures.keys() ^ b.figures.keys()):
+        typer.echo(f"left out, because only one of the two has them: {', '.join(lacking)}", err=True)
+    Console().print(tables.comparison_table(changes, gate))
+    typer.echo(f"times in ms, FPS the other way round; {CONFIDENCE:.0%} intervals, {len(a.run['frames'])} sequences")
+    slower = [change.tracker for change in changes if change.gated and change.slower(gate)]
+    if slower:
+        typer.echo(f"B is slower by more than {gate:.0%}: {', '.join(slower)}")
+        raise typer.Exit(SLOWER)
+
+
+@app.command()
+def pareto(scores: options.Scores, bench: options.Bench, output: options.Page = Path("docs", "pareto.md")) -> None:
+    """Speed against accuracy: a plot and a table of the trackers that both files have, and which are on the front."""
+    try:
+        if output.suffix != ".md":
+            raise ConfigError(
+                f"--output {output}: the table is Markdown, its name ends in .md; the plots lie beside it"
+            )
+        sheet, found = read_sheet(scores), read_bench(bench)
+        points, lacking = join(sheet, found)
+        _plot_writer()(scatter_of(points), output.with_suffix(""))
+        page(points, sheet, found, output)
+    except (DcfnetError, SequenceError, OSError) as error:
+        raise _failed(error) from error
+    for line in lacking:
+        typer.echo(line, err=True)
+    typer.echo(f"{output}")
+
+
+def _subject(layout: str, root: Path | None, subset: str | None, names: str | None) -> Subject:
+    """The dataset's sequences; rendered ones where there is none. Raises SequenceError."""
+    if root is not None:
+        return subject_of(layout, root, subset, names)
+    if subset:
+        raise SequenceError(f"--subset {subset}: rendered clips have none; give the folder of a dataset")
+    clips = {clip.name: clip for clip in rendered_sequences()}
+    wanted = [name.strip() for name in names.split(",")] if names else list(clips)
+    if unknown := [name for name in wanted if name not in clips]:
+        raise SequenceError(f"no rendered clip {', '.join(unknown)}; there are {', '.join(clips)}")
+    return Subject(RENDERED, RENDERED, [clips[name] for name in wanted])
+
+
+def _with_engine(contender: Contender, engine: str) -> Contender:
+    return replace(contender, engine=engine) if isinstance(contender, Dcfnet) else contender
+
+
+def _check_output(folder: Path) -> None:
+    """Raises SinkError, before anything is run, where the figures could not be written after it."""
+    probe = folder / f"{BENCH}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+    except OSError as error:
+        raise SinkError(f"{folder}: cannot be written ({error.strerror}); give another --output") from error
+    with suppress(OSError):
+        probe.unlink()
+
+
+def _bench(subject: Subject, contenders: Sequence[Contender], manner: Manner, command: str) -> Bench:
+    machine = bench_machine()
+    if machine["load"] > BUSY * machine["cores"]:
+        told = f"load {machine['load']} on {machine['cores']} cores"
+        typer.echo(f"the machine is busy ({told}): times will be too long, and ratios less sure", err=True)
+    # without a thread that draws while trackers are timed
+    with Bar(console=Console(stderr=True), auto_refresh=False) as bar:
+        task = bar.add_task("opening", total=steps(subject.sequences, manner))
+
+        def progress(what: str) -> None:
+            bar.update(task, advance=1, description=escape(what), refresh=True)
+
+        figures = measure(subject.sequences, contenders, manner, progress)
+    return Bench(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=command,
+        machine=machine,
+        run=run_of(subject.layout, subject.name, subject.sequences, manner),
+        trackers=described(contenders),
+        reference=reference_of(list(figures), manner.reference),
+        figures=figures,
+    )
+
+
+def _command(context: typer.Context) -> str:
+    """The command as it was typed; of paths only the last part, for where things lie on a machine is nobody's."""
+    words = ["dcfnet-bench run"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        value, flag = context.params[name], parameter.opts[0] if parameter.param_type_name == "option" else ""
+        if isinstance(value, bool):
+            words.append(flag if value else parameter.secondary_opts[0])
+            continue
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            words.append(" ".join(filter(None, [flag, _word(name, each)])))
+    return " ".join(words)
+
+
+def _word(name: str, value: Any) -> str:
+    return (Path(value).resolve().name if isinstance(value, Path) else str(value)).replace("\n", " ")
+
+
+def _tell(bench: Bench, file: Path) -> None:
+    console = Console()
+    console.print(tables.speed_table(bench))
+    console.print(tables.costs_table(bench))
+    for table in (tables.kinds_table(bench), tables.targets_table(bench)):
+        if table.row_count:
+            console.print(table)
+    for line in tables.stages_text(bench):
+        typer.echo(f"{line} ms")
+    typer.echo(f"{file}")
+    failed = False
+    for name, figures in bench.figures.items():
+        told = [f"{s} ({course.failures})" for s, course in figures.sequences.items() if course.failures]
+        if told:
+            typer.echo(f"{name}: frames without a usable box: {', '.join(told)}", err=True)
+        failed |= bool(told)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _plot_writer() -> Callable[..., None]:
+    """The function that draws, loaded when it is wanted: matplotlib takes a second. Raises MissingDependencyError."""
+    try:
+        from dcfnet_evaluation.bench.plot import write_plots
+    except ImportError as error:
+        raise MissingDependencyError(str(error.name), "evaluation") from error
+    return write_plots
+
+
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(f"dcfnet-bench: {error}", err=True)
+    return typer.Exit(1)
