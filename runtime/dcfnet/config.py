@@ -86,6 +86,6 @@ CONSTANTS: dict[str, TrackerConfig] = {
 DEFAULT_PRESET = "balanced"  # where none is asked for
 PRESETS: dict[str, dict[str, Any]] = {
     "accurate": {},  # the paper's form: a lesson in every frame, four patches of its size through the network
-    "balanced": {"patch_size": 96, "learn_every": 4},
+    "balanced": {"patch_size": 96, "learn_every": 2},
     "fast": {"patch_size": 64, "learn_every": 4},
 }
