@@ -1,4 +1,4 @@
-"""The peak-to-sidelobe ratio with and without a target: python benchmarks/psr_without_target.py SEQUENCES.
+"""The peak-to-sidelobe ratio with and without a target: python benchmarks/psr_without_target.py SEQUENCES [PRESET].
 
 SEQUENCES is a folder of at least two training sequences in OTB's layout. Three samples: a filter learnt on a target and
 asked about another sequence's frame; asked about its own frame, away from the target; and whole tracked sequences,
@@ -47,23 +47,26 @@ def absent(pipeline: Pipeline, sequences: list[AnnotatedSequence]) -> tuple[list
     return other_scene, same_scene
 
 
-def tracked(sequences: list[AnnotatedSequence]) -> list[float]:
+def tracked(sequences: list[AnnotatedSequence], preset: str) -> list[float]:
     """PSR of the frames that are tracked with an overlap above 0.4."""
     found: list[float] = []
     for sequence in sequences:
-        done = run_pass(Tracker(config={"min_psr": 0.0}), sequence)
-        found += done.psr[overlaps(done.boxes, sequence.boxes)[1:] > 0.4].tolist()
+        done = run_pass(Tracker(preset=preset, config={"min_psr": 0.0}), sequence)
+        found += done.psr[1:][overlaps(done.boxes, sequence.boxes)[1:] > 0.4].tolist()
     return found
 
 
-def main(root: Path) -> None:
+def main(root: Path, preset: str = "balanced") -> None:
     sequences = open_dataset("otb", root)
-    other_scene, same_scene = absent(open_pipeline(config={"min_psr": 0.0}), sequences)
-    print("percentile              ", *(f"{p:6d}" for p in PERCENTILES))
-    rows = {"another scene": other_scene, "same scene elsewhere": same_scene, "tracked": tracked(sequences)}
+    other_scene, same_scene = absent(open_pipeline(preset=preset, config={"min_psr": 0.0}), sequences)
+    gates = Tracker(preset=preset).config.min_psr, Tracker(preset=preset).config.sure_psr
+    print("percentile              ", *(f"{p:6d}" for p in PERCENTILES), *(f"  below {gate:g}" for gate in gates))
+    rows = {"another scene": other_scene, "same scene elsewhere": same_scene, "tracked": tracked(sequences, preset)}
     for name, values in rows.items():
-        print(f"{name:20s} {len(values):4d}", *(f"{v:6.1f}" for v in np.percentile(values, PERCENTILES)))
+        shares = [np.mean(np.array(values) < gate) for gate in gates]
+        found = [f"{v:6.1f}" for v in np.percentile(values, PERCENTILES)]
+        print(f"{name:20s} {len(values):4d}", *found, *(f"{share:9.1%}" for share in shares))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
