@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
 from dcfnet_evaluation.contenders import Contender, Dcfnet, Python
 from dcfnet_evaluation.datasets import open_dataset
@@ -72,7 +71,7 @@ def test_ray_gives_what_one_gives(dataset: Path, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    alone, _ = run(dataset, tmp_path / "one", [Dcfnet(config=TrackerConfig())])
+    alone, _ = run(dataset, tmp_path / "one", [Dcfnet()])
     assert same_boxes(alone, Evaluation.load(tmp_path / "ray"))
 
 
