@@ -6,13 +6,16 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
+from dcfnet.response import find_peaks
 from dcfnet_train.checkpoint import load_checkpoint
 from dcfnet_train.cli import app
-from dcfnet_train.loop import LAST, LOG, Run, learning_rate, pair_loss, train, training_label
+from dcfnet_train.loop import LAST, LOG, Run, learning_rate, train
+from dcfnet_train.loss import PairLoss
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import RECIPES, Recipe
 from dcfnet_train.videos import read_videos
@@ -30,14 +33,19 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / LOG).read_text().splitlines()]
 
 
+def first(made: Pairs, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    patches, shifts = zip(*(made[i] for i in range(count)), strict=True)
+    return torch.stack(patches), torch.stack(shifts)
+
+
 def test_training_lowers_the_loss_of_the_same_pairs(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**SMALL, steps=40)  # type: ignore[arg-type]
     run, made = Run.start(recipe, tmp_path), pairs(footage, recipe)
-    batch = torch.stack([made[i] for i in range(24)])
+    batch = first(made, 24)
 
     def loss() -> float:
         with torch.no_grad():
-            return pair_loss(run.network, batch, training_label(recipe), recipe.regularisation).item()
+            return PairLoss.of(recipe)(run.network, *batch).item()
 
     before = loss()
     train(run, made, workers=0)
@@ -74,8 +82,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(footage: Path, tmp_path: Pa
 def test_a_micro_batch_changes_no_gradient(footage: Path, tmp_path: Path, micro_batch: int) -> None:
     recipe = Recipe(**{**SMALL, "micro_batch": micro_batch}, steps=1)  # type: ignore[arg-type]
     run = Run.start(recipe, tmp_path)
-    batch = torch.stack([pairs(footage, recipe)[i] for i in range(4)])
-    loss = pair_loss(run.network, batch, training_label(recipe), recipe.regularisation) / 4
+    loss = PairLoss.of(recipe)(run.network, *first(pairs(footage, recipe), 4)) / 4
     loss.backward()
     expected = [p.grad.clone() for p in run.network.parameters() if p.grad is not None]
     train(run, pairs(footage, recipe), workers=0)
@@ -89,7 +96,8 @@ def test_a_micro_batch_changes_no_gradient(footage: Path, tmp_path: Path, micro_
 def test_the_loss_is_summed_over_the_map_and_averaged_over_the_batch(stride: int) -> None:
     """A response of nothing costs the label's energy, pi sigma^2: with a mean instead, 1e-5 would move nothing."""
     recipe = Recipe(patch_size=125, stride=stride)
-    label, side = training_label(recipe), 121 // stride
+    pair_loss, side = PairLoss.of(recipe), 121 // stride
+    label = pair_loss.label
     assert label.shape == (side, side)
     assert label[0, 0] == 1
     sigma = 125 / 3 * 0.1 / stride
@@ -99,8 +107,42 @@ def test_the_loss_is_summed_over_the_map_and_averaged_over_the_batch(stride: int
         def forward(self, patches: torch.Tensor) -> torch.Tensor:
             return torch.zeros(len(patches), 1, side, side)
 
-    loss = pair_loss(Nothing(), torch.zeros(3, 2, 3, 125, 125), label, 1e-4)  # type: ignore[arg-type]
+    loss = pair_loss(Nothing(), torch.zeros(3, 2, 3, 125, 125), torch.zeros(3, 2))
     assert loss.item() / 3 == pytest.approx(math.pi * sigma**2, rel=1e-3)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_response_that_is_wanted_peaks_where_the_target_is(stride: int) -> None:
+    pair_loss = PairLoss.of(Recipe(stride=stride))
+    shifts = torch.tensor([[0.0, 0.0], [12.0, -6.0], [-9.3, 4.7], [-18.0, 18.0]])
+    wanted = pair_loss.wanted(shifts)
+    assert wanted.shape == (4, 1, *pair_loss.label.shape)
+    torch.testing.assert_close(wanted[0, 0], pair_loss.label)
+    peaks = find_peaks(wanted[:, 0].numpy())
+    np.testing.assert_allclose(peaks.shift * stride, shifts.numpy(), atol=0.15)
+
+
+def test_a_filter_asked_about_a_patch_that_is_displaced_is_right_there(footage: Path) -> None:
+    """The sign of the shift, with the picture itself for features: it costs far less than the shift turned around."""
+    recipe = Recipe(**{**SMALL, "patch_size": 96, "stride": 1}, displacement=0.5, augment=False, window=True)
+    recipe = recipe.replace(synthetic=0.0, max_gap=1)
+    pair_loss, (patches, shifts) = PairLoss.of(recipe), first(pairs(footage, recipe), 6)
+    assert (shifts.abs() <= 0.5 * 32).all()
+    assert shifts.abs().max() > 8
+
+    class Picture(torch.nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return batch[:, :, 2:-2, 2:-2]  # what unpadded convolutions leave
+
+    right, turned = (float(pair_loss(Picture(), patches, sign * shifts)) for sign in (1, -1))
+    assert right < 0.7 * turned
+
+
+def test_the_window_is_the_trackers_and_can_be_left_out() -> None:
+    assert PairLoss.of(Recipe(window=False)).window.min() == 1
+    window = PairLoss.of(Recipe()).window
+    assert window[0].max() == 0
+    assert window[30, 30] == 1  # the middle of 61 x 61
 
 
 def test_schedules() -> None:

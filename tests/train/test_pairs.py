@@ -26,17 +26,21 @@ def pairs(footage: Path, **changes: object) -> Pairs:
 @pytest.mark.parametrize("synthetic", [0.0, 1.0])
 def test_a_pair_is_its_number(footage: Path, synthetic: float) -> None:
     first, second = pairs(footage, synthetic=synthetic), pairs(footage, synthetic=synthetic)
-    assert first[3].shape == (2, 3, 126, 126)
-    assert first[3].dtype == torch.float32
-    assert torch.equal(first[3], second[3])
-    assert not torch.equal(first[3], first[4])
-    assert not torch.equal(first[3], pairs(footage, synthetic=synthetic, seed=1)[3])
+    (patches, shift), again = first[3], second[3]
+    assert patches.shape == (2, 3, 126, 126)
+    assert patches.dtype == shift.dtype == torch.float32
+    assert torch.equal(patches, again[0])
+    assert torch.equal(shift, again[1])
+    assert not torch.equal(patches, first[4][0])
+    assert not torch.equal(shift, first[4][1])
+    assert not torch.equal(patches, pairs(footage, synthetic=synthetic, seed=1)[3][0])
 
 
 def test_the_target_is_in_the_middle_of_both_patches(footage: Path) -> None:
-    made = pairs(footage, synthetic=0.0, augment=False)
+    made = pairs(footage, synthetic=0.0, augment=False, displacement=0.0)
     for i in range(8):
-        template, search = made[i].numpy()
+        (template, search), shift = made[i][0].numpy(), made[i][1]
+        assert shift.abs().max() == 0
         target = slice(48, 77)  # well inside the target of 126 / 3 px
         a, b = template[:, target, target].ravel(), search[:, target, target].ravel()
         assert np.corrcoef(a, b)[0, 1] > 0.8

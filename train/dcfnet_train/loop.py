@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from dcfnet.windows import gaussian_label
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -22,7 +21,7 @@ from dcfnet_train.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
-from dcfnet_train.correlation_filter import correlation_filter
+from dcfnet_train.loss import PairLoss
 from dcfnet_train.recipe import Recipe
 
 LAST = "last.safetensors"
@@ -91,38 +90,19 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.final_lr + (recipe.train_lr - recipe.final_lr) * fall
 
 
-def training_label(recipe: Recipe) -> Tensor:
-    """Label of the unpadded map, float32 (H, W) with H = W = (patch_size - 2 margin) / stride, peaked at [0, 0]."""
-    side = (recipe.patch_size - 2 * ARCHITECTURES[recipe.architecture].margin()) // recipe.stride
-    sigma = recipe.tracker_config().label_sigma_in_patch() / recipe.stride
-    return torch.from_numpy(gaussian_label(side, side, sigma))
-
-
-def pair_loss(network: Backbone, pairs: Tensor, label: Tensor, regularisation: float) -> Tensor:
-    """Loss of eq. 4 without its weight decay: squared error, summed over the map and over the pairs.
-
-    pairs: float32 (B, 2, 3, S, S), template and search patches. label: as `training_label` gives it.
-    """
-    count = len(pairs)
-    features = network(pairs.transpose(0, 1).flatten(0, 1))  # (2B, C, H, W)
-    response = correlation_filter(features[:count], features[count:], label, regularisation)
-    loss: Tensor = ((response - label) ** 2).sum()
-    return loss
-
-
-def train(run: Run, pairs: Dataset[Tensor], workers: int = 1, save_every: int = 100) -> Path:
+def train(run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int = 1, save_every: int = 100) -> Path:
     """Takes the run to its last step; returns the last checkpoint.
 
     Every `save_every` steps the checkpoint is renewed, and every step adds a line to the log. Raises
     FloatingPointError, the last checkpoint kept, when the loss is not finite.
     """
-    recipe, label = run.recipe, training_label(run.recipe)
+    recipe, pair_loss = run.recipe, PairLoss.of(run.recipe)
     run.folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     _trim_log(run)
     with (run.folder / LOG).open("a") as log:
         for batch in _batches(run, pairs, workers):
-            loss, rate = _step(run, batch, label), learning_rate(recipe, run.step)
+            loss, rate = _step(run, pair_loss, *batch), learning_rate(recipe, run.step)
             if not math.isfinite(loss):
                 raise FloatingPointError(f"step {run.step}: loss is {loss}; lower train_lr ({recipe.train_lr:g})")
             run.step += 1
@@ -143,21 +123,22 @@ def _trim_log(run: Run) -> None:
     file.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step))
 
 
-def _batches(run: Run, pairs: Dataset[Tensor], workers: int) -> Iterator[Tensor]:
+def _batches(run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches that are left, in the order of the pairs' numbers, so that a resumed run sees what it would have."""
     recipe = run.recipe
     left = range(run.step * recipe.batch, recipe.steps * recipe.batch)
     yield from DataLoader(Subset(pairs, left), batch_size=recipe.batch, num_workers=workers)
 
 
-def _step(run: Run, batch: Tensor, label: Tensor) -> float:
-    """One optimiser step over a batch (B, 2, 3, S, S); returns the loss, averaged over the batch."""
+def _step(run: Run, pair_loss: PairLoss, pairs: Tensor, shifts: Tensor) -> float:
+    """One optimiser step over pairs (B, 2, 3, S, S) and shifts (B, 2); returns the loss, averaged over the batch."""
     for group in run.optimiser.param_groups:
         group["lr"] = learning_rate(run.recipe, run.step)
     run.optimiser.zero_grad()
     total = 0.0
-    for part in torch.split(batch, run.recipe.micro_batch):
-        loss = pair_loss(run.network, part, label, run.recipe.regularisation) / len(batch)
+    size = run.recipe.micro_batch
+    for part, moved in zip(torch.split(pairs, size), torch.split(shifts, size), strict=True):
+        loss = pair_loss(run.network, part, moved) / len(pairs)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     run.optimiser.step()

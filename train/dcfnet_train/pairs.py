@@ -23,9 +23,14 @@ from dcfnet_train.recipe import Recipe
 from dcfnet_train.synthetic import render_pair
 from dcfnet_train.videos import Video
 
+MIDDLE = np.zeros(2)
 
-class Pairs(Dataset[Tensor]):
-    """Item n: float32 (2, 3, S, S), template and search patch, BGR, mean removed, the target in the middle of both."""
+
+class Pairs(Dataset[tuple[Tensor, Tensor]]):
+    """Item n: patches float32 (2, 3, S, S), template and search patch, BGR, mean removed, and shift float32 (2,).
+
+    The target is in the middle of the template patch, and `shift`, (x, y) px, from the middle of the search patch.
+    """
 
     def __init__(self, videos: Sequence[Video], photos: Sequence[Path], recipe: Recipe, count: int) -> None:
         """Raises ValueError when the recipe asks for videos or photographs and there are none."""
@@ -42,7 +47,7 @@ class Pairs(Dataset[Tensor]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.recipe.seed, index))
         if rng.random() < self.recipe.synthetic:
             frames, boxes = render_pair(rng, self.photos)
@@ -50,7 +55,10 @@ class Pairs(Dataset[Tensor]):
             frames, boxes = self._video_pair(rng)
         if self.recipe.augment:
             frames, boxes = augment_pair(rng, frames, boxes)
-        return torch.from_numpy(crop_pair(frames, boxes, self.recipe))
+        aside = rng.uniform(-1, 1, size=2) * self.recipe.displacement
+        patches = crop_pair(frames, boxes, self.recipe, aside)
+        shift = -aside * self.recipe.tracker_config().target_side()
+        return torch.from_numpy(patches), torch.from_numpy(shift.astype(np.float32))
 
     def _video_pair(self, rng: np.random.Generator) -> tuple[list[Image], list[Box]]:
         video = self.videos[rng.choice(len(self.videos), p=self.weights)]
@@ -62,10 +70,13 @@ class Pairs(Dataset[Tensor]):
         return [template, search], [template_box, search_box]
 
 
-def crop_pair(frames: Sequence[Image], boxes: Sequence[Box], recipe: Recipe) -> NDArray[np.float32]:
-    """Both patches, float32 (2, 3, S, S), each centred on its box."""
-    centres = np.array([box.centre for box in boxes])
-    regions = search_region(np.array([box.size for box in boxes]), recipe.padding)
+def crop_pair(
+    frames: Sequence[Image], boxes: Sequence[Box], recipe: Recipe, aside: NDArray[np.float64] = MIDDLE
+) -> NDArray[np.float32]:
+    """Both patches, float32 (2, 3, S, S), each centred on its box; the second one `aside` (x, y) of its sizes."""
+    sizes = np.array([box.size for box in boxes])
+    centres = np.array([box.centre for box in boxes]) + [MIDDLE, aside] * sizes
+    regions = search_region(sizes, recipe.padding)
     mean = np.array(MEAN_BGR, dtype=np.float32)
     patches: NDArray[np.float32] = CpuBackend().crop(frames, np.arange(2), centres, regions, recipe.patch_size, mean)
     return patches

@@ -21,6 +21,8 @@ class Recipe(Settings):
     padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
     label_sigma: float = 0.1  # std of the Gaussian label, share of the target's side in the patch
     regularisation: float = 1e-4  # lambda of the unnormalised transform, the tracker's own
+    window: bool = True  # features look through the tracker's cosine window; the paper's do not in training
+    displacement: float = 0.3  # the search patch lies up to this share of the target's side beside it, on each axis
     max_gap: int = 10  # frames between the two patches of a pair, at most (section 4.1)
     synthetic: float = 0.3  # share of pairs rendered from photographs instead of cut from videos
     augment: bool = True  # mirror, lose colour, change light and blur; the paper does none of it
@@ -44,6 +46,8 @@ class Recipe(Settings):
             "padding": number(above=0, high=10),
             "label_sigma": number(above=0, high=1),
             "regularisation": number(above=0),
+            "window": (lambda v: isinstance(v, bool), "true or false"),
+            "displacement": number(0, 1),
             "max_gap": whole(1, 1000),
             "synthetic": number(0, 1),
             "augment": (lambda v: isinstance(v, bool), "true or false"),
@@ -84,6 +88,8 @@ RECIPES: dict[str, Recipe] = {
         patch_size=125,
         stride=1,
         padding=1.5,
+        window=False,
+        displacement=0.0,
         synthetic=0.0,
         augment=False,
         steps=20 * 1_651_360 // 16,

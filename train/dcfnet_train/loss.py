@@ -1,0 +1,58 @@
+"""What is learnt from: the filter of a template, asked where the target is in a search patch (eq. 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from dcfnet.windows import cosine_window, gaussian_label
+from torch import Tensor, nn
+
+from dcfnet_train.backbone import ARCHITECTURES
+from dcfnet_train.correlation_filter import correlation_filter
+from dcfnet_train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """The loss of a recipe.
+
+    label: float32 (H, W), that the filter is learnt with, peaked at [0, 0]; H = W = (patch_size - 2 margin) / stride.
+    window: float32 (H, W), the tracker's cosine window, or ones. sigma: of the label, px of the map.
+    """
+
+    label: Tensor
+    window: Tensor
+    sigma: float
+    stride: int
+    regularisation: float
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> PairLoss:
+        """Label and window for the unpadded maps of a recipe."""
+        side = (recipe.patch_size - 2 * ARCHITECTURES[recipe.architecture].margin()) // recipe.stride
+        sigma = recipe.tracker_config().label_sigma_in_patch() / recipe.stride
+        hann = torch.from_numpy(cosine_window(side)).float()
+        window = torch.outer(hann, hann) if recipe.window else torch.ones(side, side)
+        label = torch.from_numpy(gaussian_label(side, side, sigma))
+        return cls(label, window, sigma, recipe.stride, recipe.regularisation)
+
+    def __call__(self, network: nn.Module, pairs: Tensor, shifts: Tensor) -> Tensor:
+        """Eq. 4 without its weight decay: squared error, summed over the map and over the pairs.
+
+        pairs: float32 (B, 2, 3, S, S), template and search patches. shifts: float32 (B, 2), where the target is in the
+        search patch, (x, y) px of the patch from its middle.
+        """
+        count = len(pairs)
+        features = network(pairs.transpose(0, 1).flatten(0, 1)) * self.window  # (2B, C, H, W)
+        response = correlation_filter(features[:count], features[count:], self.label, self.regularisation)
+        loss: Tensor = ((response - self.wanted(shifts)) ** 2).sum()
+        return loss
+
+    def wanted(self, shifts: Tensor) -> Tensor:
+        """Responses that would be right: the label moved to each shift, float32 (B, 1, H, W), wrapping around."""
+        side = len(self.label)
+        shift_in_map = shifts[:, :, None] / self.stride  # (B, 2, 1)
+        distance = (torch.arange(side) - shift_in_map + side / 2) % side - side / 2  # (B, 2, side)
+        across, down = torch.exp(-0.5 * (distance / self.sigma) ** 2).unbind(1)
+        return (down[:, :, None] * across[:, None, :])[:, None]
