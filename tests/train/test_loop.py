@@ -145,6 +145,21 @@ def test_the_window_is_the_trackers_and_can_be_left_out() -> None:
     assert window[30, 30] == 1  # the middle of 61 x 61
 
 
+def test_a_run_that_ends_before_its_first_checkpoint_goes_on(footage: Path, tmp_path: Path) -> None:
+    recipe = Recipe(**SMALL, steps=3)  # type: ignore[arg-type]
+
+    def killed(step: int, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    cut, whole = Run.start(recipe, tmp_path / "cut"), Run.start(recipe, tmp_path / "whole")
+    cut.on_step.append(killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, pairs(footage, recipe), workers=0)
+    train(Run.resume(tmp_path / "cut"), pairs(footage, recipe), workers=0)
+    train(whole, pairs(footage, recipe), workers=0)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
 def test_schedules() -> None:
     constant, log, cycle = (Recipe(schedule=s, steps=101, train_lr=1e-2) for s in ("constant", "log", "onecycle"))
     assert {learning_rate(constant, step) for step in range(101)} == {1e-2}
@@ -223,6 +238,7 @@ def test_the_command_trains_and_resumes(footage: Path, tmp_path: Path) -> None:
         (["--videos", "none"], "none: not a folder"),
         ([], "--videos"),
         (["--resume"], "last.safetensors"),
+        (["--threads", "-1"], "--threads"),
     ],
 )
 def test_a_mistake_is_named_before_hours_are_spent(tmp_path: Path, args: list[str], shown: str) -> None:

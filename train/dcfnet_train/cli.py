@@ -31,8 +31,8 @@ def main(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a setting of the recipe.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where the run in --output stopped.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes that prepare pairs.")] = 1,
-    threads: Annotated[int, typer.Option(help="Threads of the network; 0 leaves it to torch.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pairs.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0 leaves it to torch.")] = 0,
 ) -> None:
     """Trains the backbone end to end through the correlation filter."""
     if resume and (set_ or recipe != "default"):

@@ -93,11 +93,14 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def train(run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int = 1, save_every: int = 100) -> Path:
     """Takes the run to its last step; returns the last checkpoint.
 
-    Every `save_every` steps the checkpoint is renewed, and every step adds a line to the log. Raises
+    There is a checkpoint from the start, so that a run can be gone on with however early it ends; every `save_every`
+    steps it is renewed, and every step adds a line to the log. Raises OSError where nothing can be written, and
     FloatingPointError, the last checkpoint kept, when the loss is not finite.
     """
     recipe, pair_loss = run.recipe, PairLoss.of(run.recipe)
     run.folder.mkdir(parents=True, exist_ok=True)
+    if not run.step:
+        run.save()
     started = time.perf_counter()
     _trim_log(run)
     with (run.folder / LOG).open("a") as log:
