@@ -25,9 +25,9 @@ def test_training_maps_lose_the_margin_and_deployed_maps_keep_the_size(name: str
     deployed.load_state_dict(trained.state_dict())
     patches = torch.randn(1, 3, 125, 125, generator=torch.Generator().manual_seed(0)) * 50
     inner, outer = trained(patches), deployed(patches)
-    assert inner.shape == (1, 32, 121, 121)
-    assert outer.shape == (1, 32, 125, 125)
     margin = architecture.margin()
+    assert inner.shape == (1, 32, 125 - 2 * margin, 125 - 2 * margin)
+    assert outer.shape == (1, 32, 125, 125)
     torch.testing.assert_close(outer[..., margin:-margin, margin:-margin], inner, rtol=1e-4, atol=1e-4)
 
 
@@ -48,6 +48,14 @@ def test_conv1_is_table_1_of_the_paper() -> None:
     assert shapes == [(64, 3, 3, 3), (64,), (32, 64, 3, 3), (32,)]
     size = sum(p.numel() for p in Backbone(ARCHITECTURES["conv1"]).parameters()) * 4 / 1000
     assert size == pytest.approx(75, abs=10)  # "only 75KB", section 4.1: 81 KB with biases
+
+
+def test_dilation_and_conv2_are_table_1_of_the_paper() -> None:
+    dilation, conv2 = (Backbone(ARCHITECTURES[name]) for name in ("dilation", "conv2"))
+    assert [p.shape[0] for p in dilation.parameters() if p.dim() == 4] == [64, 32]
+    assert [p.shape[0] for p in conv2.parameters() if p.dim() == 4] == [64, 64, 128, 32]
+    patch = torch.zeros(1, 3, 125, 125)
+    assert (dilation(patch).shape[-1], conv2(patch).shape[-1]) == (119, 117)
 
 
 @pytest.mark.shared

@@ -172,21 +172,63 @@ def test_schedules() -> None:
 
 
 def test_the_papers_recipe() -> None:
-    paper = RECIPES["paper"]
+    paper = Recipe.load("paper")
     assert (paper.architecture, paper.padding, paper.optimiser) == ("conv1", 1.5, "sgd")
     assert (paper.train_lr, paper.schedule, paper.momentum, paper.weight_decay) == (1e-5, "constant", 0.9, 5e-4)
     assert (paper.batch, paper.max_gap, paper.synthetic, paper.augment) == (16, 10, 0.0, False)
     assert paper.steps == 2_064_200
 
 
+def test_the_authors_later_recipe() -> None:
+    authors = Recipe.load("authors")
+    assert (authors.train_lr, authors.final_lr, authors.schedule) == (1e-2, 1e-5, "log")
+    assert (authors.architecture, authors.padding, authors.steps) == ("released", 2.0, 5_160_500)
+
+
+def test_every_recipe_can_be_loaded_and_the_default_one_is_the_defaults() -> None:
+    assert {"default", "paper", "authors"} <= set(RECIPES)
+    for name in RECIPES:
+        Recipe.load(name)
+    assert Recipe.load("default") == Recipe()
+
+
+def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("steps = 7  # a trial\naugment = false\n")
+    assert Recipe.load(str(tmp_path / "mine.toml")) == Recipe(steps=7, augment=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("stepz = 7", "unknown setting stepz"),
+        ("steps = 7.5", "steps=7.5: must be a whole number"),
+        ('augment = "no"', "augment='no': must be true or false"),
+        ("steps 7", "cannot be read"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_named_with_its_file(tmp_path: Path, text: str, shown: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(ConfigError, match=shown) as told:
+        Recipe.load(str(tmp_path / "mine.toml"))
+    assert "mine.toml" in str(told.value)
+
+
+def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no recipe 'best'; there are .*paper"):
+        Recipe.load("best")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Recipe.load(str(tmp_path / "none.toml"))
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**{**SMALL, "train_lr": 1e30}, steps=20)  # type: ignore[arg-type]
     run = Run.start(recipe, tmp_path)
-    run.save()
-    before = (tmp_path / LAST).read_bytes()
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     with pytest.raises(FloatingPointError, match="lower train_lr"):
         train(run, pairs(footage, recipe), workers=0)
-    assert (tmp_path / LAST).read_bytes() == before
+    kept = load_checkpoint(tmp_path / LAST)
+    assert kept.step == 0
+    torch.testing.assert_close(kept.weights, before)
 
 
 def test_a_checkpoint_of_another_architecture_is_told_apart(tmp_path: Path) -> None:
@@ -260,6 +302,6 @@ def test_any_other_word_for_a_switch_is_refused(text: str) -> None:
 
 
 def test_the_tracker_of_a_network_has_the_constants_it_was_trained_under() -> None:
-    config = RECIPES["paper"].tracker_config()
+    config = Recipe.load("paper").tracker_config()
     assert (config.padding, config.label_sigma, config.patch_size) == (1.5, 0.1, 125)
     assert Recipe().tracker_config(stride=2) == TrackerConfig.named("default")

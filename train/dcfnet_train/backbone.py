@@ -23,7 +23,9 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "conv1": Architecture((64, 32), (1, 1)),  # Table 1 of the paper
+    "conv1": Architecture((64, 32), (1, 1)),  # these three: Table 1 of the paper
+    "dilation": Architecture((64, 32), (1, 2)),  # the receptive field of conv2, nearly, at the size of conv1
+    "conv2": Architecture((64, 64, 128, 32), (1, 1, 1, 1)),
     "released": Architecture((32, 32), (1, 1)),  # the authors' later code: half the work, 40 KB
 }
 

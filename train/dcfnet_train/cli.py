@@ -26,7 +26,7 @@ def main(
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of photographs for rendered pairs.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and log.jsonl.")] = Path("out/train"),
-    recipe: Annotated[str, typer.Option(help=f"Starting point: {', '.join(RECIPES)}.")] = "default",
+    recipe: Annotated[str, typer.Option(help=f"Starting point: {', '.join(RECIPES)}, or a .toml file.")] = "default",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a setting of the recipe.")
     ] = None,
@@ -38,7 +38,7 @@ def main(
     if resume and (set_ or recipe != "default"):
         raise typer.BadParameter("--resume goes on with the recipe of the run; leave out --set and --recipe")
     try:
-        run = Run.resume(output) if resume else Run.start(Recipe.named(recipe).assign(set_ or []), output)
+        run = Run.resume(output) if resume else Run.start(Recipe.load(recipe).assign(set_ or []), output)
         if not resume and (output / LAST).exists():
             raise typer.BadParameter(f"{output} holds a run already; add --resume, or choose another --output")
         footage = [video for root in videos or [] for video in read_videos(root)]

@@ -1,14 +1,24 @@
-"""What a training run is: every setting once, with its reason. It travels inside the checkpoint."""
+"""What a training run is: every setting once, with its reason. It travels inside the checkpoint.
+
+Named recipes are files in recipes/ that hold what differs from the defaults.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
 from dcfnet.settings import Rule, Settings, number, one_of, whole
 
 from dcfnet_train.backbone import ARCHITECTURES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -73,28 +83,21 @@ class Recipe(Settings):
         )
 
     @classmethod
-    def named(cls, name: str) -> Recipe:
-        """A recipe by name: "default" or "paper". Raises ConfigError for another name."""
-        if name not in RECIPES:
-            raise ConfigError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-        return RECIPES[name]
+    def load(cls, name: str) -> Recipe:
+        """A recipe of RECIPES by its name, or of a TOML file by its path; settings that it does not give are defaults.
+
+        Raises ConfigError for another name, a file that is no TOML, and settings that are unknown or out of range.
+        """
+        file = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+        if file.parent == FOLDER and name not in RECIPES:
+            raise ConfigError(f"no recipe {name!r}; there are {', '.join(RECIPES)}, or give the path of a .toml file")
+        try:
+            return cls.from_mapping(tomllib.loads(file.read_text("utf-8")))
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from error
+        except (OSError, ValueError) as error:  # what cannot be read, and what is no text or no TOML
+            raise ConfigError(f"{file}: cannot be read ({error})") from error
 
 
-RECIPES: dict[str, Recipe] = {
-    "default": Recipe(),
-    # Section 4.1: 1,651,360 pairs a pass, 20 passes, batch 16; its rate is for a loss summed over the map.
-    "paper": Recipe(
-        architecture="conv1",
-        patch_size=125,
-        stride=1,
-        padding=1.5,
-        window=False,
-        displacement=0.0,
-        synthetic=0.0,
-        augment=False,
-        steps=20 * 1_651_360 // 16,
-        optimiser="sgd",
-        train_lr=1e-5,
-        schedule="constant",
-    ),
-}
+FOLDER = Path(__file__).parent / "recipes"
+RECIPES = sorted(file.stem for file in FOLDER.glob("*.toml"))
