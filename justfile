@@ -42,7 +42,7 @@ pareto dataset page="docs/pareto.md": _peers
     set -eu
     dcfnet() { module="dcfnet_evaluation$1"; shift; .venv-peers/bin/python -m "$module" "$@" || [ $? -eq 3 ]; }  # 3: done, though some tracker failed
     dcfnet "" otb "$1" --preset accurate,balanced,fast --peers --rates none --fresh --output out/pareto/scores
-    dcfnet .bench run "$1" --peers --targets none --cold-starts 0 --output out/pareto/bench
+    dcfnet .bench run "$1" --peers --repeats 1 --targets 1,8 --output out/pareto/bench
     dcfnet .bench pareto out/pareto/scores out/pareto/bench --output "$2"
 
 # Makes .venv-vot with the VOT toolkit, which is GPL and run as a program, never imported.
