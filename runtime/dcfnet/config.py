@@ -22,6 +22,11 @@ class TrackerConfig(Settings):
     padding: float = 2.0  # search region = target x (1 + padding): how far the target may leap in a frame
     label_sigma: float = 0.1  # std of the Gaussian label, as a share of the target's side in the patch
     regularisation: float = 1e-4  # lambda of eq. 2, added to energies of the unnormalised transform (see dcf.py)
+    background_penalty: float = (
+        1.0  # gamma of spatial.py, share of the mean energy; 0 is eq. 2, which learns all it sees
+    )
+    filter_extent: float = 1.5  # of the place where the filter may look freely, in sizes of the target
+    solver_steps: int = 2  # conjugate gradients of a lesson under the penalty
     band: float = 4.0  # standard deviations of the label's spectrum that are kept: e^-8 of its height is left beyond
     learning_rate: float = 0.01  # beta of eq. 13, weight of the newest frame in the filter
     learn_every: int = 1  # frames between two lessons of the filter; the rate is raised to forget as fast
@@ -40,6 +45,9 @@ class TrackerConfig(Settings):
             "padding": number(above=0, high=10),
             "label_sigma": number(above=0, high=1),
             "regularisation": number(above=0),
+            "background_penalty": number(0),
+            "filter_extent": number(above=0, high=10),
+            "solver_steps": whole(1, 100),
             "band": number(1, 20),
             "learning_rate": number(0, 1),
             "learn_every": whole(1, 100),
@@ -67,16 +75,22 @@ class TrackerConfig(Settings):
         """Standard deviation of the Gaussian label, px of the patch."""
         return self.label_sigma * self.target_side()
 
+    def filter_reach_in_patch(self) -> float:
+        """Half the side of the place where the filter looks freely, px of the patch."""
+        return self.filter_extent * self.target_side() / 2
+
     def lesson_rate(self) -> float:
         """Learning rate of one lesson: `learn_every` frames at `learning_rate` forget as much."""
         return 1 - float((1 - self.learning_rate) ** self.learn_every)
 
 
+# The paper and its authors learn whatever they see, whatever happens.
+UNGATED: dict[str, Any] = {"min_psr": 0.0, "background_penalty": 0.0}
 CONSTANTS: dict[str, TrackerConfig] = {
     # Section 4.1 of the paper. It gives no penalty on scale changes, no size limits and no gate.
-    "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0, min_psr=0.0),
+    "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0, **UNGATED),
     # The authors' later code (DCFNet 2.0 and its PyTorch port). It learns whatever happens.
-    "released": TrackerConfig(padding=2.0, learning_rate=0.01, scale_step=1.0275, scale_penalty=0.9925, min_psr=0.0),
+    "released": TrackerConfig(padding=2.0, learning_rate=0.01, scale_step=1.0275, scale_penalty=0.9925, **UNGATED),
     # What tracked best on the training sequences (docs/tuning.md): the later constants, and a gate.
     "default": TrackerConfig(),
 }

@@ -7,8 +7,8 @@ Convention: a spectrum is `rfft2` of a real map over its last two axes, unnormal
 The regularisation is added to energies of that transform; under another normalisation the same number would mean
 another filter. Shapes are `(..., C, H, W // 2 + 1)`: channels third from the end, any leading axes.
 
-The filter minimises || sum_l w_l * phi_l(x) - y ||^2 + lambda sum_l || w_l ||^2 (eq. 1) and is kept as the numerator
-and the denominator of its closed form, never divided until it responds:
+The filter minimises || sum_l w_l * phi_l(x) - y ||^2 + lambda sum_l || w_l ||^2 (eq. 1). Numerator and denominator of
+its closed form are kept and blended apart, and divided when it is solved:
 
     w_l = phi_l(x) y^* / (sum_k phi_k(x) phi_k(x)^* + lambda)                (eq. 2)
 """
@@ -39,14 +39,18 @@ def energy(features_f: Array) -> Array:
     return (features_f * features_f.conj()).real.sum(axis=CHANNELS, keepdims=True)
 
 
-def respond(search_f: Array, numerator: Array, denominator: Array, regularisation: float) -> Array:
+def solve(numerator: Array, denominator: Array, regularisation: float) -> Array:
+    """The filter of eq. 2, complex (..., C, H, W//2+1), from numerator and denominator as `learn` returns them."""
+    return numerator / (denominator + regularisation)
+
+
+def respond(search_f: Array, filter_f: Array) -> Array:
     """Spectrum of the response of the filter to the search features (eq. 3).
 
-    search_f: complex (..., C, H, W//2+1); numerator and denominator as `learn` returns them.
+    search_f: complex (..., C, H, W//2+1); filter_f as `solve` returns it.
     Returns complex (..., 1, H, W//2+1); its inverse transform peaks at the target's shift.
     """
-    correlation = (numerator.conj() * search_f).sum(axis=CHANNELS, keepdims=True)
-    return correlation / (denominator + regularisation)
+    return (filter_f.conj() * search_f).sum(axis=CHANNELS, keepdims=True)
 
 
 def blend(old: Array, new: Array, learning_rate: Array | float) -> Array:

@@ -3,9 +3,9 @@
     1  frame     checked: what is no frame, or shows nothing, moves no state
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
-    4  response  inverse(respond(search_f, numerator, denominator)), to the host: the only sync
+    4  response  inverse(respond(search_f, filter_f)), to the host: the only sync
     5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre
-    6  learn     crop at the new place, spectrum, blend (eq. 13)
+    6  learn     crop at the new place, spectrum, blend (eq. 13), solve
 
 One target is N = 1, not another path; several cameras are one batch, because every target carries its source. A
 preset may learn in some frames only: which, is counted per target.
@@ -30,6 +30,7 @@ from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid,
 from dcfnet.pixels import frame_problem, frame_size, has_texture
 from dcfnet.response import RESPONSE_SIDE, Peak, best_scale, find_peaks
 from dcfnet.result import Reason, Result, Status
+from dcfnet.spatial import SpatialPenalty
 from dcfnet.state import TrackState
 from dcfnet.windows import cosine_window
 
@@ -38,7 +39,8 @@ from dcfnet.windows import cosine_window
 class Pipeline:
     """Everything a frame passes through that is no state: made once, shared by all targets.
 
-    mean: float32 (3,), BGR. label_f: complex64 (K, B+1) on the backend. scales: float64 (S,), the pyramid.
+    mean: float32 (3,), BGR. label_f: float32 (K, B+1) on the backend. scales: float64 (S,), the pyramid.
+    penalty: upon what a filter has outside the target; None for the closed form of eq. 2.
     """
 
     config: TrackerConfig
@@ -48,6 +50,7 @@ class Pipeline:
     transform: Transform
     label_f: Array
     scales: NDArray[np.float64]
+    penalty: SpatialPenalty | None = None
 
     @classmethod
     def build(
@@ -63,9 +66,12 @@ class Pipeline:
         sigma = config.label_sigma_in_patch() / stride  # in pixels of the map
         band = band_of_label(side, sigma, config.band)
         transform = Transform.build(side, band, RESPONSE_SIDE, cosine_window(side), backend.asarray)
-        label_f = backend.asarray(label_spectrum(side, sigma, band))
-        scales = scale_pyramid(config.scales, config.scale_step)
-        return cls(config, backend, backbone, mean, transform, label_f, scales)
+        label_f = label_spectrum(side, sigma, band)
+        scales, penalty = scale_pyramid(config.scales, config.scale_step), None
+        if config.background_penalty:
+            reach, place = config.filter_reach_in_patch() / stride, backend.asarray
+            penalty = SpatialPenalty.build(side, label_f, reach, config.background_penalty, config.solver_steps, place)
+        return cls(config, backend, backbone, mean, transform, backend.asarray(label_f), scales, penalty)
 
     def spectrum(self, frames: Sequence[Frame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
@@ -76,6 +82,18 @@ class Pipeline:
         # NumPy's function hands over to the concatenation of whatever device the arrays lie on
         return spectra[0] if len(spectra) == 1 else np.concatenate(spectra)
 
+    def solve(self, numerator: Array, denominator: Array, start: Array | None = None) -> tuple[Array, Array]:
+        """The filter that N targets are looked for with, and the focused one in it, complex64 (N, C, K, B+1) each.
+
+        The filter of eq. 2 knows the surroundings, the focused one the target, and their mean errs less than either
+        (docs/tuning.md). start: the focused one of the lesson before. Without a penalty both are eq. 2.
+        """
+        closed = dcf.solve(numerator, denominator, self.config.regularisation)
+        if self.penalty is None:
+            return closed, closed
+        focused = self.penalty.solve(numerator, denominator, self.config.regularisation, start)
+        return (closed + focused) * 0.5, focused
+
 
 def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
     """State of N targets, each learnt from its box in frames[source]. Boxes and frames must have been checked."""
@@ -85,7 +103,8 @@ def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sour
     sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
     template_f = pipeline.spectrum(frames, source, centre, search_region(size, pipeline.config.padding))
     numerator, denominator = dcf.learn(template_f, pipeline.label_f)
-    return TrackState(centre, size, size.copy(), sizes, source, np.zeros_like(source), numerator, denominator)
+    solved = pipeline.solve(numerator, denominator)
+    return TrackState(centre, size, size.copy(), sizes, source, np.zeros_like(source), numerator, denominator, *solved)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -136,9 +155,7 @@ def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Ar
         frames, np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0), regions.reshape(-1, 2)
     )
     search_f = search_f.reshape(targets, scales, *search_f.shape[1:])  # (N, S, C, K, B+1)
-    response_f = dcf.respond(
-        search_f, state.numerator[:, None], state.denominator[:, None], pipeline.config.regularisation
-    )
+    response_f = dcf.respond(search_f, state.filter_f[:, None])
     return pipeline.transform.inverse(response_f[:, :, 0])
 
 
@@ -149,10 +166,10 @@ def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], rows: 
     part, rate = state.take(rows), pipeline.config.lesson_rate()
     regions = search_region(part.size, pipeline.config.padding)
     numerator, denominator = dcf.learn(pipeline.spectrum(frames, part.source, part.centre, regions), pipeline.label_f)
-    part = part.replace(
-        numerator=dcf.blend(part.numerator, numerator, rate),
-        denominator=dcf.blend(part.denominator, denominator, rate),
-    )
+    numerator = dcf.blend(part.numerator, numerator, rate)
+    denominator = dcf.blend(part.denominator, denominator, rate)
+    filter_f, focused_f = pipeline.solve(numerator, denominator, part.focused_f)
+    part = part.replace(numerator=numerator, denominator=denominator, filter_f=filter_f, focused_f=focused_f)
     return state.put(rows, part)
 
 

@@ -19,7 +19,8 @@ class TrackState:
 
     On the host, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), all
     (x, y) or (width, height); source (N,), index of each target's frame; updates (N,), frames it was looked for in.
-    On the backend: numerator complex64 (N, C, K, B+1), denominator float32 (N, 1, K, B+1), as in fourier.py.
+    On the backend, as in fourier.py: numerator, filter_f and focused_f complex64 (N, C, K, B+1), denominator float32
+    (N, 1, K, B+1); what they are, `Pipeline.solve` says.
     """
 
     centre: NDArray[np.float64]
@@ -30,6 +31,8 @@ class TrackState:
     updates: NDArray[np.intp]
     numerator: Array
     denominator: Array
+    filter_f: Array
+    focused_f: Array
 
     def __len__(self) -> int:
         return len(self.centre)

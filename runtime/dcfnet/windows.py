@@ -6,14 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def gaussian(side: int, sigma: float) -> NDArray[np.float64]:
+    """One axis of the label, float64 (side,) in (0, 1]: a Gaussian of `sigma` map pixels, peaked at [0], wrapped."""
+    shift = np.fft.fftfreq(side, 1 / side)  # signed shift of every pixel
+    height: NDArray[np.float64] = np.exp(-0.5 * (shift / sigma) ** 2)
+    return height
+
+
 def gaussian_label(height: int, width: int, sigma: float) -> NDArray[np.float32]:
     """Desired response, float32 (height, width) in (0, 1]: a Gaussian of `sigma` map pixels, peaked at [0, 0].
 
     The peak sits at the origin and wraps around, so that a response's peak reads directly as a shift.
     """
-    y, x = np.fft.fftfreq(height, 1 / height), np.fft.fftfreq(width, 1 / width)  # signed shift of every row, column
-    squared = y[:, None] ** 2 + x[None, :] ** 2
-    return np.exp(-0.5 * squared / sigma**2).astype(np.float32)
+    return np.outer(gaussian(height, sigma), gaussian(width, sigma)).astype(np.float32)
 
 
 def cosine_window(side: int) -> NDArray[np.float64]:

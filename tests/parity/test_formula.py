@@ -30,8 +30,8 @@ def test_closed_form_is_the_dense_ridge_regression(
 ) -> None:
     template, search = rng.normal(size=(2, channels, height, width))
     label, regularisation = gaussian_label(height, width, 1.0).astype(np.float64), 0.3
-    numerator, denominator = dcf.learn(scipy.fft.rfft2(template), scipy.fft.rfft2(label))
-    response_f = dcf.respond(scipy.fft.rfft2(search), numerator, denominator, regularisation)
+    filter_f = dcf.solve(*dcf.learn(scipy.fft.rfft2(template), scipy.fft.rfft2(label)), regularisation)
+    response_f = dcf.respond(scipy.fft.rfft2(search), filter_f)
     response = scipy.fft.irfft2(response_f, s=(height, width))[0]
 
     weights = filter_by_hand(template, label, regularisation)
@@ -45,11 +45,11 @@ def test_closed_form_is_the_dense_ridge_regression(
 def test_numpy_and_torch_give_the_same_response(rng: np.random.Generator, height: int, width: int) -> None:
     template, search = (rng.normal(size=(2, 4, height, width)) * 10).astype(np.float32)
     label = gaussian_label(height, width, 3.0)
-    by_numpy = dcf.respond(scipy.fft.rfft2(search), *dcf.learn(scipy.fft.rfft2(template), scipy.fft.rfft2(label)), 1.0)
+    f = scipy.fft.rfft2
+    by_numpy = dcf.respond(f(search), dcf.solve(*dcf.learn(f(template), f(label)), 1.0))
     f = torch.fft.rfft2
-    by_torch = dcf.respond(
-        f(torch.from_numpy(search)), *dcf.learn(f(torch.from_numpy(template)), f(torch.from_numpy(label))), 1.0
-    )
+    template, search, label = (torch.from_numpy(a) for a in (template, search, label))
+    by_torch = dcf.respond(f(search), dcf.solve(*dcf.learn(f(template), f(label)), 1.0))
     assert by_numpy.dtype == np.complex64
     np.testing.assert_allclose(by_numpy, by_torch.numpy(), atol=2e-5 * np.abs(by_numpy).max())
 
@@ -75,7 +75,7 @@ def test_an_integer_shift_in_is_the_same_shift_out(rng: np.random.Generator, sid
     template = rng.normal(size=(2, side, side))
     search = np.roll(template, (dy, dx), axis=(1, 2))
     f = scipy.fft.rfft2
-    numerator, denominator = dcf.learn(f(template), f(gaussian_label(side, side, 2.0)))
-    response = scipy.fft.irfft2(dcf.respond(f(search), numerator, denominator, 1e-4), s=(side, side))[0]
+    filter_f = dcf.solve(*dcf.learn(f(template), f(gaussian_label(side, side, 2.0))), 1e-4)
+    response = scipy.fft.irfft2(dcf.respond(f(search), filter_f), s=(side, side))[0]
     assert np.unravel_index(response.argmax(), response.shape) == (dy % side, dx % side)
     assert response.max() == pytest.approx(1, abs=1e-3)  # lambda is small, so the label itself comes back

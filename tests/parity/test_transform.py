@@ -80,12 +80,12 @@ def test_the_filters_answer_is_that_of_every_frequency(
     window, sigma = np.outer(cosine_window(side), cosine_window(side)), 0.1 * side / 3
     f = scipy.fft.rfft2
     learnt = dcf.learn(f(template * window), f(gaussian_label(side, side, sigma)))
-    expected = scipy.fft.irfft2(dcf.respond(f(search * window), *learnt, 1e-4), s=(side, side))
+    expected = scipy.fft.irfft2(dcf.respond(f(search * window), dcf.solve(*learnt, 1e-4)), s=(side, side))
 
     band = band_of_label(side, sigma, 4.0)
     transform = Transform.build(side, band, side, cosine_window(side), place)
     learnt = dcf.learn(transform.forward(template), label_spectrum(side, sigma, band))
-    response = transform.inverse(dcf.respond(transform.forward(search), *learnt, 1e-4))
+    response = transform.inverse(dcf.respond(transform.forward(search), dcf.solve(*learnt, 1e-4)))
     np.testing.assert_allclose(response, expected, atol=2e-3)
     np.testing.assert_allclose(find_peaks(response).shift, find_peaks(expected).shift, atol=0.01)
     np.testing.assert_allclose(find_peaks(response).shift[0], shift, atol=0.6)  # the window pulls a little

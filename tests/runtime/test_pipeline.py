@@ -105,7 +105,7 @@ def test_a_rejected_frame_moves_no_bit_of_the_state(raw_pipeline: Pipeline, fram
 
 
 def test_a_target_that_leaves_a_textured_picture_waits_at_the_border(frame: np.ndarray) -> None:
-    pipeline = make_raw_pipeline(scales=1, min_psr=0.0)
+    pipeline = make_raw_pipeline(scales=1, min_psr=0.0, background_penalty=0.0)  # the scene, moving as one, leads
     scene = np.concatenate([noise_texture(np.random.default_rng(5), 240, 320), frame], axis=1)
     state = init(pipeline, [scene[:, 320:]], [Box(220, 100, 40, 40)], [0])
     for left in range(310, 220, -8):  # the camera turns away: the target goes out on the right
@@ -138,7 +138,7 @@ def test_more_patches_than_the_backend_takes_at_once_go_in_turns(frame: np.ndarr
     assert sum(backbone.calls) == 3 * len(boxes)  # to start, to look, to learn
     assert len(state) == len(results) == len(boxes)
     for result, box in zip(results, boxes, strict=True):
-        assert tuple(result.box) == pytest.approx(tuple(box), abs=0.05)
+        assert tuple(result.box) == pytest.approx(tuple(box), abs=0.1)
 
 
 def test_one_target_out_of_sight_does_not_touch_the_others(raw_pipeline: Pipeline, frame: np.ndarray) -> None:

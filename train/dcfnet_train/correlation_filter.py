@@ -16,8 +16,8 @@ def correlation_filter(template: Tensor, search: Tensor, label: Tensor, regulari
     template, search: features (B, C, H, W), any real dtype. label: (H, W), peaked at [0, 0].
     regularisation: lambda of the unnormalised transform. Returns response (B, 1, H, W), differentiable.
     """
-    numerator, denominator = dcf.learn(rfft2(template), rfft2(label))
-    response_f = dcf.respond(rfft2(search), numerator, denominator, regularisation)
+    filter_f = dcf.solve(*dcf.learn(rfft2(template), rfft2(label)), regularisation)
+    response_f = dcf.respond(rfft2(search), filter_f)
     response: Tensor = irfft2(response_f, s=label.shape)
     return response
 
@@ -34,8 +34,9 @@ class ClosedFormCorrelationFilter(torch.autograd.Function):
         """Response (B, 1, H, W), see `correlation_filter`."""
         template_f, search_f, label_f = rfft2(template), rfft2(search), rfft2(label)
         numerator, denominator = dcf.learn(template_f, label_f)
-        response_f = dcf.respond(search_f, numerator, denominator, regularisation)
-        ctx.save_for_backward(template_f, search_f, label_f, numerator, denominator + regularisation, response_f)
+        filter_f = dcf.solve(numerator, denominator, regularisation)
+        response_f = dcf.respond(search_f, filter_f)
+        ctx.save_for_backward(template_f, search_f, label_f, filter_f, denominator + regularisation, response_f)
         ctx.shape = label.shape
         response: Tensor = irfft2(response_f, s=label.shape)
         return response
@@ -43,9 +44,9 @@ class ClosedFormCorrelationFilter(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients with respect to template and search features, (B, C, H, W) each."""
-        template_f, search_f, label_f, numerator, denominator, response_f = ctx.saved_tensors
+        template_f, search_f, label_f, filter_f, denominator, response_f = ctx.saved_tensors
         gradient_f = rfft2(gradient)  # dL/dg^* (eqs. 5 and 6)
-        search_gradient_f = gradient_f * numerator / denominator  # dL/dphi(z)^* = dL/dg^* w (eq. 7)
+        search_gradient_f = gradient_f * filter_f  # dL/dphi(z)^* = dL/dg^* w (eq. 7)
         # dL/dphi(x)^* (eq. 10) and the conjugate of dL/dphi(x) (eq. 9) as one sum (eq. 11): the first term comes
         # through the numerator, the second, twice a real part, through the energy in the denominator.
         through_numerator = gradient_f.conj() * search_f * label_f

@@ -1,0 +1,149 @@
+"""A filter that looks at the target: what it has outside the target's place costs (Danelljan et al., ICCV 2015).
+
+Most of a search region is background, and eq. 2 learns it as readily as the target: the box then follows what lies
+around. Here the filter's own map is penalised where the target is not, gamma || p w_l ||^2 added to eq. 1. The blended
+numerator A and denominator B of eq. 13 say what is needed of the templates seen: their mean x = A / y^*, and by how
+much their energy is more than that of their mean, s = B - sum_k x_k x_k^*. The minimum solves
+
+    x_l sum_k x_k^* w_k + (s + lambda) w_l + gamma P w_l = x_l y^*
+
+where P multiplies a map by p^2 = 1 - m^2, and m is one on the target and falls to nothing around it. Without P that is
+A / (B + lambda), eq. 2. With it, a few steps of conjugate gradients lead there from the filter of the lesson before,
+each made short by what solves the equations where P does not tie frequencies together (Sherman and Morrison's inverse
+of a diagonal and one product). Operators only, as in dcf.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet import dcf
+from dcfnet.backend import Array
+from dcfnet.fourier import Place
+
+STEEPNESS = 4.0  # m = exp(-|u|^4): flat on the target, smooth enough at its end for the few frequencies of a filter
+FIRST_STEPS = 10  # of the first lesson, which has no filter to begin with
+TINY = 1e-30  # what is solved already moves no further
+NOTHING = 1e-12  # share of the label's height under which a frequency of it is rounding
+
+
+@dataclass(frozen=True)
+class SpatialPenalty:
+    """P over spectra (..., K, B+1) as in fourier.py, and the equations that it stands in.
+
+    rows, complex64 (K, K), multiply by m^2 down the map; columns and mirrored, complex64 (B+1, B+1), across it, from
+    the half of the spectrum that is kept and from its mirror image. twice, float32 (B+1,): how often a column counts.
+    per_label, float32 (K, B+1): one over the label's spectrum, which is real, and 0 where it is nothing.
+    share: what P leaves of a filter that is spread evenly. weight: gamma, as a share of the denominator's mean.
+    """
+
+    rows: Array
+    columns: Array
+    mirrored: Array
+    twice: Array
+    per_label: Array
+    share: float
+    weight: float
+    steps: int
+
+    @classmethod
+    def build(
+        cls, side: int, label_f: NDArray[np.float32], extent: float, weight: float, steps: int, place: Place
+    ) -> SpatialPenalty:
+        """For maps `side` px wide with the target in their middle; m falls to 1/e at `extent`, px, from there.
+
+        label_f: float32 (K, B+1), the label's spectrum as `label_spectrum` gives it.
+        """
+        band = label_f.shape[1] - 1
+        fine = 16 * side
+        away = np.abs((np.arange(fine) + 0.5) / 16 - side / 2) / extent  # of the map's middle, pixel edges at integers
+        squared = np.exp(-2 * away**STEEPNESS)
+        # A map's spectrum counts from the middle of its first pixel, half a pixel inside its edge.
+        order = np.arange(-2 * band, 2 * band + 1)
+        spectrum = np.fft.fft(squared)[order] / fine * np.exp(1j * np.pi * order * (1 - 1 / 16) / side)
+
+        def at(frequency: NDArray[np.int_]) -> NDArray[np.complex128]:
+            """The mask's spectrum at differences of frequencies: a product of maps is a convolution of spectra."""
+            found: NDArray[np.complex128] = spectrum[frequency + 2 * band]
+            return found
+
+        down, across = np.arange(-band, band + 1), np.arange(band + 1)
+        mirrored = at(across + across[:, None])
+        mirrored[0] = 0  # frequency zero is its own mirror image
+        return cls(
+            place(at(down[:, None] - down).astype(np.complex64)),
+            place(at(across - across[:, None]).astype(np.complex64)),
+            place(mirrored.astype(np.complex64)),
+            place(np.where(across == 0, 1, 2).astype(np.float32)),
+            place(np.divide(1, label_f, out=np.zeros_like(label_f), where=label_f > NOTHING * label_f.max())),
+            float(1 - squared.mean() ** 2),
+            weight,
+            steps,
+        )
+
+    def inside(self, spectra: Array) -> Array:
+        """Spectra of the maps times m^2, complex64 (..., K, B+1): P leaves the rest."""
+        return self.rows @ (spectra @ self.columns + spectra[..., ::-1, :].conj() @ self.mirrored)
+
+    def solve(self, numerator: Array, denominator: Array, regularisation: float, start: Array | None = None) -> Array:
+        """The filter, complex64 (..., C, K, B+1), of numerator and denominator as `dcf.learn` returns them, or blended.
+
+        start: the filter to begin at; without one it begins at nothing and takes FIRST_STEPS steps.
+        """
+        equations = _Equations.of(self, numerator, denominator, regularisation)
+        if start is None:
+            filter_f, residual, steps = 0 * numerator, numerator, FIRST_STEPS
+        else:
+            filter_f, residual, steps = start, numerator - equations.image(start), self.steps
+        direction = scaled = equations.nearly_solved(residual)
+        descent = self._inner(residual, scaled)
+        for left in reversed(range(steps)):
+            image = equations.image(direction)
+            length = descent / (self._inner(direction, image) + TINY)
+            filter_f = filter_f + length * direction
+            if left:
+                residual = residual - length * image
+                scaled = equations.nearly_solved(residual)
+                before, descent = descent, self._inner(residual, scaled)
+                direction = scaled + descent / (before + TINY) * direction
+        return filter_f
+
+    def _inner(self, one: Array, other: Array) -> Array:
+        """Inner product of the maps behind two spectra, over all channels, float32 (..., 1, 1, 1), times H x W."""
+        return ((one.real * other.real + one.imag * other.imag) * self.twice).sum(axis=(-3, -2, -1), keepdims=True)
+
+
+@dataclass(frozen=True)
+class _Equations:
+    """The left side: template, the mean x, and diagonal, s + lambda + gamma, of which P takes some back."""
+
+    penalty: SpatialPenalty
+    template: Array
+    template_conj: Array
+    energy: Array
+    diagonal: Array
+    gamma: Array
+
+    @classmethod
+    def of(cls, penalty: SpatialPenalty, numerator: Array, denominator: Array, regularisation: float) -> _Equations:
+        template = numerator * penalty.per_label
+        energy = dcf.energy(template)
+        gamma = penalty.weight * denominator.mean(axis=(-2, -1), keepdims=True)
+        spread = (denominator - energy).clip(0)  # less than nothing by rounding alone
+        return cls(penalty, template, template.conj(), energy, spread + (regularisation + gamma), gamma)
+
+    def image(self, filter_f: Array) -> Array:
+        """The left side for a filter."""
+        return self._along(filter_f) + self.diagonal * filter_f - self.gamma * self.penalty.inside(filter_f)
+
+    def nearly_solved(self, right: Array) -> Array:
+        """The filter for a right side, were P the same at every place."""
+        diagonal = self.diagonal - self.gamma * (1 - self.penalty.share)
+        return (right - self._along(right) / (self.energy + diagonal)) / diagonal
+
+    def _along(self, filter_f: Array) -> Array:
+        """The filter's answer to the template, laid upon the template's channels."""
+        return self.template * (self.template_conj * filter_f).sum(axis=dcf.CHANNELS, keepdims=True)
