@@ -99,7 +99,7 @@ CONSTANTS: dict[str, TrackerConfig] = {
 # the measured front (docs/speed.md).
 DEFAULT_PRESET = "balanced"  # where none is asked for
 PRESETS: dict[str, dict[str, Any]] = {
-    "accurate": {},  # the paper's form: a lesson in every frame, four patches of its size through the network
-    "balanced": {"patch_size": 96, "learn_every": 2},
-    "fast": {"patch_size": 64, "learn_every": 4},
+    "accurate": {"patch_size": 108},  # the paper's form: a lesson in every frame, four patches through the network
+    "balanced": {"patch_size": 108, "learn_every": 2},
+    "fast": {"patch_size": 80, "learn_every": 4},
 }
