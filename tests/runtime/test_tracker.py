@@ -44,7 +44,7 @@ def test_a_bare_install_gives_the_same_boxes(clip: Clip) -> None:
 
 
 def test_the_models_config_is_the_default() -> None:
-    assert Tracker(preset="accurate").config == dcfnet.TrackerConfig.named("default")
+    assert Tracker(preset="accurate").config == dcfnet.TrackerConfig.named("default").replace(**PRESETS["accurate"])
     assert Tracker(config="paper").config == dcfnet.TrackerConfig.named("paper")
     assert Tracker(config={"scales": 5}).config == Tracker(preset="balanced").config.replace(scales=5)
 
