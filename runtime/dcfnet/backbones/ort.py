@@ -14,7 +14,7 @@ except ImportError as error:
 
 # Threads wait awake from one call of a frame to the next, and sleep from frame to frame: a robot's other processes need
 # the cores. To wake one takes long, and not always as long (docs/speed.md). Before 1.26 there is no such middle way.
-AWAKE_US = 1000
+AWAKE_US = 3000
 _VERSION = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
 SPINNING = (
     ("session.intra_op.spin_duration_us", str(AWAKE_US))
