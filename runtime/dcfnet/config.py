@@ -26,7 +26,7 @@ class TrackerConfig(Settings):
         1.0  # gamma of spatial.py, share of the mean energy; 0 is eq. 2, which learns all it sees
     )
     filter_extent: float = 1.5  # of the place where the filter may look freely, in sizes of the target
-    solver_steps: int = 2  # conjugate gradients of a lesson under the penalty
+    solver_steps: int = 1  # conjugate gradients of a lesson under the penalty; the next lesson goes on from there
     band: float = 4.0  # standard deviations of the label's spectrum that are kept: e^-8 of its height is left beyond
     learning_rate: float = 0.01  # beta of eq. 13, weight of the newest frame in the filter
     learn_every: int = 1  # frames between two lessons of the filter; the rate is raised to forget as fast
