@@ -8,9 +8,9 @@ much their energy is more than that of their mean, s = B - sum_k x_k x_k^*. The 
     x_l sum_k x_k^* w_k + (s + lambda) w_l + gamma P w_l = x_l y^*
 
 where P multiplies a map by p^2 = 1 - m^2, and m is one on the target and falls to nothing around it. Without P that is
-A / (B + lambda), eq. 2. With it, a few steps of conjugate gradients lead there from the filter of the lesson before,
-each made short by what solves the equations where P does not tie frequencies together (Sherman and Morrison's inverse
-of a diagonal and one product). Operators only, as in dcf.py.
+A / (B + lambda), eq. 2. With it, steps of conjugate gradients lead there from the filter of the lesson before: few,
+since what solves the equations where P does not tie frequencies together (Sherman and Morrison's inverse of a diagonal
+and one product) points the way. Operators only, as in dcf.py.
 """
 
 from __future__ import annotations
