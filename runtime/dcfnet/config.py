@@ -8,6 +8,7 @@ from typing import Any
 from dcfnet.errors import ConfigError
 from dcfnet.settings import Rule, Settings, number, whole
 
+NEVER = 100.0  # target sizes: no search region reaches as far
 MIN_TARGET_SIDE = 3.0  # px: a smaller target has no texture left to follow
 
 
@@ -33,6 +34,7 @@ class TrackerConfig(Settings):
     scales: int = 3  # size of the scale pyramid, odd: the middle scale is exactly 1
     scale_step: float = 1.0275  # ratio between neighbouring scales of the pyramid
     scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
+    look_again: float = 0.25  # a target found further away than this, in its sizes, is looked for again from there
     min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
     max_scale: float = 5.0  # largest size, as a ratio of the initial one
     min_psr: float = 5.0  # peak-to-sidelobe ratio under which it is lost: the box waits, nothing is learnt
@@ -54,6 +56,7 @@ class TrackerConfig(Settings):
             "scales": whole(1, 15, odd=True),
             "scale_step": number(above=1, high=2),
             "scale_penalty": number(above=0, high=1),
+            "look_again": number(0),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
             "min_psr": number(0),
@@ -85,7 +88,7 @@ class TrackerConfig(Settings):
 
 
 # The paper and its authors learn whatever they see, whatever happens.
-UNGATED: dict[str, Any] = {"min_psr": 0.0, "background_penalty": 0.0}
+UNGATED: dict[str, Any] = {"min_psr": 0.0, "background_penalty": 0.0, "look_again": NEVER}
 CONSTANTS: dict[str, TrackerConfig] = {
     # Section 4.1 of the paper. It gives no penalty on scale changes, no size limits and no gate.
     "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0, **UNGATED),
@@ -99,7 +102,8 @@ CONSTANTS: dict[str, TrackerConfig] = {
 # the measured front (docs/speed.md).
 DEFAULT_PRESET = "balanced"  # where none is asked for
 PRESETS: dict[str, dict[str, Any]] = {
-    "accurate": {"patch_size": 108},  # the paper's form: a lesson in every frame, four patches through the network
+    # The paper's form: a lesson in every frame, four patches through the network.
+    "accurate": {"patch_size": 108, "solver_steps": 2},
     "balanced": {"patch_size": 108, "learn_every": 2},
-    "fast": {"patch_size": 80, "learn_every": 4},
+    "fast": {"patch_size": 80, "learn_every": 4, "solver_steps": 2},  # rarer lessons: each must lead further
 }

@@ -4,7 +4,8 @@
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
     4  response  inverse(respond(search_f, filter_f)), to the host: the only sync
-    5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre
+    5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre; where the target has
+                 moved far, 2 to 5 once more from there
     6  learn     crop at the new place, spectrum, blend (eq. 13), solve
 
 One target is N = 1, not another path; several cameras are one batch, because every target carries its source. A
@@ -29,9 +30,10 @@ from dcfnet.fourier import Transform, band_of_label, label_spectrum
 from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid, search_region
 from dcfnet.pixels import frame_problem, frame_size, has_texture
 from dcfnet.response import RESPONSE_SIDE, Peak, best_scale, find_peaks
-from dcfnet.result import Reason, Result, Status
+from dcfnet.result import Reason, Result
 from dcfnet.spatial import SpatialPenalty
 from dcfnet.state import TrackState
+from dcfnet.verdict import lost, mark, results
 from dcfnet.windows import cosine_window
 
 
@@ -115,23 +117,20 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     """
     seen, changed = _follow_resolution(state, frames)
     rejected = [_rejection(pipeline, seen, i, frames[source]) for i, source in enumerate(state.source)]
-    results = [_lost(box, reason) for box, reason in zip(seen.boxes(), rejected, strict=True)]
+    said = [lost(box, reason) for box, reason in zip(seen.boxes(), rejected, strict=True)]
     rows = np.flatnonzero([reason is None for reason in rejected])
     if not len(rows):
-        return state, results
+        return state, said
     moved, found = _track(pipeline, seen.take(rows), frames)
     for row, result in zip(rows, found, strict=True):
-        results[row] = _mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
-    return state.put(rows, moved), results
+        said[row] = mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
+    return state.put(rows, moved), said
 
 
 def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[TrackState, list[Result]]:
     """Steps 2 to 6 for targets whose frames show something."""
     config = pipeline.config
-    maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, R, R)
-    winner = best_scale(maps, config.scale_penalty)
-    peak = find_peaks(maps[np.arange(len(state)), winner])
-    centre, size = _move(pipeline, state, peak.shift, winner)
+    peak, centre, size = _look_again(pipeline, state, frames, *_look(pipeline, state, frames))
     inside = limit_centre(centre, state.frame_size)
     limited = limit_size(size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
     in_view = (inside == centre).all(axis=1)
@@ -144,7 +143,35 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tu
     lesson = state.updates % config.learn_every == config.learn_every - 1
     state = learn(pipeline, state, frames, np.flatnonzero(clear & in_view & lesson))
     at_limit = (limited != size).any(axis=1)
-    return state.replace(updates=state.updates + 1), _results(config, state, peak, clear, in_view, at_limit)
+    return state.replace(updates=state.updates + 1), results(config, state, peak, clear, in_view, at_limit)
+
+
+def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[Peak, Pairs, Pairs]:
+    """Where N targets are seen: their peaks, and the centres and sizes, (N, 2) each, frame pixels, they speak of."""
+    maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, R, R)
+    winner = best_scale(maps, pipeline.config.scale_penalty)
+    peak = find_peaks(maps[np.arange(len(state)), winner])
+    return peak, *_move(pipeline, state, peak.shift, winner)
+
+
+def _look_again(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], peak: Peak, centre: Pairs, size: Pairs
+) -> tuple[Peak, Pairs, Pairs]:
+    """What `_look` found; of targets that have moved far what is seen from there, where that is the higher peak.
+
+    Towards the border of the search region the cosine window leaves little of a target, so that a peak there is low
+    and off its place.
+    """
+    share = np.abs(centre - state.centre) / state.size
+    far = np.flatnonzero((share > pipeline.config.look_again).any(axis=1))
+    if not len(far):
+        return peak, centre, size
+    there = state.replace(centre=limit_centre(centre, state.frame_size)).take(far)
+    second, second_centre, second_size = _look(pipeline, there, frames)
+    higher = second.value > peak.value[far]
+    rows = far[higher]
+    centre[rows], size[rows] = second_centre[higher], second_size[higher]
+    return peak.put(rows, second.take(higher)), centre, size
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
@@ -209,36 +236,3 @@ def _rejection(pipeline: Pipeline, state: TrackState, row: int, frame: Any) -> R
     region = search_region(state.size[row], pipeline.config.padding)
     return None if has_texture(frame, state.centre[row], region) else Reason.NO_TEXTURE
 
-
-def _results(
-    config: TrackerConfig,
-    state: TrackState,
-    peak: Peak,
-    clear: NDArray[np.bool_],
-    in_view: NDArray[np.bool_],
-    at_limit: NDArray[np.bool_],
-) -> list[Result]:
-    results = []
-    for i, box in enumerate(state.boxes()):
-        psr = float(peak.psr[i])
-        if not clear[i]:
-            verdict = Status.LOST, Reason.LOW_PSR
-        elif not in_view[i]:
-            verdict = Status.LOST, Reason.OUT_OF_VIEW
-        elif psr < config.sure_psr:
-            verdict = Status.UNCERTAIN, Reason.LOW_PSR
-        else:
-            verdict = Status.TRACKED, Reason.SCALE_LIMIT if at_limit[i] else Reason.FOUND
-        results.append(Result(box, float(peak.value[i]), psr, float(peak.apce[i]), *verdict))
-    return results
-
-
-def _lost(box: Box, reason: Reason | None) -> Result:
-    return Result(box, 0.0, 0.0, 0.0, Status.LOST, reason or Reason.LOW_PSR)
-
-
-def _mark(result: Result, reason: Reason) -> Result:
-    """The result with another reason, if it was simply found."""
-    if result.reason is not Reason.FOUND:
-        return result
-    return Result(result.box, result.peak, result.psr, result.apce, result.status, reason)

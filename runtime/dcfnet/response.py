@@ -35,6 +35,17 @@ class Peak:
     psr: NDArray[np.float64]
     apce: NDArray[np.float64]
 
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Peak:
+        """The peaks of some maps."""
+        return Peak(**{name: values[rows] for name, values in vars(self).items()})
+
+    def put(self, rows: NDArray[np.intp], others: Peak) -> Peak:
+        """The peaks with those of `rows` replaced."""
+        changed = {name: values.copy() for name, values in vars(self).items()}
+        for name, values in changed.items():
+            values[rows] = getattr(others, name)
+        return Peak(**changed)
+
 
 def best_scale(maps: Maps, penalty: float) -> NDArray[np.intp]:
     """Index of the winning scale of each pyramid: maps (N, S, H, W) -> (N,), the middle one where they tie.

@@ -249,15 +249,16 @@ def test_a_lost_frame_has_no_lesson_and_a_rejected_one_no_turn() -> None:
     assert rejected == ["rejected", "no lesson", "lesson"]
 
 
-def test_kinds_are_those_of_the_pipeline(sequence: AnnotatedSequence) -> None:
+@pytest.mark.parametrize("look_again", [0.025, 0.25])
+def test_kinds_are_those_of_the_pipeline(sequence: AnnotatedSequence, look_again: float) -> None:
     """The second opinion: how many patches the backbone was given in each frame."""
     from dcfnet.backend import Frame
 
     from tests.conftest import make_raw_pipeline
 
-    config = TrackerConfig(patch_size=64, learn_every=3, min_psr=0.0)
+    config = TrackerConfig(patch_size=64, learn_every=3, min_psr=0.0, look_again=look_again)
     patches: list[list[int]] = []
-    pipeline = make_raw_pipeline(**{key: getattr(config, key) for key in ("learn_every", "min_psr")})
+    pipeline = make_raw_pipeline(**{key: getattr(config, key) for key in ("learn_every", "min_psr", "look_again")})
 
     def counting(batch: np.ndarray) -> np.ndarray:
         patches[-1].append(len(batch))
@@ -276,8 +277,10 @@ def test_kinds_are_those_of_the_pipeline(sequence: AnnotatedSequence) -> None:
             return self.tracker.update(frame)
 
     laps = run_laps([Contestant("raw", Counted(), None, config)], decode(sequence), 0, repeats=1, warm_up=0)["raw"]
-    expected = {"no lesson": [3], "lesson": [3, 1]}
-    assert patches[1:] == [expected[kind] for kind in kinds_of(config, laps.passes[0])]
+    expected = {"no lesson": [3], "lesson": [3, 1], "no lesson, two looks": [3, 3], "lesson, two looks": [3, 3, 1]}
+    kinds = kinds_of(config, laps.passes[0])
+    assert patches[1:] == [expected[kind] for kind in kinds]
+    assert ("two looks" in " ".join(kinds)) == (look_again < 0.1)
 
 
 def test_figures_by_kind_leave_the_warm_up_out() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from dcfnet.config import NEVER
 from dcfnet.geometry import Box
 from dcfnet.pipeline import Pipeline, init, step
 from dcfnet.result import Reason, Status
@@ -37,6 +38,38 @@ def test_a_moved_picture_moves_the_box_by_as_much(frame: np.ndarray, dx: int, dy
     assert tuple(result.box) == pytest.approx(
         (box.x + dx, box.y + dy, box.w, box.h), abs=0.6
     )  # the window pulls a little
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(20, 0), (0, -24), (-22, 22)])
+def test_a_target_that_leapt_is_looked_for_again_from_there(frame: np.ndarray, dx: int, dy: int) -> None:
+    """Of a target half its size away the window leaves little: the peak is low, and pulled back by a pixel or so."""
+    box = Box(140, 100, 40, 40)
+    found = {}
+    for distance in (0.25, NEVER):
+        pipeline = make_raw_pipeline(scales=1, look_again=distance)
+        state = init(pipeline, [frame], [box], [0])
+        _, (found[distance],) = step(pipeline, state, [moved(frame, dx, dy)])
+    once, twice = found[NEVER], found[0.25]
+    assert tuple(twice.box) == pytest.approx((box.x + dx, box.y + dy, 40, 40), abs=0.1)
+    assert abs(once.box.x - box.x - dx) + abs(once.box.y - box.y - dy) > 0.3
+    assert twice.peak > 1.2 * once.peak
+
+
+def test_only_who_has_moved_far_is_looked_for_again(frame: np.ndarray) -> None:
+    """Two targets in two cameras: three patches each, and three more of the one that leapt."""
+    pipeline, boxes = make_raw_pipeline(learn_every=2), [Box(60, 60, 40, 40), Box(200, 100, 40, 40)]
+    patches: list[int] = []
+
+    def counting(batch: np.ndarray) -> np.ndarray:
+        patches.append(len(batch))
+        return batch
+
+    object.__setattr__(pipeline, "backbone", counting)
+    state = init(pipeline, [frame, frame], boxes, [0, 1])
+    for leap, looked in ((4, 6), (24, 9)):
+        fresh, _ = state.take(np.arange(2)).replace(), patches.clear()
+        step(pipeline, fresh, [frame, moved(frame, leap, 0)])
+        assert sum(patches) == looked
 
 
 @pytest.mark.parametrize("scales", [1, 3, 5, 7])
