@@ -8,12 +8,14 @@ where the overlap is above 0.4. The gate `min_psr` was chosen by these (docs/tun
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 from dcfnet.geometry import Box
 from dcfnet.pipeline import Pipeline, init, step
+from dcfnet.result import Result
 from dcfnet.state import TrackState
 from dcfnet.tracker import Tracker, open_pipeline
 from dcfnet_evaluation.datasets import open_dataset
@@ -25,14 +27,27 @@ PERCENTILES = [1, 5, 10, 25, 50, 75, 90, 99]
 REPEATS, ELSEWHERE = 3, 6  # starts a sequence; places asked about in the frame of each start
 
 
-def psr_at(pipeline: Pipeline, state: TrackState, frame: np.ndarray, place: np.ndarray) -> float:
+@dataclass
+class Sample:
+    """Peak-to-sidelobe ratios, and the words they were answered with."""
+
+    psr: list[float] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """One answer more."""
+        self.psr.append(result.psr)
+        self.statuses.append(result.status)
+
+
+def asked_at(pipeline: Pipeline, state: TrackState, frame: np.ndarray, place: np.ndarray) -> Result:
     _, (result,) = step(pipeline, state.replace(centre=place[None]), [frame])
-    return result.psr
+    return result
 
 
-def absent(pipeline: Pipeline, sequences: list[AnnotatedSequence]) -> tuple[list[float], list[float]]:
-    """PSR in other scenes, and in the same scene away from the target."""
-    rng, other_scene, same_scene = np.random.default_rng(0), [], []
+def absent(pipeline: Pipeline, sequences: list[AnnotatedSequence]) -> tuple[Sample, Sample]:
+    """Answers in other scenes, and in the same scene away from the target."""
+    rng, other_scene, same_scene = np.random.default_rng(0), Sample(), Sample()
     for sequence in sequences:
         for _ in range(REPEATS):
             index = int(rng.integers(len(sequence)))
@@ -40,32 +55,34 @@ def absent(pipeline: Pipeline, sequences: list[AnnotatedSequence]) -> tuple[list
             state, size = init(pipeline, [frame], [box], [0]), np.array([frame.shape[1], frame.shape[0]])
             for other in (s for s in sequences if s is not sequence):
                 scene = cv2.resize(other.read(int(rng.integers(len(other)))), (frame.shape[1], frame.shape[0]))
-                other_scene.append(psr_at(pipeline, state, scene, rng.uniform(0.2, 0.8, size=2) * size))
+                other_scene.add(asked_at(pipeline, state, scene, rng.uniform(0.2, 0.8, size=2) * size))
             for place in rng.uniform(0.1, 0.9, size=(ELSEWHERE, 2)) * size:
                 if (np.abs(place - box.centre) > 2.2 * np.array(box.size)).any():  # the region misses the target
-                    same_scene.append(psr_at(pipeline, state, frame, place))
+                    same_scene.add(asked_at(pipeline, state, frame, place))
     return other_scene, same_scene
 
 
-def tracked(sequences: list[AnnotatedSequence], preset: str) -> list[float]:
-    """PSR of the frames that are tracked with an overlap above 0.4."""
-    found: list[float] = []
+def tracked(sequences: list[AnnotatedSequence], preset: str) -> Sample:
+    """Answers in the frames that are tracked with an overlap above 0.4."""
+    found = Sample()
     for sequence in sequences:
         done = run_pass(Tracker(preset=preset, config={"min_psr": 0.0}), sequence)
-        found += done.psr[1:][overlaps(done.boxes, sequence.boxes)[1:] > 0.4].tolist()
+        well = overlaps(done.boxes, sequence.boxes)[1:] > 0.4
+        found.psr += done.psr[1:][well].tolist()
+        found.statuses += np.array(done.statuses[1:])[well].tolist()
     return found
 
 
 def main(root: Path, preset: str = "balanced") -> None:
     sequences = open_dataset("otb", root)
     other_scene, same_scene = absent(open_pipeline(preset=preset, config={"min_psr": 0.0}), sequences)
-    gates = Tracker(preset=preset).config.min_psr, Tracker(preset=preset).config.sure_psr
-    print("percentile              ", *(f"{p:6d}" for p in PERCENTILES), *(f"  below {gate:g}" for gate in gates))
+    gate = Tracker(preset=preset).config.min_psr
+    print("percentile              ", *(f"{p:6d}" for p in PERCENTILES), f"  below {gate:g}  not tracked")
     rows = {"another scene": other_scene, "same scene elsewhere": same_scene, "tracked": tracked(sequences, preset)}
-    for name, values in rows.items():
-        shares = [np.mean(np.array(values) < gate) for gate in gates]
-        found = [f"{v:6.1f}" for v in np.percentile(values, PERCENTILES)]
-        print(f"{name:20s} {len(values):4d}", *found, *(f"{share:9.1%}" for share in shares))
+    for name, sample in rows.items():
+        lost, doubtful = np.mean(np.array(sample.psr) < gate), np.mean(np.array(sample.statuses) != "tracked")
+        found = [f"{v:6.1f}" for v in np.percentile(sample.psr, PERCENTILES)]
+        print(f"{name:20s} {len(sample.psr):4d}", *found, f"{lost:9.1%} {doubtful:12.1%}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from dcfnet.response import RESPONSE_SIDE, Peak, best_scale, find_peaks
 from dcfnet.result import Reason, Result
 from dcfnet.spatial import SpatialPenalty
 from dcfnet.state import TrackState
-from dcfnet.verdict import lost, mark, results
+from dcfnet.verdict import Findings, lost, mark, results
 from dcfnet.windows import cosine_window
 
 
@@ -130,11 +130,11 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
 def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[TrackState, list[Result]]:
     """Steps 2 to 6 for targets whose frames show something."""
     config = pipeline.config
-    peak, centre, size = _look_again(pipeline, state, frames, *_look(pipeline, state, frames))
-    inside = limit_centre(centre, state.frame_size)
-    limited = limit_size(size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
-    in_view = (inside == centre).all(axis=1)
-    clear = (peak.psr >= config.min_psr) & (peak.psr > 0)
+    seen = _look_again(pipeline, state, frames, _look(pipeline, state, frames))
+    inside = limit_centre(seen.centre, state.frame_size)
+    limited = limit_size(seen.size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
+    in_view = (inside == seen.centre).all(axis=1)
+    clear = (seen.peak.psr >= config.min_psr) & (seen.peak.psr > 0)
     # A response that shows no target moves nothing; a target that leaves is followed to the border.
     state = state.replace(
         centre=np.where(clear[:, None], inside, state.centre),
@@ -142,36 +142,46 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tu
     )
     lesson = state.updates % config.learn_every == config.learn_every - 1
     state = learn(pipeline, state, frames, np.flatnonzero(clear & in_view & lesson))
-    at_limit = (limited != size).any(axis=1)
-    return state.replace(updates=state.updates + 1), results(config, state, peak, clear, in_view, at_limit)
+    # Two looks are two chances for something else to look clear: who was looked for twice must have been sure twice.
+    findings = Findings(clear, in_view, seen.psr >= config.sure_psr, (limited != seen.size).any(axis=1))
+    return state.replace(updates=state.updates + 1), results(state, seen.peak, findings)
 
 
-def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[Peak, Pairs, Pairs]:
-    """Where N targets are seen: their peaks, and the centres and sizes, (N, 2) each, frame pixels, they speak of."""
+@dataclass(frozen=True)
+class Sighting:
+    """Where N targets are seen. centre, size: (N, 2) each, frame pixels. psr: (N,), the lowest of the looks at each."""
+
+    peak: Peak
+    centre: Pairs
+    size: Pairs
+    psr: NDArray[np.float64]
+
+
+def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Sighting:
+    """Where N targets are seen from where they were."""
     maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, R, R)
     winner = best_scale(maps, pipeline.config.scale_penalty)
     peak = find_peaks(maps[np.arange(len(state)), winner])
-    return peak, *_move(pipeline, state, peak.shift, winner)
+    return Sighting(peak, *_move(pipeline, state, peak.shift, winner), peak.psr)
 
 
-def _look_again(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], peak: Peak, centre: Pairs, size: Pairs
-) -> tuple[Peak, Pairs, Pairs]:
-    """What `_look` found; of targets that have moved far what is seen from there, where that is the higher peak.
+def _look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], first: Sighting) -> Sighting:
+    """The first look; of targets that have moved far what is seen from there, where that is the higher peak.
 
     Towards the border of the search region the cosine window leaves little of a target, so that a peak there is low
     and off its place.
     """
-    share = np.abs(centre - state.centre) / state.size
+    share = np.abs(first.centre - state.centre) / state.size
     far = np.flatnonzero((share > pipeline.config.look_again).any(axis=1))
     if not len(far):
-        return peak, centre, size
-    there = state.replace(centre=limit_centre(centre, state.frame_size)).take(far)
-    second, second_centre, second_size = _look(pipeline, there, frames)
-    higher = second.value > peak.value[far]
-    rows = far[higher]
-    centre[rows], size[rows] = second_centre[higher], second_size[higher]
-    return peak.put(rows, second.take(higher)), centre, size
+        return first
+    there = state.replace(centre=limit_centre(first.centre, state.frame_size)).take(far)
+    second = _look(pipeline, there, frames)
+    higher = second.peak.value > first.peak.value[far]
+    rows, (centre, size, psr) = far[higher], (values.copy() for values in (first.centre, first.size, first.psr))
+    centre[rows], size[rows] = second.centre[higher], second.size[higher]
+    psr[far] = np.minimum(psr[far], second.psr)
+    return Sighting(first.peak.put(rows, second.peak.take(higher)), centre, size, psr)
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
@@ -235,4 +245,3 @@ def _rejection(pipeline: Pipeline, state: TrackState, row: int, frame: Any) -> R
         return Reason.BAD_FRAME
     region = search_region(state.size[row], pipeline.config.padding)
     return None if has_texture(frame, state.centre[row], region) else Reason.NO_TEXTURE
-

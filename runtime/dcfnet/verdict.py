@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.config import TrackerConfig
 from dcfnet.geometry import Box
 from dcfnet.response import Peak
 from dcfnet.result import Reason, Result, Status
 from dcfnet.state import TrackState
 
 
-def results(
-    config: TrackerConfig,
-    state: TrackState,
-    peak: Peak,
-    clear: NDArray[np.bool_],
-    in_view: NDArray[np.bool_],
-    at_limit: NDArray[np.bool_],
-) -> list[Result]:
-    """A result per target. clear, in_view, at_limit: bool (N,), as `step` found them."""
-    said = []
-    for i, box in enumerate(state.boxes()):
-        psr = float(peak.psr[i])
-        if not clear[i]:
-            verdict = Status.LOST, Reason.LOW_PSR
-        elif not in_view[i]:
-            verdict = Status.LOST, Reason.OUT_OF_VIEW
-        elif psr < config.sure_psr:
-            verdict = Status.UNCERTAIN, Reason.LOW_PSR
-        else:
-            verdict = Status.TRACKED, Reason.SCALE_LIMIT if at_limit[i] else Reason.FOUND
-        said.append(Result(box, float(peak.value[i]), psr, float(peak.apce[i]), *verdict))
-    return said
+@dataclass(frozen=True)
+class Findings:
+    """What was found of N targets, bool (N,) each: a peak stands out; the target is in the frame; the peak stands out
+    enough to be sure; its size ran into a limit.
+    """
+
+    clear: NDArray[np.bool_]
+    in_view: NDArray[np.bool_]
+    sure: NDArray[np.bool_]
+    at_limit: NDArray[np.bool_]
+
+    def verdict(self, row: int) -> tuple[Status, Reason]:
+        """Status and reason of one target."""
+        if not self.clear[row]:
+            return Status.LOST, Reason.LOW_PSR
+        if not self.in_view[row]:
+            return Status.LOST, Reason.OUT_OF_VIEW
+        if not self.sure[row]:
+            return Status.UNCERTAIN, Reason.LOW_PSR
+        return Status.TRACKED, Reason.SCALE_LIMIT if self.at_limit[row] else Reason.FOUND
+
+
+def results(state: TrackState, peak: Peak, findings: Findings) -> list[Result]:
+    """A result per target."""
+    return [
+        Result(box, float(peak.value[i]), float(peak.psr[i]), float(peak.apce[i]), *findings.verdict(i))
+        for i, box in enumerate(state.boxes())
+    ]
 
 
 def lost(box: Box, reason: Reason | None) -> Result:

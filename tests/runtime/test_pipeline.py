@@ -55,6 +55,23 @@ def test_a_target_that_leapt_is_looked_for_again_from_there(frame: np.ndarray, d
     assert twice.peak > 1.2 * once.peak
 
 
+def test_who_was_looked_for_twice_must_have_been_sure_twice(frame: np.ndarray) -> None:
+    """What is not there may look clear once by chance; the box follows the clearer look all the same."""
+    box, clarity = Box(140, 100, 40, 40), {}
+    for distance in (0.25, NEVER):
+        pipeline = make_raw_pipeline(scales=1, look_again=distance)
+        state = init(pipeline, [frame], [box], [0])
+        _, (result,) = step(pipeline, state, [moved(frame, 24, 0)])
+        clarity[distance] = result.psr
+    assert clarity[0.25] > 1.1 * clarity[NEVER]
+    between = (clarity[0.25] + clarity[NEVER]) / 2
+    pipeline = make_raw_pipeline(scales=1, sure_psr=between, min_psr=between)
+    _, (result,) = step(pipeline, init(pipeline, [frame], [box], [0]), [moved(frame, 24, 0)])
+    assert (result.status, result.reason) == (Status.UNCERTAIN, Reason.LOW_PSR)
+    assert result.psr == clarity[0.25]
+    assert result.box.x == pytest.approx(164, abs=0.1)
+
+
 def test_only_who_has_moved_far_is_looked_for_again(frame: np.ndarray) -> None:
     """Two targets in two cameras: three patches each, and three more of the one that leapt."""
     pipeline, boxes = make_raw_pipeline(learn_every=2), [Box(60, 60, 40, 40), Box(200, 100, 40, 40)]
