@@ -161,8 +161,8 @@ def _strip(proto: onnx.ModelProto) -> None:
 
 def _metadata(checkpoint: Checkpoint, config: TrackerConfig, stride: int) -> dict[str, str]:
     digest = hashlib.sha256()
-    for name in sorted(checkpoint.weights):
-        digest.update(name.encode() + checkpoint.weights[name].contiguous().numpy().tobytes())
+    for name, tensor in sorted(checkpoint.deployed().items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return {
         FORMAT_KEY: FORMAT,
         CONFIG_KEY: json.dumps(config.to_mapping()),

@@ -14,10 +14,11 @@ from dcfnet.errors import ConfigError, ModelError
 from dcfnet.response import find_peaks
 from dcfnet_train.checkpoint import load_checkpoint
 from dcfnet_train.cli import app
-from dcfnet_train.loop import LAST, LOG, Run, learning_rate, train
+from dcfnet_train.loop import learning_rate, train
 from dcfnet_train.loss import PairLoss
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import RECIPES, Recipe
+from dcfnet_train.run import LAST, LOG, Run
 from dcfnet_train.videos import read_videos
 from typer.testing import CliRunner
 

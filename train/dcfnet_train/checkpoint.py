@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,33 @@ from dcfnet_train.recipe import Recipe
 
 FORMAT = "dcfnet-checkpoint-1"
 OPTIMISER = "optimiser."  # prefix of the tensors that only resuming needs
+AVERAGE = "average."  # prefix of the running mean of the weights
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Weights of the network and what made them.
 
-    weights: state of `Backbone`. optimiser: tensors named "INDEX.KEY", empty in a file made for shipping.
-    step: optimiser steps taken.
+    weights: state of `Backbone` as the optimiser has it. step: optimiser steps taken.
+    optimiser: tensors named "INDEX.KEY", empty in a file made for shipping. average: the running mean of the weights,
+    empty where the recipe takes none. score: the best success AUC in validation so far, -inf before the first.
     """
 
     weights: dict[str, Tensor]
     recipe: Recipe
     step: int
     optimiser: dict[str, Tensor]
+    average: dict[str, Tensor] = field(default_factory=dict)
+    score: float = float("-inf")
+
+    def deployed(self) -> dict[str, Tensor]:
+        """The weights that are exported and tracked with: their running mean, where there is one."""
+        return self.average or self.weights
 
     def backbone(self, padding: bool, stride: int = 1) -> Backbone:
-        """The network with these weights; `padding` and `stride` as in `Backbone`."""
+        """The network with the weights that are deployed, on the CPU; `padding` and `stride` as in `Backbone`."""
         network = Backbone(ARCHITECTURES[self.recipe.architecture], padding, stride)
-        network.load_state_dict(self.weights)
+        network.load_state_dict(self.deployed())
         return network.eval()
 
 
@@ -45,12 +53,14 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
     """Writes the checkpoint; a kill or a full disk leaves the file that was there before."""
     tensors = dict(checkpoint.weights)
     tensors |= {OPTIMISER + name: tensor for name, tensor in checkpoint.optimiser.items()}
+    tensors |= {AVERAGE + name: tensor for name, tensor in checkpoint.average.items()}
     metadata = {
         "format": FORMAT,
         "recipe": json.dumps(checkpoint.recipe.to_mapping()),
         "step": str(checkpoint.step),
+        "score": repr(checkpoint.score),
     }
-    write_whole(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata), file)
+    write_whole(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata), file)
 
 
 def load_checkpoint(file: Path) -> Checkpoint:
@@ -65,12 +75,19 @@ def load_checkpoint(file: Path) -> Checkpoint:
         raise ModelError(f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}; dcfnet-train writes it")
     try:
         recipe, step = Recipe.from_mapping(json.loads(metadata["recipe"])), int(metadata["step"])
+        score = float(metadata.get("score", "-inf"))  # older files have none
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{file}: its recipe cannot be read ({error})") from error
-    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(OPTIMISER)}
-    check_shapes(file, weights, recipe)
-    optimiser = {name.removeprefix(OPTIMISER): t for name, t in tensors.items() if name.startswith(OPTIMISER)}
-    return Checkpoint(weights, recipe, step, optimiser)
+    optimiser, average = _split(tensors, OPTIMISER), _split(tensors, AVERAGE)
+    check_shapes(file, tensors, recipe)
+    if average:
+        check_shapes(file, average, recipe)
+    return Checkpoint(tensors, recipe, step, optimiser, average, score)
+
+
+def _split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, without it; they leave `tensors`."""
+    return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
 
 
 def check_shapes(file: Path, weights: dict[str, Tensor], recipe: Recipe) -> None:

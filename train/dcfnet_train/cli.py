@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from dcfnet.errors import DcfnetError
+from dcfnet.errors import ConfigError, DcfnetError
+from dcfnet_evaluation.datasets import open_dataset
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dcfnet_train.loop import LAST, Run, train
+from dcfnet_train.curves import curves
+from dcfnet_train.loop import Validate, train
 from dcfnet_train.pairs import Pairs
+from dcfnet_train.ranks import Ranks, joined, restarts
 from dcfnet_train.recipe import RECIPES, Recipe
-from dcfnet_train.videos import read_videos
+from dcfnet_train.run import LAST, Run
+from dcfnet_train.validation import Validation
+from dcfnet_train.videos import Video, read_videos
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,37 +32,75 @@ def main(
         typer.Option(help="Folder of annotated footage, OTB layout or boxes.csv clips; may be repeated."),
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of photographs for rendered pairs.")] = None,
+    validate: Annotated[
+        Path | None, typer.Option(help="Folder of sequences, OTB layout, to track every so often: best.safetensors.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and log.jsonl.")] = Path("out/train"),
     recipe: Annotated[str, typer.Option(help=f"Starting point: {', '.join(RECIPES)}, or a .toml file.")] = "default",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a setting of the recipe.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where the run in --output stopped.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Curves in OUTPUT/tensorboard.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 100,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pairs.")] = 1,
     threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0 leaves it to torch.")] = 0,
 ) -> None:
-    """Trains the backbone end to end through the correlation filter."""
+    """Trains the backbone end to end through the correlation filter.
+
+    Under torchrun, on several processes; one that torchrun starts anew goes on from the last checkpoint.
+    """
     if resume and (set_ or recipe != "default"):
         raise typer.BadParameter("--resume goes on with the recipe of the run; leave out --set and --recipe")
+    if threads:
+        torch.set_num_threads(threads)
     try:
-        run = Run.resume(output) if resume else Run.start(Recipe.load(recipe).assign(set_ or []), output)
-        if not resume and (output / LAST).exists():
-            raise typer.BadParameter(f"{output} holds a run already; add --resume, or choose another --output")
-        footage = [video for root in videos or [] for video in read_videos(root)]
-        images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png")) if photos else []
-        pairs = Pairs(footage, images, run.recipe, run.recipe.steps * run.recipe.batch)
-        if threads:
-            torch.set_num_threads(threads)
-        file = _train_watched(run, pairs, workers)
+        with joined(device) as ranks:
+            goes_on = resume or (restarts() > 0 and (output / LAST).exists())
+            run = _open(output, None if goes_on else Recipe.load(recipe).assign(set_ or []), ranks)
+            ranks.wait()  # or one would find the checkpoint that another has just begun with
+            footage = [video for root in videos or [] for video in read_videos(root)]
+            images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png")) if photos else []
+            pairs = Pairs(footage, images, run.recipe, run.recipe.steps * run.recipe.batch)
+            judge = _validation(validate, run.recipe, footage)
+            shown = curves(run) if tensorboard and ranks.first else nullcontext()
+            with _watched(run, ranks), shown:
+                file = train(run, pairs, workers, save_every, judge, ranks)
     except (DcfnetError, ValueError, FloatingPointError, OSError) as error:
         typer.echo(f"dcfnet-train: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"{file}: trained {run.step} steps")
+    if ranks.first:
+        typer.echo(f"{file}: trained {run.step} steps")
 
 
-def _train_watched(run: Run, pairs: Pairs, workers: int) -> Path:
-    columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))
-    with Progress(*columns, TimeRemainingColumn()) as progress:
-        task = progress.add_task("train", total=run.recipe.steps, completed=run.step, loss="")
+def _open(output: Path, recipe: Recipe | None, ranks: Ranks) -> Run:
+    """A fresh run of the recipe, or the one in `output` where there is none. Raises ConfigError for a folder in use."""
+    if recipe is None:
+        return Run.resume(output, ranks.device)
+    if (output / LAST).exists():
+        raise ConfigError(f"{output} holds a run already; add --resume, or choose another --output")
+    return Run.start(recipe, output, ranks.device)
+
+
+def _validation(root: Path | None, recipe: Recipe, footage: list[Video]) -> Validate | None:
+    """The tracker on the sequences of `root`. Raises ConfigError where one of them is trained on."""
+    if root is None:
+        return None
+    sequences = open_dataset("otb", root)
+    shared = sorted({video.name for video in footage} & {sequence.name for sequence in sequences})
+    if shared:
+        raise ConfigError(f"{', '.join(shared)}: in --videos and in --validate; a score on what is trained on is none")
+    return Validation(sequences, recipe.tracker_config(recipe.stride))
+
+
+@contextmanager
+def _watched(run: Run, ranks: Ranks) -> Iterator[None]:
+    """A bar that says how far the run is, of the first process."""
+    told = (TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[auc]}"))
+    columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), *told, TimeRemainingColumn())
+    with Progress(*columns, disable=not ranks.first) as progress:
+        task = progress.add_task("train", total=run.recipe.steps, completed=run.step, loss="", auc="")
         run.on_step.append(lambda step, loss: progress.update(task, completed=step, loss=f"loss {loss:.2f}"))
-        return train(run, pairs, workers)
+        run.on_validation.append(lambda step, auc: progress.update(task, auc=f"AUC {auc:.3f}"))
+        yield

@@ -6,71 +6,22 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from dcfnet_evaluation.scores import Score
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from dcfnet_train.backbone import ARCHITECTURES, Backbone
-from dcfnet_train.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    optimiser_tensors,
-    restore_optimiser,
-    save_checkpoint,
-)
+from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.loss import PairLoss
+from dcfnet_train.ranks import Ranks
 from dcfnet_train.recipe import Recipe
+from dcfnet_train.run import BEST, LOG, Run
 
-LAST = "last.safetensors"
-LOG = "log.jsonl"
-
-
-@dataclass
-class Run:
-    """A run in its folder: network, optimiser and how far it is."""
-
-    recipe: Recipe
-    folder: Path
-    network: Backbone
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    on_step: list[Callable[[int, float], None]] = field(default_factory=list)  # called with step and loss
-
-    @classmethod
-    def start(cls, recipe: Recipe, folder: Path) -> Run:
-        """A fresh run, seeded by the recipe."""
-        torch.manual_seed(recipe.seed)
-        network = Backbone(ARCHITECTURES[recipe.architecture], padding=False, stride=recipe.stride)
-        return cls(recipe, folder, network, make_optimiser(recipe, network))
-
-    @classmethod
-    def resume(cls, folder: Path) -> Run:
-        """The run in `folder`, as its last checkpoint left it. Raises ModelError where there is none."""
-        checkpoint = load_checkpoint(folder / LAST)
-        run = cls.start(checkpoint.recipe, folder)
-        run.network.load_state_dict(checkpoint.weights)
-        restore_optimiser(run.optimiser, checkpoint.optimiser)
-        run.step = checkpoint.step
-        return run
-
-    def save(self, name: str = LAST) -> Path:
-        """Writes the run's checkpoint into its folder; returns the file."""
-        file = self.folder / name
-        weights = {name: tensor.detach() for name, tensor in self.network.state_dict().items()}
-        save_checkpoint(Checkpoint(weights, self.recipe, self.step, optimiser_tensors(self.optimiser)), file)
-        return file
-
-
-def make_optimiser(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser; its learning rate is set anew every step."""
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), recipe.train_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
-    return torch.optim.AdamW(network.parameters(), recipe.train_lr, weight_decay=recipe.weight_decay)
+ALONE = Ranks()
+Validate = Callable[[Checkpoint], Score]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -90,33 +41,82 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.final_lr + (recipe.train_lr - recipe.final_lr) * fall
 
 
-def train(run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int = 1, save_every: int = 100) -> Path:
-    """Takes the run to its last step; returns the last checkpoint.
+def train(
+    run: Run,
+    pairs: Dataset[tuple[Tensor, Tensor]],
+    workers: int = 1,
+    save_every: int = 100,
+    validate: Validate | None = None,
+    ranks: Ranks = ALONE,
+) -> Path:
+    """Takes the run to its last step; returns the checkpoint to deploy: the best one, where there is validation.
 
     There is a checkpoint from the start, so that a run can be gone on with however early it ends; every `save_every`
-    steps it is renewed, and every step adds a line to the log. Raises OSError where nothing can be written, and
-    FloatingPointError, the last checkpoint kept, when the loss is not finite.
+    steps it is renewed, and every step adds a line to the log. validate: scores the run every `validate_every` steps of
+    the recipe and at its end. Raises OSError where nothing can be written, and FloatingPointError, the last checkpoint
+    kept, when the loss is not finite.
     """
-    recipe, pair_loss = run.recipe, PairLoss.of(run.recipe)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    if not run.step:
-        run.save()
-    started = time.perf_counter()
-    _trim_log(run)
-    with (run.folder / LOG).open("a") as log:
-        for batch in _batches(run, pairs, workers):
-            loss, rate = _step(run, pair_loss, *batch), learning_rate(recipe, run.step)
+    pair_loss = PairLoss.of(run.recipe).to(run.device)
+    with ExitStack() as stack:
+        journal = stack.enter_context(_Journal(run, validate, save_every)) if ranks.first else None
+        for batch in _batches(run, pairs, workers, ranks):
+            rate = learning_rate(run.recipe, run.step)
+            loss = _step(run, pair_loss, *batch, rate, ranks)
             if not math.isfinite(loss):
-                raise FloatingPointError(f"step {run.step}: loss is {loss}; lower train_lr ({recipe.train_lr:g})")
+                raise FloatingPointError(f"step {run.step}: loss is {loss}; lower train_lr ({run.recipe.train_lr:g})")
             run.step += 1
-            seconds = time.perf_counter() - started
-            log.write(json.dumps({"step": run.step, "loss": loss, "train_lr": rate, "seconds": seconds}) + "\n")
-            log.flush()
-            for callback in run.on_step:
-                callback(run.step, loss)
-            if run.step % save_every == 0:
-                run.save()
-    return run.save()
+            if journal:
+                journal.note(loss, rate)
+        return journal.end() if journal else run.folder
+
+
+class _Journal:
+    """What the first process keeps of a run: a line a step, checkpoints, scores."""
+
+    def __init__(self, run: Run, validate: Validate | None, save_every: int) -> None:
+        self.run, self.validate, self.save_every = run, validate, save_every
+        self.started = time.perf_counter()
+        run.folder.mkdir(parents=True, exist_ok=True)
+        if not run.step:
+            run.save()
+        _trim_log(run)
+        self.log = (run.folder / LOG).open("a")
+
+    def __enter__(self) -> _Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.log.close()
+
+    def note(self, loss: float, rate: float) -> None:
+        """The step that has just been taken."""
+        run = self.run
+        self._write(loss=loss, train_lr=rate)
+        for callback in run.on_step:
+            callback(run.step, loss)
+        if self.validate and (run.step % run.recipe.validate_every == 0 or run.step == run.recipe.steps):
+            self._score(self.validate)
+        if run.step % self.save_every == 0:
+            run.save()
+
+    def _score(self, validate: Validate) -> None:
+        run, score = self.run, validate(self.run.checkpoint())
+        self._write(auc=score.auc, precision=score.precision)
+        if score.auc > run.score:
+            run.score = score.auc
+            run.save(BEST)
+        for callback in run.on_validation:
+            callback(run.step, score.auc)
+
+    def _write(self, **values: float) -> None:
+        seconds = time.perf_counter() - self.started
+        self.log.write(json.dumps({"step": self.run.step, **values, "seconds": seconds}) + "\n")
+        self.log.flush()
+
+    def end(self) -> Path:
+        """Writes the last checkpoint; returns the one to deploy."""
+        last, best = self.run.save(), self.run.folder / BEST
+        return best if self.validate and best.exists() else last
 
 
 def _trim_log(run: Run) -> None:
@@ -126,23 +126,36 @@ def _trim_log(run: Run) -> None:
     file.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step))
 
 
-def _batches(run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches that are left, in the order of the pairs' numbers, so that a resumed run sees what it would have."""
-    recipe = run.recipe
-    left = range(run.step * recipe.batch, recipe.steps * recipe.batch)
-    yield from DataLoader(Subset(pairs, left), batch_size=recipe.batch, num_workers=workers)
+def _batches(
+    run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int, ranks: Ranks
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's share of the batches that are left, in the order of the pairs' numbers.
+
+    A resumed run sees the pairs it would have seen, and several processes those of one.
+    """
+    recipe, share = run.recipe, ranks.share(run.recipe.batch)
+    left = [
+        step * recipe.batch + index for step in range(run.step, recipe.steps) for index in range(recipe.batch)[share]
+    ]
+    at_once, pinned = recipe.batch // ranks.count, run.device.type == "cuda"
+    yield from DataLoader(Subset(pairs, left), batch_size=at_once, num_workers=workers, pin_memory=pinned)
 
 
-def _step(run: Run, pair_loss: PairLoss, pairs: Tensor, shifts: Tensor) -> float:
+def _step(run: Run, pair_loss: PairLoss, pairs: Tensor, shifts: Tensor, rate: float, ranks: Ranks) -> float:
     """One optimiser step over pairs (B, 2, 3, S, S) and shifts (B, 2); returns the loss, averaged over the batch."""
+    recipe = run.recipe
     for group in run.optimiser.param_groups:
-        group["lr"] = learning_rate(run.recipe, run.step)
+        group["lr"] = rate
     run.optimiser.zero_grad()
-    total = 0.0
-    size = run.recipe.micro_batch
+    total, size = 0.0, recipe.micro_batch
+    low = torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     for part, moved in zip(torch.split(pairs, size), torch.split(shifts, size), strict=True):
-        loss = pair_loss(run.network, part, moved) / len(pairs)
+        with low:
+            loss = pair_loss(run.network, part.to(run.device, non_blocking=True), moved.to(run.device)) / recipe.batch
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
+    total = ranks.sum(run.network, total)
     run.optimiser.step()
+    if run.average is not None:
+        run.average.update_parameters(run.network)
     return total

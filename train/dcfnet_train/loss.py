@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from dcfnet.windows import cosine_window, gaussian_label
@@ -37,6 +37,10 @@ class PairLoss:
         label = torch.from_numpy(gaussian_label(side, side, sigma))
         return cls(label, window, sigma, recipe.stride, recipe.regularisation)
 
+    def to(self, device: torch.device) -> PairLoss:
+        """The same on another device."""
+        return replace(self, label=self.label.to(device), window=self.window.to(device))
+
     def __call__(self, network: nn.Module, pairs: Tensor, shifts: Tensor) -> Tensor:
         """Eq. 4 without its weight decay: squared error, summed over the map and over the pairs.
 
@@ -44,7 +48,8 @@ class PairLoss:
         search patch, (x, y) px of the patch from its middle.
         """
         count = len(pairs)
-        features = network(pairs.transpose(0, 1).flatten(0, 1)) * self.window  # (2B, C, H, W)
+        # From here on float32, whatever the convolutions were made in: energies of half precision overflow.
+        features = network(pairs.transpose(0, 1).flatten(0, 1)).float() * self.window  # (2B, C, H, W)
         response = correlation_filter(features[:count], features[count:], self.label, self.regularisation)
         loss: Tensor = ((response - self.wanted(shifts)) ** 2).sum()
         return loss
@@ -53,6 +58,8 @@ class PairLoss:
         """Responses that would be right: the label moved to each shift, float32 (B, 1, H, W), wrapping around."""
         side = len(self.label)
         shift_in_map = shifts[:, :, None] / self.stride  # (B, 2, 1)
-        distance = (torch.arange(side) - shift_in_map + side / 2) % side - side / 2  # (B, 2, side)
+        distance = (
+            torch.arange(side, device=shifts.device) - shift_in_map + side / 2
+        ) % side - side / 2  # (B, 2, side)
         across, down = torch.exp(-0.5 * (distance / self.sigma) ** 2).unbind(1)
         return (down[:, :, None] * across[:, None, :])[:, None]

@@ -45,6 +45,9 @@ class Recipe(Settings):
     schedule: str = "onecycle"
     momentum: float = 0.9  # of SGD (section 4.1)
     weight_decay: float = 5e-4  # gamma of eq. 4 (section 4.1); decoupled from the gradient under adam
+    ema: float = 0.0  # share of the past in the running mean of the weights, which is then what is deployed; 0: none
+    validate_every: int = 500  # steps between two validations, where there is footage for it
+    precision: str = "float32"  # of the convolutions; the transforms and the filter are float32 in any case
     seed: int = 0
 
     @classmethod
@@ -70,6 +73,9 @@ class Recipe(Settings):
             "schedule": one_of("constant", "log", "onecycle"),
             "momentum": number(0, 1),
             "weight_decay": number(0),
+            "ema": number(0, 0.99999),
+            "validate_every": whole(1, 10**8),
+            "precision": one_of("float32", "bfloat16"),
             "seed": whole(0, 2**31 - 1),
         }
 

@@ -1,0 +1,89 @@
+"""A training run in its folder: network, optimiser, how far it is, and the checkpoints it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dcfnet_train.backbone import ARCHITECTURES, Backbone
+from dcfnet_train.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from dcfnet_train.ranks import CPU
+from dcfnet_train.recipe import Recipe
+
+LAST = "last.safetensors"
+BEST = "best.safetensors"  # of the highest AUC in validation
+LOG = "log.jsonl"
+
+
+@dataclass
+class Run:
+    """A run in its folder.
+
+    average: the running mean of the weights, which is what is deployed, or None. score: of validation, success AUC of
+    the best checkpoint so far. device: where the network is.
+    """
+
+    recipe: Recipe
+    folder: Path
+    network: Backbone
+    optimiser: torch.optim.Optimizer
+    average: AveragedModel | None = None
+    step: int = 0
+    score: float = float("-inf")
+    device: torch.device = CPU
+    on_step: list[Callable[[int, float], None]] = field(default_factory=list)  # called with step and loss
+    on_validation: list[Callable[[int, float], None]] = field(default_factory=list)  # called with step and AUC
+
+    @classmethod
+    def start(cls, recipe: Recipe, folder: Path, device: torch.device = CPU) -> Run:
+        """A fresh run, seeded by the recipe: the same weights on every device."""
+        torch.manual_seed(recipe.seed)
+        network = Backbone(ARCHITECTURES[recipe.architecture], padding=False, stride=recipe.stride).to(device)
+        average = None
+        if recipe.ema:
+            average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))  # type: ignore[no-untyped-call]
+        return cls(recipe, folder, network, make_optimiser(recipe, network), average, device=device)
+
+    @classmethod
+    def resume(cls, folder: Path, device: torch.device = CPU) -> Run:
+        """The run in `folder`, as its last checkpoint left it. Raises ModelError where there is none."""
+        checkpoint = load_checkpoint(folder / LAST)
+        run = cls.start(checkpoint.recipe, folder, device)
+        run.network.load_state_dict(checkpoint.weights)
+        restore_optimiser(run.optimiser, checkpoint.optimiser)
+        run.step, run.score = checkpoint.step, checkpoint.score
+        if run.average is not None:
+            run.average.module.load_state_dict(checkpoint.average)
+            run.average.n_averaged.fill_(run.step)
+        return run
+
+    def checkpoint(self) -> Checkpoint:
+        """The run as it stands."""
+        average = {} if self.average is None else self.average.module.state_dict()
+        weights = self.network.state_dict()
+        return Checkpoint(weights, self.recipe, self.step, optimiser_tensors(self.optimiser), average, self.score)
+
+    def save(self, name: str = LAST) -> Path:
+        """Writes the run's checkpoint into its folder; returns the file."""
+        file = self.folder / name
+        save_checkpoint(self.checkpoint(), file)
+        return file
+
+
+def make_optimiser(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser; its learning rate is set anew every step."""
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), recipe.train_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+    return torch.optim.AdamW(network.parameters(), recipe.train_lr, weight_decay=recipe.weight_decay)

@@ -1,0 +1,59 @@
+"""Validation by tracking: the network as it stands, in the tracker it is made for, on footage it does not learn from.
+
+The loss does not tell a good tracker: weights of a lower loss have tracked worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from dcfnet.config import TrackerConfig
+from dcfnet.cpu import CpuBackend
+from dcfnet.pipeline import Pipeline
+from dcfnet.tracker import Tracker
+from dcfnet_evaluation.passes import run_pass
+from dcfnet_evaluation.protocols import tre
+from dcfnet_evaluation.scores import Score, mean_score
+from dcfnet_evaluation.sequences import AnnotatedSequence
+from numpy.typing import NDArray
+
+from dcfnet_train.backbone import MEAN_BGR, Backbone
+from dcfnet_train.checkpoint import Checkpoint
+
+EVERY = 4  # of the 20 starts of TRE: five a sequence, a quarter of the time, still far steadier than one
+
+
+@dataclass(frozen=True)
+class TorchBackbone:
+    """The network on the host's arrays, as the tracker asks for it: the seam of dcfnet.backbones."""
+
+    network: Backbone
+
+    def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Patches float32 (B, 3, S, S), BGR, mean taken off -> features float32 (B, C, H, W)."""
+        with torch.inference_mode():
+            features: NDArray[np.float32] = self.network(torch.from_numpy(patches)).numpy()
+        return features
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Sequences that are tracked, five starts each, and the tracker's constants."""
+
+    sequences: Sequence[AnnotatedSequence]
+    config: TrackerConfig
+
+    def __call__(self, checkpoint: Checkpoint) -> Score:
+        """Mean score of the checkpoint's weights over the sequences."""
+        stride = checkpoint.recipe.stride
+        backbone = TorchBackbone(checkpoint.backbone(padding=True, stride=stride))
+        mean = np.array(MEAN_BGR, dtype=np.float32)
+        tracker = Tracker.of(Pipeline.build(self.config, CpuBackend(), backbone, mean, stride))
+        return mean_score([self._score(tracker, sequence) for sequence in self.sequences])
+
+    def _score(self, tracker: Tracker, sequence: AnnotatedSequence) -> Score:
+        starts = tre(sequence)[::EVERY]
+        return Score.of([run_pass(tracker, sequence, start) for start in starts], sequence)
