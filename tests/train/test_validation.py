@@ -137,7 +137,7 @@ def test_the_command_validates_and_refuses_to_judge_on_what_it_trains_on(footage
     assert 0 <= load_checkpoint(tmp_path / "a" / BEST).score <= 1
     code, text = command(*data, "--output", tmp_path / "b", "--validate", footage / "videos")
     assert code == 1
-    assert "first: in --videos and in --validate" in text
+    assert "in --videos and in --validate, and a score on what is trained on is none: first has the name" in text
     code, text = command(*data, "--output", tmp_path / "c", "--validate", tmp_path / "none")
     assert code == 1
     assert "no such folder" in text

@@ -10,17 +10,17 @@ from typing import Annotated
 import torch
 import typer
 from dcfnet.errors import ConfigError, DcfnetError
-from dcfnet_evaluation.datasets import open_dataset
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dcfnet_train.curves import curves
 from dcfnet_train.loop import Validate, train
+from dcfnet_train.overlap import overlapping
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.ranks import Ranks, joined, restarts
 from dcfnet_train.recipe import RECIPES, Recipe
 from dcfnet_train.run import LAST, Run
 from dcfnet_train.validation import Validation
-from dcfnet_train.videos import Video, read_videos
+from dcfnet_train.videos import Video, open_sequences, read_footage
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,12 +28,15 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     videos: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of annotated footage, OTB layout or boxes.csv clips; may be repeated."),
+        list[str] | None,
+        typer.Option(help="Folder of annotated footage, or LAYOUT:FOLDER, LAYOUT:SUBSET:FOLDER; may be repeated."),
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of photographs for rendered pairs.")] = None,
     validate: Annotated[
-        Path | None, typer.Option(help="Folder of sequences, OTB layout, to track every so often: best.safetensors.")
+        str | None, typer.Option(help="Sequences to track every so often, named likewise: best.safetensors.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Test sets, named likewise: footage that is also in them is left out.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and log.jsonl.")] = Path("out/train"),
     recipe: Annotated[str, typer.Option(help=f"Starting point: {', '.join(RECIPES)}, or a .toml file.")] = "default",
@@ -60,7 +63,7 @@ def main(
             goes_on = resume or (restarts() > 0 and (output / LAST).exists())
             run = _open(output, None if goes_on else Recipe.load(recipe).assign(set_ or []), ranks)
             ranks.wait()  # or one would find the checkpoint that another has just begun with
-            footage = [video for root in videos or [] for video in read_videos(root)]
+            footage = _footage(videos or [], exclude or [], ranks)
             images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png")) if photos else []
             pairs = Pairs(footage, images, run.recipe, run.recipe.steps * run.recipe.batch)
             judge = _validation(validate, run.recipe, footage)
@@ -83,14 +86,24 @@ def _open(output: Path, recipe: Recipe | None, ranks: Ranks) -> Run:
     return Run.start(recipe, output, ranks.device)
 
 
-def _validation(root: Path | None, recipe: Recipe, footage: list[Video]) -> Validate | None:
-    """The tracker on the sequences of `root`. Raises ConfigError where one of them is trained on."""
-    if root is None:
+def _footage(places: list[str], tests: list[str], ranks: Ranks) -> list[Video]:
+    """The videos that are in none of the test sets; those that are, are told."""
+    videos = [video for place in places for video in read_footage(place)]
+    shared = overlapping(videos, [sequence for place in tests for sequence in open_sequences(place)])
+    for name, reason in shared.items() if ranks.first else ():
+        typer.echo(f"left out: {name} {reason}", err=True)
+    return [video for video in videos if video.name not in shared]
+
+
+def _validation(place: str | None, recipe: Recipe, footage: list[Video]) -> Validate | None:
+    """The tracker on the sequences of a place. Raises ConfigError where one of them is trained on."""
+    if place is None:
         return None
-    sequences = open_dataset("otb", root)
-    shared = sorted({video.name for video in footage} & {sequence.name for sequence in sequences})
+    sequences = open_sequences(place)
+    shared = overlapping(footage, sequences)
     if shared:
-        raise ConfigError(f"{', '.join(shared)}: in --videos and in --validate; a score on what is trained on is none")
+        told = "; ".join(f"{name} {reason}" for name, reason in shared.items())
+        raise ConfigError(f"in --videos and in --validate, and a score on what is trained on is none: {told}")
     return Validation(sequences, recipe.tracker_config(recipe.stride))
 
 

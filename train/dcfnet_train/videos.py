@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from dcfnet.frames import image_files
 from dcfnet.geometry import Box
+from dcfnet_evaluation.datasets import LAYOUTS, Dataset, open_dataset
 from dcfnet_evaluation.datasets.otb import read_otb
-from dcfnet_evaluation.sequences import Frames, ImageFrames, SequenceError
+from dcfnet_evaluation.sequences import AnnotatedSequence, Frames, ImageFrames, SequenceError
 from numpy.typing import NDArray
 
 from dcfnet_train.images import Image
@@ -34,6 +35,11 @@ class Video:
     times: NDArray[np.int64]
     bordered: bool = False
 
+    @classmethod
+    def of(cls, sequence: AnnotatedSequence) -> Video:
+        """A sequence to learn from."""
+        return cls(sequence.name, sequence.frames, sequence.boxes, np.arange(len(sequence)))
+
     def usable(self) -> NDArray[np.intp]:
         """Indices of the frames whose box is finite and large enough to learn from."""
         return np.flatnonzero(np.isfinite(self.boxes).all(axis=1) & (self.boxes[:, 2:] >= MIN_SIDE).all(axis=1))
@@ -56,6 +62,28 @@ def _picture(image: Image) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+def read_footage(place: str) -> list[Video]:
+    """All videos of "FOLDER", see `read_videos`, or of "LAYOUT:FOLDER", a data set in one of the layouts of evaluation.
+
+    "LAYOUT:SUBSET:FOLDER" is one subset of it. Raises SequenceError where there is none, or files do not fit together.
+    """
+    layout = place.partition(":")[0]
+    if layout not in LAYOUTS:
+        return read_videos(Path(place))
+    return [Video.of(sequence) for sequence in open_sequences(place)]
+
+
+def open_sequences(place: str) -> Dataset:
+    """The data set of "LAYOUT:FOLDER", "LAYOUT:SUBSET:FOLDER", or of "FOLDER" in OTB's layout. Raises SequenceError."""
+    layout, _, rest = place.partition(":")
+    if layout not in LAYOUTS:
+        return open_dataset("otb", Path(place))
+    subset, _, folder = rest.partition(":")
+    if folder and subset in LAYOUTS[layout].subsets:
+        return open_dataset(layout, Path(folder), subset=subset)
+    return open_dataset(layout, Path(rest))
+
+
 def read_videos(root: Path) -> list[Video]:
     """All videos under `root`: folders with `groundtruth_rect.txt` (OTB) or with `boxes.csv` (clips).
 
@@ -66,8 +94,7 @@ def read_videos(root: Path) -> list[Video]:
     videos = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
         if (folder / "groundtruth_rect.txt").is_file():
-            sequence = read_otb(folder)
-            videos.append(Video(sequence.name, sequence.frames, sequence.boxes, np.arange(len(sequence.frames))))
+            videos.append(Video.of(read_otb(folder)))
         elif (folder / "boxes.csv").is_file():
             videos.append(_read_clip(folder))
     if not videos:
