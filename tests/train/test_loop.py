@@ -22,6 +22,8 @@ from dcfnet_train.run import LAST, LOG, Run
 from dcfnet_train.videos import read_videos
 from typer.testing import CliRunner
 
+from tests.train.footage import make_otb_sequence, make_photos
+
 SMALL = {"patch_size": 45, "batch": 4, "micro_batch": 4, "synthetic": 0.25, "train_lr": 5e-3}
 
 
@@ -306,3 +308,21 @@ def test_the_tracker_of_a_network_has_the_constants_it_was_trained_under() -> No
     config = Recipe.load("paper").tracker_config()
     assert (config.padding, config.label_sigma, config.patch_size) == (1.5, 0.1, 125)
     assert Recipe().tracker_config(stride=2) == TrackerConfig.named("default")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("broken", ["frame", "photo"])
+def test_a_broken_image_is_named_in_one_line(tmp_path: Path, workers: int, broken: str) -> None:
+    """Also out of the processes that prepare pairs; and the run can be gone on with once the file is mended."""
+    make_otb_sequence(tmp_path / "videos" / "first", length=4)
+    make_photos(tmp_path / "photos", count=1)
+    file = tmp_path / {"frame": "videos/first/img/0002.png", "photo": "photos/0.png"}[broken]
+    file.write_bytes(b"no image")
+    sets = [f"--set={name}={value}" for name, value in {**SMALL, "synthetic": 0.5, "steps": 8}.items()]
+    data = ["--videos", tmp_path / "videos", "--photos", tmp_path / "photos", "--output", tmp_path / "run", *sets]
+    code, text = run(*data, "--workers", workers)
+    assert code == 1
+    assert file.name in text
+    assert "Traceback" not in text
+    assert len(text.strip().splitlines()) <= 2  # the bar, and what is wrong
+    assert (tmp_path / "run" / LAST).exists()

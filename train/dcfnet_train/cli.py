@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
 
 import torch
 import typer
 from dcfnet.errors import ConfigError, DcfnetError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dcfnet_train import options
 from dcfnet_train.curves import curves
 from dcfnet_train.loop import Validate, train
 from dcfnet_train.overlap import overlapping
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.ranks import Ranks, joined, restarts
-from dcfnet_train.recipe import RECIPES, Recipe
+from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import LAST, Run
 from dcfnet_train.validation import Validation
 from dcfnet_train.videos import Video, open_sequences, read_footage
@@ -27,28 +27,19 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    videos: Annotated[
-        list[str] | None,
-        typer.Option(help="Folder of annotated footage, or LAYOUT:FOLDER, LAYOUT:SUBSET:FOLDER; may be repeated."),
-    ] = None,
-    photos: Annotated[Path | None, typer.Option(help="Folder of photographs for rendered pairs.")] = None,
-    validate: Annotated[
-        str | None, typer.Option(help="Sequences to track every so often, named likewise: best.safetensors.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Test sets, named likewise: footage that is also in them is left out.")
-    ] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and log.jsonl.")] = Path("out/train"),
-    recipe: Annotated[str, typer.Option(help=f"Starting point: {', '.join(RECIPES)}, or a .toml file.")] = "default",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a setting of the recipe.")
-    ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on where the run in --output stopped.")] = False,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Curves in OUTPUT/tensorboard.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    save_every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 100,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pairs.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0 leaves it to torch.")] = 0,
+    videos: options.Videos = None,
+    photos: options.Photos = None,
+    validate: options.Validate = None,
+    exclude: options.Exclude = None,
+    output: options.Output = Path("out/train"),
+    recipe: options.RecipeName = "default",
+    set_: options.Set = None,
+    resume: options.Resume = False,
+    tensorboard: options.Tensorboard = False,
+    device: options.Device = "auto",
+    save_every: options.SaveEvery = 100,
+    workers: options.Workers = 1,
+    threads: options.Threads = 0,
 ) -> None:
     """Trains the backbone end to end through the correlation filter.
 
@@ -71,10 +62,16 @@ def main(
             with _watched(run, ranks), shown:
                 file = train(run, pairs, workers, save_every, judge, ranks)
     except (DcfnetError, ValueError, FloatingPointError, OSError) as error:
-        typer.echo(f"dcfnet-train: {error}", err=True)
+        typer.echo(f"dcfnet-train: {_told(error)}", err=True)
         raise typer.Exit(1) from error
     if ranks.first:
         typer.echo(f"{file}: trained {run.step} steps")
+
+
+def _told(error: Exception) -> str:
+    """What is wrong. An error of a process that prepares pairs brings its traceback, and says what it is at the end."""
+    text = str(error)
+    return text.strip().splitlines()[-1] if "Original Traceback" in text else text
 
 
 def _open(output: Path, recipe: Recipe | None, ranks: Ranks) -> Run:

@@ -1,0 +1,57 @@
+"""Samples a second of the loader alone and of whole steps: python benchmarks/training_speed.py FOOTAGE PHOTOS [STEPS].
+
+The default recipe, with pairs prepared in the process itself (0 workers) and in one beside it. What the loader gives alone
+over what a step takes says whether the network has to wait for its pairs.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dcfnet_train.loop import train
+from dcfnet_train.pairs import Pairs
+from dcfnet_train.recipe import Recipe
+from dcfnet_train.run import Run
+from dcfnet_train.videos import read_footage
+from torch.utils.data import DataLoader
+
+WARM_UP = 3  # batches that do not count: processes start, caches fill
+
+
+def rate(ticks: Iterator[object], batch: int) -> float:
+    """Samples a second between the ticks, one a batch."""
+    for _ in islice(ticks, WARM_UP):
+        pass
+    began, count = time.perf_counter(), sum(1 for _ in ticks)
+    return count * batch / (time.perf_counter() - began)
+
+
+def steps(recipe: Recipe, pairs: Pairs, workers: int) -> float:
+    """Samples a second of whole steps."""
+    times: list[float] = []
+    note: Callable[[int, float], None] = lambda *_: times.append(time.perf_counter())  # noqa: E731
+    with TemporaryDirectory() as folder:
+        run = Run.start(recipe, Path(folder))
+        run.on_step.append(note)
+        train(run, pairs, workers)
+    return (len(times) - WARM_UP) * recipe.batch / (times[-1] - times[WARM_UP - 1])
+
+
+def main(footage: str, photos: Path, count: int = 30) -> None:
+    recipe = Recipe(steps=count + WARM_UP)
+    images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png"))
+    pairs = Pairs(read_footage(footage), images, recipe, recipe.steps * recipe.batch)
+    for workers in (0, 1):
+        loader = rate(iter(DataLoader(pairs, recipe.batch, num_workers=workers)), recipe.batch)
+        print(
+            f"{workers} workers: loader {loader:6.1f}, whole step {steps(recipe, pairs, workers):6.1f} samples a second"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
