@@ -1,7 +1,7 @@
 """Samples a second of the loader alone and of whole steps: python benchmarks/training_speed.py FOOTAGE PHOTOS [STEPS].
 
-The default recipe, with pairs prepared in the process itself (0 workers) and in one beside it. What the loader gives alone
-over what a step takes says whether the network has to wait for its pairs.
+The default recipe, with pairs prepared in the process itself (0 workers) and in one beside it. What the loader gives
+alone over what a step takes says whether the network has to wait for its pairs.
 """
 
 from __future__ import annotations
