@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dcfnet.frames import image_files
 from dcfnet_train.loop import train
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import Recipe
@@ -34,18 +35,16 @@ def rate(ticks: Iterator[object], batch: int) -> float:
 def steps(recipe: Recipe, pairs: Pairs, workers: int) -> float:
     """Samples a second of whole steps."""
     times: list[float] = []
-    note: Callable[[int, float], None] = lambda *_: times.append(time.perf_counter())  # noqa: E731
     with TemporaryDirectory() as folder:
         run = Run.start(recipe, Path(folder))
-        run.on_step.append(note)
+        run.on_step.append(lambda *_: times.append(time.perf_counter()))
         train(run, pairs, workers)
     return (len(times) - WARM_UP) * recipe.batch / (times[-1] - times[WARM_UP - 1])
 
 
 def main(footage: str, photos: Path, count: int = 30) -> None:
     recipe = Recipe(steps=count + WARM_UP)
-    images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png"))
-    pairs = Pairs(read_footage(footage), images, recipe, recipe.steps * recipe.batch)
+    pairs = Pairs(read_footage(footage), image_files(photos), recipe, recipe.steps * recipe.batch)
     for workers in (0, 1):
         loader = rate(iter(DataLoader(pairs, recipe.batch, num_workers=workers)), recipe.batch)
         print(

@@ -34,10 +34,14 @@ def overlaps(boxes: Boxes, truth: Boxes) -> NDArray[np.float64]:
     return np.minimum(ratio, 1.0)  # by rounding the same box may overlap itself by a little more, which would count
 
 
+def centres(boxes: Boxes) -> NDArray[np.float64]:
+    """Centre (x, y) of every box, float64 (N, 2), frame pixels, pixel centres at integers."""
+    return boxes[:, :2] + (boxes[:, 2:] - 1) / 2
+
+
 def centre_errors(boxes: Boxes, truth: Boxes) -> NDArray[np.float64]:
     """Distance between the centres of every pair of boxes, float64 (N,), frame pixels; infinite where one is NaN."""
-    centre, true = (found[:, :2] + (found[:, 2:] - 1) / 2 for found in (boxes, truth))
-    distance = np.hypot(*(centre - true).T)
+    distance = np.hypot(*(centres(boxes) - centres(truth)).T)
     return np.where(np.isnan(distance), np.inf, distance)
 
 

@@ -57,7 +57,7 @@ def main(
             footage = _footage(videos or [], exclude or [], ranks)
             images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png")) if photos else []
             pairs = Pairs(footage, images, run.recipe, run.recipe.steps * run.recipe.batch)
-            judge = _validation(validate, run.recipe, footage)
+            judge = _validation(validate, run.recipe, footage) if ranks.first else None
             shown = curves(run) if tensorboard and ranks.first else nullcontext()
             with _watched(run, ranks), shown:
                 file = train(run, pairs, workers, save_every, judge, ranks)

@@ -6,6 +6,7 @@ import numpy as np
 from dcfnet.config import TrackerConfig
 from numpy.typing import NDArray
 
+from dcfnet_evaluation.metrics import centres
 from dcfnet_evaluation.passes import Pass
 
 KINDS = ("lesson", "no lesson", "lesson, two looks", "no lesson, two looks")
@@ -23,7 +24,6 @@ def kinds_of(config: TrackerConfig, done: Pass) -> NDArray[np.str_]:
     rejected = lost & (done.psr[1:] == 0)
     turn = np.cumsum(~rejected) - ~rejected
     lesson = (turn % config.learn_every == config.learn_every - 1) & ~lost
-    centres = done.boxes[:, :2] + (done.boxes[:, 2:] - 1) / 2
-    moved = np.abs(np.diff(centres, axis=0)) / done.boxes[:-1, 2:]
+    moved = np.abs(np.diff(centres(done.boxes), axis=0)) / done.boxes[:-1, 2:]
     twice = (moved > config.look_again).any(axis=1)
-    return np.where(rejected, REJECTED, np.array(KINDS)[np.where(lesson, 0, 1) + np.where(twice, 2, 0)])
+    return np.where(rejected, REJECTED, np.array(KINDS)[~lesson + 2 * twice])
