@@ -23,6 +23,8 @@ from dcfnet_train.backbone import MEAN_BGR, Backbone, LocalResponseNorm
 from dcfnet_train.checkpoint import Checkpoint
 from torch import Tensor, nn
 
+from dcfnet_export.naming import rename
+
 OPSET = 18
 STRIDE = 2  # half the resolution costs no accuracy and half of the time (docs/speed.md)
 TOLERANCE = 1e-4  # of the largest feature: what float32 sums in another order may differ by, with room
@@ -157,6 +159,7 @@ def _strip(proto: onnx.ModelProto) -> None:
         del part.metadata_props[:]
         part.doc_string = ""
     del proto.metadata_props[:]
+    rename(proto.graph)
 
 
 def _metadata(checkpoint: Checkpoint, config: TrackerConfig, stride: int) -> dict[str, str]:

@@ -15,6 +15,7 @@ from dcfnet.model import load_model
 from dcfnet_export import graph
 from dcfnet_export.cli import app
 from dcfnet_export.graph import ParityError, check_parity, export_onnx
+from dcfnet_export.naming import convolutions
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
 from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dcfnet_train.recipe import Recipe
@@ -44,6 +45,17 @@ def test_every_engine_computes_what_torch_computes(tmp_path: Path, architecture:
     assert expected.shape == (4, 32, 90 // stride, 90 // stride)
     for engine in (OrtBackbone, CvDnnBackbone):
         np.testing.assert_allclose(engine(model)(patches.numpy()), expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_layers_have_names_that_other_files_can_speak_of(tmp_path: Path, architecture: str) -> None:
+    export_onnx(checkpoint(architecture), TrackerConfig(), tmp_path / "m.onnx")
+    proto = onnx.load(tmp_path / "m.onnx").graph
+    count = len(ARCHITECTURES[architecture].channels)
+    assert convolutions(proto) == [f"conv{i}" for i in range(count)]
+    held = {tensor.name for tensor in proto.initializer}
+    assert {f"conv{i}.{part}" for i in range(count) for part in ("weight", "bias")} <= held
+    assert all(node.output[0] in (node.name, "features") for node in proto.node)
 
 
 def test_the_config_travels_inside_and_sets_the_patch(tmp_path: Path) -> None:
