@@ -1,0 +1,123 @@
+"""Ranges of activations, as `dcfnet-calibrate ranges` measures them: the file from which int8 is made."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dcfnet.errors import DcfnetError
+from dcfnet.sinks import write_whole
+
+FORMAT = 1
+RELU = "relu"  # prefix of the names of what is never below 0
+
+
+class RangesError(DcfnetError, ValueError):
+    """Ranges that cannot be used, or that are another model's; the message shows the value and the rule."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """How far activations reach, by the names of naming.py.
+
+    method: how it was measured. weights_sha256: of the model it was measured on. patches: how many it was measured on.
+    tensors: {name: (low, high)} of `patches`, every `conv*` and every `relu*`, float32 values of the model's own units.
+    sensitive: convolutions that mixed precision leaves out of int8.
+    Raises RangesError, naming the tensor, for a range that is none.
+    """
+
+    method: str
+    weights_sha256: str
+    patches: int
+    tensors: Mapping[str, tuple[float, float]]
+    sensitive: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self.tensors.items():
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise RangesError(f"range of {name} is [{low}, {high}]: both ends must be finite")
+            if low > high:
+                raise RangesError(f"range of {name} is [{low}, {high}]: the low end comes first")
+            if name.startswith(RELU) and low < 0:
+                raise RangesError(f"range of {name} is [{low}, {high}]: nothing is below 0 after a ReLU")
+        unknown = [name for name in self.sensitive if name not in self.tensors]
+        if unknown:
+            raise RangesError(f"sensitive: no range of {', '.join(unknown)}; there are {', '.join(self.tensors)}")
+
+    @classmethod
+    def read(cls, file: Path) -> Ranges:
+        """The ranges in a file. Raises RangesError naming the file and what is wrong in it."""
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RangesError(f"{file}: no such file; dcfnet-calibrate ranges makes one") from error
+        except OSError as error:
+            raise RangesError(f"{file}: cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise RangesError(f"{file}: not JSON ({error})") from error
+        try:
+            return cls(**_checked(values))
+        except RangesError as error:
+            raise RangesError(f"{file}: {error}") from error
+
+    def write(self, file: Path) -> None:
+        """Writes the file, whole or not at all. Raises SinkError."""
+        held = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        held["tensors"] = {name: list(ends) for name, ends in self.tensors.items()}
+        write_whole((json.dumps({"format": FORMAT, **held}, indent=2) + "\n").encode(), file)
+
+    def check_model(self, weights_sha256: str) -> None:
+        """Raises RangesError where these ranges were measured on other weights than those with this hash."""
+        if self.weights_sha256 != weights_sha256:
+            raise RangesError(
+                f"the ranges were measured on weights {self.weights_sha256:.12}, the model has {weights_sha256:.12}: "
+                "measure this model's with dcfnet-calibrate ranges"
+            )
+
+
+def _checked(values: Any) -> dict[str, Any]:
+    """The fields of Ranges in a mapping read from JSON. Raises RangesError naming every key that does not belong."""
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        found = values.get("format") if isinstance(values, dict) else type(values).__name__
+        raise RangesError(f"format {found!r}, this version reads {FORMAT}; measure anew with dcfnet-calibrate ranges")
+    given, known = set(values) - {"format"}, {entry.name for entry in fields(Ranges)}
+    if given != known:
+        unknown, missing = sorted(given - known), sorted(known - given)
+        said = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"lacks {', '.join(missing)}"] * bool(missing)
+        raise RangesError("; ".join(said))
+    for name in ("method", "weights_sha256"):
+        if not isinstance(values[name], str):
+            raise RangesError(f"{name} is {values[name]!r}: must be text")
+    if not _whole(values["patches"]):
+        raise RangesError(f"patches is {values['patches']!r}: must be a whole number above 0")
+    return {name: values[name] for name in ("method", "weights_sha256", "patches")} | {
+        "tensors": _tensors(values["tensors"]),
+        "sensitive": _names(values["sensitive"]),
+    }
+
+
+def _tensors(values: Any) -> dict[str, tuple[float, float]]:
+    if not isinstance(values, dict):
+        raise RangesError(f"tensors is {values!r:.60}: must map names to [low, high]")
+    for name, ends in values.items():
+        if not isinstance(ends, list) or len(ends) != 2 or not all(map(_number, ends)):
+            raise RangesError(f"range of {name} is {ends!r:.60}: must be two numbers, [low, high]")
+    return {name: (float(low), float(high)) for name, (low, high) in values.items()}
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(name, str) for name in values):
+        raise RangesError(f"sensitive is {values!r:.60}: must be a list of names")
+    return tuple(values)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
