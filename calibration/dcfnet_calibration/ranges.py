@@ -12,7 +12,7 @@ import numpy as np
 from dcfnet.errors import ConfigError, MissingDependencyError
 from dcfnet.model import Model
 from dcfnet_export.naming import INPUT
-from dcfnet_export.quantise import calibrated
+from dcfnet_export.quantise import calibrated, check_float32
 from dcfnet_export.ranges import RELU, Ranges
 from numpy.typing import NDArray
 from onnx import load_from_string
@@ -46,10 +46,12 @@ def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> R
     """Ranges of the patches and of what every convolution and ReLU makes of them; nothing is called sensitive yet.
 
     patches: float32 (N, 3, S, S), as the tracker cuts them. method: one of METHODS.
-    Raises ConfigError for another method.
+    Raises ConfigError for another method, and for a model that is not float32 throughout.
     """
     if method not in METHODS:
         raise ConfigError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    proto = load_from_string(model.onnx)
+    check_float32(proto)
     way, options = METHODS[method]
     # The calibrators print what they do: a bar is shown in its place.
     with TemporaryDirectory(prefix="dcfnet-ranges-") as folder, redirect_stdout(StringIO()):
@@ -61,7 +63,7 @@ def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> R
         for part in np.array_split(patches, -(-len(patches) // AT_ONCE)):
             calibrator.collect_data(_Reader(part))
         found = calibrator.compute_data()
-    tensors = {name: _ends(name, found[name]) for name in calibrated(load_from_string(model.onnx))}
+    tensors = {name: _ends(name, found[name]) for name in calibrated(proto)}
     return Ranges(method, model.weights_sha256, len(patches), tensors)
 
 
