@@ -75,7 +75,7 @@ def most_sensitive(costs: Sequence[Cost]) -> tuple[str, ...]:
 
 def costs_table(costs: Sequence[Cost], form: str) -> Table:
     """The costs for reading, a row a choice."""
-    names = ("error", "cells p50", "p95", "max", "> 1", "kB saved")
+    names = ("error", "cells p50", "p95", "max", "> 1", "KB saved")
     table = empty_table(f"in int8 ({form})", *names)
     for cost in costs:
         median, often, most = np.quantile(cost.shifts, [0.5, 0.95, 1])
