@@ -130,9 +130,11 @@ def _load_timings(config: Any, file: Path | None) -> None:
     with suppress(OSError):
         content = file.read_bytes()
     cache = config.create_timing_cache(content) or config.create_timing_cache(b"")
-    config.set_timing_cache(cache, False)
+    if cache is not None:
+        config.set_timing_cache(cache, False)
 
 
 def _keep_timings(config: Any, file: Path | None) -> None:
-    if file is not None:
-        write_whole(bytes(config.get_timing_cache().serialize()), file)
+    cache = config.get_timing_cache() if file is not None else None
+    if file is not None and cache is not None:
+        write_whole(bytes(cache.serialize()), file)

@@ -68,10 +68,13 @@ def read_regular(file: Path) -> bytes:
         descriptor = os.open(file.resolve(strict=True), flags)
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
         raise EngineError(f"{file}: cannot be read ({error}); dcfnet-export --trt makes engines") from error
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # of what was opened, whatever lies there by now
             raise EngineError(f"{file}: not a regular file; dcfnet-export --trt makes engines")
-        content = opened.read(LARGEST + 1)
+        with open(descriptor, "rb", closefd=False) as opened:
+            content = opened.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > LARGEST:
         raise EngineError(f"{file}: larger than {LARGEST} bytes, which no engine of this project is")
     return content
