@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from dcfnet.backbones import Backbone, open_backbone
@@ -34,8 +33,15 @@ def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float
     for each in made:
         backbones |= _engine(each.file, config.patch_size, console) if each.engine else {}
     with Progress(console=Console(stderr=True)) as bar:
-        advance = partial(bar.update, bar.add_task("verify", total=len(sequences)), advance=1)
-        verdicts = verify(checkpoint, model, backbones, sequences, config, progress=lambda _: advance())
+        task = bar.add_task("verify", total=1)
+        verdicts = verify(
+            checkpoint,
+            model,
+            backbones,
+            sequences,
+            config,
+            progress=lambda share: bar.update(task, completed=share),
+        )
     for name, verdict in verdicts.items():
         _tell(console, name, verdict, margin)
     for each in made:

@@ -27,9 +27,12 @@ from numpy.typing import NDArray
 
 PATCHES = 500  # search patches whose features and response peaks are compared, at least
 AHEAD = 5  # frames from the one in which a target is learnt to the one in which it is looked for
+SHARE_OF_PATCHES = 0.2  # of the time, about: what is left is tracking
 APART = 0.5  # overlap of both trackers' boxes under which they follow different things
 # Success AUC, a mean over sequences, that an export may lose; fp32 may differ by where sums are rounded.
 MARGINS = {"fp32": 0.002, "fp16": 0.002, "int8": 0.01, "mixed": 0.01}
+
+Progress = Callable[[float], object]
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,11 @@ def verify(
     sequences: Sequence[AnnotatedSequence],
     config: TrackerConfig,
     patches: int = PATCHES,
-    progress: Callable[[str], object] = lambda name: None,
+    progress: Progress = lambda share: None,
 ) -> dict[str, Verdict]:
     """A verdict of each backbone that was made from the checkpoint, by its name.
 
-    model: says how the backbones are fed. config: of the trackers. progress: called with each sequence's name.
+    model: says how the backbones are fed. config: of the trackers. progress: called with the share that is done.
     Raises SequenceError for fewer than two sequences, and for frames that cannot be read.
     """
     if len(sequences) < 2:
@@ -99,7 +102,8 @@ def verify(
         name: Pipeline.build(config, CpuBackend(), backbone, model.mean, model.stride, model.folded)
         for name, backbone in backbones.items()
     }
-    closeness = _closeness(reference, exports, _places(sequences, -(-patches // len(reference.scales))))
+    places = _places(sequences, -(-patches // len(reference.scales)))
+    closeness = _closeness(reference, exports, places, progress)
     tracked = _track({"": reference, **exports}, sequences, progress)
     return {name: _verdict(closeness[name], tracked[""], tracked[name]) for name in exports}
 
@@ -125,10 +129,13 @@ def _places(sequences: Sequence[AnnotatedSequence], count: int) -> list[Place]:
     return [places[index] for index in chosen]
 
 
-def _closeness(reference: Pipeline, exports: Mapping[str, Pipeline], places: Sequence[Place]) -> dict[str, Closeness]:
+def _closeness(
+    reference: Pipeline, exports: Mapping[str, Pipeline], places: Sequence[Place], progress: Progress
+) -> dict[str, Closeness]:
     """How close each export is."""
     found = dict.fromkeys(exports, (0, 0.0, 0.0))
-    for sequence, index in places:
+    for done, (sequence, index) in enumerate(places):
+        progress(done / len(places) * SHARE_OF_PATCHES)
         first, box, second = sequence.read(index), Box(*sequence.boxes[index]), sequence.read(index + AHEAD)
         features, peaks = _features(reference, first, box), _peaks(reference, first, box, second)
         for name, export in exports.items():
@@ -162,16 +169,18 @@ class _Tracked:
 
 
 def _track(
-    pipes: Mapping[str, Pipeline], sequences: Sequence[AnnotatedSequence], progress: Callable[[str], object]
+    pipes: Mapping[str, Pipeline], sequences: Sequence[AnnotatedSequence], progress: Progress
 ) -> dict[str, _Tracked]:
     """One pass of each over each sequence, side by side over the same frames."""
     tracked = {name: _Tracked([], []) for name in pipes}
+    frames, done = sum(map(len, sequences)), 0
     for sequence in sequences:
+        progress(SHARE_OF_PATCHES + (1 - SHARE_OF_PATCHES) * done / frames)
+        done += len(sequence)
         passes = run_passes({name: Tracker.of(pipe) for name, pipe in pipes.items()}, sequence)
-        for name, done in passes.items():
-            tracked[name].scores.append(Score.of([done], sequence))
-            tracked[name].boxes.append(done.boxes)
-        progress(sequence.name)
+        for name, found in passes.items():
+            tracked[name].scores.append(Score.of([found], sequence))
+            tracked[name].boxes.append(found.boxes)
     return tracked
 
 
