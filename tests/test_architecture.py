@@ -12,12 +12,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {"dcfnet": "runtime", "dcfnet_evaluation": "evaluation", "dcfnet_train": "train", "dcfnet_export": "export"}
+ROOMS = {
+    "dcfnet": "runtime",
+    "dcfnet_evaluation": "evaluation",
+    "dcfnet_train": "train",
+    "dcfnet_export": "export",
+    "dcfnet_calibration": "calibration",
+}
 MAY_IMPORT = {
     "dcfnet": set(),
     "dcfnet_evaluation": {"dcfnet"},
     "dcfnet_train": {"dcfnet", "dcfnet_evaluation"},
     "dcfnet_export": {"dcfnet", "dcfnet_evaluation", "dcfnet_train"},
+    "dcfnet_calibration": {"dcfnet", "dcfnet_evaluation", "dcfnet_export"},
 }
 HEAVY = ("torch", "onnx", "onnxruntime", "cupy", "tensorrt", "tensorrt_rtx", "cryptography", "typer")
 

@@ -29,7 +29,7 @@ def quantise(onnx: bytes, ranges: Ranges, layers: Sequence[str], form: str, per_
     model comes back as it is. form: one of FORMS. per_channel: one scale for each output channel of the weights,
     else one for all. Names, types and dynamic axes of input and output stay, and so does the metadata.
     Raises ModelError for a file that is no model, RangesError for ranges of other weights or that lack a tensor, and
-    ConfigError for another form, a convolution that is not there, or a model that is quantised already.
+    ConfigError for another form, a convolution that is not there, or a model that is not float32 throughout.
     """
     ranges.check_model(parse_model(onnx, "the model to quantise").weights_sha256)
     proto = load_from_string(onnx)
@@ -48,8 +48,7 @@ def quantise(onnx: bytes, ranges: Ranges, layers: Sequence[str], form: str, per_
 def _check(proto: ModelProto, ranges: Ranges, layers: Sequence[str], form: str) -> None:
     if form not in FORMS:
         raise ConfigError(f"no form {form!r}; there are {', '.join(FORMS)}")
-    if any(node.op_type == "QuantizeLinear" for node in proto.graph.node):
-        raise ConfigError("the model is int8 already; quantise the float32 one")
+    check_float32(proto)
     there = convolutions(proto.graph)
     unknown = [name for name in layers if name not in there]
     if unknown:
@@ -57,6 +56,12 @@ def _check(proto: ModelProto, ranges: Ranges, layers: Sequence[str], form: str) 
     missing = [name for name in calibrated(proto) if name not in ranges.tensors]
     if missing:
         raise RangesError(f"there is no range of {', '.join(missing)}; measure anew with dcfnet-calibrate ranges")
+
+
+def check_float32(proto: ModelProto) -> None:
+    """Raises ConfigError for a graph in which something is int8 or half precision already."""
+    if any(node.op_type in ("QuantizeLinear", "Cast") for node in proto.graph.node):
+        raise ConfigError("the model is of a lower precision already; give the float32 one")
 
 
 def calibrated(proto: ModelProto) -> list[str]:
