@@ -8,9 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from dcfnet.engines.bundle import SOURCE, beside
 from dcfnet.engines.flavour import open_flavour
-from dcfnet.engines.make import make_engine
 from dcfnet.engines.options import BuildOptions
 from dcfnet.model import ENGINE, Model
 from dcfnet.sinks import write_whole
@@ -62,6 +60,9 @@ class Files:
         self, flavour: str, targets: int, scales: int | None, timing_cache: Path | None, asked: dict[str, Any]
     ) -> Made:
         """The engine's files. asked: settings of BuildOptions. Raises as `convert`, `open_flavour`, `make_engine`."""
+        from dcfnet.engines.bundle import SOURCE, beside  # these want a library of their own, which ONNX files do not
+        from dcfnet.engines.make import make_engine
+
         file = self.folder / f"{self.name}{ENGINE}"
         model = convert(self.model, self.precision, "tensorrt", self.ranges, self.folded)
         model = replace(model, name=str(beside(file, SOURCE)))

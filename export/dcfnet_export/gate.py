@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dcfnet.backbones import Backbone, open_backbone
 from dcfnet.config import DEFAULT_PRESET
-from dcfnet.engines.make import note_verification
 from dcfnet.errors import DeviceError, MissingDependencyError
 from dcfnet.model import load_model
 from dcfnet_evaluation.scores import CONFIDENCE
@@ -46,9 +45,7 @@ def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float
         _tell(console, name, verdict, margin)
     for each in made:
         if each.engine:
-            executed = str(each.file) in verdicts
-            found = verdicts[str(each.file) if executed else each.model.name]
-            note_verification(each.file, {"data": data, "executed": executed, **found.to_mapping()})
+            _note(each, verdicts, data)
     return not any(verdict.loses(margin) for verdict in verdicts.values())
 
 
@@ -59,6 +56,15 @@ def _engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
     except (DeviceError, MissingDependencyError) as error:
         console.print(f"{file}: built, not executed: {error}", style="yellow", markup=False)
         return {}
+
+
+def _note(made: Made, verdicts: Mapping[str, Verdict], data: str) -> None:
+    """Puts what was found of an engine, or of the graph it was built from, into its passport."""
+    from dcfnet.engines.make import note_verification
+
+    executed = str(made.file) in verdicts
+    found = verdicts[str(made.file) if executed else made.model.name]
+    note_verification(made.file, {"data": data, "executed": executed, **found.to_mapping()})
 
 
 def _tell(console: Console, name: str, verdict: Verdict, margin: float) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,3 +163,16 @@ def test_a_mistake_is_named(tmp_path: Path, args: list[str], shown: str) -> None
     assert code == 1
     assert shown in text.replace("\n", " ")
     assert "Traceback" not in text
+
+
+def test_onnx_files_need_nothing_that_engines_need() -> None:
+    """Who has no extra for engines exports, converts and verifies; --trt then says which extra is missing."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['cryptography', 'platformdirs', 'tensorrt', 'tensorrt_rtx']));"
+        "from dcfnet_export.cli import app; app(['--trt', '--output', sys.argv[1]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "unused"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "dcfnet-export: cryptography or platformdirs is not installed" in done.stderr
+    assert "dcfnet[rtx]" in done.stderr
+    assert "Traceback" not in done.stderr
