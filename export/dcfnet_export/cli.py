@@ -28,6 +28,7 @@ def main(
     output: options.Output = Path("out/export"),
     precision: options.Precision = "fp32",
     ranges: options.RangesFile = None,
+    per_tensor: options.PerTensor = False,
     fold: options.Fold = "",
     targets: options.Targets = 1,
     scales: options.Scales = None,
@@ -54,7 +55,7 @@ def main(
         tracker = TrackerConfig.named(config) if config else loaded.recipe.tracker_config(stride)
         model = make_model(loaded, tracker.assign(set_ or []), name, lrn, stride)
         folded = [part for part in fold.split(",") if part]
-        files = Files(model, precision, Ranges.read(ranges) if ranges else None, folded, output)
+        files = Files(model, precision, Ranges.read(ranges) if ranges else None, folded, output, not per_tensor)
         made = [files.write_onnx()] if onnx else []
         made += [files.write_engine(flavour, targets, scales, timing_cache, asked)] if trt else []
         typer.echo("\n".join(each.text for each in made))

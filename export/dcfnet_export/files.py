@@ -35,7 +35,7 @@ class Made:
 class Files:
     """What is to be written: a float32 model in a precision, with what is folded in, into a folder.
 
-    ranges: for int8 and mixed, see `convert`.
+    ranges, per_channel: for int8 and mixed, see `convert`.
     """
 
     model: Model
@@ -43,6 +43,7 @@ class Files:
     ranges: Ranges | None
     folded: Sequence[str]
     folder: Path
+    per_channel: bool = True
 
     @property
     def name(self) -> str:
@@ -52,7 +53,7 @@ class Files:
     def write_onnx(self) -> Made:
         """The ONNX file, in the form that CPUs run fast. Raises SinkError, and as `convert`."""
         file = self.folder / f"{self.name}.onnx"
-        model = replace(convert(self.model, self.precision, "cpu", self.ranges, self.folded), name=str(file))
+        model = replace(self._converted("cpu"), name=str(file))
         write_whole(model.onnx, file)
         return Made(file, model, False, f"{file}: {len(model.onnx) / 1024:.0f} KB, {self._claim()}")
 
@@ -64,14 +65,16 @@ class Files:
         from dcfnet.engines.make import make_engine
 
         file = self.folder / f"{self.name}{ENGINE}"
-        model = convert(self.model, self.precision, "tensorrt", self.ranges, self.folded)
-        model = replace(model, name=str(beside(file, SOURCE)))
+        model = replace(self._converted("tensorrt"), name=str(beside(file, SOURCE)))
         options = BuildOptions.of(model, targets, scales, **asked)
         calibration = {"method": self.ranges.method, "patches": self.ranges.patches} if self.ranges else {}
         passport, there = make_engine(model, file, options, open_flavour(flavour), timing_cache, calibration)
         done = "stands already, asked for in the same words," if there else "built"
         told = f"{file}: {file.stat().st_size / 1024:.0f} KB, {done} with {passport.flavour} {passport.version}"
         return Made(file, model, True, f"{told}, {self._claim()}")
+
+    def _converted(self, form: str) -> Model:
+        return convert(self.model, self.precision, form, self.ranges, self.folded, self.per_channel)
 
     def _claim(self) -> str:
         """What is known of a file of which nothing has been verified yet."""

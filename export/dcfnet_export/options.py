@@ -19,6 +19,7 @@ Trt = Annotated[bool, typer.Option("--trt", help="Build NAME.engine, with its pa
 Output = Annotated[Path, typer.Option(help="Folder to write into.")]
 Precision = Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}; not fp32: NAME-PRECISION.onnx.")]
 RangesFile = Annotated[Path | None, typer.Option(help="Of dcfnet-calibrate ranges, for int8 and mixed.")]
+PerTensor = Annotated[bool, typer.Option("--per-tensor", help="One int8 scale for all weights of a convolution.")]
 Fold = Annotated[str, typer.Option(help=f"Put into the graph: {', '.join(FOLDABLE)}, or both with a comma.")]
 Targets = Annotated[int, typer.Option(min=1, max=1024, help="Targets in one call of an engine.")]
 Scales = Annotated[int | None, typer.Option(min=1, max=15, help="Patches of each; without it those of the presets.")]

@@ -27,15 +27,23 @@ from dcfnet_export.quantise import quantise
 from dcfnet_export.ranges import Ranges, RangesError
 
 
-def convert(model: Model, precision: str, form: str, ranges: Ranges | None = None, folded: Sequence[str] = ()) -> Model:
+def convert(
+    model: Model,
+    precision: str,
+    form: str,
+    ranges: Ranges | None = None,
+    folded: Sequence[str] = (),
+    per_channel: bool = True,
+) -> Model:
     """A float32 model in another precision, what is in `folded` (see `Model`) put into its graph.
 
-    form: "cpu" or "tensorrt", what int8 is made for. Raises ConfigError for another name, and RangesError for int8 and
-    mixed without ranges, or with those of another model.
+    form: "cpu" or "tensorrt", what int8 is made for. per_channel: see `quantise`.
+    Raises ConfigError for another name, and RangesError for int8 and mixed without ranges, or with those of another
+    model.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
-    made = _converted(model, precision, form, ranges)
+    made = _converted(model, precision, form, ranges, per_channel)
     if "window" in folded:
         model = _of_one_size(model)
     content = fold(replace(model, onnx=made), folded)
@@ -49,7 +57,7 @@ def convert(model: Model, precision: str, form: str, ranges: Ranges | None = Non
     return parse_model(_stamped(content, stamps), model.name)
 
 
-def _converted(model: Model, precision: str, form: str, ranges: Ranges | None) -> bytes:
+def _converted(model: Model, precision: str, form: str, ranges: Ranges | None, per_channel: bool) -> bytes:
     layers = convolutions(load_from_string(model.onnx).graph)
     if precision == "fp32":
         return model.onnx
@@ -60,7 +68,7 @@ def _converted(model: Model, precision: str, form: str, ranges: Ranges | None) -
             f"{precision} needs the ranges of activations: --ranges FILE, which dcfnet-calibrate ranges makes"
         )
     kept = ranges.sensitive if precision == "mixed" else ()
-    content = quantise(model.onnx, ranges, [name for name in layers if name not in kept], form)
+    content = quantise(model.onnx, ranges, [name for name in layers if name not in kept], form, per_channel)
     return halve(content, kept) if form == "tensorrt" else content
 
 

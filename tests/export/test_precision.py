@@ -105,6 +105,15 @@ def test_mixed_keeps_the_sensitive_convolutions_out_of_int8(model: Model) -> Non
     assert all("conv0.weight" not in weights for weights in held.values())  # quantised, under another name
 
 
+def test_weights_have_a_scale_a_channel_or_one_for_all(model: Model) -> None:
+    outputs = load_from_string(model.onnx).graph.initializer[0].dims[0]
+    for per_channel, expected in ((True, outputs), (False, 1)):
+        made = convert(model, "int8", "tensorrt", ranges_of(model), per_channel=per_channel)
+        held = load_from_string(made.onnx).graph.initializer
+        (scale,) = (entry for entry in held if entry.name == "conv0.weight_scale")
+        assert int(np.prod(scale.dims)) == expected
+
+
 def test_the_same_model_gives_the_same_bytes(model: Model) -> None:
     ranges = ranges_of(model)
     for precision in PRECISIONS:

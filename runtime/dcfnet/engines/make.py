@@ -42,6 +42,7 @@ def make_engine(
     plan = build(model.onnx, model.name, options, flavour, timing_cache)
     passport = replace(passport, engine_sha256=digest(plan.content), inputs=plan.inputs, outputs=plan.outputs)
     write_engine(file, plan.content, model.onnx, passport)
+    read_engine(file)  # what lies there now is what was written, whoever else writes there
     lines = (f"{level}: {line}" for level, line in flavour.journal.lines)
     write_whole(("\n".join(lines) + "\n").encode(), beside(file, LOG))
     return passport, False
