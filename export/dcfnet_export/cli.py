@@ -2,59 +2,74 @@
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated
 
 import typer
-from dcfnet.config import CONSTANTS, TrackerConfig
+from dcfnet.config import TrackerConfig
 from dcfnet.errors import DcfnetError
-from dcfnet_train.checkpoint import Checkpoint, load_checkpoint
+from dcfnet_evaluation.sequences import SequenceError
 
-from dcfnet_export.graph import STRIDE, ParityError, export_onnx
-from dcfnet_export.released import read_released
+from dcfnet_export import options
+from dcfnet_export.files import Files, load
+from dcfnet_export.gate import judge
+from dcfnet_export.graph import STRIDE, ParityError, make_model
+from dcfnet_export.ranges import Ranges
+
+REFUSED = 2  # exit code when an export tracks worse than --verify allows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(help="Checkpoint of dcfnet-train, or .npz of the released weights; without it the shipped one."),
-    ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out/export"),
-    config: Annotated[
-        str | None,
-        typer.Option(help=f"Tracker in the file: {', '.join(CONSTANTS)}. Else default, as the network was trained."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
-    ] = None,
-    stride: Annotated[
-        int, typer.Option(help="Pixels of the patch per feature: 2 halves the time.", min=1, max=4)
-    ] = STRIDE,
-    lrn: Annotated[str, typer.Option(help="fast: square roots; op: ONNX's LRN node.")] = "fast",
+    checkpoint: options.Checkpoint = None,
+    onnx: options.Onnx = False,
+    trt: options.Trt = False,
+    output: options.Output = Path("out/export"),
+    precision: options.Precision = "fp32",
+    ranges: options.RangesFile = None,
+    per_tensor: options.PerTensor = False,
+    fold: options.Fold = "",
+    targets: options.Targets = 1,
+    scales: options.Scales = None,
+    flavour: options.Flavour = "auto",
+    sm: options.Sm = "",
+    optimisation_level: options.Level = 3,
+    tf32: options.Tf32 = False,
+    version_compatible: options.VersionCompatible = False,
+    hardware_compatible: options.HardwareCompatible = False,
+    timing_cache: options.TimingCache = None,
+    verify: options.Verify = None,
+    margin: options.Margin = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    stride: options.Stride = STRIDE,
+    lrn: options.Lrn = "fast",
 ) -> None:
-    """Exports the backbone as a self-describing ONNX file, proven against torch before it is written."""
-    if not onnx:
-        raise typer.BadParameter("nothing to export: add --onnx")
-    if lrn not in ("fast", "op"):
-        raise typer.BadParameter(f"--lrn {lrn}: fast or op")
+    """Exports the backbone: a self-describing ONNX file, proven against torch before it is written, and engines."""
+    asked = {"compute_capabilities": sm, "optimisation_level": optimisation_level, "tf32": tf32}
+    asked |= {"version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
+    _check(onnx, trt, lrn)
     try:
-        loaded, name = _load(checkpoint)
+        loaded, name = load(checkpoint)
         tracker = TrackerConfig.named(config) if config else loaded.recipe.tracker_config(stride)
-        model = export_onnx(loaded, tracker.assign(set_ or []), output / f"{name}.onnx", lrn, stride)
-    except (DcfnetError, ParityError, OSError) as error:
+        model = make_model(loaded, tracker.assign(set_ or []), name, lrn, stride)
+        folded = [part for part in fold.split(",") if part]
+        files = Files(model, precision, Ranges.read(ranges) if ranges else None, folded, output, not per_tensor)
+        made = [files.write_onnx()] if onnx else []
+        made += [files.write_engine(flavour, targets, scales, timing_cache, asked)] if trt else []
+        typer.echo("\n".join(each.text for each in made))
+        passed = verify is None or judge(loaded, made, verify, margin)
+    except (DcfnetError, ParityError, SequenceError, OSError) as error:
         typer.echo(f"dcfnet-export: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"{model.name}: {len(model.onnx) / 1024:.0f} KB, equal to torch")
+    if not passed:
+        raise typer.Exit(REFUSED)
 
 
-def _load(file: Path | None) -> tuple[Checkpoint, str]:
-    """The checkpoint and the name of what is made of it."""
-    if file is None:
-        with as_file(files("dcfnet") / "models" / "dcfnet.safetensors") as shipped:
-            return load_checkpoint(shipped), "dcfnet"
-    return (read_released(file) if file.suffix == ".npz" else load_checkpoint(file)), file.stem
+def _check(onnx: bool, trt: bool, lrn: str) -> None:
+    """Raises BadParameter for options that do not go together."""
+    if not (onnx or trt):
+        raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
+    if lrn not in ("fast", "op"):
+        raise typer.BadParameter(f"--lrn {lrn}: fast or op")

@@ -48,12 +48,21 @@ class _LrnOp(nn.Module):
 def export_onnx(
     checkpoint: Checkpoint, config: TrackerConfig, file: Path, lrn: str = "fast", stride: int = STRIDE
 ) -> Model:
-    """Writes the checkpoint's backbone as a self-describing ONNX file; returns it as read back.
+    """Writes the model of `make_model` into a file; raises as it does, and SinkError."""
+    model = make_model(checkpoint, config, str(file), lrn, stride)
+    write_whole(model.onnx, file)
+    return model
+
+
+def make_model(
+    checkpoint: Checkpoint, config: TrackerConfig, name: str, lrn: str = "fast", stride: int = STRIDE
+) -> Model:
+    """The checkpoint's backbone as a self-describing ONNX model, proven against torch; `name` stands in messages.
 
     The graph: "patches" float32 (batch, 3, S, S), S any multiple of the stride, -> "features" float32 (batch, C,
     S / stride, S / stride), padded convolutions, the last one's outputs averaged over stride x stride px.
     lrn: "fast", two square roots and a 1 x 1 convolution, or "op", the LRN node; the same function.
-    Raises ParityError, and writes nothing, when ONNX Runtime and torch differ by more than TOLERANCE.
+    Raises ParityError when ONNX Runtime and torch differ by more than TOLERANCE.
     """
     backbone = checkpoint.backbone(padding=True, stride=stride)
     norm = backbone.normalisation if lrn == "fast" else _LrnOp(backbone.normalisation)
@@ -61,9 +70,8 @@ def export_onnx(
     _strip(proto)
     onnx.helper.set_model_props(proto, _metadata(checkpoint, config, stride))
     onnx.checker.check_model(proto, full_check=True)
-    model = parse_model(proto.SerializeToString(), str(file))
+    model = parse_model(proto.SerializeToString(), name)
     check_parity(model, backbone)
-    write_whole(model.onnx, file)
     return model
 
 

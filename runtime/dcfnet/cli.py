@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dcfnet.backend import Frame
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
-from dcfnet.errors import DcfnetError, InvalidBoxError, SinkError
+from dcfnet.errors import DcfnetError, EngineError, InvalidBoxError, SinkError
 from dcfnet.frames import IMAGE_SUFFIXES, FrameSource, open_source
 from dcfnet.geometry import Box, target_box
 from dcfnet.pixels import frame_size
@@ -40,8 +40,11 @@ def main(
         str | None, typer.Option(metavar="X,Y,W,H", help="The target in the first frame, 0-based pixels.")
     ] = None,
     engine: Annotated[
-        Path | None, typer.Option(help="Model file of dcfnet-export; without it the shipped one.")
+        Path | None, typer.Option(help="Model or TensorRT engine of dcfnet-export; without it the shipped model.")
     ] = None,
+    rebuild: Annotated[
+        bool, typer.Option(help="Build an engine that is refused anew, from the model beside it.")
+    ] = False,
     preset: Annotated[
         str | None, typer.Option(help=f"Operating point: {', '.join(PRESETS)}. [{DEFAULT_PRESET}]")
     ] = None,
@@ -55,7 +58,7 @@ def main(
     """Follows the target marked in the first frame; its box is drawn with the mouse where --init is not given."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop closes the video, too
     try:
-        summary = run(source, init, engine, config, output, boxes, format_, device, show, preset)
+        summary = run(source, init, engine, config, output, boxes, format_, device, show, preset, rebuild)
     except DcfnetError as error:
         typer.echo(f"dcfnet-run: {error}", err=True)
         raise typer.Exit(1) from error
@@ -95,6 +98,7 @@ def run(
     device: str = "auto",
     show: bool = False,
     preset: str | None = None,
+    rebuild: bool = False,
 ) -> Summary:
     """All of dcfnet-run, with its options as arguments. Raises DcfnetError for what the operator can mend."""
     given = parse_box(init) if init is not None else None
@@ -103,7 +107,7 @@ def run(
         raise SinkError(f"no format {layout!r}; there are {', '.join(FORMATS)}")
     if show and not has_display():
         raise SinkError("--show: there is no display; leave it out, and look at --output afterwards")
-    tracker = Tracker(engine, device, config, preset=preset)
+    tracker = open_tracker(engine, device, config, preset, rebuild)
     opened = open_source(source)
     frames = iter(opened)
     first = next(frames)
@@ -125,6 +129,21 @@ def run(
             if show and not _show(annotate(frame, at, result)):
                 break
     return summary
+
+
+def open_tracker(engine: Path | None, device: str, config: str | None, preset: str | None, rebuild: bool) -> Tracker:
+    """The tracker of a model or engine; with `rebuild` an engine that is refused is built anew, once."""
+    try:
+        return Tracker(engine, device, config, preset=preset)
+    except EngineError as refused:
+        if engine is None or not rebuild:
+            raise
+        typer.echo(f"dcfnet-run: {refused}", err=True)
+    from dcfnet.engines.make import rebuild as built_anew
+
+    passport = built_anew(engine)
+    typer.echo(f"dcfnet-run: {engine} is built anew with {passport.flavour} {passport.version}", err=True)
+    return Tracker(engine, device, config, preset=preset)
 
 
 def _track(

@@ -7,6 +7,8 @@
     ├── UnknownTargetError (KeyError)     an id that MultiTracker does not hold
     ├── ConfigError (ValueError)          an unknown or out-of-range setting
     ├── ModelError (ValueError)           a file that is not a model of this project
+    │   └── EngineError                   a TensorRT engine that cannot be built, or is not to be run here
+    ├── DeviceError (RuntimeError)        a GPU that is asked for and cannot be used
     ├── SourceError (OSError)             frames that cannot be read
     ├── SinkError (OSError)               results that cannot be written
     └── MissingDependencyError (ImportError) an optional package, with the extra that installs it
@@ -49,6 +51,14 @@ class ModelError(DcfnetError, ValueError):
     """A file that is not a usable model; the message names what is missing and how to make one."""
 
 
+class EngineError(ModelError):
+    """A TensorRT engine that cannot be built, or that is refused; the message names every field that differs."""
+
+
+class DeviceError(DcfnetError, RuntimeError):
+    """A GPU that is asked for and cannot be used; the message names what is missing."""
+
+
 class SourceError(DcfnetError, OSError):
     """Frames cannot be read from the given source."""
 
@@ -60,5 +70,7 @@ class SinkError(DcfnetError, OSError):
 class MissingDependencyError(DcfnetError, ImportError):
     """An optional package is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; it comes with: pip install 'dcfnet[{extra}]'")
+    def __init__(self, package: str, extra: str, found: str = "") -> None:
+        """found: what there was in its place."""
+        told = f" ({found})" if found else ""
+        super().__init__(f"{package} is not installed{told}; it comes with: pip install 'dcfnet[{extra}]'")

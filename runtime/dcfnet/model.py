@@ -1,7 +1,7 @@
 """A model on disk: one ONNX file that describes itself, checked before anything runs it.
 
 The file is a backbone, patches -> features, whose metadata says how it wants to be fed and which tracker it was made
-for. `dcfnet-export` writes it; the keys are METADATA_KEYS.
+for. `dcfnet-export` writes it; the keys are METADATA_KEYS, which every file has, and those beside them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from dcfnet.engines.passport import Passport
 
 FORMAT = "2"
 FORMAT_KEY, CONFIG_KEY, PRESETS_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
@@ -27,7 +30,20 @@ FORMAT_KEY, CONFIG_KEY, PRESETS_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
     "dcfnet.input",  # JSON, {"channels": "BGR", "mean": [b, g, r], "stride": pixels of the patch per feature}
     "dcfnet.weights_sha256",  # hash of the weights the graph was made from
 )
+PRECISION_KEY = "dcfnet.precision"  # a name of PRECISIONS; a file without it is float32 throughout
+FOLDED_KEY = "dcfnet.folded"  # JSON, names of FOLDABLE that are in the graph already; a file without it has none there
+PRECISIONS = ("fp32", "fp16", "int8", "mixed")
+FOLDABLE = ("mean", "window")
 SHIPPED = "dcfnet.onnx"
+ENGINE = ".engine"  # suffix of the file of a TensorRT engine
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A TensorRT engine whose every check has held. plan: its serialised bytes, as they were checked."""
+
+    plan: bytes
+    passport: Passport
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,10 @@ class Model:
 
     onnx: bytes of the graph: input "patches" float32 (B, 3, S, S), BGR with the mean taken off, S any multiple of
     `stride`; output "features" float32 (B, C, S / stride, S / stride). config: the tracker it was made for, and
-    presets: its operating points. mean: float32 (3,), BGR, whole numbers in [0, 255].
+    presets: its operating points. mean: float32 (3,), BGR, whole numbers in [0, 255]. precision: a name of PRECISIONS.
+    folded: what the graph does itself. With "mean" it takes patches as they are, BGR in [0, 255], the mean outside the
+    frame; with "window" its features are multiplied by the cosine window, and S is the config's patch size alone.
+    engine: what runs in place of the graph, where that was loaded.
     """
 
     name: str
@@ -46,6 +65,9 @@ class Model:
     mean: NDArray[np.float32]
     stride: int
     weights_sha256: str
+    precision: str = "fp32"
+    folded: tuple[str, ...] = ()
+    engine: Engine | None = None
 
     def preset(self, name: str) -> TrackerConfig:
         """The config of an operating point. Raises ConfigError for a name that the file does not know."""
@@ -55,10 +77,18 @@ class Model:
 
 
 def load_model(file: str | Path | None = None) -> Model:
-    """The model in a file; None is the shipped one. Raises ModelError saying what the file lacks and the remedy."""
+    """The model in a file, ONNX or a TensorRT engine; None is the shipped one.
+
+    Raises ModelError saying what the file lacks and the remedy, EngineError, one of its kind, for an engine that is not
+    to be run, and MissingDependencyError for an engine where nothing is installed to check it with.
+    """
     if file is None:
         return parse_model((files("dcfnet") / "models" / SHIPPED).read_bytes(), SHIPPED)
     path = Path(file)
+    if path.suffix == ENGINE:
+        from dcfnet.engines.bundle import read_engine
+
+        return read_engine(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file; dcfnet-export --onnx makes one")
     return parse_model(path.read_bytes(), str(path))
@@ -84,9 +114,20 @@ def parse_model(onnx: bytes, name: str) -> Model:
         config = TrackerConfig.from_mapping(json.loads(metadata[CONFIG_KEY]))
         presets = {name: config.replace(**changes) for name, changes in json.loads(metadata[PRESETS_KEY]).items()}
         mean, stride = _read_input(json.loads(metadata[INPUT_KEY]))
+        precision, folded = _read_kind(metadata)
     except (ConfigError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{name}: unusable metadata: {error}") from error
-    return Model(name, onnx, config, presets, mean, stride, metadata[WEIGHTS_KEY])
+    return Model(name, onnx, config, presets, mean, stride, metadata[WEIGHTS_KEY], precision, folded)
+
+
+def _read_kind(metadata: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Precision, and what is folded in. Raises ValueError for what this version does not know."""
+    precision, folded = metadata.get(PRECISION_KEY, PRECISIONS[0]), json.loads(metadata.get(FOLDED_KEY, "[]"))
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}, there are {', '.join(PRECISIONS)}")
+    if not isinstance(folded, list) or not set(folded) <= set(FOLDABLE):
+        raise ValueError(f"folded is {folded!r}, it must be a list of {', '.join(FOLDABLE)}")
+    return precision, tuple(folded)
 
 
 def _read_input(declared: Any) -> tuple[NDArray[np.float32], int]:
@@ -104,7 +145,8 @@ def _read_input(declared: Any) -> tuple[NDArray[np.float32], int]:
 
 
 # What follows reads just enough of ONNX's protobuf, because the onnx package is far heavier than this one. Field
-# numbers are those of onnx.proto3: ModelProto.graph 7, ModelProto.metadata_props 14, GraphProto.initializer 5,
+# numbers are those of onnx.proto3: ModelProto.graph 7, ModelProto.metadata_props 14; GraphProto.node 1,
+# GraphProto.initializer 5; NodeProto.attribute 5; AttributeProto.t 5, .g 6, .tensors 10, .graphs 11;
 # TensorProto.external_data 13.
 
 
@@ -115,11 +157,25 @@ def read_metadata(onnx: bytes) -> dict[str, str]:
 
 
 def _has_external_data(onnx: bytes) -> bool:
-    graphs = [_bytes(value) for number, value in _fields(onnx) if number == 7]
+    graphs = _messages(onnx, 7)
     if not graphs:
         raise ValueError("no graph")
-    initialisers = [_bytes(value) for graph in graphs for number, value in _fields(graph) if number == 5]
-    return any(number == 13 for tensor in initialisers for number, _ in _fields(tensor))
+    return any(number == 13 for graph in graphs for tensor in _tensors(graph) for number, _ in _fields(tensor))
+
+
+def _tensors(graph: bytes) -> Iterator[bytes]:
+    """All tensors that a graph holds: its initialisers, those of its nodes' attributes, and of the graphs in these."""
+    yield from _messages(graph, 5)
+    for node in _messages(graph, 1):
+        for attribute in _messages(node, 5):
+            yield from _messages(attribute, 5, 10)
+            for inner in _messages(attribute, 6, 11):
+                yield from _tensors(inner)
+
+
+def _messages(message: bytes, *numbers: int) -> list[bytes]:
+    """The messages within a message that are its fields of these numbers."""
+    return [_bytes(value) for number, value in _fields(message) if number in numbers]
 
 
 def _bytes(value: bytes | int) -> bytes:

@@ -43,6 +43,7 @@ class Pipeline:
 
     mean: float32 (3,), BGR. label_f: float32 (K, B+1) on the backend. scales: float64 (S,), the pyramid.
     penalty: upon what a filter has outside the target; None for the closed form of eq. 2.
+    raw: what the backbone takes has the mean in it still, float32 (3, 1, 1); None where it takes patches without.
     """
 
     config: TrackerConfig
@@ -53,12 +54,21 @@ class Pipeline:
     label_f: Array
     scales: NDArray[np.float64]
     penalty: SpatialPenalty | None = None
+    raw: Array | None = None
 
     @classmethod
     def build(
-        cls, config: TrackerConfig, backend: Backend, backbone: Backbone, mean: NDArray[np.float32], stride: int = 1
+        cls,
+        config: TrackerConfig,
+        backend: Backend,
+        backbone: Backbone,
+        mean: NDArray[np.float32],
+        stride: int = 1,
+        folded: Sequence[str] = (),
     ) -> Pipeline:
         """The pipeline of a config; stride: pixels of the patch per pixel of the backbone's features.
+
+        folded: what the backbone does itself, see `Model`.
 
         Raises ConfigError for a patch size that is no multiple of the stride.
         """
@@ -67,19 +77,22 @@ class Pipeline:
             raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
         sigma = config.label_sigma_in_patch() / stride  # in pixels of the map
         band = band_of_label(side, sigma, config.band)
-        transform = Transform.build(side, band, RESPONSE_SIDE, cosine_window(side), backend.asarray)
+        window = np.ones(side) if "window" in folded else cosine_window(side)
+        transform = Transform.build(side, band, RESPONSE_SIDE, window, backend.asarray)
         label_f = label_spectrum(side, sigma, band)
         scales, penalty = scale_pyramid(config.scales, config.scale_step), None
         if config.background_penalty:
             reach, place = config.filter_reach_in_patch() / stride, backend.asarray
             penalty = SpatialPenalty.build(side, label_f, reach, config.background_penalty, config.solver_steps, place)
-        return cls(config, backend, backbone, mean, transform, backend.asarray(label_f), scales, penalty)
+        raw = backend.asarray(mean[:, None, None]) if "mean" in folded else None
+        return cls(config, backend, backbone, mean, transform, backend.asarray(label_f), scales, penalty, raw)
 
     def spectrum(self, frames: Sequence[Frame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
         size, spectra = self.config.patch_size, []
         for part in np.array_split(np.arange(len(sources)), -(-len(sources) // self.backend.patches_at_once)):
             patches = self.backend.crop(frames, sources[part], centres[part], regions[part], size, self.mean)
+            patches = patches if self.raw is None else patches + self.raw
             spectra.append(self.transform.forward(self.backbone(patches)))
         # NumPy's function hands over to the concatenation of whatever device the arrays lie on
         return spectra[0] if len(spectra) == 1 else np.concatenate(spectra)

@@ -44,6 +44,11 @@ class Settings:
         """Plain dict of all settings, ready for JSON."""
         return dataclasses.asdict(self)
 
+    def changes_from(self: S, other: S) -> dict[str, Any]:
+        """The settings in which this one differs from the other."""
+        mine, others = self.to_mapping(), other.to_mapping()
+        return {name: value for name, value in mine.items() if value != others[name]}
+
     def replace(self: S, **changes: Any) -> S:
         """A copy with `changes`. Raises ConfigError naming every unknown key."""
         return self.from_mapping({**self.to_mapping(), **changes})

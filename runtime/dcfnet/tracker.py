@@ -34,7 +34,7 @@ def open_pipeline(
     loaded = load_model(model)
     chosen = _config(config, preset, loaded)
     backbone = open_backbone(loaded, engine, chosen.patch_size)
-    return Pipeline.build(chosen, select(device), backbone, loaded.mean, loaded.stride)
+    return Pipeline.build(chosen, select(device), backbone, loaded.mean, loaded.stride, loaded.folded)
 
 
 def _config(config: ConfigLike, preset: str | None, model: Model) -> TrackerConfig:

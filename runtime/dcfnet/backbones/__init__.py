@@ -11,7 +11,7 @@ from dcfnet.backend import Array
 from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model import Model
 
-ENGINES = ("auto", "onnxruntime", "opencv")
+ENGINES = ("auto", "onnxruntime", "opencv", "tensorrt")
 
 
 class Backbone(Protocol):
@@ -22,15 +22,25 @@ class Backbone(Protocol):
 
 
 def open_backbone(model: Model, engine: str = "auto", side: int | None = None) -> Backbone:
-    """The model's graph, ready to run on the host.
+    """The model's graph, ready to run.
 
-    engine: "onnxruntime" (the faster one, an extra), "opencv" (always there), or "auto": the first that is installed.
+    engine: "onnxruntime" (the faster one, an extra), "opencv" (always there), "tensorrt" (what a .engine file is for),
+    or "auto": the first that is installed, and TensorRT for such a file.
     side: of the patches it will be given, px; None is that of the model's config.
-    Raises ConfigError for another name, MissingDependencyError for an engine that is not installed and ModelError for
-    a graph that the engine does not take.
+    Raises ConfigError for another name, and for a side that the file is not for, MissingDependencyError for an engine
+    that is not installed, ModelError for a graph that the engine does not take, and as `TrtBackbone`.
     """
     if engine not in ENGINES:
         raise ConfigError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if "window" in model.folded and side not in (None, model.config.patch_size):
+        raise ConfigError(
+            f"patch_size={side}: {model.name} holds the window of {model.config.patch_size} px, and takes no other"
+        )
+    if engine == "tensorrt" or (engine == "auto" and model.engine is not None):
+        from dcfnet.backbones.trt import TrtBackbone
+
+        side = side or model.config.patch_size
+        return _probed(TrtBackbone(model, side), model, side)
     if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
         from dcfnet.backbones.ort import OrtBackbone
 

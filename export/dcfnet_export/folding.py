@@ -1,0 +1,56 @@
+"""What surrounds the network, put into its graph: the mean taken off before it, the cosine window upon its features.
+
+For those who feed the file from other code: with both it takes pixels and gives what is transformed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from dcfnet.errors import ConfigError
+from dcfnet.model import FOLDABLE, Model
+from dcfnet.windows import cosine_window
+from onnx import ModelProto, checker, helper, load_from_string, numpy_helper
+
+from dcfnet_export.naming import INPUT, OUTPUT
+
+CENTRED, UNWINDOWED = "centred", "unwindowed"
+
+
+def fold(model: Model, names: Sequence[str]) -> bytes:
+    """The model's graph with `names` of FOLDABLE in it; its metadata are left to the caller.
+
+    With the window the sides are fixed at the config's patch size. Raises ConfigError for another name.
+    """
+    unknown = [name for name in names if name not in FOLDABLE]
+    if unknown:
+        raise ConfigError(f"nothing called {', '.join(unknown)} can be folded in; there are {', '.join(FOLDABLE)}")
+    proto = load_from_string(model.onnx)
+    if "mean" in names:
+        _fold_mean(proto, model)
+    if "window" in names:
+        _fold_window(proto, model)
+    checker.check_model(proto, full_check=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def _fold_mean(proto: ModelProto, model: Model) -> None:
+    for node in proto.graph.node:
+        node.input[:] = [CENTRED if tensor == INPUT else tensor for tensor in node.input]
+    proto.graph.initializer.append(numpy_helper.from_array(model.mean.reshape(1, 3, 1, 1), "mean"))
+    proto.graph.node.insert(0, helper.make_node("Sub", [INPUT, "mean"], [CENTRED], name=CENTRED))
+
+
+def _fold_window(proto: ModelProto, model: Model) -> None:
+    patch, features = model.config.patch_size, model.config.patch_size // model.stride
+    hann = cosine_window(features)
+    window = np.outer(hann, hann).astype(np.float32)[None, None]
+    for node in proto.graph.node:
+        node.output[:] = [UNWINDOWED if tensor == OUTPUT else tensor for tensor in node.output]
+    proto.graph.initializer.append(numpy_helper.from_array(window, "window"))
+    proto.graph.node.append(helper.make_node("Mul", [UNWINDOWED, "window"], [OUTPUT], name="windowed"))
+    for end, side in ((proto.graph.input[0], patch), (proto.graph.output[0], features)):
+        for axis in (2, 3):
+            end.type.tensor_type.shape.dim[axis].dim_value = side

@@ -1,0 +1,85 @@
+"""What `--verify` tells, and whether it lets an export pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dcfnet.backbones import Backbone, open_backbone
+from dcfnet.config import DEFAULT_PRESET
+from dcfnet.errors import DeviceError, MissingDependencyError
+from dcfnet.model import load_model
+from dcfnet_evaluation.scores import CONFIDENCE
+from dcfnet_train.checkpoint import Checkpoint
+from dcfnet_train.videos import open_sequences
+from rich.console import Console
+from rich.progress import Progress
+
+from dcfnet_export.files import Made
+from dcfnet_export.verify import MARGINS, Verdict, verify
+
+
+def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float | None) -> bool:
+    """Whether all files made of a checkpoint, in one precision, track as it does.
+
+    data: sequences, see `open_sequences`. margin: see `Verdict.loses`; None is that of the precision. What is found is
+    told on the terminal, and goes into the passport of an engine. Raises SequenceError.
+    """
+    model, sequences, console = made[0].model, open_sequences(data), Console()
+    config = model.preset(DEFAULT_PRESET)
+    margin = MARGINS[model.precision] if margin is None else margin
+    backbones = {each.model.name: open_backbone(each.model, "onnxruntime", config.patch_size) for each in made}
+    for each in made:
+        backbones |= _engine(each.file, config.patch_size, console) if each.engine else {}
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("verify", total=1)
+        verdicts = verify(
+            checkpoint,
+            model,
+            backbones,
+            sequences,
+            config,
+            progress=lambda share: bar.update(task, completed=share),
+        )
+    for name, verdict in verdicts.items():
+        _tell(console, name, verdict, margin)
+    for each in made:
+        if each.engine:
+            _note(each, verdicts, data)
+    return not any(verdict.loses(margin) for verdict in verdicts.values())
+
+
+def _engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
+    """The engine, ready to run; none, and that is told, where there is no GPU to run it on."""
+    try:
+        return {str(file): open_backbone(load_model(file), "tensorrt", side)}
+    except (DeviceError, MissingDependencyError) as error:
+        console.print(f"{file}: built, not executed: {error}", style="yellow", markup=False)
+        return {}
+
+
+def _note(made: Made, verdicts: Mapping[str, Verdict], data: str) -> None:
+    """Puts what was found of an engine, or of the graph it was built from, into its passport."""
+    from dcfnet.engines.make import note_verification
+
+    executed = str(made.file) in verdicts
+    found = verdicts[str(made.file) if executed else made.model.name]
+    note_verification(made.file, {"data": data, "executed": executed, **found.to_mapping()})
+
+
+def _tell(console: Console, name: str, verdict: Verdict, margin: float) -> None:
+    found = verdict.comparison
+    lines = [
+        f"{name}, against torch on {len(found.sequences)} sequences:",
+        f"  features differ by up to {verdict.feature_error:.1e} of the largest, "
+        f"peaks by up to {verdict.peak_shift:.3f} cells ({verdict.patches} patches)",
+        f"  success AUC {verdict.auc:.4f}, torch {verdict.reference:.4f}: {found.difference:+.4f} "
+        f"({CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f})",
+    ]
+    lines += [
+        f"  went apart in {parting.sequence}, frame {parting.frame}: boxes overlap by {parting.overlap:.2f}"
+        for parting in verdict.partings
+    ]
+    if verdict.loses(margin):
+        lines.append(f"  refused: it loses more than {margin:g} of success AUC")
+    console.print("\n".join(lines), markup=False, highlight=False)

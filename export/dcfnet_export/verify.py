@@ -1,0 +1,195 @@
+"""The gate: what is exported against the network it was made from, on the same patches and on the same sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from dcfnet import pipeline
+from dcfnet.backbones import Backbone
+from dcfnet.backend import Frame
+from dcfnet.config import TrackerConfig
+from dcfnet.cpu import CpuBackend
+from dcfnet.geometry import Box, search_region
+from dcfnet.model import Model
+from dcfnet.pipeline import Pipeline
+from dcfnet.response import RESPONSE_SIDE, find_peaks
+from dcfnet.tracker import Tracker
+from dcfnet_evaluation.metrics import overlaps, scored
+from dcfnet_evaluation.passes import run_passes
+from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
+from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
+from dcfnet_train.checkpoint import Checkpoint
+from dcfnet_train.validation import TorchBackbone
+from numpy.typing import NDArray
+
+PATCHES = 500  # search patches whose features and response peaks are compared, at least
+AHEAD = 5  # frames from the one in which a target is learnt to the one in which it is looked for
+SHARE_OF_PATCHES = 0.2  # of the time, about: what is left is tracking
+APART = 0.5  # overlap of both trackers' boxes under which they follow different things
+# Success AUC, a mean over sequences, that an export may lose; fp32 may differ by where sums are rounded.
+MARGINS = {"fp32": 0.002, "fp16": 0.002, "int8": 0.01, "mixed": 0.01}
+
+Progress = Callable[[float], object]
+
+
+@dataclass(frozen=True)
+class Parting:
+    """Where an export and its network begin to follow different things: frame from 0, overlap of their boxes."""
+
+    sequence: str
+    frame: int
+    overlap: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An export against its network.
+
+    patches: how many were compared. feature_error: largest difference, over the largest value, of the features as the
+    filter sees them, windowed and transformed.
+    peak_shift: largest distance between the two peaks of a response, cells of 64 across the search region.
+    reference, auc: mean success AUC of the network and of the export. comparison: of them, paired by sequence.
+    partings: the sequences in which they part.
+    """
+
+    patches: int
+    feature_error: float
+    peak_shift: float
+    reference: float
+    auc: float
+    comparison: Comparison
+    partings: tuple[Parting, ...]
+
+    def loses(self, margin: float) -> bool:
+        """Whether the export tracks worse by more than the margin, in mean success AUC."""
+        return not self.comparison.difference >= -margin
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values, for a passport."""
+        return {
+            "patches": self.patches,
+            "feature_error": self.feature_error,
+            "peak_shift": self.peak_shift,
+            "auc": self.auc,
+            "auc_difference": self.comparison.difference,
+            "interval": [self.comparison.low, self.comparison.high],
+            "sequences": list(self.comparison.sequences),
+        }
+
+
+def verify(
+    checkpoint: Checkpoint,
+    model: Model,
+    backbones: Mapping[str, Backbone],
+    sequences: Sequence[AnnotatedSequence],
+    config: TrackerConfig,
+    patches: int = PATCHES,
+    progress: Progress = lambda share: None,
+) -> dict[str, Verdict]:
+    """A verdict of each backbone that was made from the checkpoint, by its name.
+
+    model: says how the backbones are fed. config: of the trackers. progress: called with the share that is done.
+    Raises SequenceError for fewer than two sequences, and for frames that cannot be read.
+    """
+    if len(sequences) < 2:
+        raise SequenceError(f"{len(sequences)} sequence to verify on; an interval needs at least two")
+    network = TorchBackbone(checkpoint.backbone(padding=True, stride=model.stride))
+    reference = Pipeline.build(config, CpuBackend(), network, model.mean, model.stride)
+    exports = {
+        name: Pipeline.build(config, CpuBackend(), backbone, model.mean, model.stride, model.folded)
+        for name, backbone in backbones.items()
+    }
+    places = _places(sequences, -(-patches // len(reference.scales)))
+    closeness = _closeness(reference, exports, places, progress)
+    tracked = _track({"": reference, **exports}, sequences, progress)
+    return {name: _verdict(closeness[name], tracked[""], tracked[name]) for name in exports}
+
+
+Place = tuple[AnnotatedSequence, int]  # a frame of a sequence, counted from 0
+Closeness = tuple[
+    int, float, float
+]  # patches compared, largest relative difference of features, shift of a peak in cells
+
+
+def _places(sequences: Sequence[AnnotatedSequence], count: int) -> list[Place]:
+    """Frames in which a target is there, and again AHEAD frames later, spread evenly over all of the sequences.
+
+    Raises SequenceError where there is none.
+    """
+    places: list[Place] = []
+    for sequence in sequences:
+        there = scored(sequence.boxes)
+        places += [(sequence, int(index)) for index in np.flatnonzero(there[:-AHEAD] & there[AHEAD:])]
+    if not places:
+        raise SequenceError(f"no sequence shows its target in two frames {AHEAD} apart")
+    chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))
+    return [places[index] for index in chosen]
+
+
+def _closeness(
+    reference: Pipeline, exports: Mapping[str, Pipeline], places: Sequence[Place], progress: Progress
+) -> dict[str, Closeness]:
+    """How close each export is."""
+    found = dict.fromkeys(exports, (0, 0.0, 0.0))
+    for done, (sequence, index) in enumerate(places):
+        progress(done / len(places) * SHARE_OF_PATCHES)
+        first, box, second = sequence.read(index), Box(*sequence.boxes[index]), sequence.read(index + AHEAD)
+        features, peaks = _features(reference, first, box), _peaks(reference, first, box, second)
+        for name, export in exports.items():
+            count, error, shift = found[name]
+            apart = _peaks(export, first, box, second) - peaks
+            apart -= np.round(apart / RESPONSE_SIDE) * RESPONSE_SIDE  # the map wraps around
+            off = np.abs(_features(export, first, box) - features).max() / np.abs(features).max()
+            found[name] = count + len(peaks), max(error, float(off)), max(shift, float(np.hypot(*apart.T).max()))
+    return found
+
+
+def _features(pipe: Pipeline, frame: Frame, box: Box) -> NDArray[np.float32]:
+    """Spectrum of the windowed features around a box: what the filter sees of them."""
+    centre, size = np.array([box.centre]), np.array([box.size])
+    spectrum = pipe.spectrum([frame], np.zeros(1, dtype=np.intp), centre, search_region(size, pipe.config.padding))
+    return pipe.backend.to_host(spectrum)
+
+
+def _peaks(pipe: Pipeline, first: Frame, box: Box, second: Frame) -> NDArray[np.float64]:
+    """Shifts of the peaks, at every scale, of a target learnt in one frame and looked for in another, cells (S, 2)."""
+    state = pipeline.init(pipe, [first], [box], [0])
+    return find_peaks(pipe.backend.to_host(pipeline.detect(pipe, state, [second]))[0]).shift
+
+
+@dataclass(frozen=True)
+class _Tracked:
+    """One tracker on all sequences: a score and the boxes, (N, 4), of each."""
+
+    scores: list[Score]
+    boxes: list[NDArray[np.float64]]
+
+
+def _track(
+    pipes: Mapping[str, Pipeline], sequences: Sequence[AnnotatedSequence], progress: Progress
+) -> dict[str, _Tracked]:
+    """One pass of each over each sequence, side by side over the same frames."""
+    tracked = {name: _Tracked([], []) for name in pipes}
+    frames, done = sum(map(len, sequences)), 0
+    for sequence in sequences:
+        progress(SHARE_OF_PATCHES + (1 - SHARE_OF_PATCHES) * done / frames)
+        done += len(sequence)
+        passes = run_passes({name: Tracker.of(pipe) for name, pipe in pipes.items()}, sequence)
+        for name, found in passes.items():
+            tracked[name].scores.append(Score.of([found], sequence))
+            tracked[name].boxes.append(found.boxes)
+    return tracked
+
+
+def _verdict(closeness: Closeness, reference: _Tracked, export: _Tracked) -> Verdict:
+    means = (mean_score(reference.scores).auc, mean_score(export.scores).auc)
+    partings = []
+    for score, one, other in zip(reference.scores, reference.boxes, export.boxes, strict=True):
+        shared = overlaps(one, other)
+        apart = np.flatnonzero(~(shared >= APART))
+        if len(apart):
+            partings.append(Parting(score.sequence, int(apart[0]), float(shared[apart[0]])))
+    return Verdict(*closeness, *means, compare(reference.scores, export.scores), tuple(partings))

@@ -1,0 +1,178 @@
+"""The gate: what tracks as the network does passes, what does not is refused, and where they part is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dcfnet.backbones.ort import OrtBackbone
+from dcfnet.model import load_model
+from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
+from dcfnet_export.cli import REFUSED, app
+from dcfnet_export.files import load
+from dcfnet_export.ranges import Ranges
+from dcfnet_export.verify import AHEAD, Verdict, verify
+from dcfnet_train.videos import open_sequences
+from typer.testing import CliRunner
+
+from tests.train.footage import make_otb_sequence
+
+CHECKPOINT, _ = load(None)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("otb")
+    for seed, name in enumerate(["Alpha", "Beta"]):
+        make_otb_sequence(root / name, length=16, seed=seed)
+    return root
+
+
+def judged(dataset: Path, weaken: float = 0.0) -> Verdict:
+    """The shipped model against its checkpoint, its features of every second channel multiplied by 1 - weaken."""
+    model = load_model()
+    honest, factor = OrtBackbone(model), np.where(np.arange(32) % 2, 1 - weaken, 1)[:, None, None]
+
+    def backbone(patches: np.ndarray) -> np.ndarray:
+        return (honest(patches) * factor).astype(np.float32)
+
+    config = model.preset("balanced")
+    return verify(CHECKPOINT, model, {"m": backbone}, open_sequences(str(dataset)), config, patches=30)["m"]
+
+
+def test_the_shipped_file_is_its_checkpoint(dataset: Path) -> None:
+    verdict = judged(dataset)
+    assert verdict.patches >= 30
+    assert verdict.patches % 3 == 0
+    assert verdict.feature_error < 1e-4
+    assert verdict.peak_shift < 0.05
+    assert verdict.partings == ()
+    assert not verdict.loses(0.002)
+    assert verdict.reference == pytest.approx(verdict.auc, abs=0.002)
+
+
+def test_what_is_measured_grows_with_what_is_wrong(dataset: Path) -> None:
+    slight, strong = judged(dataset, 0.01), judged(dataset, 0.5)
+    assert slight.feature_error == pytest.approx(0.01, rel=0.05)  # a hundredth of features as large as the largest
+    assert strong.feature_error > 10 * slight.feature_error
+    assert strong.peak_shift > slight.peak_shift
+
+
+def test_a_broken_export_is_told_with_sequence_and_frame(dataset: Path) -> None:
+    model, rng = load_model(), np.random.default_rng(0)
+
+    def noise(patches: np.ndarray) -> np.ndarray:
+        return rng.normal(0, 1, (len(patches), 32, 54, 54)).astype(np.float32)
+
+    config, sequences = model.preset("balanced"), open_sequences(str(dataset))
+    verdict = verify(CHECKPOINT, model, {"m": noise}, sequences, config, patches=6)["m"]
+    assert verdict.loses(0.01)
+    assert {parting.sequence for parting in verdict.partings} == {"Alpha", "Beta"}
+    assert all(parting.frame >= 1 and parting.overlap < 0.5 for parting in verdict.partings)
+
+
+def test_the_margin_is_of_the_mean_difference(dataset: Path) -> None:
+    verdict = judged(dataset)
+    worse = replace(verdict, comparison=replace(verdict.comparison, difference=-0.0101))
+    assert worse.loses(0.01)
+    assert not worse.loses(0.011)
+    broken = replace(verdict, comparison=replace(verdict.comparison, difference=float("nan")))
+    assert broken.loses(10)
+
+
+def test_an_interval_needs_two_sequences(dataset: Path) -> None:
+    model = load_model()
+    sequences = list(open_sequences(str(dataset)))
+    with pytest.raises(SequenceError, match="1 sequence to verify on"):
+        verify(CHECKPOINT, model, {}, sequences[:1], model.preset("balanced"))
+    short = [AnnotatedSequence(s.name, s.frames, s.boxes[:AHEAD]) for s in sequences]
+    with pytest.raises(SequenceError, match="in two frames 5 apart"):
+        verify(CHECKPOINT, model, {}, short, model.preset("balanced"))
+
+
+def run(*args: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.exit_code, result.output
+
+
+def narrow_ranges(file: Path) -> Path:
+    """Ranges that a person might take from a covered lens: everything is cut off that matters."""
+    tensors = {"patches": (-0.5, 0.5), "conv0": (-0.1, 0.1), "relu0": (0.0, 0.1), "conv1": (-0.1, 0.1)}
+    Ranges("min-max", load_model().weights_sha256, 1, tensors).write(file)
+    return file
+
+
+def test_the_command_lets_a_good_export_pass(dataset: Path, tmp_path: Path) -> None:
+    code, text = run("--onnx", "--precision", "fp16", "--output", tmp_path, "--verify", dataset)
+    assert code == 0, text
+    assert "success AUC" in text
+    assert "95% interval" in text
+    assert load_model(tmp_path / "dcfnet-fp16.onnx").precision == "fp16"
+
+
+def test_the_command_refuses_a_bad_one(dataset: Path, tmp_path: Path) -> None:
+    ranges = narrow_ranges(tmp_path / "ranges.json")
+    code, text = run("--onnx", "--precision", "int8", "--ranges", ranges, "--output", tmp_path, "--verify", dataset)
+    assert code == REFUSED, text
+    assert "  went apart in Beta, frame " in text
+    assert "refused: it loses more than 0.01 of success AUC" in text
+    wide = run(
+        "--onnx", "--precision", "int8", "--ranges", ranges, "--output", tmp_path, "--verify", dataset, "--margin", 1
+    )
+    assert wide[0] == 0
+
+
+def test_an_engine_is_verified_by_its_graph_where_no_gpu_is(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has wheels for x86-64 alone")
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("there is a GPU")
+    monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
+    code, text = run("--trt", "--precision", "fp16", "--sm", "8.6", "--output", tmp_path, "--verify", dataset)
+    assert code == 0, text
+    assert "built, not executed" in text
+    passport = json.loads((tmp_path / "dcfnet-fp16.engine.json").read_text())["passport"]
+    assert passport["verification"]["executed"] is False
+    assert passport["verification"]["sequences"] == ["Alpha", "Beta"]
+    assert passport["precision"] == "fp16"
+    again, text = run("--trt", "--precision", "fp16", "--sm", "8.6", "--output", tmp_path)
+    assert again == 0
+    assert "stands already" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["--precision", "fp8"], "no precision 'fp8'; there are fp32, fp16, int8, mixed"),
+        (["--precision", "int8"], "dcfnet-calibrate ranges makes"),
+        (["--precision", "int8", "--ranges", "none.json"], "none.json"),
+        (["--fold", "label"], "nothing called label can be folded in"),
+        (["--verify", "nowhere"], "nowhere"),
+        (["--trt", "--flavour", "trt"], "there are auto, tensorrt, tensorrt_rtx"),
+        (["--trt", "--sm", "eight"], "compute capabilities such as 8.6,8.9"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, args: list[str], shown: str) -> None:
+    code, text = run("--onnx", *args, "--output", tmp_path)
+    assert code == 1
+    assert shown in text.replace("\n", " ")
+    assert "Traceback" not in text
+
+
+def test_onnx_files_need_nothing_that_engines_need() -> None:
+    """Who has no extra for engines exports, converts and verifies; --trt then says which extra is missing."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['cryptography', 'platformdirs', 'tensorrt', 'tensorrt_rtx']));"
+        "from dcfnet_export.cli import app; app(['--trt', '--output', sys.argv[1]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "unused"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "dcfnet-export: cryptography or platformdirs is not installed" in done.stderr
+    assert "dcfnet[rtx]" in done.stderr
+    assert "Traceback" not in done.stderr

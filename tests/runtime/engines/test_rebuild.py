@@ -1,0 +1,106 @@
+"""What is refused is built anew from the model beside it, and only from one that can be vouched for."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import dcfnet.engines.make as make
+import pytest
+from dcfnet.cli import app
+from dcfnet.engines.bundle import read_engine
+from dcfnet.engines.make import rebuild
+from dcfnet.errors import EngineError, ModelError
+from dcfnet.sinks import VideoSink
+from dcfnet_evaluation.rendered import Clip
+from typer.testing import CliRunner
+
+from tests.runtime.engines.test_bundle import flip
+
+
+def test_a_damaged_engine_is_built_as_it_was(engine: Path) -> None:
+    before = read_engine(engine).engine
+    flip(engine, 1000)
+    passport = rebuild(engine)
+    after = read_engine(engine).engine
+    assert before is not None
+    assert after is not None
+    assert after.passport == passport
+    assert passport.options == before.passport.options
+    assert passport.key() == before.passport.key()
+
+
+def test_a_foreign_engine_is_built_for_the_presets(engine: Path, keys: Path) -> None:
+    """Nobody's word for what it should be built for: the model's own presets are."""
+    (keys / "signing_key.pem").unlink()
+    passport = rebuild(engine)
+    assert passport.options.compute_capabilities == ""
+    assert passport.options.sides() == (80, 108, 126)
+    assert read_engine(engine).engine
+
+
+def test_an_engine_for_other_gpus_is_built_for_this_one(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "_machine", lambda flavour: {"built_on": "12.0", "cuda": "13.0", "driver": "13.0"})
+    assert rebuild(engine).options.compute_capabilities == ""
+    assert rebuild(engine).built_on == "12.0"
+
+
+def test_a_model_that_is_not_the_passports_is_not_built(engine: Path) -> None:
+    source = Path(f"{engine}.onnx")
+    other = source.read_bytes().replace(b'"min_psr": 5.0', b'"min_psr": 6.0')
+    assert other != source.read_bytes()
+    source.write_bytes(other)
+    with pytest.raises(EngineError, match="not the file the engine was built from; export it anew"):
+        rebuild(engine)
+
+
+@pytest.mark.parametrize("damage", ["missing", "junk"])
+def test_there_must_be_a_model_to_build_from(engine: Path, damage: str) -> None:
+    source = Path(f"{engine}.onnx")
+    source.unlink()
+    if damage == "junk":
+        source.write_bytes(b"junk")
+    with pytest.raises((EngineError, ModelError), match=r"net\.engine\.onnx"):
+        rebuild(engine)
+
+
+def test_a_symlinked_engine_is_rebuilt_where_it_lies(engine: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "latest.engine"
+    link.parent.mkdir()
+    link.symlink_to(engine)
+    flip(engine, 9)
+    rebuild(link)
+    assert link.is_symlink()
+    assert read_engine(link).engine
+
+
+@pytest.fixture
+def video(clip: Clip, tmp_path: Path) -> Path:
+    with VideoSink(tmp_path / "drive.mp4", 30, (320, 240)) as sink:
+        for frame, _ in islice(clip, 4):
+            sink.write(frame)
+    return tmp_path / "drive.mp4"
+
+
+def run(*args: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.exit_code, result.output
+
+
+def test_the_command_refuses_and_names_the_remedy(engine: Path, video: Path) -> None:
+    flip(engine, 77)
+    code, text = run(video, "--init", "100,80,40,40", "--engine", engine)
+    assert code == 1
+    assert "it is not the file that was built; build it anew" in text
+    assert "Traceback" not in text
+
+
+def test_the_command_rebuilds_where_it_is_told_to(engine: Path, video: Path) -> None:
+    flip(engine, 77)
+    _, text = run(video, "--init", "100,80,40,40", "--engine", engine, "--rebuild")
+    assert "is built anew with tensorrt_rtx" in text
+    assert json.loads(Path(f"{engine}.json").read_text())["passport"]["engine_sha256"] == make.digest(
+        engine.read_bytes()
+    )
+    assert "Traceback" not in text
