@@ -46,12 +46,15 @@ def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> R
     """Ranges of the patches and of what every convolution and ReLU makes of them; nothing is called sensitive yet.
 
     patches: float32 (N, 3, S, S), as the tracker cuts them. method: one of METHODS.
-    Raises ConfigError for another method, and for a model that is not float32 throughout.
+    Raises ConfigError for another method, and for a model that is not float32 throughout or that has
+    something folded in: other patches go into its convolutions.
     """
     if method not in METHODS:
         raise ConfigError(f"no method {method!r}; there are {', '.join(METHODS)}")
     proto = load_from_string(model.onnx)
     check_float32(proto)
+    if model.folded:
+        raise ConfigError(f"{model.name}: {' and '.join(model.folded)} folded in; measure on a file without --fold")
     way, options = METHODS[method]
     # The calibrators print what they do: a bar is shown in its place.
     with TemporaryDirectory(prefix="dcfnet-ranges-") as folder, redirect_stdout(StringIO()):

@@ -18,6 +18,7 @@ from dcfnet_calibration.patches import HARD, KINDS, PLAIN, collect
 from dcfnet_calibration.ranges import METHODS, measure_ranges
 from dcfnet_calibration.sensitivity import Cost, layer_costs, most_sensitive
 from dcfnet_evaluation.sequences import AnnotatedSequence, Frames, SequenceError
+from dcfnet_export.precision import convert
 from dcfnet_export.quantise import FORMS, quantise
 from dcfnet_export.ranges import Ranges
 from typer.testing import CliRunner
@@ -168,6 +169,10 @@ def test_the_command_writes_what_int8_is_made_from(footage: Path, tmp_path: Path
     code, text = run("ranges", footage, "--patches", 8, "--model", tmp_path / "int8.onnx", "--output", tmp_path / "x")
     assert code == 1
     assert "of a lower precision already" in text
+    (tmp_path / "folded.onnx").write_bytes(convert(load_model(), "fp32", "cpu", folded=["mean"]).onnx)
+    code, text = run("ranges", footage, "--patches", 8, "--model", tmp_path / "folded.onnx", "--output", tmp_path / "x")
+    assert code == 1
+    assert "folded.onnx: mean folded in; measure on a file without --fold" in " ".join(text.split())
     assert not (tmp_path / "x").exists()
 
 
