@@ -22,8 +22,8 @@ from dcfnet_export.verify import MARGINS, Verdict, verify
 def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float | None) -> bool:
     """Whether all files made of a checkpoint, in one precision, track as it does.
 
-    data: sequences, see `open_sequences`. margin: see `Verdict.objections`; None is that of the precision. What is found
-    is told on the terminal, and goes into the passport of an engine. Raises SequenceError.
+    data: sequences, see `open_sequences`. margin: see `Verdict.objections`; None is that of the precision. What is
+    found is told on the terminal, and goes into the passport of an engine. Raises SequenceError.
     """
     model, sequences, console = made[0].model, open_sequences(data), Console()
     config = model.preset(DEFAULT_PRESET)
