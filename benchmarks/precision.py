@@ -1,7 +1,8 @@
-"""Size and time of exported files, in turns: python benchmarks/precision.py FILE.onnx [FILE.onnx ...].
+"""What each precision costs and saves: python benchmarks/precision.py RANGES SEQUENCES.
 
-Three patches of the default preset's size, as a frame asks for them; medians over many calls, each file's over the
-first one's.
+The shipped weights in every precision and form. Time: three patches of the default preset's size in ONNX Runtime, the
+files in turns, over that of fp32 in the same turn. Accuracy: as `dcfnet-export --verify` measures it, all of them
+beside one torch. Prints the table of docs/export.md.
 """
 
 from __future__ import annotations
@@ -13,31 +14,60 @@ from pathlib import Path
 import numpy as np
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.config import DEFAULT_PRESET
-from dcfnet.model import load_model
+from dcfnet.model import Model
+from dcfnet_export.files import load
+from dcfnet_export.graph import make_model
+from dcfnet_export.precision import convert
+from dcfnet_export.ranges import Ranges
+from dcfnet_export.verify import verify
+from dcfnet_train.videos import open_sequences
+from numpy.typing import NDArray
 
-ROUNDS = 300
-WARM_UP = 20  # rounds that do not count
+KINDS = [
+    ("fp32", "cpu"),
+    ("fp16", "cpu"),
+    ("int8", "cpu"),
+    ("int8", "tensorrt"),
+    ("mixed", "cpu"),
+    ("mixed", "tensorrt"),
+]
+ROUNDS, WARM_UP = 300, 20
 
 
-def main(files: list[Path]) -> None:
-    models = [load_model(file) for file in files]
-    backbones = [OrtBackbone(model) for model in models]
-    side = models[0].preset(DEFAULT_PRESET).patch_size
+def ratios(backbones: list[OrtBackbone], side: int) -> NDArray[np.float64]:
+    """Times of every backbone over those of the first, quartiles (3, N)."""
     patches = np.random.default_rng(0).normal(0, 50, (3, 3, side, side)).astype(np.float32)
-    times = np.empty((ROUNDS, len(files)))
-    for turn in range(WARM_UP + ROUNDS):
+    times = np.empty((WARM_UP + ROUNDS, len(backbones)))
+    for turn in times:
         for index, backbone in enumerate(backbones):
             began = time.perf_counter()
             backbone(patches)
-            times[turn - WARM_UP, index] = time.perf_counter() - began  # the first rounds are written over
-    medians = np.median(times, axis=0)
-    ratios = np.quantile(times / times[:, :1], [0.25, 0.5, 0.75], axis=0)
-    for file, median, (low, middle, high) in zip(files, medians, ratios.T, strict=True):
-        size = file.stat().st_size / 1024
+            turn[index] = time.perf_counter() - began
+    return np.quantile((times / times[:, :1])[WARM_UP:], [0.25, 0.5, 0.75], axis=0)
+
+
+def main(ranges: Path, sequences: str) -> None:
+    checkpoint, name = load(None)
+    model = make_model(checkpoint, checkpoint.recipe.tracker_config(2), name)
+    made: dict[str, Model] = {
+        f"{precision} | {form}": convert(model, precision, form, Ranges.read(ranges)) for precision, form in KINDS
+    }
+    backbones = {kind: OrtBackbone(each) for kind, each in made.items()}
+    config = model.preset(DEFAULT_PRESET)
+    quartiles = ratios(list(backbones.values()), config.patch_size)
+    print("| precision | form | KB | time of fp32's, CPU | features | peak, cells | AUC, torch's +- | 95 % interval |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    verdicts = verify(checkpoint, model, backbones, open_sequences(sequences), config)
+    for (kind, verdict), (low, middle, high) in zip(verdicts.items(), quartiles.T, strict=True):
+        found = verdict.comparison
         print(
-            f"{file.name:28} {size:6.1f} KB {median * 1e3:6.2f} ms  {middle:.2f} of the first ({low:.2f} to {high:.2f})"
+            f"| {kind} | {len(made[kind].onnx) / 1024:.0f} | {middle:.2f} ({low:.2f} to {high:.2f}) "
+            f"| {verdict.feature_error:.1e} | {verdict.peak_shift:.3f} | {verdict.auc:.4f}, {found.difference:+.4f} "
+            f"| {found.low:+.4f} to {found.high:+.4f} |"
         )
+        for parting in verdict.partings:
+            print(f"  apart: {kind}: {parting}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main([Path(name) for name in sys.argv[1:]])
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -22,8 +22,8 @@ from dcfnet_export.verify import MARGINS, Verdict, verify
 def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float | None) -> bool:
     """Whether all files made of a checkpoint, in one precision, track as it does.
 
-    data: sequences, see `open_sequences`. margin: see `Verdict.loses`; None is that of the precision. What is found is
-    told on the terminal, and goes into the passport of an engine. Raises SequenceError.
+    data: sequences, see `open_sequences`. margin: see `Verdict.objections`; None is that of the precision. What is
+    found is told on the terminal, and goes into the passport of an engine. Raises SequenceError.
     """
     model, sequences, console = made[0].model, open_sequences(data), Console()
     config = model.preset(DEFAULT_PRESET)
@@ -41,12 +41,13 @@ def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float
             config,
             progress=lambda share: bar.update(task, completed=share),
         )
+    objections = {name: verdict.objections(model.precision, margin) for name, verdict in verdicts.items()}
     for name, verdict in verdicts.items():
-        _tell(console, name, verdict, margin)
+        _tell(console, name, verdict, objections[name])
     for each in made:
         if each.engine:
             _note(each, verdicts, data)
-    return not any(verdict.loses(margin) for verdict in verdicts.values())
+    return not any(objections.values())
 
 
 def _engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
@@ -67,7 +68,7 @@ def _note(made: Made, verdicts: Mapping[str, Verdict], data: str) -> None:
     note_verification(made.file, {"data": data, "executed": executed, **found.to_mapping()})
 
 
-def _tell(console: Console, name: str, verdict: Verdict, margin: float) -> None:
+def _tell(console: Console, name: str, verdict: Verdict, objections: Sequence[str]) -> None:
     found = verdict.comparison
     lines = [
         f"{name}, against torch on {len(found.sequences)} sequences:",
@@ -80,6 +81,5 @@ def _tell(console: Console, name: str, verdict: Verdict, margin: float) -> None:
         f"  went apart in {parting.sequence}, frame {parting.frame}: boxes overlap by {parting.overlap:.2f}"
         for parting in verdict.partings
     ]
-    if verdict.loses(margin):
-        lines.append(f"  refused: it loses more than {margin:g} of success AUC")
+    lines += [f"  refused: {objection}" for objection in objections]
     console.print("\n".join(lines), markup=False, highlight=False)

@@ -29,6 +29,7 @@ PATCHES = 500  # search patches whose features and response peaks are compared, 
 AHEAD = 5  # frames from the one in which a target is learnt to the one in which it is looked for
 SHARE_OF_PATCHES = 0.2  # of the time, about: what is left is tracking
 APART = 0.5  # overlap of both trackers' boxes under which they follow different things
+STILL = 0.05  # cells: by what the order of float32 sums moves a peak, with room
 # Success AUC, a mean over sequences, that an export may lose; fp32 may differ by where sums are rounded.
 MARGINS = {"fp32": 0.002, "fp16": 0.002, "int8": 0.01, "mixed": 0.01}
 
@@ -63,9 +64,14 @@ class Verdict:
     comparison: Comparison
     partings: tuple[Parting, ...]
 
-    def loses(self, margin: float) -> bool:
-        """Whether the export tracks worse by more than the margin, in mean success AUC."""
-        return not self.comparison.difference >= -margin
+    def objections(self, precision: str, margin: float) -> list[str]:
+        """Why an export of a precision must not be deployed. margin: of mean success AUC, that it may lose."""
+        found = []
+        if not self.comparison.difference >= -margin:
+            found.append(f"it loses more than {margin:g} of success AUC")
+        if precision == "fp32" and not self.peak_shift <= STILL:
+            found.append(f"it moves peaks by {self.peak_shift:.3f} cells, float32 must not by more than {STILL:g}")
+        return found
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values, for a passport."""

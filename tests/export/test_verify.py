@@ -52,7 +52,7 @@ def test_the_shipped_file_is_its_checkpoint(dataset: Path) -> None:
     assert verdict.feature_error < 1e-4
     assert verdict.peak_shift < 0.05
     assert verdict.partings == ()
-    assert not verdict.loses(0.002)
+    assert not verdict.objections("fp32", 0.002)
     assert verdict.reference == pytest.approx(verdict.auc, abs=0.002)
 
 
@@ -71,7 +71,7 @@ def test_a_broken_export_is_told_with_sequence_and_frame(dataset: Path) -> None:
 
     config, sequences = model.preset("balanced"), open_sequences(str(dataset))
     verdict = verify(CHECKPOINT, model, {"m": noise}, sequences, config, patches=6)["m"]
-    assert verdict.loses(0.01)
+    assert len(verdict.objections("fp32", 0.01)) == 2
     assert {parting.sequence for parting in verdict.partings} == {"Alpha", "Beta"}
     assert all(parting.frame >= 1 and parting.overlap < 0.5 for parting in verdict.partings)
 
@@ -79,10 +79,16 @@ def test_a_broken_export_is_told_with_sequence_and_frame(dataset: Path) -> None:
 def test_the_margin_is_of_the_mean_difference(dataset: Path) -> None:
     verdict = judged(dataset)
     worse = replace(verdict, comparison=replace(verdict.comparison, difference=-0.0101))
-    assert worse.loses(0.01)
-    assert not worse.loses(0.011)
+    assert worse.objections("int8", 0.01) == ["it loses more than 0.01 of success AUC"]
+    assert not worse.objections("int8", 0.011)
     broken = replace(verdict, comparison=replace(verdict.comparison, difference=float("nan")))
-    assert broken.loses(10)
+    assert broken.objections("int8", 10)
+
+
+def test_float32_must_not_move_peaks(dataset: Path) -> None:
+    moved = replace(judged(dataset), peak_shift=0.06)
+    assert moved.objections("fp32", 1) == ["it moves peaks by 0.060 cells, float32 must not by more than 0.05"]
+    assert not moved.objections("fp16", 1)
 
 
 def test_an_interval_needs_two_sequences(dataset: Path) -> None:
