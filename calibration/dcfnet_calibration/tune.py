@@ -38,7 +38,7 @@ class Conditions:
 
     weights_sha256: str
     config: dict[str, Any]
-    sequences: dict[str, int]  # name: frames
+    sequences: tuple[tuple[str, int], ...]  # name and frames, in the order that makes the folds
     constants: tuple[str, ...]
     starts: int
     limit: int | None
@@ -85,11 +85,10 @@ def tune(
     The searches lie in `folder`; those that were stopped go on as if they had not been. told: called after each trial.
     Raises ConfigError where the folder holds searches under other conditions.
     """
-    frames = {sequence.name: len(sequence) for sequence in sequences}
     conditions = Conditions(
         scorer.model.weights_sha256,
         scorer.config.to_mapping(),
-        frames,
+        tuple((sequence.name, len(sequence)) for sequence in sequences),
         tuple(space),
         scorer.starts,
         scorer.limit,
@@ -110,11 +109,12 @@ def tune(
     found = []
     for number in range(folds):
         left_out = sequences[number::folds]
-        found.append(search(f"fold {number + 1}", [s for s in sequences if s not in left_out]))
+        seen = [sequence for place, sequence in enumerate(sequences) if place % folds != number]
+        found.append(search(f"fold {number + 1}", seen))
         before += scorer.scores(own, left_out)
         after += scorer.scores(found[-1], left_out)
     tuning = Tuning(search("all", sequences), before, after, compare(before, after), found)
-    write_whole(json.dumps(_report(tuning, conditions, trials), indent=2).encode(), folder / RESULT)
+    write_whole((json.dumps(_report(tuning, conditions, trials), indent=2) + "\n").encode(), folder / RESULT)
     return tuning
 
 
