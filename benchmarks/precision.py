@@ -1,8 +1,9 @@
 """What each precision costs and saves: python benchmarks/precision.py RANGES SEQUENCES.
 
 The shipped weights in every precision and form. Time: three patches of the default preset's size in ONNX Runtime, the
-files in turns, over that of fp32 in the same turn. Accuracy: as `dcfnet-export --verify` measures it, all of them
-beside one torch. Prints the table of docs/export.md.
+files in turns, over that of fp32 in the same turn. Accuracy: as `dcfnet-export --verify` measures it, but beside the
+float32 file in ONNX Runtime, which is faster than torch, with OpenCV's engine for a control. Prints the table of
+docs/export.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from dcfnet.backbones.cvdnn import CvDnnBackbone
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.model import Model
@@ -55,18 +57,23 @@ def main(ranges: Path, sequences: str) -> None:
     backbones = {kind: OrtBackbone(each) for kind, each in made.items()}
     config = model.preset(DEFAULT_PRESET)
     quartiles = ratios(list(backbones.values()), config.patch_size)
-    print("| precision | form | KB | time of fp32's, CPU | features | peak, cells | AUC, torch's +- | 95 % interval |")
+    print("| precision | form | KB | time of fp32's, CPU | features | peak, cells | AUC | 95 % interval |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    verdicts = verify(checkpoint, model, backbones, open_sequences(sequences), config)
-    for (kind, verdict), (low, middle, high) in zip(verdicts.items(), quartiles.T, strict=True):
+    control = CvDnnBackbone(model)
+    tracked = {"fp32, OpenCV's engine | cpu": control, **dict(list(backbones.items())[1:])}
+    verdicts = verify(model, backbones["fp32 | cpu"], control, tracked, open_sequences(sequences), config)
+    first = next(iter(verdicts.values()))
+    print(f"| fp32 | cpu | {len(model.onnx) / 1024:.0f} | 1 | | | {first.reference:.4f} | |")
+    for kind, verdict in verdicts.items():
         found = verdict.comparison
+        size, pace = ("", "")
+        if kind in made:
+            low, middle, high = quartiles[:, list(made).index(kind)]
+            size, pace = f"{len(made[kind].onnx) / 1024:.0f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"
         print(
-            f"| {kind} | {len(made[kind].onnx) / 1024:.0f} | {middle:.2f} ({low:.2f} to {high:.2f}) "
-            f"| {verdict.feature_error:.1e} | {verdict.peak_shift:.3f} | {verdict.auc:.4f}, {found.difference:+.4f} "
-            f"| {found.low:+.4f} to {found.high:+.4f} |"
+            f"| {kind} | {size} | {pace} | {verdict.feature_error:.1e} | {verdict.peak_shift:.3f} "
+            f"| {verdict.auc:.4f}, {found.difference:+.4f} | {found.low:+.4f} to {found.high:+.4f} |"
         )
-        for parting in verdict.partings:
-            print(f"  apart: {kind}: {parting}", file=sys.stderr)
 
 
 if __name__ == "__main__":

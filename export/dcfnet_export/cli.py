@@ -59,7 +59,7 @@ def main(
         made = [files.write_onnx()] if onnx else []
         made += [files.write_engine(flavour, targets, scales, timing_cache, asked)] if trt else []
         typer.echo("\n".join(each.text for each in made))
-        passed = verify is None or judge(loaded, made, verify, margin)
+        passed = verify is None or judge(loaded, model, made, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
         typer.echo(f"dcfnet-export: {error}", err=True)
         raise typer.Exit(1) from error

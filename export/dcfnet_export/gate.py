@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from dcfnet.backbones import Backbone, open_backbone
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.errors import DeviceError, MissingDependencyError
-from dcfnet.model import load_model
+from dcfnet.model import Model, load_model
 from dcfnet_evaluation.scores import CONFIDENCE
 from dcfnet_train.checkpoint import Checkpoint
+from dcfnet_train.validation import TorchBackbone
 from dcfnet_train.videos import open_sequences
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from dcfnet_export.files import Made
 from dcfnet_export.verify import MARGINS, Verdict, verify
 
 
-def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float | None) -> bool:
+def judge(checkpoint: Checkpoint, float32: Model, made: Sequence[Made], data: str, margin: float | None) -> bool:
     """Whether all files made of a checkpoint, in one precision, track as it does.
 
-    data: sequences, see `open_sequences`. margin: see `Verdict.objections`; None is that of the precision. What is
-    found is told on the terminal, and goes into the passport of an engine. Raises SequenceError.
+    float32: the model of it that they were converted from. data: sequences, see `open_sequences`. margin: see
+    `Verdict.objections`; None is that of the precision. What is found is told on the terminal, and goes into the
+    passport of an engine. Raises SequenceError.
     """
     model, sequences, console = made[0].model, open_sequences(data), Console()
     config = model.preset(DEFAULT_PRESET)
@@ -31,16 +34,12 @@ def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float
     backbones = {each.model.name: open_backbone(each.model, "onnxruntime", config.patch_size) for each in made}
     for each in made:
         backbones |= _engine(each.file, config.patch_size, console) if each.engine else {}
+    network = TorchBackbone(checkpoint.backbone(padding=True, stride=model.stride))
+    control = open_backbone(float32, "onnxruntime", config.patch_size)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("verify", total=1)
-        verdicts = verify(
-            checkpoint,
-            model,
-            backbones,
-            sequences,
-            config,
-            progress=lambda share: bar.update(task, completed=share),
-        )
+        tell = partial(_advance, bar, task)
+        verdicts = verify(model, network, control, backbones, sequences, config, progress=tell)
     objections = {name: verdict.objections(model.precision, margin) for name, verdict in verdicts.items()}
     for name, verdict in verdicts.items():
         _tell(console, name, verdict, objections[name])
@@ -48,6 +47,10 @@ def judge(checkpoint: Checkpoint, made: Sequence[Made], data: str, margin: float
         if each.engine:
             _note(each, verdicts, data)
     return not any(objections.values())
+
+
+def _advance(bar: Progress, task: TaskID, share: float) -> None:
+    bar.update(task, completed=share)
 
 
 def _engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
@@ -75,10 +78,12 @@ def _tell(console: Console, name: str, verdict: Verdict, objections: Sequence[st
         f"  features differ by up to {verdict.feature_error:.1e} of the largest, "
         f"peaks by up to {verdict.peak_shift:.3f} cells ({verdict.patches} patches)",
         f"  success AUC {verdict.auc:.4f}, torch {verdict.reference:.4f}: {found.difference:+.4f} "
-        f"({CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f})",
+        f"({CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}); "
+        f"float32 by ONNX Runtime {verdict.control:.4f}",
     ]
     lines += [
-        f"  went apart in {parting.sequence}, frame {parting.frame}: boxes overlap by {parting.overlap:.2f}"
+        f"  went apart in {parting.sequence}, frame {parting.frame}, from a start in frame {parting.start}: "
+        f"boxes overlap by {parting.overlap:.2f}"
         for parting in verdict.partings
     ]
     lines += [f"  refused: {objection}" for objection in objections]
