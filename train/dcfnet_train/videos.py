@@ -48,6 +48,10 @@ class Video:
         """A sequence to learn from."""
         return cls(sequence.name, sequence.frames, sequence.boxes, np.arange(len(sequence)))
 
+    def sequence(self) -> AnnotatedSequence:
+        """The video to judge by; of one that is `centred` a tracker learns nothing."""
+        return AnnotatedSequence(self.name, self.frames, self.boxes)
+
     def usable(self) -> NDArray[np.intp]:
         """Indices of the frames whose box is finite and large enough to learn from."""
         return np.flatnonzero(np.isfinite(self.boxes).all(axis=1) & (self.boxes[:, 2:] >= MIN_SIDE).all(axis=1))
@@ -70,14 +74,14 @@ def _picture(image: Image) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def read_footage(place: str) -> list[Video]:
+def read_footage(place: str, hashes: bool = False) -> list[Video]:
     """All videos of "FOLDER", see `read_videos`, or of "LAYOUT:FOLDER", a data set in one of the layouts of evaluation.
 
     "LAYOUT:SUBSET:FOLDER" is one subset of it. Raises SequenceError where there is none, or files do not fit together.
     """
     layout = place.partition(":")[0]
     if layout not in LAYOUTS:
-        return read_videos(Path(place))
+        return read_videos(Path(place), hashes)
     return [Video.of(sequence) for sequence in open_sequences(place)]
 
 
@@ -92,15 +96,16 @@ def open_sequences(place: str) -> Dataset:
     return open_dataset(layout, Path(rest))
 
 
-def read_videos(root: Path) -> list[Video]:
+def read_videos(root: Path, hashes: bool = False) -> list[Video]:
     """All videos under `root`: a cache of crops, or folders with `groundtruth_rect.txt` (OTB) or `boxes.csv` (clips).
 
+    hashes: whether what is in a cache is compared with its hashes, and not just with the sizes of its files.
     Raises SequenceError where there is none, or where a folder's files do not fit together or are not a cache's.
     """
     if not root.is_dir():
         raise SequenceError(f"{root}: not a folder of videos")
     if (root / MANIFEST).is_file():
-        return _read_cache(root)
+        return _read_cache(root, hashes)
     videos = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
         if (folder / "groundtruth_rect.txt").is_file():
@@ -112,9 +117,9 @@ def read_videos(root: Path) -> list[Video]:
     return videos
 
 
-def _read_cache(root: Path) -> list[Video]:
+def _read_cache(root: Path, hashes: bool) -> list[Video]:
     manifest = Manifest.load(root)
-    check_clips(root, manifest)
+    check_clips(root, manifest, hashes)
     return [_read_crops(root / name, clip, manifest.settings) for name, clip in manifest.clips.items()]
 
 
