@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from dcfnet.config import CONSTANTS, TrackerConfig
 from dcfnet.errors import DcfnetError
-from dcfnet_train.checkpoint import Checkpoint, load_checkpoint
+from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, load_shipped
 
 from dcfnet_export.graph import STRIDE, ParityError, export_onnx
 from dcfnet_export.released import read_released
@@ -55,6 +54,5 @@ def main(
 def _load(file: Path | None) -> tuple[Checkpoint, str]:
     """The checkpoint and the name of what is made of it."""
     if file is None:
-        with as_file(files("dcfnet") / "models" / "dcfnet.safetensors") as shipped:
-            return load_checkpoint(shipped), "dcfnet"
+        return load_shipped(), "dcfnet"
     return (read_released(file) if file.suffix == ".npz" else load_checkpoint(file)), file.stem

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
@@ -69,6 +70,12 @@ class Run:
             run.average.module.load_state_dict(checkpoint.average)
             run.average.n_averaged.fill_(run.step)
         return run
+
+    def adopt(self, weights: dict[str, Tensor]) -> None:
+        """Begins from these weights of its architecture instead of chance."""
+        self.network.load_state_dict(weights)
+        if self.average is not None:
+            self.average.module.load_state_dict(weights)
 
     def checkpoint(self) -> Checkpoint:
         """The run as it stands."""
