@@ -13,10 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dcfnet.errors import ConfigError
+from dcfnet.errors import ConfigError, SinkError
 from dcfnet.geometry import Box
+from dcfnet.sinks import write_whole
 from dcfnet_evaluation.rendered import noise_texture
 from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_train.crops import cutting
 from dcfnet_train.crops.cli import app
 from dcfnet_train.crops.cutting import cut, make_cache
 from dcfnet_train.crops.manifest import MANIFEST, CropSettings, Manifest, check_clips
@@ -141,6 +143,29 @@ def test_a_kill_leaves_whole_clips(videos: Path, tmp_path: Path) -> None:
     done = subprocess.run([*command, "--workers=2"], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert "3 clips, 34 images" in done.stdout
+    check_clips(root, Manifest.load(root), hashes=True)
+
+
+def test_a_full_disk_is_named_and_leaves_whole_clips(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, written = tmp_path / "crops", 0
+
+    def full(content: bytes, file: Path) -> None:
+        nonlocal written
+        written += file.suffix == ".png"
+        if written > 17:  # in the second clip
+            raise SinkError(f"{file}: cannot be written (No space left on device)")
+        write_whole(content, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cutting, "write_whole", full)
+        code, text = run("--videos", videos, "--output", root, "--image", "png", "--workers", 0)
+    assert code == 1
+    assert "No space left on device" in text.replace("\n", " ")
+    assert sorted(place.name for place in root.glob("?")) == ["a"]
+    code, text = run("--videos", videos, "--output", root, "--image", "png", "--workers", 0)
+    assert code == 0, text
     check_clips(root, Manifest.load(root), hashes=True)
 
 
