@@ -104,7 +104,7 @@ def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     for _ in range(ATTEMPTS):
         # spawned, not forked: a fork of a process whose libraries hold threads may hang
         context = get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
         try:
             submitted = {pool.submit(_execute, job): number for number, job in left.items()}
             for future in as_completed(submitted):
@@ -119,7 +119,7 @@ def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     raise SequenceError(f"workers died {ATTEMPTS} times; left: {names}. Run it again to go on, with fewer --workers")
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """In a worker: the process that gave out the work decides when to stop, and its end is the worker's.
 
     Ctrl-C reaches every process of a terminal, so it is ignored here; a kill reaches the parent alone, and workers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.model import ENGINE, Model
 from dcfnet.sinks import write_whole
-from dcfnet_train.checkpoint import Checkpoint, load_checkpoint
+from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, load_shipped
 
 from dcfnet_export.precision import convert
 from dcfnet_export.ranges import Ranges
@@ -84,6 +83,5 @@ class Files:
 def load(file: Path | None) -> tuple[Checkpoint, str]:
     """The checkpoint and the name of what is made of it; the shipped one without a file. Raises ModelError."""
     if file is None:
-        with as_file(files("dcfnet") / "models" / "dcfnet.safetensors") as shipped:
-            return load_checkpoint(shipped), "dcfnet"
+        return load_shipped(), "dcfnet"
     return (read_released(file) if file.suffix == ".npz" else load_checkpoint(file)), file.stem

@@ -205,3 +205,53 @@ def test_plain_names_what_is_no_video(tmp_path: Path) -> None:
     write(tmp_path / "text.mp4", "no video")
     with pytest.raises(SequenceError, match=r"text\.mp4: cannot be opened as a video"):
         open_dataset("plain", tmp_path)
+
+
+def corners(*tracks: tuple[int, tuple[int, int, int, int]]) -> str:
+    """A file of boxes as ILSVRC writes one: tracks with xmin, ymin, xmax, ymax."""
+    drawn = [
+        f"<object><trackid>{track}</trackid><name>n02084071</name><bndbox><xmax>{x2}</xmax><xmin>{x1}</xmin>"
+        f"<ymax>{y2}</ymax><ymin>{y1}</ymin></bndbox><occluded>1</occluded><generated>1</generated></object>"
+        for track, (x1, y1, x2, y2) in tracks
+    ]
+    return f"<annotation>\n<filename>000000</filename>{''.join(drawn)}</annotation>\n"
+
+
+def ilsvrc(root: Path) -> tuple[Path, Path]:
+    """A snippet of five frames with two tracks, one of val, and what trackers' instructions link beside them."""
+    part = "VID/train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00005009"
+    images, boxes = root / "Data" / part, root / "Annotations" / part
+    touch(images, range(5), "{:06d}.JPEG")
+    first, second = (0, (0, 10, 29, 49)), (11, (5, 5, 5, 5))
+    for frame, found in enumerate(([first], [first, second], [second], [], [first, (11, (5, 5, 4, 9))])):
+        write(boxes / f"{frame:06d}.xml", corners(*found))
+    touch(root / "Data/VID/val/ILSVRC2015_val_00000001", range(2), "{:06d}.JPEG")
+    for frame in range(2):
+        write(root / f"Annotations/VID/val/ILSVRC2015_val_00000001/{frame:06d}.xml", corners(first))
+    for kind in ("Data", "Annotations"):
+        (root / kind / "VID/train/a").symlink_to(root / kind / "VID/train/ILSVRC2015_VID_train_0000")
+        (root / kind / "VID/train/e").symlink_to(root / kind / "VID/val")
+    return images, boxes
+
+
+def test_ilsvrc_every_track_is_a_sequence(tmp_path: Path) -> None:
+    images, _ = ilsvrc(tmp_path)
+    target, other = open_dataset("ilsvrc_vid", tmp_path, subset="train")
+    assert (target.name, other.name) == ("ILSVRC2015_train_00005009.0", "ILSVRC2015_train_00005009.11")
+    box = [0, 10, 30, 40]  # its last pixel is inside
+    np.testing.assert_array_equal(target.boxes, [box, box, NAN, NAN, box])
+    np.testing.assert_array_equal(other.boxes, [[5, 5, 1, 1], [5, 5, 1, 1]])
+    assert [file.name for file in other.frames.files] == ["000001.JPEG", "000002.JPEG"]
+    assert [s.name for s in open_dataset("ilsvrc_vid", tmp_path, subset="val")] == ["ILSVRC2015_val_00000001.0"]
+    assert len(open_dataset("ilsvrc_vid", tmp_path)) == 3
+    (images / "000001.JPEG").unlink()
+    with pytest.raises(SequenceError, match=r"00005009: 4 frames but 5 boxes; frame 1 is missing"):
+        open_dataset("ilsvrc_vid", tmp_path, subset="train")
+
+
+@pytest.mark.parametrize("text", ["<annotation>", corners((0, (1, 2, 3, 4))).replace("<xmin>1</xmin>", ""), "no XML"])
+def test_ilsvrc_names_the_file_that_is_broken(tmp_path: Path, text: str) -> None:
+    _, boxes = ilsvrc(tmp_path)
+    write(boxes / "000003.xml", text)
+    with pytest.raises(SequenceError, match=r"000003\.xml: no file of boxes with xmin"):
+        open_dataset("ilsvrc_vid", tmp_path, subset="train")

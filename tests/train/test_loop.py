@@ -315,8 +315,8 @@ def test_the_tracker_of_a_network_has_the_constants_it_was_trained_under() -> No
 def test_a_broken_image_is_named_in_one_line(tmp_path: Path, workers: int, broken: str) -> None:
     """Also out of the processes that prepare pairs; and the run can be gone on with once the file is mended."""
     make_otb_sequence(tmp_path / "videos" / "first", length=4)
-    make_photos(tmp_path / "photos", count=1)
-    file = tmp_path / {"frame": "videos/first/img/0002.png", "photo": "photos/0.png"}[broken]
+    make_photos(tmp_path / "photos", count=3)
+    file = tmp_path / {"frame": "videos/first/img/0002.png", "photo": "photos/1.png"}[broken]  # neither first nor last
     file.write_bytes(b"no image")
     sets = [f"--set={name}={value}" for name, value in {**SMALL, "synthetic": 0.5, "steps": 8}.items()]
     data = ["--videos", tmp_path / "videos", "--photos", tmp_path / "photos", "--output", tmp_path / "run", *sets]

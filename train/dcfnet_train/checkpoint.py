@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,12 @@ def load_checkpoint(file: Path) -> Checkpoint:
     if average:
         check_shapes(file, average, recipe)
     return Checkpoint(tensors, recipe, step, optimiser, average, score)
+
+
+def load_shipped() -> Checkpoint:
+    """The checkpoint of the weights that come with the package."""
+    with as_file(files("dcfnet") / "models" / "dcfnet.safetensors") as shipped:
+        return load_checkpoint(shipped)
 
 
 def _split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dcfnet_train import options
 from dcfnet_train.curves import curves
+from dcfnet_train.footage import Footage
+from dcfnet_train.inspection import images_looked_at, inspect
 from dcfnet_train.loop import Validate, train
-from dcfnet_train.overlap import overlapping
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.ranks import Ranks, joined, restarts
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import LAST, Run
 from dcfnet_train.validation import Validation
-from dcfnet_train.videos import Video, open_sequences, read_footage
+
+TOLD = 10  # lines of a kind that are told
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,7 +32,9 @@ def main(
     videos: options.Videos = None,
     photos: options.Photos = None,
     validate: options.Validate = None,
+    hold_out: options.HoldOut = 0,
     exclude: options.Exclude = None,
+    verify: options.Verify = False,
     output: options.Output = Path("out/train"),
     recipe: options.RecipeName = "default",
     set_: options.Set = None,
@@ -54,10 +58,12 @@ def main(
             goes_on = resume or (restarts() > 0 and (output / LAST).exists())
             run = _open(output, None if goes_on else Recipe.load(recipe).assign(set_ or []), ranks)
             ranks.wait()  # or one would find the checkpoint that another has just begun with
-            footage = _footage(videos or [], exclude or [], ranks)
+            footage = Footage.gather(videos or [], exclude or [], hold_out, verify)
+            footage.check_held_out(run.held_out_before())
             images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png")) if photos else []
-            pairs = Pairs(footage, images, run.recipe, run.recipe.steps * run.recipe.batch)
-            judge = _validation(validate, run.recipe, footage) if ranks.first else None
+            run.held_out = tuple(video.name for video in footage.held_out)
+            judge = _prepare(footage, images, validate, run.recipe, verify) if ranks.first else None
+            pairs = Pairs(footage.videos, images, run.recipe, run.recipe.steps * run.recipe.batch)
             shown = curves(run) if tensorboard and ranks.first else nullcontext()
             with _watched(run, ranks), shown:
                 file = train(run, pairs, workers, save_every, judge, ranks)
@@ -83,25 +89,39 @@ def _open(output: Path, recipe: Recipe | None, ranks: Ranks) -> Run:
     return Run.start(recipe, output, ranks.device)
 
 
-def _footage(places: list[str], tests: list[str], ranks: Ranks) -> list[Video]:
-    """The videos that are in none of the test sets; those that are, are told."""
-    videos = [video for place in places for video in read_footage(place)]
-    shared = overlapping(videos, [sequence for place in tests for sequence in open_sequences(place)])
-    for name, reason in shared.items() if ranks.first else ():
-        typer.echo(f"left out: {name} {reason}", err=True)
-    return [video for video in videos if video.name not in shared]
+def _prepare(footage: Footage, photos: list[Path], place: str | None, recipe: Recipe, every: bool) -> Validate | None:
+    """What the first process does before the first step: tells, inspects, and opens the sequences to judge by."""
+    _tell(footage)
+    _inspect(footage, photos, recipe, every)
+    sequences = footage.judges(place)
+    return Validation(sequences, recipe.tracker_config(recipe.stride)) if sequences else None
 
 
-def _validation(place: str | None, recipe: Recipe, footage: list[Video]) -> Validate | None:
-    """The tracker on the sequences of a place. Raises ConfigError where one of them is trained on."""
-    if place is None:
-        return None
-    sequences = open_sequences(place)
-    shared = overlapping(footage, sequences)
-    if shared:
-        told = "; ".join(f"{name} {reason}" for name, reason in shared.items())
-        raise ConfigError(f"in --videos and in --validate, and a score on what is trained on is none: {told}")
-    return Validation(sequences, recipe.tracker_config(recipe.stride))
+def _tell(footage: Footage) -> None:
+    """What is left out, and what is held out, with what that is good for."""
+    _tell_some("left out", [f"{name} {reason}" for name, reason in footage.left_out.items()])
+    if footage.held_out:
+        typer.echo(f"held out: {', '.join(video.name for video in footage.held_out)}", err=True)
+        if any(video.centred for video in footage.held_out):
+            typer.echo("held out: crops around the target judge no tracker; give --validate", err=True)
+
+
+def _inspect(footage: Footage, photos: list[Path], recipe: Recipe, every: bool) -> None:
+    """Tells what is passed over. Raises ConfigError naming all that would end the run, or spoil it."""
+    videos = [*footage.videos, *footage.held_out]
+    with Progress(TextColumn("images"), BarColumn(), MofNCompleteColumn(), transient=True) as progress:
+        task = progress.add_task("images", total=images_looked_at(videos, every))
+        found = inspect(videos, photos, recipe, every, lambda images: progress.advance(task, images))
+    _tell_some("passed over", found.passed_over)
+    if found.faults:
+        raise ConfigError("the footage cannot be learnt from as it is:\n" + "\n".join(found.faults))
+
+
+def _tell_some(what: str, lines: Sequence[str]) -> None:
+    for line in lines[:TOLD]:
+        typer.echo(f"{what}: {line}", err=True)
+    if len(lines) > TOLD:
+        typer.echo(f"{what}: {len(lines) - TOLD} more", err=True)
 
 
 @contextmanager

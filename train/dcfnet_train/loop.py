@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.loss import PairLoss
 from dcfnet_train.ranks import Ranks
 from dcfnet_train.recipe import Recipe
-from dcfnet_train.run import BEST, LOG, Run
+from dcfnet_train.run import BEST, HELD_OUT, LOG, Run
 
 ALONE = Ranks()
 Validate = Callable[[Checkpoint], Score]
@@ -80,7 +80,10 @@ class _Journal:
         if not run.step:
             run.save()
         _trim_log(run)
+        told = run.held_out_before()
         self.log = (run.folder / LOG).open("a")
+        if run.held_out and not told:
+            self._write({"step": run.step, HELD_OUT: run.held_out})
 
     def __enter__(self) -> _Journal:
         return self
@@ -91,7 +94,7 @@ class _Journal:
     def note(self, loss: float, rate: float) -> None:
         """The step that has just been taken."""
         run = self.run
-        self._write(loss=loss, train_lr=rate)
+        self._note(loss=loss, train_lr=rate)
         for callback in run.on_step:
             callback(run.step, loss)
         if self.validate and (run.step % run.recipe.validate_every == 0 or run.step == run.recipe.steps):
@@ -101,16 +104,19 @@ class _Journal:
 
     def _score(self, validate: Validate) -> None:
         run, score = self.run, validate(self.run.checkpoint())
-        self._write(auc=score.auc, precision=score.precision)
+        self._note(auc=score.auc, precision=score.precision)
         if score.auc > run.score:
             run.score = score.auc
             run.save(BEST)
         for callback in run.on_validation:
             callback(run.step, score.auc)
 
-    def _write(self, **values: float) -> None:
+    def _note(self, **values: float) -> None:
         seconds = time.perf_counter() - self.started
-        self.log.write(json.dumps({"step": self.run.step, **values, "seconds": seconds}) + "\n")
+        self._write({"step": self.run.step, **values, "seconds": seconds})
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        self.log.write(json.dumps(line) + "\n")
         self.log.flush()
 
     def end(self) -> Path:

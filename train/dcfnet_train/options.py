@@ -17,8 +17,15 @@ Photos = Annotated[Path | None, typer.Option(help="Folder of photographs for ren
 Validate = Annotated[
     str | None, typer.Option(help="Sequences to track every so often, named likewise: best.safetensors.")
 ]
+HoldOut = Annotated[
+    float, typer.Option(metavar="SHARE", help="Share of the videos that is never learnt from, and tracked to validate.")
+]
 Exclude = Annotated[
     list[str] | None, typer.Option(help="Test sets, named likewise: footage that is also in them is left out.")
+]
+Verify = Annotated[
+    bool,
+    typer.Option("--verify", help="Read every image, and compare caches with their hashes, before the first step."),
 ]
 Output = Annotated[Path, typer.Option(help="Folder of the run: checkpoints and log.jsonl.")]
 RecipeName = Annotated[str, typer.Option(help=f"Starting point: {', '.join(RECIPES)}, or a .toml file.")]

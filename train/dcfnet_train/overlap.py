@@ -11,6 +11,7 @@ from dcfnet_evaluation.sequences import Frames
 from numpy.typing import NDArray
 
 from dcfnet_train.images import Image
+from dcfnet_train.videos import Video
 
 SAMPLES = 12  # frames of a video that are looked for in the test set
 # Bits of 128 by which two copies of a picture may differ. Of 2,250 copies of frames of 21 sequences, down to half their
@@ -20,7 +21,7 @@ BLANK = 4.0  # grey levels: a picture whose brightness varies by less is like ev
 
 
 class Footage(Protocol):
-    """What can overlap: a video to train on, or a sequence to judge by."""
+    """A sequence to judge by."""
 
     @property
     def name(self) -> str: ...
@@ -47,7 +48,7 @@ def fingerprints(frames: Frames, indices: Iterable[int]) -> NDArray[np.uint8]:
     return np.array(found, dtype=np.uint8).reshape(-1, 16)
 
 
-def overlapping(videos: Sequence[Footage], tests: Sequence[Footage]) -> dict[str, str]:
+def overlapping(videos: Sequence[Video], tests: Sequence[Footage]) -> dict[str, str]:
     """Names of the videos that are also among `tests`, and why each is thought so: its name, or a frame of it."""
     known = {test.name.casefold(): test.name for test in tests}
     found = {
@@ -61,8 +62,19 @@ def overlapping(videos: Sequence[Footage], tests: Sequence[Footage]) -> dict[str
     for video in videos:
         if video.name in found or not len(pictures):
             continue
-        chosen = np.unique(np.linspace(0, len(video.frames) - 1, SAMPLES).round().astype(int))
-        same = [m for m in matcher.match(fingerprints(video.frames, chosen), pictures) if m.distance <= SAME]
+        same = [m for m in matcher.match(_samples(video), pictures) if m.distance <= SAME]
         if same:
             found[video.name] = f"shows frames of {tests[owner[same[0].trainIdx]].name}"
     return found
+
+
+def _samples(video: Video) -> NDArray[np.uint8]:
+    """Fingerprints of some of a video's frames; of crops those that were taken of the whole frames."""
+    if video.prints is not None:
+        return video.prints
+    return fingerprints(video.frames, spread(len(video.frames)))
+
+
+def spread(count: int) -> NDArray[np.intp]:
+    """SAMPLES indices of `count` frames, from the first to the last; all of them where there are fewer."""
+    return np.unique(np.linspace(0, count - 1, SAMPLES).round().astype(np.intp))

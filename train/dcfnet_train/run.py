@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
@@ -23,6 +25,7 @@ from dcfnet_train.recipe import Recipe
 LAST = "last.safetensors"
 BEST = "best.safetensors"  # of the highest AUC in validation
 LOG = "log.jsonl"
+HELD_OUT = "held_out"  # in the log: names of videos
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Run:
     """A run in its folder.
 
     average: the running mean of the weights, which is what is deployed, or None. score: of validation, success AUC of
-    the best checkpoint so far. device: where the network is.
+    the best checkpoint so far. device: where the network is. held_out: names of videos that it must not see.
     """
 
     recipe: Recipe
@@ -41,6 +44,7 @@ class Run:
     step: int = 0
     score: float = float("-inf")
     device: torch.device = CPU
+    held_out: tuple[str, ...] = ()
     on_step: list[Callable[[int, float], None]] = field(default_factory=list)  # called with step and loss
     on_validation: list[Callable[[int, float], None]] = field(default_factory=list)  # called with step and AUC
 
@@ -67,11 +71,24 @@ class Run:
             run.average.n_averaged.fill_(run.step)
         return run
 
+    def adopt(self, weights: dict[str, Tensor]) -> None:
+        """Begins from these weights of its architecture instead of chance."""
+        self.network.load_state_dict(weights)
+        if self.average is not None:
+            self.average.module.load_state_dict(weights)
+
     def checkpoint(self) -> Checkpoint:
         """The run as it stands."""
         average = {} if self.average is None else self.average.module.state_dict()
         weights = self.network.state_dict()
         return Checkpoint(weights, self.recipe, self.step, optimiser_tensors(self.optimiser), average, self.score)
+
+    def held_out_before(self) -> list[str]:
+        """Names of the videos that were held out when the run in this folder began; none before that."""
+        file = self.folder / LOG
+        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+        told = (json.loads(line) for line in lines if HELD_OUT in line and line.endswith("\n"))
+        return [name for line in told for name in line[HELD_OUT]]
 
     def save(self, name: str = LAST) -> Path:
         """Writes the run's checkpoint into its folder; returns the file."""

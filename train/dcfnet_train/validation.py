@@ -39,6 +39,14 @@ class TorchBackbone:
         return features
 
 
+def open_tracker(checkpoint: Checkpoint, config: TrackerConfig) -> Tracker:
+    """The tracker with the weights of a checkpoint, for features of its recipe's stride."""
+    stride = checkpoint.recipe.stride
+    backbone = TorchBackbone(checkpoint.backbone(padding=True, stride=stride))
+    mean = np.array(MEAN_BGR, dtype=np.float32)
+    return Tracker.of(Pipeline.build(config, CpuBackend(), backbone, mean, stride))
+
+
 @dataclass(frozen=True)
 class Validation:
     """Sequences that are tracked, five starts each, and the tracker's constants."""
@@ -48,11 +56,12 @@ class Validation:
 
     def __call__(self, checkpoint: Checkpoint) -> Score:
         """Mean score of the checkpoint's weights over the sequences."""
-        stride = checkpoint.recipe.stride
-        backbone = TorchBackbone(checkpoint.backbone(padding=True, stride=stride))
-        mean = np.array(MEAN_BGR, dtype=np.float32)
-        tracker = Tracker.of(Pipeline.build(self.config, CpuBackend(), backbone, mean, stride))
-        return mean_score([self._score(tracker, sequence) for sequence in self.sequences])
+        return mean_score(self.scores(checkpoint))
+
+    def scores(self, checkpoint: Checkpoint) -> list[Score]:
+        """Score of every sequence."""
+        tracker = open_tracker(checkpoint, self.config)
+        return [self._score(tracker, sequence) for sequence in self.sequences]
 
     def _score(self, tracker: Tracker, sequence: AnnotatedSequence) -> Score:
         starts = tre(sequence)[::EVERY]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dcfnet_evaluation.datasets.otb import read_otb
 from dcfnet_evaluation.sequences import AnnotatedSequence, Frames, ImageFrames, SequenceError
 from numpy.typing import NDArray
 
+from dcfnet_train.crops.manifest import BOXES, MANIFEST, Clip, CropSettings, Manifest, check_clips
 from dcfnet_train.images import Image
 
 BLACK = 24  # of 255: JPEG leaves a padded border no brighter
@@ -26,19 +28,29 @@ class Video:
 
     frames: read by their index. boxes: float64 (N, 4), x, y, w, h, 0-based pixels of each frame.
     times: int (N,), frame number in the original footage, rising: tells gaps.
+    centred: the frames are crops around the target, on which a tracker that never moves is perfect.
+    around: what they show at least, in longer sides of the target, as far as the picture goes.
     bordered: the frames are padded with black where the crop left the picture.
+    prints: fingerprints of whole frames, uint8 (N, 16), where the frames are crops of a cache; else None.
     """
 
     name: str
     frames: Frames
     boxes: NDArray[np.float64]
     times: NDArray[np.int64]
+    centred: bool = False
+    around: float = math.inf
     bordered: bool = False
+    prints: NDArray[np.uint8] | None = None
 
     @classmethod
     def of(cls, sequence: AnnotatedSequence) -> Video:
         """A sequence to learn from."""
         return cls(sequence.name, sequence.frames, sequence.boxes, np.arange(len(sequence)))
+
+    def sequence(self) -> AnnotatedSequence:
+        """The video to judge by; of one that is `centred` a tracker learns nothing."""
+        return AnnotatedSequence(self.name, self.frames, self.boxes)
 
     def usable(self) -> NDArray[np.intp]:
         """Indices of the frames whose box is finite and large enough to learn from."""
@@ -62,14 +74,14 @@ def _picture(image: Image) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def read_footage(place: str) -> list[Video]:
+def read_footage(place: str, hashes: bool = False) -> list[Video]:
     """All videos of "FOLDER", see `read_videos`, or of "LAYOUT:FOLDER", a data set in one of the layouts of evaluation.
 
     "LAYOUT:SUBSET:FOLDER" is one subset of it. Raises SequenceError where there is none, or files do not fit together.
     """
     layout = place.partition(":")[0]
     if layout not in LAYOUTS:
-        return read_videos(Path(place))
+        return read_videos(Path(place), hashes)
     return [Video.of(sequence) for sequence in open_sequences(place)]
 
 
@@ -84,33 +96,49 @@ def open_sequences(place: str) -> Dataset:
     return open_dataset(layout, Path(rest))
 
 
-def read_videos(root: Path) -> list[Video]:
-    """All videos under `root`: folders with `groundtruth_rect.txt` (OTB) or with `boxes.csv` (clips).
+def read_videos(root: Path, hashes: bool = False) -> list[Video]:
+    """All videos under `root`: a cache of crops, or folders with `groundtruth_rect.txt` (OTB) or `boxes.csv` (clips).
 
-    Raises SequenceError where there is none, or where a folder's files do not fit together.
+    hashes: whether what is in a cache is compared with its hashes, and not just with the sizes of its files.
+    Raises SequenceError where there is none, or where a folder's files do not fit together or are not a cache's.
     """
     if not root.is_dir():
         raise SequenceError(f"{root}: not a folder of videos")
+    if (root / MANIFEST).is_file():
+        return _read_cache(root, hashes)
     videos = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
         if (folder / "groundtruth_rect.txt").is_file():
             videos.append(Video.of(read_otb(folder)))
-        elif (folder / "boxes.csv").is_file():
+        elif (folder / BOXES).is_file():
             videos.append(_read_clip(folder))
     if not videos:
         raise SequenceError(f"{root}: no folder in it holds groundtruth_rect.txt or boxes.csv")
     return videos
 
 
+def _read_cache(root: Path, hashes: bool) -> list[Video]:
+    manifest = Manifest.load(root)
+    check_clips(root, manifest, hashes)
+    return [_read_crops(root / name, clip, manifest.settings) for name, clip in manifest.clips.items()]
+
+
+def _read_crops(folder: Path, clip: Clip, settings: CropSettings) -> Video:
+    """A clip of a cache, which pads nothing."""
+    prints = np.frombuffer(bytes.fromhex("".join(clip.prints)), dtype=np.uint8).reshape(-1, 16)
+    return replace(_read_clip(folder), around=settings.around, bordered=False, prints=prints)
+
+
 def _read_clip(folder: Path) -> Video:
     """A clip: images, and `boxes.csv` with the columns source_frame, x, y, w, h (0-based), one row an image."""
     frames = image_files(folder)
-    with (folder / "boxes.csv").open(newline="") as file:
+    with (folder / BOXES).open(newline="") as file:
         rows = list(csv.DictReader(file))
     if len(rows) != len(frames):
-        raise SequenceError(f"{folder}: {len(frames)} frames but {len(rows)} rows in boxes.csv")
+        raise SequenceError(f"{folder}: {len(frames)} frames but {len(rows)} rows in {BOXES}")
     try:
         values = np.array([[float(row[key]) for key in ("source_frame", "x", "y", "w", "h")] for row in rows])
     except (KeyError, TypeError, ValueError) as error:
-        raise SequenceError(f"{folder / 'boxes.csv'}: needs numbers in source_frame, x, y, w, h ({error})") from error
-    return Video(folder.name, ImageFrames(frames), values[:, 1:], values[:, 0].astype(np.int64), bordered=True)
+        raise SequenceError(f"{folder / BOXES}: needs numbers in source_frame, x, y, w, h ({error})") from error
+    times = values[:, 0].astype(np.int64)
+    return Video(folder.name, ImageFrames(frames), values[:, 1:], times, centred=True, bordered=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcfnet_evaluation.datasets import got10k, lasot, nus_pro, otb, plain, tc128, uav123, vot
+from dcfnet_evaluation.datasets import got10k, ilsvrc_vid, lasot, nus_pro, otb, plain, tc128, uav123, vot
 from dcfnet_evaluation.datasets.listing import Listing
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
@@ -52,6 +52,13 @@ LAYOUTS = {
         Layout("uav123", "UAV123: data_seq/UAV123/ and anno/UAV123/NAME.txt", uav123.find, uav123.SUBSETS),
         Layout("tc128", "TempleColor-128: NAME/img/, NAME/NAME_frames.txt, NAME/NAME_gt.txt", tc128.find),
         Layout("nus-pro", "NUS-PRO: NAME/*.jpg and NAME/groundtruth.txt with x1 y1 x2 y2", nus_pro.find),
+        Layout(
+            "ilsvrc_vid",
+            "ILSVRC VID: Data/VID/train/.../NAME/000000.JPEG and Annotations/VID/train/.../NAME/000000.xml",
+            ilsvrc_vid.find,
+            ilsvrc_vid.SUBSETS,
+            one_based=False,
+        ),
         Layout("lasot", "LaSOT: CLASS/NAME/img/ and CLASS/NAME/groundtruth.txt", lasot.find, tuple(lasot.SUBSETS)),
         Layout(
             "plain",
