@@ -31,6 +31,11 @@ class InvalidBoxError(DcfnetError, ValueError):
 class InvalidFrameError(DcfnetError, ValueError):
     """The frame given is not an image this tracker reads; the message shows what came and what is accepted."""
 
+    def __init__(self, message: str, *, empty: bool = False) -> None:
+        """empty: there is no pixel in it, as at the end of a stream."""
+        super().__init__(message)
+        self.empty = empty
+
 
 class NotInitialisedError(DcfnetError, RuntimeError):
     """`update` was called before `init`."""
