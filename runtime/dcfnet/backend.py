@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeAlias
@@ -33,6 +34,9 @@ class Backend(Protocol):
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         """Host array, float32 or complex64 -> the same array on the device, contiguous."""
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """Within, what the device's library raises comes out as DeviceError."""
 
     def frame(self, given: Any) -> Any:
         """What is given as a frame, as the functions below take it, with a `shape`; one that was given before as it is.
@@ -97,4 +101,4 @@ def select(device: str) -> Backend:
 @cache
 def _warn(told: str) -> None:
     """Warns of it, once a process."""
-    warnings.warn(told, RuntimeWarning, stacklevel=3)
+    warnings.warn(told, RuntimeWarning, stacklevel=5)  # where the Tracker is made

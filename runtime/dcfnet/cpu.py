@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import cv2
@@ -23,6 +24,9 @@ class CpuBackend:
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return np.ascontiguousarray(values)
+
+    def guarded(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def frame(self, given: Any) -> Frame:
         return check_frame(given)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -119,7 +119,7 @@ class CudaDevice:
     @cached_property
     def kernels(self) -> Any:
         """kernels.cu, compiled for this GPU; CuPy keeps what it compiled. Raises DeviceError where it cannot."""
-        module = cupy.RawModule(code=source(), options=("-std=c++14",))
+        module = cupy.RawModule(code=source())
         try:
             module.compile()
         except Exception as error:  # of the compiler, or that the compiler is not there
@@ -141,6 +141,9 @@ class CudaBackend:
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return self._device.upload(values)
+
+    def guarded(self) -> AbstractContextManager[None]:
+        return _typed()
 
     def frame(self, given: Any) -> Any:
         self._device.check()

@@ -35,8 +35,9 @@ def open_pipeline(
     loaded = load_model(model)
     chosen = _config(config, preset, loaded)
     backend = select("cpu" if device == "auto" and _for_the_host(loaded, engine) else device)
-    backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name)
-    return Pipeline.build(chosen, backend, backbone, loaded.mean, loaded.stride, loaded.folded)
+    with backend.guarded():
+        backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name)
+        return Pipeline.build(chosen, backend, backbone, loaded.mean, loaded.stride, loaded.folded)
 
 
 def _for_the_host(model: Model, engine: str) -> bool:
@@ -108,7 +109,8 @@ class Tracker:
         """
         if self._state is None:
             raise NotInitialisedError("update before init: call init(frame, box) with the target's first box")
-        self._state, results = step(self._pipeline, self._state, [frame])
+        with self._pipeline.backend.guarded():
+            self._state, results = step(self._pipeline, self._state, [frame])
         return results[0]
 
 
@@ -172,11 +174,12 @@ class MultiTracker:
         if not len(rows):
             return {}
         numbered = {source: index for index, source in enumerate(given)}  # sources -> places in the batch
-        part = self._state.take(rows)
-        sources = part.source
-        batch = part.replace(source=np.array([numbered[int(s)] for s in sources], dtype=np.intp))
-        batch, results = step(self._pipeline, batch, list(given.values()))
-        self._state = self._state.put(rows, batch.replace(source=sources))
+        with self._pipeline.backend.guarded():
+            part = self._state.take(rows)
+            sources = part.source
+            batch = part.replace(source=np.array([numbered[int(s)] for s in sources], dtype=np.intp))
+            batch, results = step(self._pipeline, batch, list(given.values()))
+            self._state = self._state.put(rows, batch.replace(source=sources))
         return {self._ids[row]: result for row, result in zip(rows, results, strict=True)}
 
 
@@ -186,4 +189,5 @@ def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> T
     region = search_region(np.array(target.size), pipeline.config.padding)
     if not pipeline.backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None]).all():
         raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
-    return init(pipeline, [checked], [target], sources=[0])
+    with pipeline.backend.guarded():
+        return init(pipeline, [checked], [target], sources=[0])

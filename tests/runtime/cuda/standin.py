@@ -112,7 +112,7 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     def launch(name: str) -> Any:
         return lambda grid, block, args: kernels.launch(name, grid[0], block[0], [_raw(value) for value in args])
 
-    def raw_module(code: str, options: tuple[str, ...]) -> Any:
+    def raw_module(code: str) -> Any:
         return SimpleNamespace(get_function=launch, compile=lambda: None)
 
     def attributes(pointer: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import dcfnet
@@ -72,6 +73,25 @@ def test_frames_on_the_device_are_those_of_the_host(place: str, rng: np.random.G
         one, other = (backend.to_host(backend.crop([frame], *where, 16, MEAN)) for frame in (host, device))
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(backend.textured([host], *where), backend.textured([device], *where))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("place", ["gpu"], indirect=True)
+def test_a_frame_is_waited_for_while_its_producer_writes_it(place: str, rng: np.random.Generator) -> None:
+    """On a stream of its own, behind some milliseconds of work, and told by the interface."""
+    import cupy
+
+    whole, stream = rng.integers(0, 256, size=(600, 800, 3), dtype=np.uint8), cupy.cuda.Stream(non_blocking=True)
+    ready, frame, busy = on_device(whole), on_device(np.zeros_like(whole)), cupy.ones((4096, 4096), cupy.float32)
+    cupy.cuda.Device().synchronize()
+    with stream:
+        for _ in range(20):
+            busy = busy @ busy * 0
+        frame[...] = ready
+    told = SimpleNamespace(__cuda_array_interface__={**frame.__cuda_array_interface__, "stream": stream.ptr})
+    backend, where = select("cuda"), (np.zeros(1, int), np.array([[400.0, 300]]), np.full((1, 2), 300.0), 64, MEAN)
+    found = backend.to_host(backend.crop([backend.frame(told)], *where))
+    assert np.abs(found - CpuBackend().crop([whole], *where)).max() <= 1
 
 
 def test_texture_is_judged_as_on_the_cpu(place: str, rng: np.random.Generator) -> None:
