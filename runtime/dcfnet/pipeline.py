@@ -1,6 +1,6 @@
 """From frames to boxes: the six steps of a frame, as two functions over N targets.
 
-    1  frame     checked: what is no frame, or shows nothing, moves no state
+    1  frame     checked, and put where the backend takes it: what is no frame, or shows nothing, moves no state
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
     4  response  inverse(respond(search_f, filter_f)), to the host: the only sync
