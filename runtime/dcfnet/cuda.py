@@ -207,7 +207,7 @@ class CudaBackend:
     def _contrasts(self, asked: Structures) -> NDArray[np.int32]:
         """The widest range of levels of any colour over each grid, int32 (N,)."""
         found = np.zeros((len(asked), 2, 3), dtype=np.int32)
-        found[:, 0] = np.where(np.arange(3) < asked["channels"][:, None], 255, 0)
+        found[:, 0] = 255  # a colour that there is not stays below any range
         levels, side = self._device.upload(found), int(max(asked["columns"].max(), asked["rows"].max()))
         if side:
             where, numbers = self._device.upload(asked.view(np.uint8)), (np.int32(len(asked)), np.int32(side))

@@ -127,6 +127,27 @@ def test_the_normalisation_is_its_definition(
     np.testing.assert_allclose(found, features / energy**0.75, rtol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_extremes_are_those_of_the_pixels_asked_for(
+    host_kernels: HostKernels, rng: np.random.Generator, channels: int
+) -> None:
+    frame = rng.integers(1, 255, size=(30, 40, channels), dtype=np.uint8)
+    cuts = [np.s_[3:28:5, 7:30:2], np.s_[0:1, 39:40], np.s_[29:30:4, ::3]]
+    grids, found = np.zeros(3, kernels.GRID), np.zeros((4, 2, 3), np.int32)
+    found[:, 0] = 255
+    for index, (rows, columns) in enumerate(cuts):
+        (y, end_y, step_y), (x, end_x, step_x) = rows.indices(30), columns.indices(40)
+        many = (len(range(x, end_x, step_x)), len(range(y, end_y, step_y)))
+        grids[index] = (frame.ctypes.data, frame.strides[0], channels, x, y, step_x, step_y, *many)
+    host_kernels.launch("extremes", 3 * 20 * 20 // 32 + 1, 32, (grids.view(np.uint8), found, *numbers(3, 20)))
+    colours = min(channels, 3)
+    for levels, cut in zip(found, cuts, strict=False):
+        seen = frame[cut].reshape(-1, channels)[:, :colours]
+        np.testing.assert_array_equal(levels[:, :colours], [seen.min(axis=0), seen.max(axis=0)])
+        assert (levels[:, colours:] == [[255], [0]]).all()
+    assert (found[3] == [[255], [0]]).all()  # nobody's
+
+
 def test_structures_are_laid_out_as_c_lays_them_out() -> None:
     """A field of 8 bytes first, none unaligned, and the whole a multiple of 8: the next one's pointer is aligned."""
     for made in (kernels.PLACE, kernels.GRID):
