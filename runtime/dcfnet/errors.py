@@ -14,7 +14,7 @@
     └── MissingDependencyError (ImportError) an optional package, with the extra that installs it
 
 `update` raises none of them for what the world does (a black frame, a lost target): it answers with a status and a
-reason instead.
+reason instead. A GPU that fails, or is used where it cannot be, is a DeviceError in `update`, too.
 """
 
 from __future__ import annotations

@@ -74,6 +74,11 @@ extern "C" __global__ void extremes(const Grid* __restrict__ grids, int* found, 
 // Channels that a thread sums at once: it reads a pixel once for as many products. As in backbones/native.py.
 #define AT_ONCE 16
 
+// Four weights in one read of 16 bytes.
+struct alignas(16) Four {
+    float values[4];
+};
+
 // Maps (count, channels, side, side) -> made (count, outputs, made_side, made_side): a convolution with its bias, and
 // what is below zero cut off where `rectified`. weights: (groups, channels, kernel, kernel, AT_ONCE), bias: (groups,
 // AT_ONCE), the outputs in groups, filled up with zeros. A thread a pixel and group. Direct, in float32; tensor cores
@@ -100,8 +105,13 @@ extern "C" __global__ void convolve(const float* __restrict__ maps, const float*
                 const int x = left + column * dilation;
                 if (x < 0 || y < 0 || x >= side || y >= side) continue;
                 const float value = map[y * side + x];
+                const Four* fours = reinterpret_cast<const Four*>(weight);
 #pragma unroll
-                for (int k = 0; k < AT_ONCE; ++k) sums[k] += value * weight[k];
+                for (int k = 0; k < AT_ONCE / 4; ++k) {
+                    const Four four = fours[k];
+#pragma unroll
+                    for (int j = 0; j < 4; ++j) sums[4 * k + j] += value * four.values[j];
+                }
             }
         }
     }

@@ -184,10 +184,11 @@ class MultiTracker:
 
 
 def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
-    checked = pipeline.backend.frame(frame)
-    target = target_box(box, frame_size(checked))
-    region = search_region(np.array(target.size), pipeline.config.padding)
-    if not pipeline.backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None]).all():
-        raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
-    with pipeline.backend.guarded():
+    backend = pipeline.backend
+    with backend.guarded():
+        checked = backend.frame(frame)
+        target = target_box(box, frame_size(checked))
+        region = search_region(np.array(target.size), pipeline.config.padding)
+        if not backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None]).all():
+            raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
         return init(pipeline, [checked], [target], sources=[0])

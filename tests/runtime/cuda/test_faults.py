@@ -155,6 +155,22 @@ def test_other_libraries_arrays_are_taken_where_they_are(tracker: dcfnet.Tracker
     assert tracker.update(other).box.iou(clip.box(1)) > 0.7
 
 
+def test_a_frame_is_copied_once_and_waited_for_once(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many targets there are, and however often they are looked at: lessons are in every frame here."""
+    tracker = dcfnet.MultiTracker(device="cuda", config={**SMALL, "learn_every": 1, "look_again": 100.0})
+    for _ in range(3):
+        tracker.add(clip.frame(0), clip.box(0))
+    frame, calls = clip.frame(1), []
+    for name in ("asarray", "asnumpy"):
+        real = getattr(fake, name)
+        monkeypatch.setattr(
+            fake, name, lambda values, name=name, real=real: calls.append((name, values)) or real(values)
+        )
+    tracker.update(frame)
+    assert len([1 for name, values in calls if name == "asarray" and values.shape == frame.shape]) == 1
+    assert len([1 for name, _ in calls if name == "asnumpy"]) == 1
+
+
 class Hostile:
     """As a tensor of torch that keeps gradients."""
 
