@@ -119,13 +119,16 @@ class CudaDevice:
     @cached_property
     def kernels(self) -> Any:
         """kernels.cu, compiled for this GPU; CuPy keeps what it compiled. Raises DeviceError where it cannot."""
-        module = cupy.RawModule(code=source())
-        try:
+        with _library(f"{SOURCE} cannot be compiled"):
+            module = cupy.RawModule(code=source())
             module.compile()
-        except Exception as error:  # of the compiler, or that the compiler is not there
-            told = "CUDA's libraries come with: pip install 'cupy-cuda13x[ctk]'"
-            raise DeviceError(f"{SOURCE} cannot be compiled: {error}; {told}") from error
         return module
+
+    def prepare(self) -> None:
+        """Loads what a tracker needs, so that what is missing is told at the start. Raises DeviceError."""
+        self.kernels  # noqa: B018  # compiles them
+        with _library("cuBLAS cannot be used"):
+            cupy.cuda.cublas  # noqa: B018  # loads it
 
 
 class CudaBackend:
@@ -135,15 +138,15 @@ class CudaBackend:
     patches_at_once = 64  # bounds what lies between the convolutions: some 100 MB at 108 px; not measured
 
     def __init__(self, device: CudaDevice | None = None) -> None:
-        """Raises DeviceError naming what is missing: driver, GPU, or CUDA's compiler."""
+        """Raises DeviceError naming what is missing: driver, GPU, or CUDA's libraries."""
         self._device = device or CudaDevice()
-        self._device.kernels  # noqa: B018  # compiled now, so that what is missing is told at the start
+        self._device.prepare()
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return self._device.upload(values)
 
     def guarded(self) -> AbstractContextManager[None]:
-        return _typed()
+        return _typed(cupy.cuda.cublas.CUBLASError)
 
     def frame(self, given: Any) -> Any:
         self._device.check()
@@ -194,8 +197,12 @@ class CudaBackend:
         """Another library's array as a frame, where it is, once what its stream has queued is done."""
         here = self._device.number
         try:
+            if 0 in interface["shape"]:
+                raise InvalidFrameError(f"frame is an empty array of shape {interface['shape']}", empty=True)
             place = int(cupy.cuda.runtime.pointerGetAttributes(interface["data"][0]).device)
             pixels = cupy.asarray(given) if place == here else None  # waits for the stream that the interface names
+        except (InvalidFrameError, cupy.cuda.runtime.CUDARuntimeError):
+            raise
         except Exception as error:  # of whatever made the array
             raise InvalidFrameError(f"frame cannot be read on the GPU: {error}") from error
         if pixels is None:
@@ -218,15 +225,25 @@ class CudaBackend:
 
 
 @contextmanager
-def _typed() -> Iterator[None]:
-    """What CUDA raises, as DeviceError."""
+def _library(told: str) -> Iterator[None]:
+    """What a missing or failing library raises, as DeviceError."""
+    try:
+        yield
+    except Exception as error:
+        remedy = "CUDA's libraries come with: pip install 'cupy-cuda13x[ctk]'"
+        raise DeviceError(f"{told}: {error}; {remedy}") from error
+
+
+@contextmanager
+def _typed(*others: type[Exception]) -> Iterator[None]:
+    """What CUDA raises, and `others`, as DeviceError."""
     try:
         yield
     except cupy.cuda.memory.OutOfMemoryError as error:
         raise DeviceError(
             f"the GPU has no memory left: {error}; track fewer targets, end what else runs there, or use device='cpu'"
         ) from error
-    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
+    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, *others) as error:
         raise DeviceError(f"the GPU failed: {error}; what it held is lost, start the process anew") from error
 
 

@@ -20,6 +20,10 @@ class CudaError(RuntimeError):
     """In place of CUDARuntimeError."""
 
 
+class CublasError(RuntimeError):
+    """In place of CUBLASError."""
+
+
 class NoMemoryError(MemoryError):
     """In place of OutOfMemoryError."""
 
@@ -135,6 +139,7 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     module.cuda = SimpleNamespace(
         runtime=runtime,
         driver=SimpleNamespace(CUDADriverError=CudaError),
+        cublas=SimpleNamespace(CUBLASError=CublasError),
         memory=SimpleNamespace(OutOfMemoryError=NoMemoryError),
         get_current_stream=lambda: SimpleNamespace(ptr=state.stream),
         Device=lambda: SimpleNamespace(compute_capability="86"),

@@ -27,14 +27,14 @@ from dcfnet_evaluation.stages import ClockedTracker
 from typer.testing import CliRunner
 
 from tests.runtime.cuda.host import HostKernels
-from tests.runtime.cuda.standin import CudaError, standin
+from tests.runtime.cuda.standin import CublasError, CudaError, standin
 
 SMALL = {"patch_size": 48}
 
 
-def failing(message: str) -> Any:
+def failing(message: str, kind: type[Exception] = CudaError) -> Any:
     def fail(*_: Any) -> Any:
-        raise CudaError(message)
+        raise kind(message)
 
     return fail
 
@@ -85,6 +85,20 @@ def test_a_missing_compiler_is_named(fake: Any) -> None:
     with pytest.raises(
         DeviceError, match=r"kernels.cu cannot be compiled: libnvrtc.*pip install 'cupy-cuda13x\[ctk\]'"
     ):
+        select("cuda")
+
+
+def test_a_missing_cublas_is_named(fake: Any) -> None:
+    """CuPy loads it when it is asked for."""
+
+    class Cuda(SimpleNamespace):
+        @property
+        def cublas(self) -> Any:
+            raise ImportError('Failure finding "libcublas.so.13"')
+
+    kept = {name: value for name, value in vars(fake.cuda).items() if name != "cublas"}
+    fake.cuda = Cuda(**kept)
+    with pytest.raises(DeviceError, match=r"cuBLAS cannot be used: .*libcublas.*pip install 'cupy-cuda13x\[ctk\]'"):
         select("cuda")
 
 
@@ -225,11 +239,18 @@ def test_a_gpu_that_fails_is_told_and_nothing_is_answered(
     tracker: dcfnet.Tracker, fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = tracker._state
-    for owner, operation in ((fake, "asnumpy"), (fake.ndarray, "conj")):  # at the wait, and amid the arithmetic
+    frame = fake.asarray(clip.frame(1))
+    faults = (  # at the wait, amid the arithmetic, with the frame, in a product of matrices
+        (fake, "asnumpy", CudaError),
+        (fake.ndarray, "conj", CudaError),
+        (fake.cuda.runtime, "pointerGetAttributes", CudaError),
+        (fake.ndarray, "__matmul__", CublasError),
+    )
+    for owner, operation, kind in faults:
         with monkeypatch.context() as patch:
-            patch.setattr(owner, operation, failing("cudaErrorIllegalAddress"))
+            patch.setattr(owner, operation, failing("cudaErrorIllegalAddress", kind))
             with pytest.raises(DeviceError, match=r"the GPU failed: cudaErrorIllegalAddress.*start the process anew"):
-                tracker.update(clip.frame(1))
+                tracker.update(frame)
         assert tracker._state is state
 
 
