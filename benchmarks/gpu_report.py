@@ -78,7 +78,7 @@ def started(targets: int, clip: Clip, at_once: int | None = None) -> dcfnet.Mult
     """A tracker that follows the clip's target, and others beside it, as far as they fit into the frame."""
     tracker = dcfnet.MultiTracker(device="cuda")
     if at_once is not None:
-        tracker._pipeline.backend.patches_at_once = at_once  # type: ignore[misc]
+        tracker._pipeline.backend.patches_at_once = at_once
     box, rng = clip.box(0), np.random.default_rng(0)
     frame = clip.frame(0)
     for _ in range(targets):

@@ -111,10 +111,15 @@ def test_auto_says_nothing_where_there_is_no_cupy(monkeypatch: pytest.MonkeyPatc
     assert select("auto").name == "cpu"
 
 
-def test_auto_is_the_cpu_for_what_runs_there_alone(fake: Any, clip: Clip) -> None:
+def test_auto_is_the_cpu_for_what_runs_there_alone(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for made in (dcfnet.Tracker(engine="opencv"), dcfnet.Tracker(engine="onnxruntime")):
         assert made._pipeline.backend.name == "cpu"
     assert dcfnet.Tracker()._pipeline.backend.name == "cuda"
+    model = replace(load_model(), precision="fp16")
+    monkeypatch.setattr("dcfnet.tracker.load_model", lambda file: model)
+    assert dcfnet.Tracker()._pipeline.backend.name == "cpu"
+    with pytest.raises(ModelError, match="its precision is fp16, only fp32 is read"):
+        dcfnet.Tracker(device="cuda")
 
 
 def test_devices_and_engines_that_do_not_fit_are_refused(fake: Any) -> None:
@@ -124,6 +129,7 @@ def test_devices_and_engines_that_do_not_fit_are_refused(fake: Any) -> None:
         dcfnet.Tracker(device="cuda", engine="opencv")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_a_fork_is_told_to_be_spawned(tracker: dcfnet.Tracker, clip: Clip) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads, from Python 3.12
