@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import shutil
 import subprocess
@@ -43,6 +44,7 @@ class HostKernels:
         file.write_text(f'#include "{SHIM}"\n{source}\n{entry}')
         warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
         command = [compiler, "-std=c++14", "-O2", "-ffp-contract=off", *warnings, "-shared", "-fPIC"]
+        command += os.environ.get("CXXFLAGS", "").split()  # such as sanitizers (docs/gpu.md)
         done = subprocess.run([*command, str(file), "-o", str(library)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         self._call = ctypes.CDLL(str(library)).call
