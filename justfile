@@ -52,6 +52,16 @@ vot:
     [ -x .venv-vot/bin/python ] || {{bin}}/python -m venv .venv-vot
     .venv-vot/bin/python -m pip install --quiet --disable-pip-version-check --requirement evaluation/vot-requirements.txt
 
+# All that needs a GPU, tests and times: gpu [12], for CUDA 12. Writes benchmarks/results/gpu_DATE.json.
+gpu cuda="13":
+    #!/bin/sh
+    set -eu
+    # Of its own, so that in .venv "auto" stays the CPU.
+    [ -x .venv-gpu/bin/python ] || {{bin}}/python -m venv .venv-gpu
+    pip() { .venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+    pip --constraint constraints.txt --editable ".[cpu,export]" pytest "cupy-cuda{{cuda}}x[ctk]"
+    exec .venv-gpu/bin/python benchmarks/gpu_report.py
+
 # The tests that need the programs of others: OpenCV's contributed trackers, and the VOT toolkit.
 test-others: (_install "dev") _peers vot
     .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil

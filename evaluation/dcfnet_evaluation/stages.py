@@ -72,8 +72,9 @@ class ClockedBackend:
     """A backend whose calls are timed."""
 
     def __init__(self, backend: Backend, clock: StageClock) -> None:
-        self.patches_at_once = backend.patches_at_once
+        self.name, self.patches_at_once = backend.name, backend.patches_at_once
         self.asarray, self.to_host = backend.asarray, backend.to_host
+        self.guarded, self.frame, self.textured = backend.guarded, backend.frame, backend.textured
         self.crop = clock.enclose("crop", "crop", backend.crop)
 
 

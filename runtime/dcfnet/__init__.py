@@ -23,6 +23,7 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import (
     ConfigError,
     DcfnetError,
+    DeviceError,
     InvalidBoxError,
     InvalidFrameError,
     MissingDependencyError,
@@ -42,6 +43,7 @@ __all__ = [
     "Box",
     "ConfigError",
     "DcfnetError",
+    "DeviceError",
     "InvalidBoxError",
     "InvalidFrameError",
     "MissingDependencyError",

@@ -1,24 +1,33 @@
-"""The array seam: three functions that a device must give, and the choice of the device."""
+"""The array seam: what a device must give, and the choice of the device."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.errors import ConfigError
+from dcfnet.errors import ConfigError, DeviceError, MissingDependencyError
 
 Array: TypeAlias = Any  # an array of the backend: numpy.ndarray on a CPU, cupy.ndarray on a GPU
 Frame: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR, (H, W, 4) BGRA, (H, W, 1) or (H, W) grey
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 class Backend(Protocol):
     """Where arrays live. All of it is float32 and complex64, contiguous, target axis first.
 
-    patches_at_once: how many go through the backbone in one call, more in turns.
+    name: "cpu" or "cuda". patches_at_once: how many go through the backbone in one call, more in turns.
     """
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def patches_at_once(self) -> int: ...
@@ -26,9 +35,27 @@ class Backend(Protocol):
     def asarray(self, values: NDArray[np.generic]) -> Array:
         """Host array, float32 or complex64 -> the same array on the device, contiguous."""
 
+    def guarded(self) -> AbstractContextManager[None]:
+        """Within, what the device's library raises comes out as DeviceError."""
+
+    def frame(self, given: Any) -> Any:
+        """What is given as a frame, as the functions below take it, with a `shape`; one that was given before as it is.
+
+        Raises InvalidFrameError for what is none, and for one that lies on another device, saying so.
+        """
+
+    def textured(
+        self,
+        frames: Sequence[Any],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Which regions show something, bool (M,): `has_texture` of pixels.py. Arguments as those of `crop`."""
+
     def crop(
         self,
-        frames: Sequence[Frame],
+        frames: Sequence[Any],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -47,9 +74,31 @@ class Backend(Protocol):
 
 
 def select(device: str) -> Backend:
-    """Backend of `device`: "auto" or "cpu". Raises ConfigError for another name."""
+    """Backend of `device`: "cpu", "cuda", or "auto", which is the GPU where CuPy and a GPU are there, else the CPU.
+
+    Where CuPy is installed and cannot be used, "auto" warns of it once a process. Which of several GPUs is taken,
+    CUDA_VISIBLE_DEVICES says, or the device that is CuPy's current one.
+    Raises ConfigError for another name, and for "cuda" MissingDependencyError and DeviceError naming what is missing.
+    """
     from dcfnet.cpu import CpuBackend
 
-    if device in ("auto", "cpu"):
+    if device not in DEVICES:
+        told = "; which GPU it is, CUDA_VISIBLE_DEVICES says" if device.startswith("cuda") else ""
+        raise ConfigError(f"no device {device!r}; there are {', '.join(DEVICES)}{told}")
+    if device == "cpu" or (device == "auto" and find_spec("cupy") is None):
         return CpuBackend()
-    raise ConfigError(f"no device {device!r}; there are auto, cpu")
+    try:
+        from dcfnet.cuda import CudaBackend
+
+        return CudaBackend()
+    except (MissingDependencyError, DeviceError) as error:
+        if device == "cuda":
+            raise
+        _warn(f"device='auto' is the CPU: {error}")
+        return CpuBackend()
+
+
+@cache
+def _warn(told: str) -> None:
+    """Warns of it, once a process."""
+    warnings.warn(told, RuntimeWarning, stacklevel=5)  # where the Tracker is made

@@ -52,7 +52,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Annotated video to write (.mp4, .avi, .mkv, .mov).")] = None,
     boxes: Annotated[Path | None, typer.Option(help="File of boxes to write, flushed frame by frame.")] = None,
     format_: Annotated[str, typer.Option("--format", help=f"Of --boxes: {', '.join(FORMATS)}.")] = "csv",
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     show: Annotated[bool, typer.Option(help="Show the video while it is tracked.")] = False,
 ) -> None:
     """Follows the target marked in the first frame; its box is drawn with the mouse where --init is not given."""

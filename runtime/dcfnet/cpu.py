@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
+from dcfnet.pixels import check_frame, has_texture
 
 
 class CpuBackend:
     """The reference twin; see `Backend` for layouts and units."""
 
+    name = "cpu"
     patches_at_once = (
         4  # their maps of the first convolution, 2 MB each, just stay in the cores' caches (docs/speed.md)
     )
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return np.ascontiguousarray(values)
+
+    def guarded(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def frame(self, given: Any) -> Frame:
+        return check_frame(given)
+
+    def textured(
+        self,
+        frames: Sequence[Frame],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        each = zip(sources, centres, regions, strict=True)
+        return np.array(
+            [has_texture(frames[source], centre, region) for source, centre, region in each], dtype=np.bool_
+        )
 
     def crop(
         self,

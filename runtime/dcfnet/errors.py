@@ -14,7 +14,7 @@
     └── MissingDependencyError (ImportError) an optional package, with the extra that installs it
 
 `update` raises none of them for what the world does (a black frame, a lost target): it answers with a status and a
-reason instead.
+reason instead. A GPU that fails, or is used where it cannot be, is a DeviceError in `update`, too.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class InvalidBoxError(DcfnetError, ValueError):
 
 class InvalidFrameError(DcfnetError, ValueError):
     """The frame given is not an image this tracker reads; the message shows what came and what is accepted."""
+
+    def __init__(self, message: str, *, empty: bool = False) -> None:
+        """empty: there is no pixel in it, as at the end of a stream."""
+        super().__init__(message)
+        self.empty = empty
 
 
 class NotInitialisedError(DcfnetError, RuntimeError):

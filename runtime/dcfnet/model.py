@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
+from dcfnet.protobuf import as_bytes, fields, messages
 
 if TYPE_CHECKING:
     from dcfnet.engines.passport import Passport
@@ -144,72 +145,29 @@ def _read_input(declared: Any) -> tuple[NDArray[np.float32], int]:
     return mean, stride
 
 
-# What follows reads just enough of ONNX's protobuf, because the onnx package is far heavier than this one. Field
-# numbers are those of onnx.proto3: ModelProto.graph 7, ModelProto.metadata_props 14; GraphProto.node 1,
+# Field numbers are those of onnx.proto3: ModelProto.graph 7, ModelProto.metadata_props 14; GraphProto.node 1,
 # GraphProto.initializer 5; NodeProto.attribute 5; AttributeProto.t 5, .g 6, .tensors 10, .graphs 11;
 # TensorProto.external_data 13.
 
 
 def read_metadata(onnx: bytes) -> dict[str, str]:
     """The metadata_props of an ONNX file. Raises ValueError or IndexError for other bytes."""
-    entries = [dict(_fields(_bytes(value))) for number, value in _fields(onnx) if number == 14]
-    return {_bytes(entry[1]).decode(): _bytes(entry.get(2, b"")).decode() for entry in entries if 1 in entry}
+    entries = [dict(fields(entry)) for entry in messages(onnx, 14)]
+    return {as_bytes(entry[1]).decode(): as_bytes(entry.get(2, b"")).decode() for entry in entries if 1 in entry}
 
 
 def _has_external_data(onnx: bytes) -> bool:
-    graphs = _messages(onnx, 7)
+    graphs = messages(onnx, 7)
     if not graphs:
         raise ValueError("no graph")
-    return any(number == 13 for graph in graphs for tensor in _tensors(graph) for number, _ in _fields(tensor))
+    return any(number == 13 for graph in graphs for tensor in _tensors(graph) for number, _ in fields(tensor))
 
 
 def _tensors(graph: bytes) -> Iterator[bytes]:
     """All tensors that a graph holds: its initialisers, those of its nodes' attributes, and of the graphs in these."""
-    yield from _messages(graph, 5)
-    for node in _messages(graph, 1):
-        for attribute in _messages(node, 5):
-            yield from _messages(attribute, 5, 10)
-            for inner in _messages(attribute, 6, 11):
+    yield from messages(graph, 5)
+    for node in messages(graph, 1):
+        for attribute in messages(node, 5):
+            yield from messages(attribute, 5, 10)
+            for inner in messages(attribute, 6, 11):
                 yield from _tensors(inner)
-
-
-def _messages(message: bytes, *numbers: int) -> list[bytes]:
-    """The messages within a message that are its fields of these numbers."""
-    return [_bytes(value) for number, value in _fields(message) if number in numbers]
-
-
-def _bytes(value: bytes | int) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number where bytes belong")
-    return value
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """(field number, value) of a protobuf message, in order."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        wire = key & 7
-        if wire == 0:
-            value, position = _varint(message, position)
-            yield key >> 3, value
-            continue
-        if wire == 2:
-            length, position = _varint(message, position)
-        else:
-            length = {1: 8, 5: 4}.get(wire, -1)
-        if length < 0 or position + length > len(message):
-            raise ValueError("not protobuf")
-        yield key >> 3, message[position : position + length]
-        position += length
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, position
-    raise ValueError("not protobuf")

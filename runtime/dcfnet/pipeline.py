@@ -1,6 +1,6 @@
 """From frames to boxes: the six steps of a frame, as two functions over N targets.
 
-    1  frame     checked: what is no frame, or shows nothing, moves no state
+    1  frame     checked, and put where the backend takes it: what is no frame, or shows nothing, moves no state
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
     4  response  inverse(respond(search_f, filter_f)), to the host: the only sync
@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet import dcf
+from dcfnet.admission import admit, follow_resolution, rejections
 from dcfnet.backbones import Backbone
-from dcfnet.backend import Array, Backend, Frame
-from dcfnet.config import MIN_TARGET_SIDE, TrackerConfig
+from dcfnet.backend import Array, Backend
+from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
 from dcfnet.fourier import Transform, band_of_label, label_spectrum
 from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid, search_region
-from dcfnet.pixels import frame_problem, frame_size, has_texture
+from dcfnet.pixels import frame_size
 from dcfnet.response import RESPONSE_SIDE, Peak, best_scale, find_peaks
 from dcfnet.result import Reason, Result
 from dcfnet.spatial import SpatialPenalty
@@ -87,7 +88,7 @@ class Pipeline:
         raw = backend.asarray(mean[:, None, None]) if "mean" in folded else None
         return cls(config, backend, backbone, mean, transform, backend.asarray(label_f), scales, penalty, raw)
 
-    def spectrum(self, frames: Sequence[Frame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
+    def spectrum(self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
         size, spectra = self.config.patch_size, []
         for part in np.array_split(np.arange(len(sources)), -(-len(sources) // self.backend.patches_at_once)):
@@ -110,8 +111,12 @@ class Pipeline:
         return (closed + focused) * 0.5, focused
 
 
-def init(pipeline: Pipeline, frames: Sequence[Frame], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
-    """State of N targets, each learnt from its box in frames[source]. Boxes and frames must have been checked."""
+def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
+    """State of N targets, each learnt from its box in frames[source]. Boxes must have been checked.
+
+    Raises InvalidFrameError.
+    """
+    frames = [pipeline.backend.frame(frame) for frame in frames]
     source = np.asarray(sources, dtype=np.intp)
     centre = np.array([box.centre for box in boxes])
     size = np.array([box.size for box in boxes])
@@ -128,19 +133,20 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     frames[source] may be anything: what is no frame, or shows nothing, gives LOST with the reason and moves no bit of
     the target's state.
     """
-    seen, changed = _follow_resolution(state, frames)
-    rejected = [_rejection(pipeline, seen, i, frames[source]) for i, source in enumerate(state.source)]
+    admitted = admit(pipeline.backend, frames, state.source)
+    seen, changed = follow_resolution(state, admitted)
+    rejected = rejections(pipeline.backend, pipeline.config.padding, seen, admitted)
     said = [lost(box, reason) for box, reason in zip(seen.boxes(), rejected, strict=True)]
     rows = np.flatnonzero([reason is None for reason in rejected])
     if not len(rows):
         return state, said
-    moved, found = _track(pipeline, seen.take(rows), frames)
+    moved, found = _track(pipeline, seen.take(rows), admitted)
     for row, result in zip(rows, found, strict=True):
         said[row] = mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
     return state.put(rows, moved), said
 
 
-def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> tuple[TrackState, list[Result]]:
+def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
     """Steps 2 to 6 for targets whose frames show something."""
     config = pipeline.config
     seen = _look_again(pipeline, state, frames, _look(pipeline, state, frames))
@@ -170,7 +176,7 @@ class Sighting:
     psr: NDArray[np.float64]
 
 
-def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Sighting:
+def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Sighting:
     """Where N targets are seen from where they were."""
     maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, R, R)
     winner = best_scale(maps, pipeline.config.scale_penalty)
@@ -178,7 +184,7 @@ def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Sig
     return Sighting(peak, *_move(pipeline, state, peak.shift, winner), peak.psr)
 
 
-def _look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], first: Sighting) -> Sighting:
+def _look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Sighting) -> Sighting:
     """The first look; of targets that have moved far what is seen from there, where that is the higher peak.
 
     Towards the border of the search region the cosine window leaves little of a target, so that a peak there is low
@@ -197,8 +203,11 @@ def _look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], 
     return Sighting(first.peak.put(rows, second.peak.take(higher)), centre, size, psr)
 
 
-def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Array:
-    """Responses of N targets at S scales: float32 (N, S, R, R) on the backend (steps 2 to 4)."""
+def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:
+    """Responses of N targets at S scales: float32 (N, S, R, R) on the backend (steps 2 to 4).
+
+    frames: as `Backend.frame` gives them, and so for all that follows step 1.
+    """
     targets, scales = len(state), len(pipeline.scales)
     regions = search_region(state.size, pipeline.config.padding)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
     search_f = pipeline.spectrum(
@@ -209,7 +218,7 @@ def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame]) -> Ar
     return pipeline.transform.inverse(response_f[:, :, 0])
 
 
-def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Frame], rows: NDArray[np.intp]) -> TrackState:
+def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp]) -> TrackState:
     """The state with the filters of `rows` blended towards their targets' present look."""
     if not len(rows):
         return state
@@ -231,30 +240,3 @@ def _move(
     region_in_frame = search_region(state.size, pipeline.config.padding) * scale
     shift_in_frame = shift_in_response / RESPONSE_SIDE * region_in_frame
     return state.centre + shift_in_frame, state.size * scale
-
-
-def _follow_resolution(state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, NDArray[np.bool_]]:
-    """The state in the pixels of frames whose size changed, and which targets that struck, bool (N,)."""
-    sizes = state.frame_size.copy()
-    for i, source in enumerate(state.source):
-        if frame_problem(frames[source]) is None:
-            sizes[i] = frame_size(frames[source])
-    changed = (sizes != state.frame_size).any(axis=1)
-    if not changed.any():
-        return state, changed
-    ratio = sizes / state.frame_size
-    centre = (state.centre + 0.5) * ratio - 0.5  # pixel centres at integers: the frame's corner lies at -0.5
-    return state.replace(
-        centre=centre, size=state.size * ratio, initial_size=state.initial_size * ratio, frame_size=sizes
-    ), changed
-
-
-def _rejection(pipeline: Pipeline, state: TrackState, row: int, frame: Any) -> Reason | None:
-    """Why nothing can be seen of the target in the frame, or None."""
-    problem = frame_problem(frame)
-    if problem:
-        return problem[0]
-    if state.size[row].min() < MIN_TARGET_SIDE:  # a glitch of a tiny frame: the target shrank with the resolution
-        return Reason.BAD_FRAME
-    region = search_region(state.size[row], pipeline.config.padding)
-    return None if has_texture(frame, state.centre[row], region) else Reason.NO_TEXTURE

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dcfnet.backbones import open_backbone
+from dcfnet.backbones import HOST_ENGINES, open_backbone
 from dcfnet.backend import Frame, select
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
 from dcfnet.errors import ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
 from dcfnet.geometry import Box, search_region, target_box
+from dcfnet.layers import refusal
 from dcfnet.model import Model, load_model
 from dcfnet.pipeline import Pipeline, init, step
-from dcfnet.pixels import check_frame, frame_size, has_texture
+from dcfnet.pixels import frame_size
 from dcfnet.result import Result
 from dcfnet.state import TrackState
 
@@ -33,8 +34,15 @@ def open_pipeline(
     """The pipeline of a model file; see `Tracker` for the arguments."""
     loaded = load_model(model)
     chosen = _config(config, preset, loaded)
-    backbone = open_backbone(loaded, engine, chosen.patch_size)
-    return Pipeline.build(chosen, select(device), backbone, loaded.mean, loaded.stride, loaded.folded)
+    backend = select("cpu" if device == "auto" and _for_the_host(loaded, engine) else device)
+    with backend.guarded():
+        backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name)
+        return Pipeline.build(chosen, backend, backbone, loaded.mean, loaded.stride, loaded.folded)
+
+
+def _for_the_host(model: Model, engine: str) -> bool:
+    """Whether the engine asked for, or the only one for such a file, takes arrays of the host alone."""
+    return engine in HOST_ENGINES or (engine == "auto" and model.engine is None and refusal(model) is not None)
 
 
 def _config(config: ConfigLike, preset: str | None, model: Model) -> TrackerConfig:
@@ -53,11 +61,12 @@ def _config(config: ConfigLike, preset: str | None, model: Model) -> TrackerConf
 class Tracker:
     """Follows one target. Not thread-safe; trackers are independent of each other.
 
-    model: a file that dcfnet-export wrote; None is the shipped one. device: "auto" or "cpu".
+    model: a file that dcfnet-export wrote; None is the shipped one. device: "cpu", "cuda", or "auto", see `select`;
+    with an engine, or a file, that is for the CPU alone, "auto" is the CPU (docs/gpu.md).
     preset: the operating point, "accurate", "balanced" (where None is given) or "fast", as the model file has it.
     config: a mapping of settings to change in it; or, in its place, a whole TrackerConfig or the name of one ("paper",
     "released", "default"). engine: what runs the backbone, see `open_backbone`.
-    Raises ModelError, ConfigError and MissingDependencyError.
+    Raises ModelError, ConfigError, MissingDependencyError and DeviceError.
     """
 
     def __init__(
@@ -87,16 +96,21 @@ class Tracker:
     def init(self, frame: Frame, box: Box | Sequence[float]) -> None:
         """Learns the target in `box` of the frame; a second call starts anew with another target.
 
-        frame: uint8 (H, W, 3) BGR; BGRA and grey are accepted. box: x, y, w, h, frame pixels, 0-based.
+        frame: uint8 (H, W, 3) BGR; BGRA and grey are accepted. On a GPU also what lies on it and has a
+        `__cuda_array_interface__`. box: x, y, w, h, frame pixels, 0-based.
         Raises InvalidFrameError and InvalidBoxError; the tracker then still follows what it followed before.
         """
         self._state = _init_one(self._pipeline, frame, box)
 
     def update(self, frame: Frame | None) -> Result:
-        """Finds the target in the next frame. Raises NotInitialisedError before `init`, and nothing else."""
+        """Finds the target in the next frame. Raises NotInitialisedError before `init`, and nothing else on a CPU.
+
+        On a GPU DeviceError where it fails, where another GPU is current, and in a forked process.
+        """
         if self._state is None:
             raise NotInitialisedError("update before init: call init(frame, box) with the target's first box")
-        self._state, results = step(self._pipeline, self._state, [_contiguous(frame)])
+        with self._pipeline.backend.guarded():
+            self._state, results = step(self._pipeline, self._state, [frame])
         return results[0]
 
 
@@ -148,7 +162,7 @@ class MultiTracker:
         self._ids.remove(target)
 
     def update(self, frames: Frame | Mapping[int, Frame | None] | None) -> dict[int, Result]:
-        """Finds the targets in the next frames: {id: result}. Raises nothing.
+        """Finds the targets in the next frames: {id: result}. Raises nothing on a CPU, on a GPU as `Tracker.update`.
 
         frames: {source: frame}, or one frame, which is that of source 0. Targets of sources that are not given stay
         as they are and have no result, so cameras may run at their own pace.
@@ -160,23 +174,21 @@ class MultiTracker:
         if not len(rows):
             return {}
         numbered = {source: index for index, source in enumerate(given)}  # sources -> places in the batch
-        part = self._state.take(rows)
-        sources = part.source
-        batch = part.replace(source=np.array([numbered[int(s)] for s in sources], dtype=np.intp))
-        batch, results = step(self._pipeline, batch, [_contiguous(frame) for frame in given.values()])
-        self._state = self._state.put(rows, batch.replace(source=sources))
+        with self._pipeline.backend.guarded():
+            part = self._state.take(rows)
+            sources = part.source
+            batch = part.replace(source=np.array([numbered[int(s)] for s in sources], dtype=np.intp))
+            batch, results = step(self._pipeline, batch, list(given.values()))
+            self._state = self._state.put(rows, batch.replace(source=sources))
         return {self._ids[row]: result for row, result in zip(rows, results, strict=True)}
 
 
 def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
-    checked = check_frame(frame)
-    target = target_box(box, frame_size(checked))
-    region = search_region(np.array(target.size), pipeline.config.padding)
-    if not has_texture(checked, np.array(target.centre), region):
-        raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
-    return init(pipeline, [checked], [target], sources=[0])
-
-
-def _contiguous(frame: Any) -> Any:
-    """The frame with its rows one after another, as OpenCV needs it; anything that is no array as it is."""
-    return np.ascontiguousarray(frame) if isinstance(frame, np.ndarray) else frame
+    backend = pipeline.backend
+    with backend.guarded():
+        checked = backend.frame(frame)
+        target = target_box(box, frame_size(checked))
+        region = search_region(np.array(target.size), pipeline.config.padding)
+        if not backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None]).all():
+            raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
+        return init(pipeline, [checked], [target], sources=[0])

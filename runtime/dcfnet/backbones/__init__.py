@@ -8,10 +8,11 @@ from typing import Protocol
 import numpy as np
 
 from dcfnet.backend import Array
-from dcfnet.errors import ConfigError, ModelError
+from dcfnet.errors import ConfigError, DeviceError, ModelError
 from dcfnet.model import Model
 
-ENGINES = ("auto", "onnxruntime", "opencv", "tensorrt")
+HOST_ENGINES = ("onnxruntime", "opencv")  # take arrays of the host alone
+ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
 
 
 class Backbone(Protocol):
@@ -21,17 +22,21 @@ class Backbone(Protocol):
         """Patches float32 (B, 3, S, S), BGR, mean taken off -> features float32 (B, C, H, W)."""
 
 
-def open_backbone(model: Model, engine: str = "auto", side: int | None = None) -> Backbone:
+def open_backbone(model: Model, engine: str = "auto", side: int | None = None, device: str = "cpu") -> Backbone:
     """The model's graph, ready to run.
 
     engine: "onnxruntime" (the faster one, an extra), "opencv" (always there), "tensorrt" (what a .engine file is for),
-    or "auto": the first that is installed, and TensorRT for such a file.
-    side: of the patches it will be given, px; None is that of the model's config.
+    "native" (kernels of our own, on a GPU), or "auto": TensorRT for an engine; else native where the arrays are on the
+    GPU, the first of the others that is installed where they are not.
+    side: of the patches it will be given, px; None is that of the model's config. device: where these lie, the name of
+    a backend.
     Raises ConfigError for another name, and for a side that the file is not for, MissingDependencyError for an engine
     that is not installed, ModelError for a graph that the engine does not take, and as `TrtBackbone`.
     """
     if engine not in ENGINES:
         raise ConfigError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if engine in HOST_ENGINES and device == "cuda":
+        raise ConfigError(f"engine {engine!r} runs on the CPU; with device='cuda' there are tensorrt and native")
     if "window" in model.folded and side not in (None, model.config.patch_size):
         raise ConfigError(
             f"patch_size={side}: {model.name} holds the window of {model.config.patch_size} px, and takes no other"
@@ -41,6 +46,10 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None) -
 
         side = side or model.config.patch_size
         return _probed(TrtBackbone(model, side), model, side)
+    if engine == "native" or (engine == "auto" and device == "cuda"):
+        from dcfnet.backbones.native import NativeBackbone
+
+        return _probed(NativeBackbone(model), model, side or model.config.patch_size)
     if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
         from dcfnet.backbones.ort import OrtBackbone
 
@@ -54,6 +63,8 @@ def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:
     """The backbone, once it has taken two patches and given two finite feature maps. Raises ModelError."""
     try:
         features = backbone(np.zeros((2, 3, side, side), dtype=np.float32))
+    except DeviceError:  # says itself what is the matter: no memory, most likely
+        raise
     except Exception as error:  # engines have no exceptions in common
         raise ModelError(f"{model.name}: does not take {side} px patches named 'patches': {error}") from error
     map_side = side // model.stride

@@ -1,0 +1,87 @@
+"""Backbone on kernels of our own: what a CUDA machine runs where there is no engine and no other library than CuPy.
+
+Float32, a direct convolution with its bias and ReLU in one kernel, the normalisation in another; maps travel through
+memory from layer to layer. Plain on purpose: kernels.cu says where tensor cores would come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.backend import Array
+from dcfnet.layers import Convolution, read_layers
+from dcfnet.model import Model
+
+AT_ONCE = 16  # channels that a thread sums at once: as in kernels.cu
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A convolution whose weights and bias, float32, lie on the device, in groups of AT_ONCE outputs."""
+
+    layer: Convolution
+    weight: Array
+    bias: Array
+
+
+class NativeBackbone:
+    """Backbone on kernels.cu; host and device arrays. See `Backbone` for layouts."""
+
+    def __init__(self, model: Model, device: Any = None) -> None:
+        """Device is opened where none is given.
+
+        Raises ModelError naming what the file has that is not taken, MissingDependencyError and DeviceError.
+        """
+        convolutions, norm = read_layers(model)
+        self._device = device or _open_device()
+        self._convolutions = [self._place(layer) for layer in convolutions]
+        self._band, self._offset = self._device.upload(norm.band), self._device.upload(norm.offset)
+        self._reach = norm.reach()
+
+    def __call__(self, patches: Array) -> Array:
+        host = isinstance(patches, np.ndarray)
+        maps = self._device.upload(patches) if host else patches
+        for convolution in self._convolutions:
+            maps = self._convolve(convolution, maps)
+        features = self._normalise(maps)
+        return self._device.to_host(features) if host else features
+
+    def _place(self, layer: Convolution) -> _Placed:
+        weight, bias = grouped(layer.weight), grouped(layer.bias)
+        return _Placed(layer, self._device.upload(weight), self._device.upload(bias))
+
+    def _convolve(self, placed: _Placed, maps: Array) -> Array:
+        """Maps (B, I, H, H) -> (B, O, H', H')."""
+        layer, (count, channels, side, _) = placed.layer, maps.shape
+        outputs, kernel, made_side = len(layer.bias), layer.weight.shape[-1], layer.made_side(side)
+        made = self._device.empty((count, outputs, made_side, made_side))
+        numbers = (count, channels, side, outputs, made_side, kernel, layer.stride, layer.padding, layer.dilation)
+        threads = count * -(-outputs // AT_ONCE) * made_side**2
+        arrays = (maps, placed.weight, placed.bias, made)
+        self._device.launch("convolve", threads, *arrays, *map(np.int32, (*numbers, layer.rectified)))
+        return made
+
+    def _normalise(self, features: Array) -> Array:
+        count, channels, height, width = features.shape
+        made, area = self._device.empty(features.shape), height * width
+        arrays = (features, self._band, self._offset, made)
+        numbers = map(np.int32, (count, channels, area, self._reach))
+        self._device.launch("normalise", count * channels * area, *arrays, *numbers)
+        return made
+
+
+def grouped(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights or biases (O, ...) as the kernel reads them: (groups, ..., AT_ONCE), outputs filled up with zeros."""
+    padded = np.zeros((-len(weight) % AT_ONCE, *weight.shape[1:]), dtype=np.float32)
+    whole = np.concatenate([weight, padded]).reshape(-1, AT_ONCE, *weight.shape[1:])
+    return np.ascontiguousarray(np.moveaxis(whole, 1, -1))
+
+
+def _open_device() -> Any:
+    from dcfnet.cuda import CudaDevice
+
+    return CudaDevice()

@@ -1,0 +1,93 @@
+"""What kernels.cu is given: frames on the device, and its structures as C lays them out, filled on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.backend import Array, Frame
+from dcfnet.pixels import sampled
+
+SOURCE = "kernels.cu"
+PLACE = np.dtype(
+    [
+        *(("pixels", "u8"), ("pitch", "i8"), ("height", "i4"), ("width", "i4"), ("channels", "i4")),
+        *(("x", "f4"), ("y", "f4"), ("step_x", "f4"), ("step_y", "f4")),
+    ],
+    align=True,
+)
+GRID = np.dtype(
+    [
+        *(("pixels", "u8"), ("pitch", "i8"), ("channels", "i4"), ("x", "i4"), ("y", "i4")),
+        *(("step_x", "i4"), ("step_y", "i4"), ("columns", "i4"), ("rows", "i4")),
+    ],
+    align=True,
+)
+Structures = NDArray[np.void]
+Pairs = NDArray[np.float64]  # (N, 2)
+
+
+@dataclass(frozen=True)
+class CudaFrame:
+    """A frame on the GPU. pixels: uint8 (H, W) or (H, W, C), each row's pixels side by side, rows at any pitch.
+
+    host: the same on the host, where it came from there.
+    """
+
+    pixels: Array
+    host: Frame | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W) or (H, W, C)."""
+        return tuple(self.pixels.shape)
+
+    @property
+    def channels(self) -> int:
+        """1, 3 or 4."""
+        return self.shape[2] if len(self.shape) == 3 else 1
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """Address of the first pixel, and bytes from one row to the next."""
+        return int(self.pixels.data.ptr), int(self.pixels.strides[0])
+
+
+def source() -> str:
+    """The text of kernels.cu."""
+    return (files("dcfnet") / SOURCE).read_text()
+
+
+def places(
+    frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
+) -> Structures:
+    """Where the patches lie that `Backend.crop` is asked for, PLACE (M,)."""
+    steps = regions / size
+    made = np.zeros(len(centres), dtype=PLACE)
+    for place, index in zip(made, sources, strict=True):
+        frame = frames[index]
+        place["pixels"], place["pitch"] = frame.start
+        place["height"], place["width"] = frame.shape[:2]
+        place["channels"] = frame.channels
+    made["x"], made["y"] = (centres - (size - 1) / 2 * steps).T
+    made["step_x"], made["step_y"] = steps.T
+    return made
+
+
+def grids(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Structures:
+    """The pixels that `has_texture` looks at, GRID (N,)."""
+    made = np.zeros(len(centres), dtype=GRID)
+    for grid, index, centre, region in zip(made, sources, centres, regions, strict=True):
+        frame = frames[index]
+        rows, columns = (
+            range(*window.indices(side))
+            for window, side in zip(sampled(frame.shape, centre, region), frame.shape[:2], strict=True)
+        )
+        grid["pixels"], grid["pitch"] = frame.start
+        grid["channels"], grid["x"], grid["y"] = frame.channels, columns.start, rows.start
+        grid["step_x"], grid["step_y"], grid["columns"], grid["rows"] = columns.step, rows.step, len(columns), len(rows)
+    return made

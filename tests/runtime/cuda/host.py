@@ -1,0 +1,70 @@
+"""kernels.cu as host C++: the same source, compiled by g++ behind shim.h, its threads run one after another."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+SHIM = Path(__file__).with_name("shim.h")
+KERNEL = re.compile(r"__global__ void (\w+)\(([^)]*)\)")
+
+
+def signatures(source: str) -> dict[str, list[str]]:
+    """The parameters of every kernel, as they are written: {"crop": ["const Place* ...", ...]}."""
+    found = KERNEL.findall(source)
+    return {name: [" ".join(one.split()) for one in parameters.split(",")] for name, parameters in found}
+
+
+class HostKernels:
+    """Compiled kernels, called as CuPy calls them: arrays and NumPy's scalars."""
+
+    def __init__(self, source: str, folder: Path) -> None:
+        compiler = shutil.which("g++") or shutil.which("c++")
+        if compiler is None:
+            pytest.skip("no C++ compiler (g++): kernels cannot be run on the host")
+        self.signatures = signatures(source)
+        cases = "".join(
+            f'    if (!std::strcmp(name, "{name}")) return run({name}, blocks, threads, given, count);\n'
+            for name in self.signatures
+        )
+        entry = (
+            'extern "C" int call(const char* name, unsigned blocks, unsigned threads, void** given, int count) {\n'
+            f"{cases}    return 1;\n}}\n"
+        )
+        file, library = folder / "kernels.cpp", folder / "kernels.so"
+        file.write_text(f'#include "{SHIM}"\n{source}\n{entry}')
+        warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
+        command = [compiler, "-std=c++14", "-O2", "-ffp-contract=off", *warnings, "-shared", "-fPIC"]
+        command += os.environ.get("CXXFLAGS", "").split()  # such as sanitizers (docs/gpu.md)
+        done = subprocess.run([*command, str(file), "-o", str(library)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        self._call = ctypes.CDLL(str(library)).call
+
+    def launch(self, name: str, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+        """Runs a kernel. Arguments must be of the types that its parameters are written with."""
+        parameters = self.signatures[name]
+        held = [_argument(value, text) for value, text in zip(arguments, parameters, strict=True)]
+        given = (ctypes.c_void_p * len(held))(*[ctypes.addressof(value) for value in held])
+        assert self._call(name.encode(), blocks, threads, given, len(held)) == 0
+
+
+def _argument(value: Any, parameter: str) -> Any:
+    """The value as C takes it; a pointer for an array, a number of the very type for a scalar."""
+    if "*" in parameter:
+        assert isinstance(value, np.ndarray), parameter
+        assert value.flags.c_contiguous, parameter
+        element = {"float": np.float32, "int": np.int32}.get(parameter.replace("const ", "").split("*")[0], np.uint8)
+        assert value.dtype == element, (parameter, value.dtype)
+        return ctypes.c_void_p(value.ctypes.data)
+    kind = {"int": (np.int32, ctypes.c_int), "float": (np.float32, ctypes.c_float)}[parameter.split()[0]]
+    assert type(value) is kind[0], (parameter, type(value))
+    return kind[1](value)

@@ -1,0 +1,92 @@
+"""benchmarks/gpu_report.py on the stand-in: it must not fail on the day that a GPU is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from dcfnet_evaluation.rendered import render_clip
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu_report.py"
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gpu_report", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def clocked(fake: Any) -> Any:
+    """The stand-in with events, whose times are given."""
+    fake.cuda.Event = lambda: SimpleNamespace(record=lambda: None, synchronize=lambda: None)
+    fake.cuda.get_elapsed_time = lambda begin, end: 2.0
+    fake.get_default_memory_pool = lambda: SimpleNamespace(total_bytes=lambda: 77)
+    fake.__version__ = "14"
+    properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 30}
+    fake.cuda.runtime.getDeviceProperties = lambda number: properties
+    return fake
+
+
+def test_updates_are_timed_for_every_number_of_targets(script: ModuleType, clocked: Any) -> None:
+    clip = render_clip(length=4, width=160, height=120, occluder=False)
+    rows = script.times(clip, updates=1, warm_up=1, targets=(1, 2))
+    shown = [(row["targets"], row["frames"], row.get("patches_at_once")) for row in rows]
+    assert shown[:4] == [(1, "host", None), (1, "device", None), (2, "host", None), (2, "device", None)]
+    assert shown[4:] == [(1, "device", 16), (1, "device", 64), (1, "device", 256)]
+    assert rows[2]["target_frames_per_ms"] == 1.0
+    assert rows[2]["device_ms"] == {"p50": 2.0, "p90": 2.0, "p99": 2.0}
+    assert rows[2]["host_ms"]["p50"] > 0
+
+
+def test_the_machine_is_described(script: ModuleType, clocked: Any) -> None:
+    there = script.machine()
+    assert (there["device"], there["compute_capability"], there["cuda"]) == ("Stand-in", "8.6", "13.2")
+
+
+def test_no_gpu_is_told_and_nothing_is_written(
+    script: ModuleType,
+    clocked: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clocked.cuda.runtime.getDeviceCount = lambda: 0
+    monkeypatch.setattr(sys, "argv", ["gpu_report.py", "--output", str(tmp_path)])
+    assert script.main() == 1
+    assert "gpu_report: no GPU is there" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("passed", 0), ("failed", 1), ("skipped", 1)])
+def test_a_report_tells_what_was_tested(
+    script: ModuleType, clocked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str, status: int
+) -> None:
+    """A run in which every test was skipped has proven nothing."""
+    said = {"passed": "", "failed": "<failure/>", "skipped": "<skipped/>"}[outcome]
+
+    def run(command: Sequence[str], **_: Any) -> Any:
+        file = [part.partition("=")[2] for part in command if part.startswith("--junitxml=")]
+        if file:
+            Path(file[0]).write_text(
+                f'<testsuites><testsuite><testcase name="t">{said}</testcase></testsuite></testsuites>'
+            )
+        return subprocess.CompletedProcess(command, 0, stdout="abc")
+
+    monkeypatch.setattr(script.subprocess, "run", run)
+    monkeypatch.setattr(script, "times", lambda clip: [])
+    monkeypatch.setattr(sys, "argv", ["gpu_report.py", "--output", str(tmp_path)])
+    assert script.main() == status
+    (file,) = tmp_path.iterdir()
+    assert '"commit": "abc+changes"' in file.read_text()
+    assert file.name.startswith("gpu_20")

@@ -1,0 +1,176 @@
+"""The CUDA path against the CPU's, one body for the stand-in and for a GPU (`just gpu`)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import dcfnet
+import numpy as np
+import pytest
+import torch
+from dcfnet.backbones.native import NativeBackbone
+from dcfnet.backbones.ort import OrtBackbone
+from dcfnet.backend import select
+from dcfnet.config import TrackerConfig
+from dcfnet.cpu import CpuBackend
+from dcfnet.geometry import Box
+from dcfnet.model import Model, load_model
+from dcfnet_evaluation.rendered import Clip
+from dcfnet_export.graph import make_model
+from dcfnet_train.backbone import ARCHITECTURES, Backbone
+from dcfnet_train.checkpoint import Checkpoint
+from dcfnet_train.recipe import Recipe
+
+MEAN = np.array([104, 117, 123], np.float32)
+LAYOUTS = {"bgr": (60, 91, 3), "bgra": (60, 91, 4), "one channel": (60, 91, 1), "grey": (60, 91)}
+STRIDES = {"conv1": 1, "dilation": 2, "conv2": 2, "released": 3}
+FORMS = {"standin": (4, 12), "gpu": (64, 40)}  # targets of a batch, frames of a clip
+
+
+def places_of(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres inside the frame, over its border and beyond; regions from a few pixels to more than the frame."""
+    return rng.uniform([-30, -30], [121, 90], size=(count, 2)), rng.uniform(4, 200, size=(count, 2))
+
+
+def on_device(frame: np.ndarray) -> Any:
+    import cupy
+
+    return cupy.asarray(frame)
+
+
+@pytest.mark.parametrize("size", [16, 33])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_patches_are_the_cpus(place: str, rng: np.random.Generator, layout: str, size: int) -> None:
+    """To one level, and that seldom: where a sample lies between two levels, the order of float32's sums decides."""
+    backend = select("cuda")
+    frames = [rng.integers(0, 256, size=LAYOUTS[layout], dtype=np.uint8) for _ in range(2)]
+    where = (rng.integers(0, 2, size=60), *places_of(rng, 60), size, MEAN)
+    found = backend.to_host(backend.crop([backend.frame(frame) for frame in frames], *where))
+    expected = CpuBackend().crop(frames, *where)
+    assert found.dtype == np.float32
+    differences = np.abs(found - expected)
+    assert differences.max() <= 1
+    assert (differences > 0).mean() < 5e-4
+
+
+def test_outside_the_frame_a_patch_is_exactly_zero(place: str, rng: np.random.Generator) -> None:
+    backend = select("cuda")
+    frame = backend.frame(rng.integers(0, 256, size=(60, 90, 3), dtype=np.uint8))
+    far = np.array([[-400.0, 30], [500, 30], [45, -1e9], [45, 1e30], [np.nan, 30]])
+    patches = backend.to_host(backend.crop([frame], np.zeros(5, int), far, np.full((5, 2), 31.0), 31, MEAN))
+    assert not patches.any()
+
+
+def test_frames_on_the_device_are_those_of_the_host(place: str, rng: np.random.Generator) -> None:
+    """Whole, cut out of a wider one (rows at a pitch), upside down, and with columns left out."""
+    backend, whole = select("cuda"), rng.integers(0, 256, size=(60, 91, 3), dtype=np.uint8)
+    away, where = on_device(whole), (np.zeros(20, int), *places_of(rng, 20))
+    cuts = [np.s_[:, :], np.s_[5:50, 7:80], np.s_[::-1], np.s_[:, ::2], np.s_[:, :, 0]]
+    for cut in cuts:
+        host, device = backend.frame(np.ascontiguousarray(whole[cut])), backend.frame(away[cut])
+        assert device.host is None
+        one, other = (backend.to_host(backend.crop([frame], *where, 16, MEAN)) for frame in (host, device))
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(backend.textured([host], *where), backend.textured([device], *where))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("place", ["gpu"], indirect=True)
+def test_a_frame_is_waited_for_while_its_producer_writes_it(place: str, rng: np.random.Generator) -> None:
+    """On a stream of its own, behind some milliseconds of work, and told by the interface."""
+    import cupy
+
+    whole, stream = rng.integers(0, 256, size=(600, 800, 3), dtype=np.uint8), cupy.cuda.Stream(non_blocking=True)
+    ready, frame, busy = on_device(whole), on_device(np.zeros_like(whole)), cupy.ones((4096, 4096), cupy.float32)
+    cupy.cuda.Device().synchronize()
+    with stream:
+        for _ in range(20):
+            busy = busy @ busy * 0
+        frame[...] = ready
+    told = SimpleNamespace(__cuda_array_interface__={**frame.__cuda_array_interface__, "stream": stream.ptr})
+    backend, where = select("cuda"), (np.zeros(1, int), np.array([[400.0, 300]]), np.full((1, 2), 300.0), 64, MEAN)
+    found = backend.to_host(backend.crop([backend.frame(told)], *where))
+    assert np.abs(found - CpuBackend().crop([whole], *where)).max() <= 1
+
+
+def test_texture_is_judged_as_on_the_cpu(place: str, rng: np.random.Generator) -> None:
+    backend = select("cuda")
+    scene = rng.integers(100, 110, size=(70, 90, 4), dtype=np.uint8)  # textured where both ends are seen
+    scene[:, :40, :3] = 104
+    scene[:, :40, 3] = rng.integers(0, 256, size=(70, 40))  # alpha is no colour
+    frames = [scene, np.ascontiguousarray(scene[..., 0])]
+    where = (rng.integers(0, 2, size=80), *places_of(rng, 80))
+    expected = CpuBackend().textured(frames, *where)
+    assert 10 < expected.sum() < 70
+    found = backend.textured([backend.frame(on_device(frame)) for frame in frames], *where)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture(scope="module", params=STRIDES)
+def model(request: pytest.FixtureRequest) -> Model:
+    """An export of each architecture, fresh weights."""
+    torch.manual_seed(0)
+    weights = Backbone(ARCHITECTURES[request.param]).state_dict()
+    made = Checkpoint(weights, Recipe(architecture=request.param), 0, {})
+    return make_model(made, TrackerConfig(patch_size=30), request.param, stride=STRIDES[request.param])
+
+
+def test_features_are_onnx_runtimes(place: str, model: Model, rng: np.random.Generator) -> None:
+    native, reference = NativeBackbone(model), OrtBackbone(model)
+    for side in (7 * model.stride, 30):
+        patches = rng.normal(0, 60, size=(3, 3, side, side)).astype(np.float32)
+        expected = reference(patches)
+        assert native(patches).dtype == np.float32
+        for found in (native(patches), select("cuda").to_host(native(on_device(patches)))):
+            np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def boxes_of(tracker: dcfnet.Tracker, clip: Clip, count: int, place: Any = lambda frame: frame) -> np.ndarray:
+    tracker.init(place(clip.frame(0)), clip.box(0))
+    return np.array([tuple(tracker.update(place(clip.frame(index))).box) for index in range(1, count)])
+
+
+def test_boxes_are_the_cpus(place: str, clip: Clip) -> None:
+    count = FORMS[place][1]
+    expected = boxes_of(dcfnet.Tracker(device="cpu"), clip, count)
+    assert np.abs(expected[-1] - tuple(clip.box(count - 1))).max() < 8  # it does follow the target
+    np.testing.assert_allclose(boxes_of(dcfnet.Tracker(device="cuda"), clip, count), expected, atol=0.1)
+
+
+def test_boxes_of_frames_on_the_device_are_the_cpus(place: str, clip: Clip) -> None:
+    count, config = FORMS[place][1], {"patch_size": 48}
+    expected = boxes_of(dcfnet.Tracker(device="cpu", config=config), clip, count)
+    found = boxes_of(dcfnet.Tracker(device="cuda", config=config), clip, count, on_device)
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_a_batch_has_the_boxes_of_the_cpu(place: str, clip: Clip) -> None:
+    """Targets that come and go, of two cameras; some see nothing for a frame, so that rows are taken and put back."""
+    targets, count = FORMS[place]
+    config = {"patch_size": 48 if place == "standin" else 108}
+    trackers = [dcfnet.MultiTracker(device=device, config=config) for device in ("cpu", "cuda")]
+    x, y, w, h = clip.box(0)
+    ids = []
+    for index in range(targets):
+        box = Box(x + index % 8, y + index // 8, w, h)
+        ids.append([tracker.add(clip.frame(0), box, source=index % 2) for tracker in trackers])
+    for index in range(1, count):
+        second = clip.frame(index) if index != 4 else np.zeros((240, 320, 3), np.uint8)
+        if index == 6:
+            for tracker, name in zip(trackers, ids.pop(), strict=True):
+                tracker.remove(name)
+        found = [tracker.update({0: clip.frame(index), 1: second}) for tracker in trackers]
+        for one, other in ids:
+            assert found[0][one].reason == found[1][other].reason
+            np.testing.assert_allclose(tuple(found[1][other].box), tuple(found[0][one].box), atol=0.1)
+
+
+def test_the_state_stays_in_float32(place: str, clip: Clip) -> None:
+    tracker = dcfnet.Tracker(device="cuda", config={"patch_size": 48, "learn_every": 1})
+    boxes_of(tracker, clip, 3)
+    state = tracker._state
+    assert state is not None
+    kinds = {name: getattr(state, name).dtype for name in ("numerator", "denominator", "filter_f", "focused_f")}
+    assert kinds == {"numerator": "c8", "denominator": "f4", "filter_f": "c8", "focused_f": "c8"}
+    assert load_model().stride == 2  # so that a preset's side is no multiple of four features by chance alone
