@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dcfnet_evaluation.sequences import SequenceError
+
 from dcfnet_train.adaptation.gate import Judge, Verdict
 from dcfnet_train.adaptation.labels import Labels, make_labels
 from dcfnet_train.adaptation.segments import Unlabelled
@@ -40,6 +42,7 @@ def adapt(
     start: Checkpoint,
     recipe: Recipe,
     judge: Judge,
+    tolerance: float,
     folder: Path,
     photos: Sequence[Path] = (),
     workers: int = 1,
@@ -48,16 +51,21 @@ def adapt(
     """Trains on from the weights of `start`, on what their tracker finds and finds again; `folder` is worked in.
 
     recipe: of the training; its architecture is that of `start`. judge: scores weights, sequence by sequence.
-    Raises SequenceError for footage that cannot be read, or in which too little comes back.
+    tolerance: see `Verdict`.
+    Raises SequenceError, before anything is trained, for footage that cannot be read or in which too little comes back,
+    and for fewer than two sequences to judge by.
     """
     watch = watch or Watch()
     recipe = recipe.replace(architecture=start.recipe.architecture)
     begun = replace(start, weights=start.deployed(), recipe=recipe, average={}, optimiser={})
     tracker = open_tracker(begun, recipe.tracker_config(recipe.stride))
+    before = judge(begun)
+    if len(before) < 2:
+        raise SequenceError(f"{len(before)} sequences to judge by; an interval needs at least two")
     labels = make_labels(footage, tracker, recipe.seed, folder / "crops", watch.segment)
     run = Run.start(recipe, folder / "run", CPU)
     run.adopt(begun.weights)
     run.on_step.append(watch.step)
     train(run, Pairs(labels.videos, photos, recipe, recipe.steps * recipe.batch), workers, save_every=recipe.steps)
     adapted = run.checkpoint()
-    return Adaptation(adapted, labels, Verdict.of(judge, begun, adapted))
+    return Adaptation(adapted, labels, Verdict.of(before, judge(adapted), tolerance))

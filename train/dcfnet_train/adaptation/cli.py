@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dcfnet_train import options
 from dcfnet_train.adaptation.adapting import Adaptation, Watch, adapt
-from dcfnet_train.adaptation.gate import TOLERANCE, Consistency, Judge
+from dcfnet_train.adaptation.gate import TOLERANCE, UNSEEN, Consistency, Judge
 from dcfnet_train.adaptation.segments import Unlabelled
 from dcfnet_train.checkpoint import load_checkpoint, load_shipped, save_checkpoint
 from dcfnet_train.recipe import Recipe
@@ -61,7 +61,8 @@ def main(
         footage = _open(video, box or [])
         images = image_files(photos) if photos else ()
         with TemporaryDirectory() as folder, _watched(footage, chosen, validate) as (judge, watch):
-            made = adapt(footage, begun, chosen, judge, Path(folder), images, workers, watch)
+            tolerance = TOLERANCE if validate else UNSEEN
+            made = adapt(footage, begun, chosen, judge, tolerance, Path(folder), images, workers, watch)
         _tell(made)
         if not made.verdict.passed:
             typer.echo("refused: the adapted weights are not better, or may be worse; nothing is written", err=True)
@@ -115,5 +116,5 @@ def _tell(made: Adaptation) -> None:
     typer.echo(
         f"AUC {made.verdict.before:.4f} before, {made.verdict.after:.4f} after: {found.difference:+.4f} "
         f"({CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}, {len(found.differences)} to judge by; "
-        f"it has to be above 0, and its interval above -{TOLERANCE:g})"
+        f"it has to be above 0, and its interval from {-made.verdict.tolerance + 0.0:g} up)"
     )

@@ -14,30 +14,36 @@ from dcfnet_train.adaptation.segments import Unlabelled
 from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.validation import open_tracker
 
-TOLERANCE = 0.01  # AUC that a model may be worse by, at the end of the interval: what nobody would see
+# AUC that a model may be worse by, at the end of the interval. Against the truth it is what nobody would see. To come
+# back is no truth: there a gain has to be told from none.
+TOLERANCE = 0.01
+UNSEEN = 0.0  # without annotation
 FEWEST = 8  # targets to judge by: the interval of fewer says little
 Judge = Callable[[Checkpoint], list[Score]]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Two sets of weights in one tracker. before, after: mean success AUC of the starting ones and the adapted ones."""
+    """Two sets of weights in one tracker. before, after: mean success AUC of the starting ones and the adapted ones.
+
+    tolerance: AUC below 0 that the interval of the difference may reach.
+    """
 
     before: float
     after: float
     comparison: Comparison
+    tolerance: float
 
     @property
     def passed(self) -> bool:
-        """Whether the adapted ones are better in the mean, and worse by no more than TOLERANCE within the interval."""
-        return self.comparison.difference > 0 and self.comparison.low >= -TOLERANCE
+        """Whether the adapted ones are better in the mean, and worse by no more than is tolerated in the interval."""
+        return self.comparison.difference > 0 and self.comparison.low >= -self.tolerance
 
     @classmethod
-    def of(cls, judge: Judge, start: Checkpoint, adapted: Checkpoint) -> Verdict:
-        """Judges both on the same. Raises SequenceError where there are fewer than two sequences to judge by."""
-        first, second = judge(start), judge(adapted)
+    def of(cls, first: Sequence[Score], second: Sequence[Score], tolerance: float) -> Verdict:
+        """Of the scores of both, on the same sequences. Raises SequenceError where there are fewer than two of them."""
         before, after = (float(np.mean([score.auc for score in scores])) for scores in (first, second))
-        return cls(before, after, compare(first, second))
+        return cls(before, after, compare(first, second), tolerance)
 
 
 @dataclass(frozen=True)
