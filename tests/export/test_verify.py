@@ -78,12 +78,21 @@ def test_a_broken_export_is_told_with_sequence_and_frame(dataset: Path) -> None:
 
 
 def test_the_margin_is_beyond_what_float32_loses_by_another_engine(dataset: Path) -> None:
-    verdict = replace(judged(dataset), reference=0.7, control=0.7, auc=0.6899)
+    honest = judged(dataset)
+    lost = replace(honest.comparison, low=-0.02, high=-0.001)
+    verdict = replace(honest, reference=0.7, control=0.7, auc=0.6899, comparison=lost)
     assert verdict.objections("int8", 0.01) == ["it loses more than 0.01 of success AUC"]
     assert not verdict.objections("int8", 0.011)
     assert not replace(verdict, control=0.69).objections("int8", 0.001)
     assert replace(verdict, control=0.8).objections("int8", 0.01)  # a lucky control demands nothing
-    assert replace(verdict, auc=float("nan")).objections("int8", 10)
+
+
+def test_a_loss_that_luck_may_have_made_is_none_and_one_that_is_no_number_is(dataset: Path) -> None:
+    honest = judged(dataset)
+    lucky = replace(honest.comparison, low=-0.04, high=0.001)
+    assert not replace(honest, reference=0.7, auc=0.68, comparison=lucky).objections("int8", 0.01)
+    broken = replace(honest.comparison, low=float("nan"), high=float("nan"))
+    assert replace(honest, auc=float("nan"), comparison=broken).objections("int8", 10)
 
 
 def test_float32_must_not_move_peaks(dataset: Path) -> None:
