@@ -17,6 +17,7 @@ from dcfnet_train.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
+from dcfnet_train.denoising import Decoder
 from dcfnet_train.ranks import CPU
 from dcfnet_train.recipe import Recipe
 
@@ -29,8 +30,9 @@ LOG = "log.jsonl"
 class Run:
     """A run in its folder.
 
-    average: the running mean of the weights, which is what is deployed, or None. score: of validation, success AUC of
-    the best checkpoint so far. device: where the network is.
+    average: the running mean of the weights, which is what is deployed, or None. decoder: what denoising learns beside
+    the network and leaves behind, or None. score: of validation, success AUC of the best checkpoint so far. device:
+    where the network is.
     """
 
     recipe: Recipe
@@ -38,6 +40,7 @@ class Run:
     network: Backbone
     optimiser: torch.optim.Optimizer
     average: AveragedModel | None = None
+    decoder: Decoder | None = None
     step: int = 0
     score: float = float("-inf")
     device: torch.device = CPU
@@ -52,7 +55,9 @@ class Run:
         average = None
         if recipe.ema:
             average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))  # type: ignore[no-untyped-call]
-        return cls(recipe, folder, network, make_optimiser(recipe, network), average, device=device)
+        decoder = Decoder(recipe).to(device) if recipe.objective == "denoising" else None
+        optimiser = make_optimiser(recipe, learners(network, decoder))
+        return cls(recipe, folder, network, optimiser, average, decoder, device=device)
 
     @classmethod
     def resume(cls, folder: Path, device: torch.device = CPU) -> Run:
@@ -62,6 +67,8 @@ class Run:
         run.network.load_state_dict(checkpoint.weights)
         restore_optimiser(run.optimiser, checkpoint.optimiser)
         run.step, run.score = checkpoint.step, checkpoint.score
+        if run.decoder is not None:
+            run.decoder.load_state_dict(checkpoint.decoder)
         if run.average is not None:
             run.average.module.load_state_dict(checkpoint.average)
             run.average.n_averaged.fill_(run.step)
@@ -70,14 +77,20 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """The run as it stands."""
         average = {} if self.average is None else self.average.module.state_dict()
-        weights = self.network.state_dict()
-        return Checkpoint(weights, self.recipe, self.step, optimiser_tensors(self.optimiser), average, self.score)
+        decoder = {} if self.decoder is None else self.decoder.state_dict()
+        weights, optimiser = self.network.state_dict(), optimiser_tensors(self.optimiser)
+        return Checkpoint(weights, self.recipe, self.step, optimiser, average, decoder, self.score)
 
     def save(self, name: str = LAST) -> Path:
         """Writes the run's checkpoint into its folder; returns the file."""
         file = self.folder / name
         save_checkpoint(self.checkpoint(), file)
         return file
+
+
+def learners(network: Backbone, decoder: Decoder | None) -> torch.nn.ModuleList:
+    """All that an optimiser step changes, in the order of the optimiser's tensors."""
+    return torch.nn.ModuleList([network] if decoder is None else [network, decoder])
 
 
 def make_optimiser(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
