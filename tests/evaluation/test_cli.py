@@ -164,7 +164,7 @@ def test_the_ablation_has_a_row_a_network_and_pyramid_and_the_papers_columns(dat
 
 def test_scores_in_the_repository_can_be_read() -> None:
     results = Path(__file__).parents[2] / "benchmarks" / "results"
-    sheets = [file for file in sorted(results.glob("*.json")) if "scores" in json.loads(file.read_text())]
+    sheets = [file for file in sorted(results.rglob("*.json")) if "scores" in json.loads(file.read_text())]
     assert sheets
     for file in sheets:
         assert 0 < read_sheet(file).tracker()[0].auc < 1

@@ -28,7 +28,7 @@ class Recipe(Settings):
     architecture: str = "released"  # a name of ARCHITECTURES
     objective: str = "tracking"  # what is learnt: eq. 4, or "denoising", which tracking is compared with
     noise: float = 25.0  # std of the noise that denoising takes off, grey levels
-    patch_size: int = 126  # px, side of both patches, before the unpadded convolutions take their margin
+    patch_size: int = 126  # px, side of both patches before the convolutions take their margin; 108: 0.6 of the time
     stride: int = 2  # px of the patch per feature, a mean before the normalisation: as it is deployed
     padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
     label_sigma: float = 0.1  # std of the Gaussian label, share of the target's side in the patch
