@@ -11,6 +11,7 @@ from rich.table import Table
 from dcfnet_evaluation.contenders import Contender, Dcfnet
 from dcfnet_evaluation.scores import mean_score
 from dcfnet_evaluation.sheet import Sheet
+from dcfnet_evaluation.tables import empty_table
 
 SEPARATOR = " S="
 
@@ -29,16 +30,11 @@ def ablation_contenders(models: Sequence[Path], scales: Sequence[int]) -> list[C
 
 
 def ablation_table(sheet: Sheet) -> Table:
-    """A row a network, a column a number of scales: success AUC, and frames a second where they were taken serially."""
-    names = [name.rsplit(SEPARATOR, 1) for name in sheet.scores]
-    table = Table("network")
-    for size in dict.fromkeys(size for _, size in names):
-        table.add_column(f"S = {size}", justify="right")
-    for network in dict.fromkeys(network for network, _ in names):
-        table.add_row(network, *(_cell(sheet, f"{n}{SEPARATOR}{size}") for n, size in names if n == network))
+    """A row a network and number of scales, the paper's columns and AUC; FPS where times were taken."""
+    table = empty_table("network", "S", "OP@0.5", "DP@20", "CLE px", "AUC", "FPS")
+    for name, scores in sheet.scores.items():
+        mean, timing = mean_score(scores), sheet.timings.get(name)
+        figures = (f"{value:.3f}" for value in (mean.overlap_precision, mean.precision))
+        speed = f"{timing.fps:.0f}" if timing else "-"
+        table.add_row(*name.rsplit(SEPARATOR, 1), *figures, f"{mean.centre_error:.1f}", f"{mean.auc:.3f}", speed)
     return table
-
-
-def _cell(sheet: Sheet, name: str) -> str:
-    timing = sheet.timings.get(name)
-    return f"{mean_score(sheet.scores[name]).auc:.3f}" + (f" ({timing.fps:.0f} FPS)" if timing else "")

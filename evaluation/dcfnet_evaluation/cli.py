@@ -106,7 +106,7 @@ def ablation(
     output: options.Output = None,
     fresh: options.Fresh = False,
 ) -> None:
-    """Table 2 of the paper: every model with every number of scales, success AUC by one pass."""
+    """Table 2 of the paper: every model with every number of scales, scored by one pass."""
     try:
         subject = subject_of(layout, root, subset, sequences)
         contenders = ablation_contenders(model or [], numbers(scales, "--scales"))

@@ -138,15 +138,25 @@ def test_compare_refuses_runs_that_were_not_alike(tmp_path: Path) -> None:
     assert "limit None in A, 100 in B" in " ".join(text.split())
 
 
-def test_the_ablation_has_a_row_a_network_and_a_column_a_pyramid(dataset: Path, tmp_path: Path) -> None:
+def test_the_ablation_has_a_row_a_network_and_pyramid_and_the_papers_columns(dataset: Path, tmp_path: Path) -> None:
     code, text = run("ablation", dataset, "--scales", "1,3", "--limit", 4, "--output", tmp_path)
     assert code == 0, text
-    assert all(word in text for word in ("shipped", "S = 1", "S = 3", "FPS"))
+    heads = [cell for cell in next(line for line in text.splitlines() if "network" in line).split() if cell != "┃"]
+    assert heads == ["network", "S", "OP@0.5", "DP@20", "CLE", "px", "AUC", "FPS"]
     sheet = read_sheet(tmp_path)
+    rows = [line.strip("│ ").split("│") for line in text.splitlines() if "shipped" in line]
+    assert [row[1].strip() for row in rows] == ["1", "3"]
+    for row, scores in zip(rows, sheet.scores.values(), strict=True):
+        for cell, key in zip(row[2:6], ("overlap_precision", "precision", "centre_error", "auc"), strict=True):
+            mean = np.mean([getattr(score, key) for score in scores])
+            assert float(cell) == pytest.approx(mean, abs=0.051 if key == "centre_error" else 0.00051)
     assert {name: spec["config"]["scales"] for name, spec in sheet.trackers.items()} == {
         "shipped S=1": 1,
         "shipped S=3": 3,
     }
+    code, text = run("ablation", dataset, "--scales", "1,3", "--limit", 4, "--output", tmp_path / "two", "--workers", 2)
+    assert code == 0, text
+    assert all(line.strip("│ ").endswith("-") for line in text.splitlines() if "shipped" in line)  # no times
     code, text = run("ablation", dataset, "--scales", "2", "--output", tmp_path / "even")
     assert code == 1
     assert "odd" in text
@@ -154,7 +164,7 @@ def test_the_ablation_has_a_row_a_network_and_a_column_a_pyramid(dataset: Path, 
 
 def test_scores_in_the_repository_can_be_read() -> None:
     results = Path(__file__).parents[2] / "benchmarks" / "results"
-    sheets = [file for file in sorted(results.glob("*.json")) if "scores" in json.loads(file.read_text())]
+    sheets = [file for file in sorted(results.rglob("*.json")) if "scores" in json.loads(file.read_text())]
     assert sheets
     for file in sheets:
         assert 0 < read_sheet(file).tracker()[0].auc < 1

@@ -135,6 +135,15 @@ def test_the_tracker_inside_is_that_of_the_training_and_of_the_options(tmp_path:
     assert load_model(tmp_path / "net.onnx").config.patch_size == 64
 
 
+def test_what_only_training_needs_is_not_exported(tmp_path: Path) -> None:
+    weights = checkpoint("released").weights
+    for objective, decoder in (("tracking", {}), ("denoising", {"transposed.bias": torch.ones(3)})):
+        made = Checkpoint(weights, Recipe(objective=objective), 0, {}, decoder=decoder)
+        save_checkpoint(made, tmp_path / f"{objective}.safetensors")
+        assert run(tmp_path / f"{objective}.safetensors", "--onnx", "--output", tmp_path)[0] == 0
+    assert (tmp_path / "denoising.onnx").read_bytes() == (tmp_path / "tracking.onnx").read_bytes()
+
+
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04junk"])
 def test_a_broken_archive_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.npz").write_bytes(content)

@@ -21,6 +21,7 @@ from dcfnet_train.recipe import Recipe
 FORMAT = "dcfnet-checkpoint-1"
 OPTIMISER = "optimiser."  # prefix of the tensors that only resuming needs
 AVERAGE = "average."  # prefix of the running mean of the weights
+DECODER = "decoder."  # prefix of the tensors that only training needs
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Checkpoint:
 
     weights: state of `Backbone` as the optimiser has it. step: optimiser steps taken.
     optimiser: tensors named "INDEX.KEY", empty in a file made for shipping. average: the running mean of the weights,
-    empty where the recipe takes none. score: the best success AUC in validation so far, -inf before the first.
+    empty where the recipe takes none. decoder: state of `Decoder`, empty where the objective is tracking. score: the
+    best success AUC in validation so far, -inf before the first.
     """
 
     weights: dict[str, Tensor]
@@ -37,6 +39,7 @@ class Checkpoint:
     step: int
     optimiser: dict[str, Tensor]
     average: dict[str, Tensor] = field(default_factory=dict)
+    decoder: dict[str, Tensor] = field(default_factory=dict)
     score: float = float("-inf")
 
     def deployed(self) -> dict[str, Tensor]:
@@ -55,6 +58,7 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
     tensors = dict(checkpoint.weights)
     tensors |= {OPTIMISER + name: tensor for name, tensor in checkpoint.optimiser.items()}
     tensors |= {AVERAGE + name: tensor for name, tensor in checkpoint.average.items()}
+    tensors |= {DECODER + name: tensor for name, tensor in checkpoint.decoder.items()}
     metadata = {
         "format": FORMAT,
         "recipe": json.dumps(checkpoint.recipe.to_mapping()),
@@ -79,11 +83,11 @@ def load_checkpoint(file: Path) -> Checkpoint:
         score = float(metadata.get("score", "-inf"))  # older files have none
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{file}: its recipe cannot be read ({error})") from error
-    optimiser, average = _split(tensors, OPTIMISER), _split(tensors, AVERAGE)
+    optimiser, average, decoder = (_split(tensors, prefix) for prefix in (OPTIMISER, AVERAGE, DECODER))
     check_shapes(file, tensors, recipe)
     if average:
         check_shapes(file, average, recipe)
-    return Checkpoint(tensors, recipe, step, optimiser, average, score)
+    return Checkpoint(tensors, recipe, step, optimiser, average, decoder, score)
 
 
 def load_shipped() -> Checkpoint:

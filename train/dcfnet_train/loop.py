@@ -14,11 +14,13 @@ from dcfnet_evaluation.scores import Score
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from dcfnet_train.backbone import ARCHITECTURES
 from dcfnet_train.checkpoint import Checkpoint
-from dcfnet_train.loss import PairLoss
+from dcfnet_train.denoising import DenoisingLoss, Noised
+from dcfnet_train.loss import Loss, PairLoss
 from dcfnet_train.ranks import Ranks
 from dcfnet_train.recipe import Recipe
-from dcfnet_train.run import BEST, HELD_OUT, LOG, Run
+from dcfnet_train.run import BEST, HELD_OUT, LOG, Run, learners
 
 ALONE = Ranks()
 Validate = Callable[[Checkpoint], Score]
@@ -56,12 +58,12 @@ def train(
     the recipe and at its end. Raises OSError where nothing can be written, and FloatingPointError, the last checkpoint
     kept, when the loss is not finite.
     """
-    pair_loss = PairLoss.of(run.recipe).to(run.device)
+    loss_of, pairs = _objective(run, pairs)
     with ExitStack() as stack:
         journal = stack.enter_context(_Journal(run, validate, save_every)) if ranks.first else None
         for batch in _batches(run, pairs, workers, ranks):
             rate = learning_rate(run.recipe, run.step)
-            loss = _step(run, pair_loss, *batch, rate, ranks)
+            loss = _step(run, loss_of, *batch, rate, ranks)
             if not math.isfinite(loss):
                 raise FloatingPointError(f"step {run.step}: loss is {loss}; lower train_lr ({run.recipe.train_lr:g})")
             run.step += 1
@@ -132,6 +134,13 @@ def _trim_log(run: Run) -> None:
     file.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step))
 
 
+def _objective(run: Run, pairs: Dataset[tuple[Tensor, Tensor]]) -> tuple[Loss, Dataset[tuple[Tensor, Tensor]]]:
+    """The loss of the recipe, and the pairs with what it wants of each."""
+    if run.decoder is None:
+        return PairLoss.of(run.recipe).to(run.device), pairs
+    return DenoisingLoss(run.decoder, ARCHITECTURES[run.recipe.architecture].margin()), Noised(pairs, run.recipe)
+
+
 def _batches(
     run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int, ranks: Ranks
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -147,20 +156,20 @@ def _batches(
     yield from DataLoader(Subset(pairs, left), batch_size=at_once, num_workers=workers, pin_memory=pinned)
 
 
-def _step(run: Run, pair_loss: PairLoss, pairs: Tensor, shifts: Tensor, rate: float, ranks: Ranks) -> float:
-    """One optimiser step over pairs (B, 2, 3, S, S) and shifts (B, 2); returns the loss, averaged over the batch."""
+def _step(run: Run, loss_of: Loss, pairs: Tensor, wanted: Tensor, rate: float, ranks: Ranks) -> float:
+    """One optimiser step over pairs (B, 2, 3, S, S) and what is wanted of each; returns the loss, a pair's mean."""
     recipe = run.recipe
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.optimiser.zero_grad()
     total, size = 0.0, recipe.micro_batch
     low = torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
-    for part, moved in zip(torch.split(pairs, size), torch.split(shifts, size), strict=True):
+    for part, aim in zip(torch.split(pairs, size), torch.split(wanted, size), strict=True):
         with low:
-            loss = pair_loss(run.network, part.to(run.device, non_blocking=True), moved.to(run.device)) / recipe.batch
+            loss = loss_of(run.network, part.to(run.device, non_blocking=True), aim.to(run.device)) / recipe.batch
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
-    total = ranks.sum(run.network, total)
+    total = ranks.sum(learners(run.network, run.decoder), total)
     run.optimiser.step()
     if run.average is not None:
         run.average.update_parameters(run.network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from dcfnet.windows import cosine_window, gaussian_label
@@ -11,6 +12,15 @@ from torch import Tensor, nn
 from dcfnet_train.backbone import ARCHITECTURES
 from dcfnet_train.correlation_filter import correlation_filter
 from dcfnet_train.recipe import Recipe
+
+
+class Loss(Protocol):
+    """What one step learns from, a scalar summed over the pairs.
+
+    pairs: float32 (B, 2, 3, S, S). wanted: of each pair what its data set gives beside the patches.
+    """
+
+    def __call__(self, network: nn.Module, pairs: Tensor, wanted: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)

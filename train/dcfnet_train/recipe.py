@@ -26,7 +26,9 @@ class Recipe(Settings):
     """Settings of one run. Raises ConfigError listing every value that is out of range."""
 
     architecture: str = "released"  # a name of ARCHITECTURES
-    patch_size: int = 126  # px, side of both patches, before the unpadded convolutions take their margin
+    objective: str = "tracking"  # what is learnt: eq. 4, or "denoising", which tracking is compared with
+    noise: float = 25.0  # std of the noise that denoising takes off, grey levels
+    patch_size: int = 126  # px, side of both patches before the convolutions take their margin; 108: 0.6 of the time
     stride: int = 2  # px of the patch per feature, a mean before the normalisation: as it is deployed
     padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
     label_sigma: float = 0.1  # std of the Gaussian label, share of the target's side in the patch
@@ -54,6 +56,8 @@ class Recipe(Settings):
     def rules(cls) -> dict[str, Rule]:
         return {
             "architecture": one_of(*ARCHITECTURES),
+            "objective": one_of("tracking", "denoising"),
+            "noise": number(above=0, high=255),
             "patch_size": whole(32, 512),
             "stride": whole(1, 4),
             "padding": number(above=0, high=10),

@@ -19,6 +19,7 @@ from dcfnet_train.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
+from dcfnet_train.denoising import Decoder
 from dcfnet_train.ranks import CPU
 from dcfnet_train.recipe import Recipe
 
@@ -32,8 +33,9 @@ HELD_OUT = "held_out"  # in the log: names of videos
 class Run:
     """A run in its folder.
 
-    average: the running mean of the weights, which is what is deployed, or None. score: of validation, success AUC of
-    the best checkpoint so far. device: where the network is. held_out: names of videos that it must not see.
+    average: the running mean of the weights, which is what is deployed, or None. decoder: what denoising learns beside
+    the network and leaves behind, or None. score: of validation, success AUC of the best checkpoint so far. device:
+    where the network is. held_out: names of videos that it must not see.
     """
 
     recipe: Recipe
@@ -41,6 +43,7 @@ class Run:
     network: Backbone
     optimiser: torch.optim.Optimizer
     average: AveragedModel | None = None
+    decoder: Decoder | None = None
     step: int = 0
     score: float = float("-inf")
     device: torch.device = CPU
@@ -56,7 +59,9 @@ class Run:
         average = None
         if recipe.ema:
             average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))  # type: ignore[no-untyped-call]
-        return cls(recipe, folder, network, make_optimiser(recipe, network), average, device=device)
+        decoder = Decoder(recipe).to(device) if recipe.objective == "denoising" else None
+        optimiser = make_optimiser(recipe, learners(network, decoder))
+        return cls(recipe, folder, network, optimiser, average, decoder, device=device)
 
     @classmethod
     def resume(cls, folder: Path, device: torch.device = CPU) -> Run:
@@ -66,6 +71,8 @@ class Run:
         run.network.load_state_dict(checkpoint.weights)
         restore_optimiser(run.optimiser, checkpoint.optimiser)
         run.step, run.score = checkpoint.step, checkpoint.score
+        if run.decoder is not None:
+            run.decoder.load_state_dict(checkpoint.decoder)
         if run.average is not None:
             run.average.module.load_state_dict(checkpoint.average)
             run.average.n_averaged.fill_(run.step)
@@ -80,8 +87,9 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """The run as it stands."""
         average = {} if self.average is None else self.average.module.state_dict()
-        weights = self.network.state_dict()
-        return Checkpoint(weights, self.recipe, self.step, optimiser_tensors(self.optimiser), average, self.score)
+        decoder = {} if self.decoder is None else self.decoder.state_dict()
+        weights, optimiser = self.network.state_dict(), optimiser_tensors(self.optimiser)
+        return Checkpoint(weights, self.recipe, self.step, optimiser, average, decoder, self.score)
 
     def held_out_before(self) -> list[str]:
         """Names of the videos that were held out when the run in this folder began; none before that."""
@@ -95,6 +103,11 @@ class Run:
         file = self.folder / name
         save_checkpoint(self.checkpoint(), file)
         return file
+
+
+def learners(network: Backbone, decoder: Decoder | None) -> torch.nn.ModuleList:
+    """All that an optimiser step changes, in the order of the optimiser's tensors."""
+    return torch.nn.ModuleList([network] if decoder is None else [network, decoder])
 
 
 def make_optimiser(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
