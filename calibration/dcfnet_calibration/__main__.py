@@ -1,6 +1,22 @@
 """`python -m dcfnet_calibration` is `dcfnet-calibrate`."""
 
-from dcfnet_calibration.cli import app
+from __future__ import annotations
+
+from typing import Any
+
+from dcfnet.entry import start
+
+
+def main() -> None:
+    """Starts dcfnet-calibrate."""
+    start("dcfnet-calibrate", "calibration", _load)
+
+
+def _load() -> Any:
+    from dcfnet_calibration.cli import app
+
+    return app
+
 
 if __name__ == "__main__":
-    app(prog_name="dcfnet-calibrate")
+    main()

@@ -23,7 +23,7 @@ from rich.progress import Progress
 
 from dcfnet_calibration import options
 from dcfnet_calibration.patches import collect
-from dcfnet_calibration.ranges import measure_ranges
+from dcfnet_calibration.ranges import check_method, measure_ranges
 from dcfnet_calibration.scoring import Scorer, mean_auc
 from dcfnet_calibration.sensitivity import Cost, costs_table, layer_costs, most_sensitive
 from dcfnet_calibration.space import check_tunable, space_of
@@ -54,6 +54,7 @@ def ranges(
 ) -> None:
     """Ranges of activations on real search patches, and what each layer costs in int8; dcfnet-export reads the file."""
     try:
+        check_method(method)
         opened = subject_of(layout, root, None, sequences).sequences
         pipeline, loaded = open_pipeline(model, preset=preset), load_model(model)
         names = convolutions(load_from_string(loaded.onnx).graph)

@@ -42,6 +42,12 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped
         return {INPUT: self._left.pop()} if self._left else {}
 
 
+def check_method(method: str) -> None:
+    """Raises ConfigError for a name that is not of METHODS."""
+    if method not in METHODS:
+        raise ConfigError(f"no method {method!r}; there are {', '.join(METHODS)}")
+
+
 def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> Ranges:
     """Ranges of the patches and of what every convolution and ReLU makes of them; nothing is called sensitive yet.
 
@@ -49,8 +55,7 @@ def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> R
     Raises ConfigError for another method, and for a model that is not float32 throughout or that has
     something folded in: other patches go into its convolutions.
     """
-    if method not in METHODS:
-        raise ConfigError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    check_method(method)
     proto = load_from_string(model.onnx)
     check_float32(proto)
     if model.folded:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dcfnet.engines.flavour import open_flavour
+from dcfnet.engines.flavour import Flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.model import ENGINE, Model
 from dcfnet.sinks import write_whole
@@ -57,9 +57,9 @@ class Files:
         return Made(file, model, False, f"{file}: {len(model.onnx) / 1024:.0f} KB, {self._claim()}")
 
     def write_engine(
-        self, flavour: str, targets: int, scales: int | None, timing_cache: Path | None, asked: dict[str, Any]
+        self, flavour: Flavour, targets: int, scales: int | None, timing_cache: Path | None, asked: dict[str, Any]
     ) -> Made:
-        """The engine's files. asked: settings of BuildOptions. Raises as `convert`, `open_flavour`, `make_engine`."""
+        """The engine's files. asked: settings of BuildOptions. Raises as `convert` and `make_engine`."""
         from dcfnet.engines.bundle import SOURCE, beside  # these want a library of their own, which ONNX files do not
         from dcfnet.engines.make import make_engine
 
@@ -67,17 +67,19 @@ class Files:
         model = replace(self._converted("tensorrt"), name=str(beside(file, SOURCE)))
         options = BuildOptions.of(model, targets, scales, **asked)
         calibration = {"method": self.ranges.method, "patches": self.ranges.patches} if self.ranges else {}
-        passport, there = make_engine(model, file, options, open_flavour(flavour), timing_cache, calibration)
+        passport, there = make_engine(model, file, options, flavour, timing_cache, calibration)
         done = "stands already, asked for in the same words," if there else "built"
         told = f"{file}: {file.stat().st_size / 1024:.0f} KB, {done} with {passport.flavour} {passport.version}"
-        return Made(file, model, True, f"{told}, {self._claim()}")
+        return Made(file, model, True, f"{told}, not executed; {self._claim('its graph')}")
 
     def _converted(self, form: str) -> Model:
         return convert(self.model, self.precision, form, self.ranges, self.folded, self.per_channel)
 
-    def _claim(self) -> str:
-        """What is known of a file of which nothing has been verified yet."""
-        return "equal to torch" if self.precision == FULL else "not yet compared with torch: --verify DATA does"
+    def _claim(self, computed: str = "") -> str:
+        """What is known of a file of which nothing has been verified yet; computed: the part of it that was."""
+        if self.precision != FULL:
+            return "not yet compared with torch: --verify DATA does"
+        return f"{computed or 'its network' * bool(self.folded)} equal to torch".strip()
 
 
 def load(file: Path | None) -> tuple[Checkpoint, str]:

@@ -11,9 +11,9 @@ from dcfnet.config import DEFAULT_PRESET
 from dcfnet.errors import DeviceError, MissingDependencyError
 from dcfnet.model import Model, load_model
 from dcfnet_evaluation.scores import CONFIDENCE
+from dcfnet_evaluation.sequences import AnnotatedSequence
 from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.validation import TorchBackbone
-from dcfnet_train.videos import open_sequences
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -21,14 +21,21 @@ from dcfnet_export.files import Made
 from dcfnet_export.verify import MARGINS, Verdict, verify
 
 
-def judge(checkpoint: Checkpoint, float32: Model, made: Sequence[Made], data: str, margin: float | None) -> bool:
+def judge(
+    checkpoint: Checkpoint,
+    float32: Model,
+    made: Sequence[Made],
+    sequences: Sequence[AnnotatedSequence],
+    data: str | None,
+    margin: float | None,
+) -> bool:
     """Whether all files made of a checkpoint, in one precision, track as it does.
 
-    float32: the model of it that they were converted from. data: sequences, see `open_sequences`. margin: see
+    float32: the model of it that they were converted from. data: what the sequences are called. margin: see
     `Verdict.objections`; None is that of the precision. What is found is told on the terminal, and goes into the
     passport of an engine. Raises SequenceError.
     """
-    model, sequences, console = made[0].model, open_sequences(data), Console()
+    model, console = made[0].model, Console(soft_wrap=True)
     config = model.preset(DEFAULT_PRESET)
     margin = MARGINS[model.precision] if margin is None else margin
     backbones = {each.model.name: open_backbone(each.model, "onnxruntime", config.patch_size) for each in made}
@@ -62,7 +69,7 @@ def _engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
         return {}
 
 
-def _note(made: Made, verdicts: Mapping[str, Verdict], data: str) -> None:
+def _note(made: Made, verdicts: Mapping[str, Verdict], data: str | None) -> None:
     """Puts what was found of an engine, or of the graph it was built from, into its passport."""
     from dcfnet.engines.make import note_verification
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +11,10 @@ from typing import Any
 from dcfnet.errors import DcfnetError
 from dcfnet.sinks import write_whole
 
+from dcfnet_export.naming import CONVOLUTION
+
 FORMAT = 1
+LARGEST = 3.4e38  # float32 ends there
 RELU = "relu"  # prefix of the names of what is never below 0
 
 
@@ -38,15 +40,18 @@ class Ranges:
 
     def __post_init__(self) -> None:
         for name, (low, high) in self.tensors.items():
-            if not (math.isfinite(low) and math.isfinite(high)):
-                raise RangesError(f"range of {name} is [{low}, {high}]: both ends must be finite")
-            if low > high:
+            if not (abs(low) <= LARGEST and abs(high) <= LARGEST):
+                raise RangesError(f"range of {name} is [{low}, {high}]: both ends must be finite float32 numbers")
+            if low >= high:
                 raise RangesError(f"range of {name} is [{low}, {high}]: the low end comes first")
             if name.startswith(RELU) and low < 0:
                 raise RangesError(f"range of {name} is [{low}, {high}]: nothing is below 0 after a ReLU")
-        unknown = [name for name in self.sensitive if name not in self.tensors]
+        layers = [name for name in self.tensors if name.startswith(CONVOLUTION)]
+        unknown = [name for name in self.sensitive if name not in layers]
         if unknown:
-            raise RangesError(f"sensitive: no range of {', '.join(unknown)}; there are {', '.join(self.tensors)}")
+            raise RangesError(f"sensitive: no convolution {', '.join(unknown)}; there are {', '.join(layers)}")
+        if layers and set(self.sensitive) == set(layers):
+            raise RangesError("sensitive: names every convolution, and mixed precision would have nothing in int8")
 
     @classmethod
     def read(cls, file: Path) -> Ranges:
@@ -57,7 +62,7 @@ class Ranges:
             raise RangesError(f"{file}: no such file; dcfnet-calibrate ranges makes one") from error
         except OSError as error:
             raise RangesError(f"{file}: cannot be read ({error.strerror})") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RangesError(f"{file}: not JSON ({error})") from error
         try:
             return cls(**_checked(values))
@@ -116,7 +121,9 @@ def _names(values: Any) -> tuple[str, ...]:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= LARGEST  # a longer one is no float at all
+    return isinstance(value, float)
 
 
 def _whole(value: Any) -> bool:

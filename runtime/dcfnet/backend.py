@@ -83,7 +83,7 @@ def select(device: str) -> Backend:
     from dcfnet.cpu import CpuBackend
 
     if device not in DEVICES:
-        told = "; which GPU it is, CUDA_VISIBLE_DEVICES says" if device.startswith("cuda") else ""
+        told = "; which GPU it is, CUDA_VISIBLE_DEVICES says" if str(device).startswith("cuda") else ""
         raise ConfigError(f"no device {device!r}; there are {', '.join(DEVICES)}{told}")
     if device == "cpu" or (device == "auto" and find_spec("cupy") is None):
         return CpuBackend()

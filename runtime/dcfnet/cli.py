@@ -188,12 +188,12 @@ def has_display() -> bool:
 
 def check_outputs(source: str, engine: Path | None, outputs: list[Path]) -> None:
     """Raises SinkError where a result would overwrite what is being read, or another result."""
-    reading = [Path(source).resolve()] + ([engine.resolve()] if engine else [])
+    reading = [os.path.realpath(file) for file in (source, engine) if file]  # links that lead in a circle, too
     for output in outputs:
         image = output.suffix.lower() in IMAGE_SUFFIXES and output.exists()
-        if output.resolve() in reading or image:
+        if os.path.realpath(output) in reading or image:
             raise SinkError(f"{output}: would be written over the source, the model or an image; choose another place")
-    if len({output.resolve() for output in outputs}) < len(outputs):
+    if len({os.path.realpath(output) for output in outputs}) < len(outputs):
         raise SinkError(f"{outputs[0]}: given for two results; choose two files")
 
 

@@ -23,7 +23,7 @@ from dcfnet.pixels import FLAT_RANGE, check_frame, check_pixels, device_interfac
 try:
     import cupy
 except Exception as error:  # a CuPy for another CUDA than there is raises what it likes
-    raise MissingDependencyError("cupy", "cuda13", str(error)) from error
+    raise MissingDependencyError("cupy", "cuda13", f"{error}; cuda12 or cuda13, in place of cpu") from error
 
 THREADS = 256  # of a block: no kernel has more to share than the caches
 

@@ -85,12 +85,16 @@ def load_model(file: str | Path | None = None) -> Model:
     """
     if file is None:
         return parse_model((files("dcfnet") / "models" / SHIPPED).read_bytes(), SHIPPED)
-    path = Path(file)
+    try:
+        path = Path(file)
+        there = path.is_file()
+    except (TypeError, ValueError, OSError) as error:  # no path at all, or none that a file system takes
+        raise ModelError(f"{file!r}: not the path of a model ({error})") from error
     if path.suffix == ENGINE:
         from dcfnet.engines.bundle import read_engine
 
         return read_engine(path)
-    if not path.is_file():
+    if not there:
         raise ModelError(f"{path}: no such file; dcfnet-export --onnx makes one")
     return parse_model(path.read_bytes(), str(path))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -55,15 +56,30 @@ def write_whole(content: bytes, file: Path) -> None:
 
     Raises SinkError, an OSError, naming the file.
     """
-    partial = file.with_name(file.name + ".partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, file)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
+    write_together({file: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Writes files that belong together, in their order: all of them lie on the disk before the first takes its place.
+
+    A full disk leaves those that were there before. Raises SinkError naming the file that cannot be written.
+    """
+    mark = uuid4().hex  # others may be writing the same files
+    partials = {file: file.with_name(f"{file.name}.{mark}.partial") for file in contents}
+    for step in (_write_partial, lambda file, partial, content: os.replace(partial, file)):
+        for file, content in contents.items():
+            try:
+                step(file, partials[file], content)
+            except OSError as error:
+                for partial in partials.values():
+                    with suppress(OSError):
+                        partial.unlink()
+                raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
+
+
+def _write_partial(file: Path, partial: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(content)
 
 
 class BoxWriter:

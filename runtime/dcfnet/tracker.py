@@ -34,6 +34,8 @@ def open_pipeline(
     """The pipeline of a model file; see `Tracker` for the arguments."""
     loaded = load_model(model)
     chosen = _config(config, preset, loaded)
+    if device == "cpu" and loaded.engine is not None and engine in ("auto", "tensorrt"):
+        raise ConfigError(f"device='cpu': {loaded.name} is an engine, for GPUs; {loaded.name}.onnx beside it runs here")
     backend = select("cpu" if device == "auto" and _for_the_host(loaded, engine) else device)
     with backend.guarded():
         backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name)

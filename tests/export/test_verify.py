@@ -170,13 +170,17 @@ def test_an_engine_is_verified_by_its_graph_where_no_gpu_is(
         (["--precision", "int8", "--ranges", "none.json"], "none.json"),
         (["--fold", "label"], "nothing called label can be folded in"),
         (["--verify", "nowhere"], "nowhere"),
+        (["--onnx", "--precision", "int8", "--ranges", "deep.json"], "deep.json: not JSON"),
         (["--trt", "--flavour", "trt"], "there are auto, tensorrt, tensorrt_rtx"),
         (["--trt", "--sm", "eight"], "compute capabilities such as 8.6,8.9"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, args: list[str], shown: str) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    args = [str(tmp_path / arg) if arg == "deep.json" else arg for arg in args]
     code, text = run("--onnx", *args, "--output", tmp_path)
     assert code == 1
+    assert not list(tmp_path.glob("*.onnx"))
     assert shown in text.replace("\n", " ")
     assert "Traceback" not in text
 
@@ -189,6 +193,41 @@ def test_onnx_files_need_nothing_that_engines_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, "unused"], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "dcfnet-export: cryptography or platformdirs is not installed" in done.stderr
+    assert "dcfnet-export: tensorrt or tensorrt_rtx is not installed" in done.stderr
     assert "dcfnet[rtx]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["--onnx", "--sm", "8.6"], "--sm: does nothing without --trt"),
+        (["--onnx", "--margin", "1"], "without --verify"),
+    ],
+)
+def test_an_option_without_effect_is_told(tmp_path: Path, args: list[str], shown: str) -> None:
+    code, text = run(*args, "--output", tmp_path)
+    assert code == 2
+    assert shown in " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("package", "library", "extra"),
+    [
+        ("dcfnet_export", "torch", "export"),
+        ("dcfnet_train", "torch", "train"),
+        ("dcfnet_train.adaptation", "torch", "train"),
+        ("dcfnet_train.crops", "rich", "train"),
+        ("dcfnet_calibration", "onnx", "calibration"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_names_it(package: str, library: str, extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{library!r}] = None;"
+        f"from importlib import import_module; import_module({package + '.__main__'!r}).main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{library} is not installed" in done.stderr
+    assert f"dcfnet[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr

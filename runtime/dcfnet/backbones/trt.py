@@ -10,7 +10,7 @@ from dcfnet.backend import Array
 from dcfnet.engines.builder import Binding
 from dcfnet.engines.fit import Environment, misfits
 from dcfnet.engines.flavour import Flavour, open_flavour
-from dcfnet.errors import EngineError, ModelError
+from dcfnet.errors import DeviceError, EngineError, MissingDependencyError, ModelError
 from dcfnet.model import Model
 
 
@@ -30,7 +30,7 @@ class TrtBackbone:
             raise ModelError(f"{model.name}: not an engine; dcfnet-export --trt makes one")
         self._passport, self._name = model.engine.passport, model.name
         flavour = flavour or open_flavour(self._passport.flavour)
-        self._device = device or _open_device()
+        self._device = device or _open_device(model.name)
         here = Environment(flavour.name, flavour.version, self._device.compute_capability)
         if found := misfits(self._passport, here, 1, side):
             raise EngineError(f"{model.name}: not for here: {'; '.join(found)}; build it anew (dcfnet-run --rebuild)")
@@ -73,7 +73,14 @@ class TrtBackbone:
             raise EngineError(f"{self._name}: has tensors {found}, its passport says {told}")
 
 
-def _open_device() -> Any:
-    from dcfnet.cuda import CudaDevice
+def _open_device(name: str) -> Any:
+    """The GPU. Raises DeviceError saying what an engine needs, and what runs without."""
+    try:
+        from dcfnet.cuda import CudaDevice
 
-    return CudaDevice()
+        return CudaDevice()
+    except (MissingDependencyError, DeviceError) as error:
+        raise DeviceError(
+            f"{name}: an engine runs on an NVIDIA GPU, and none can be used here: {error}. Without one use "
+            f"{name}.onnx, the model beside it"
+        ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from dcfnet.engines.passport import Passport, digest
 from dcfnet.errors import EngineError
 from dcfnet.model import Engine, Model, parse_model
-from dcfnet.sinks import write_whole
+from dcfnet.sinks import write_together
 
 SUFFIX, PASSPORT, SOURCE = ".engine", ".json", ".onnx"  # the latter two are put after the engine's whole name
 LARGEST = 2**30  # bytes of a file that is read: an engine of this network has less than one MB
@@ -48,12 +48,12 @@ def read_engine(file: Path) -> Model:
 
 
 def write_engine(file: Path, plan: bytes, onnx: bytes, passport: Passport) -> None:
-    """Writes the three files, the passport last: what a kill leaves is refused. Raises SinkError and EngineError."""
+    """Writes the three files, the passport last: what a kill leaves is refused, what a full disk leaves is as it was.
+
+    Raises SinkError and EngineError.
+    """
     signed = passport.signed()
-    beside(file, PASSPORT).unlink(missing_ok=True)
-    write_whole(onnx, beside(file, SOURCE))
-    write_whole(plan, file)
-    write_whole(signed, beside(file, PASSPORT))
+    write_together({beside(file, SOURCE): onnx, file: plan, beside(file, PASSPORT): signed})
 
 
 def beside(file: Path, suffix: str) -> Path:

@@ -13,7 +13,7 @@ from dcfnet.engines.bundle import PASSPORT, SOURCE, beside, read_engine, read_re
 from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.engines.passport import Passport, digest
-from dcfnet.errors import DeviceError, EngineError, MissingDependencyError
+from dcfnet.errors import DeviceError, EngineError, MissingDependencyError, ModelError
 from dcfnet.model import Model, parse_model
 from dcfnet.sinks import write_whole
 
@@ -28,21 +28,25 @@ def make_engine(
     flavour: Flavour,
     timing_cache: Path | None = None,
     calibration: Mapping[str, Any] = NOTHING,
+    anew: bool = False,
 ) -> tuple[Passport, bool]:
     """Builds the model's graph and writes the engine's files; its passport, and whether it was there already.
 
-    An engine in `file` that was asked for in the same words (`Passport.key`), and whose checks hold, is left as it is.
-    calibration: for the passport. Raises EngineError, ConfigError and SinkError, and MissingDependencyError where
+    An engine in `file` that was asked for in the same words (`Passport.key`), and whose checks hold, is left as it is,
+    unless it is wanted anew. calibration: for the passport.
+    Raises EngineError, ConfigError and SinkError, and MissingDependencyError where
     TensorRT builds for a GPU that nothing can ask which it is.
     """
     passport = _asked(model, options, flavour, calibration)
-    there = _standing(file)
+    there = None if anew else _standing(file)
     if there is not None and there.key() == passport.key():
         return there, True
     plan = build(model.onnx, model.name, options, flavour, timing_cache)
     passport = replace(passport, engine_sha256=digest(plan.content), inputs=plan.inputs, outputs=plan.outputs)
     write_engine(file, plan.content, model.onnx, passport)
-    read_engine(file)  # what lies there now is what was written, whoever else writes there
+    written = _standing(file)
+    if written is None or written.engine_sha256 != passport.engine_sha256:
+        raise EngineError(f"{file}: is not what was written, something else writes there; export it to another folder")
     lines = (f"{level}: {line}" for level, line in flavour.journal.lines)
     write_whole(("\n".join(lines) + "\n").encode(), beside(file, LOG))
     return passport, False
@@ -79,8 +83,8 @@ def rebuild(file: Path) -> Passport:
     here = _machine(opened)["built_on"]
     if here and here not in options.capabilities():
         options = options.replace(compute_capabilities="")
-    beside(place, PASSPORT).unlink(missing_ok=True)  # what is refused is not left standing
-    return make_engine(model, place, options, opened, calibration=passport.calibration if passport else NOTHING)[0]
+    calibration = passport.calibration if passport else NOTHING
+    return make_engine(model, place, options, opened, calibration=calibration, anew=True)[0]
 
 
 def _asked(model: Model, options: BuildOptions, flavour: Flavour, calibration: Mapping[str, Any]) -> Passport:
@@ -122,7 +126,7 @@ def _standing(file: Path) -> Passport | None:
     """The passport of an engine that is there and whose checks hold."""
     try:
         engine = read_engine(file).engine
-    except EngineError:
+    except ModelError:
         return None
     return engine.passport if engine else None
 

@@ -39,12 +39,23 @@ def own_key() -> Ed25519PrivateKey:
     try:
         if not file.exists():
             _make(file)
-        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+        content = file.read_bytes()
+    except OSError as error:
+        raise _unusable(error) from error
+    try:
+        key = serialization.load_pem_private_key(content, password=None)
+    except (ValueError, TypeError) as error:
         raise EngineError(f"{file}: not a usable signing key ({error}); remove it, and a new one is made") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise EngineError(f"{file}: not an Ed25519 key; remove it, and a new one is made")
     return key
+
+
+def _unusable(error: OSError) -> EngineError:
+    told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return EngineError(
+        f"{key_folder()}: no signing key can be read or made there ({told}); {FOLDER} must name a folder of yours"
+    )
 
 
 def sign(content: bytes) -> tuple[str, str]:
@@ -68,13 +79,15 @@ def trusted_keys() -> set[str]:
 
     Raises EngineError as `own_key`, and for a file there that cannot be read.
     """
-    folder = key_folder()
-    keys = {public_text(own_key().public_key())} if (folder / KEY).exists() else set()
-    for file in sorted((folder / TRUSTED).glob("*.pub")):
-        try:
+    folder, file = key_folder(), None
+    try:
+        keys = {public_text(own_key().public_key())} if (folder / KEY).exists() else set()
+        for file in sorted((folder / TRUSTED).glob("*.pub")):
             keys.add(file.read_text("ascii").strip())
-        except (OSError, ValueError) as error:
-            raise EngineError(f"{file}: not a public key ({error})") from error
+    except OSError as error:
+        raise _unusable(error) from error
+    except ValueError as error:
+        raise EngineError(f"{file}: not a public key ({error}); remove it") from error
     return keys
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import dcfnet.engines.make as make
 import pytest
+from dcfnet import sinks
 from dcfnet.cli import app
 from dcfnet.engines.bundle import read_engine
 from dcfnet.engines.make import rebuild
-from dcfnet.errors import EngineError, ModelError
+from dcfnet.errors import EngineError, ModelError, SinkError
 from dcfnet.sinks import VideoSink
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner
@@ -73,6 +74,29 @@ def test_a_symlinked_engine_is_rebuilt_where_it_lies(engine: Path, tmp_path: Pat
     rebuild(link)
     assert link.is_symlink()
     assert read_engine(link).engine
+
+
+@pytest.mark.parametrize("where", ["disk", "folder", "key"])
+def test_a_rebuild_that_fails_leaves_what_was_there(
+    engine: Path, keys: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A full disk, a folder that nobody may write into, a key that cannot be made."""
+    held = {file: file.read_bytes() for file in engine.parent.glob("net.engine*")}
+    if where == "key":
+        (keys.parent / "file").write_text("no folder")
+        monkeypatch.setenv("DCFNET_KEYS", str(keys.parent / "file"))
+    else:
+        honest = sinks._write_partial
+
+        def full(file: Path, partial: Path, content: bytes) -> None:
+            if file == engine or where == "folder":
+                raise OSError(28, "No space left on device")
+            honest(file, partial, content)
+
+        monkeypatch.setattr(sinks, "_write_partial", full)
+    with pytest.raises((EngineError, SinkError), match=r"cannot be written|DCFNET_KEYS must name a folder of yours"):
+        rebuild(engine)
+    assert {file: file.read_bytes() for file in engine.parent.glob("net.engine*")} == held
 
 
 @pytest.fixture

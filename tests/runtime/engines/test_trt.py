@@ -15,7 +15,7 @@ from dcfnet.engines.builder import Binding
 from dcfnet.engines.fit import Environment, misfits
 from dcfnet.engines.flavour import Flavour
 from dcfnet.engines.passport import Passport
-from dcfnet.errors import ConfigError, DeviceError, EngineError, MissingDependencyError, ModelError
+from dcfnet.errors import ConfigError, DeviceError, EngineError, ModelError
 from dcfnet.model import Engine, Model, load_model
 from dcfnet_evaluation.rendered import Clip
 from numpy.testing import assert_array_equal
@@ -166,7 +166,7 @@ def test_a_tracker_on_an_engine_gives_the_boxes_of_the_model(
 ) -> None:
     plain = load_model(engine).onnx
     monkeypatch.setattr(trt, "open_flavour", lambda name: standin(rtx, plain))
-    monkeypatch.setattr(trt, "_open_device", HostDevice)
+    monkeypatch.setattr(trt, "_open_device", lambda name: HostDevice())
     trackers = [dcfnet.Tracker(engine), dcfnet.Tracker(engine="onnxruntime")]
     boxes = []
     for index, (frame, box) in enumerate(clip):
@@ -181,15 +181,21 @@ def test_a_tracker_on_an_engine_gives_the_boxes_of_the_model(
 
 def test_features_of_another_size_are_refused(engine: Path, rtx: Flavour, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trt, "open_flavour", lambda name: standin(rtx, load_model().onnx, stride=1))
-    monkeypatch.setattr(trt, "_open_device", HostDevice)
+    monkeypatch.setattr(trt, "_open_device", lambda name: HostDevice())
     with pytest.raises(ModelError, match=r"gives .* for two patches"):
         dcfnet.Tracker(engine)
 
 
 def test_an_engine_where_no_gpu_is_ends_in_a_typed_error(engine: Path) -> None:
     skip_where_a_gpu_is()
-    with pytest.raises((MissingDependencyError, DeviceError), match=r"cupy|GPU"):
+    with pytest.raises(DeviceError, match=r"an engine runs on an NVIDIA GPU, .* use .*net\.engine\.onnx"):
         dcfnet.Tracker(engine)
+
+
+def test_an_engine_on_the_cpu_is_refused_and_its_model_named(engine: Path) -> None:
+    with pytest.raises(ConfigError, match=r"an engine, for GPUs; .*net\.engine\.onnx beside it runs here"):
+        dcfnet.Tracker(engine, device="cpu")
+    dcfnet.Tracker(f"{engine}.onnx", device="cpu")
 
 
 def test_a_model_is_no_engine(rtx: Flavour) -> None:
