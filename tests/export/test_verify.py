@@ -217,7 +217,6 @@ def test_an_option_without_effect_is_told(tmp_path: Path, args: list[str], shown
         ("dcfnet_export", "torch", "export"),
         ("dcfnet_train", "torch", "train"),
         ("dcfnet_train.adaptation", "torch", "train"),
-        ("dcfnet_train.crops", "rich", "train"),
         ("dcfnet_calibration", "onnx", "calibration"),
     ],
 )
