@@ -195,7 +195,7 @@ GOOD = {
     "method": "minmax",
     "weights_sha256": "ab",
     "patches": 3,
-    "tensors": {"patches": [-1, 1], "conv0": [-2.5, 3], "relu0": [0, 3]},
+    "tensors": {"patches": [-1, 1], "conv0": [-2.5, 3], "relu0": [0, 3], "conv1": [-9, 9]},
     "sensitive": ["conv0"],
 }
 
@@ -223,7 +223,12 @@ def test_ranges_read_as_they_were_written(tmp_path: Path) -> None:
         ({"tensors": {"conv0": [0, float("inf")]}}, "range of conv0 is [0.0, inf]: both ends must be finite"),
         ({"tensors": {"relu0": [-1, 1]}}, "range of relu0 is [-1.0, 1.0]: nothing is below 0 after a ReLU"),
         ({"tensors": []}, "tensors is []: must map names"),
-        ({"sensitive": ["conv9"]}, "sensitive: no range of conv9; there are patches, conv0, relu0"),
+        ({"tensors": {"conv0": [1, 1]}}, "range of conv0 is [1.0, 1.0]: the low end comes first"),
+        ({"tensors": {"conv0": [0, 1e300]}}, "both ends must be finite float32 numbers"),
+        ({"tensors": {"conv0": [0, 10**400]}}, "must be two numbers"),
+        ({"sensitive": ["conv9"]}, "sensitive: no convolution conv9; there are conv0, conv1"),
+        ({"sensitive": ["relu0"]}, "sensitive: no convolution relu0"),
+        ({"sensitive": ["conv0", "conv1"]}, "sensitive: names every convolution"),
         ({"sensitive": "conv0"}, "sensitive is 'conv0': must be a list"),
     ],
 )
