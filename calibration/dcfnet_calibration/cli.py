@@ -11,7 +11,7 @@ from dcfnet.backbones import open_backbone
 from dcfnet.errors import DcfnetError
 from dcfnet.model import load_model
 from dcfnet.tracker import open_pipeline
-from dcfnet_evaluation.scores import CONFIDENCE
+from dcfnet_evaluation.scores import CONFIDENCE, mean_score
 from dcfnet_evaluation.selection import subject_of
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_evaluation.tables import comparison_table, empty_table
@@ -24,7 +24,7 @@ from rich.progress import Progress
 from dcfnet_calibration import options
 from dcfnet_calibration.patches import collect
 from dcfnet_calibration.ranges import check_method, measure_ranges
-from dcfnet_calibration.scoring import Scorer, mean_auc
+from dcfnet_calibration.scoring import Scorer
 from dcfnet_calibration.sensitivity import Cost, costs_table, layer_costs, most_sensitive
 from dcfnet_calibration.space import check_tunable, space_of
 from dcfnet_calibration.tune import JOURNAL, RESULT, Tuning, tune, write_tuned
@@ -141,7 +141,7 @@ def _tell_tuning(found: Tuning, own: Mapping[str, float]) -> None:
     shown.print(comparison_table(found.gain))
     gain = found.gain
     typer.echo(
-        f"on sequences left out: AUC {mean_auc(found.own):.3f} -> {mean_auc(found.tuned):.3f}, "
+        f"on sequences left out: AUC {mean_score(found.own).auc:.3f} -> {mean_score(found.tuned).auc:.3f}, "
         f"{gain.difference:+.4f} ({CONFIDENCE:.0%} interval {gain.low:+.4f} to {gain.high:+.4f}, bootstrap): "
         + ("a gain" if found.real else "no gain that is sure")
     )

@@ -54,8 +54,3 @@ def starts_of(sequence: AnnotatedSequence, count: int) -> list[Start]:
         return ope(sequence)
     starts = tre(sequence)
     return [starts[i] for i in np.unique(np.linspace(0, len(starts), count, endpoint=False).astype(int))]
-
-
-def mean_auc(scores: Sequence[Score]) -> float:
-    """Mean success AUC, each sequence counting once."""
-    return float(np.mean([score.auc for score in scores]))

@@ -15,7 +15,7 @@ from typing import Any
 from dcfnet.errors import ConfigError
 from dcfnet.model import CONFIG_KEY, Model, parse_model
 from dcfnet.sinks import write_whole
-from dcfnet_evaluation.scores import Comparison, Score, compare
+from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from onnx import helper, load_from_string
 from optuna import Study, create_study, logging
@@ -25,7 +25,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from dcfnet_calibration.scoring import Scorer, mean_auc
+from dcfnet_calibration.scoring import Scorer
 from dcfnet_calibration.space import own_values
 
 JOURNAL, RESULT = "study.journal", "tuned.json"
@@ -100,7 +100,7 @@ def tune(
     def search(name: str, seen: Sequence[AnnotatedSequence]) -> dict[str, float]:
         study = create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         for _ in range(trials - _completed(study)):
-            _try_one(study, space, own, seed, lambda constants: mean_auc(scorer.scores(constants, seen)))
+            _try_one(study, space, own, seed, lambda constants: mean_score(scorer.scores(constants, seen)).auc)
             told(name, study.best_value)
         return dict(study.best_params)
 
@@ -166,8 +166,8 @@ def _report(tuning: Tuning, conditions: Conditions, trials: int) -> dict[str, An
     return {
         "constants": tuning.constants,
         "held_out": {
-            "own": mean_auc(tuning.own),
-            "tuned": mean_auc(tuning.tuned),
+            "own": mean_score(tuning.own).auc,
+            "tuned": mean_score(tuning.tuned).auc,
             "difference": gain.difference,
             "interval": [gain.low, gain.high],
             "sequences": {own.sequence: [own.auc, tuned.auc] for own, tuned in pairs},

@@ -11,6 +11,7 @@ from dcfnet.geometry import Box
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 SEGMENTS = 20  # starts of TRE
+EVERY = 4  # of these, where a few must do
 SHORTEST = 20  # frames that the last segment of TRE has, at least
 SHIFT = 0.1  # of the target's size, by which SRE moves the first box
 SCALES = (0.8, 0.9, 1.1, 1.2)  # by which SRE sizes the first box
@@ -39,6 +40,11 @@ def tre(sequence: AnnotatedSequence) -> list[Start]:
     wanted = np.floor(np.linspace(0, last, SEGMENTS))
     later = present[np.minimum(np.searchsorted(present, wanted), len(present) - 1)]
     return [_true_start(sequence, int(index)) for index in np.unique(later)]
+
+
+def few_starts(sequence: AnnotatedSequence) -> list[Start]:
+    """Every fourth start of TRE: five a sequence, a quarter of the time, still far steadier than one."""
+    return tre(sequence)[::EVERY]
 
 
 def sre(sequence: AnnotatedSequence) -> list[Start]:

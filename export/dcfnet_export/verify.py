@@ -24,13 +24,12 @@ from dcfnet.response import RESPONSE_SIDE, find_peaks
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.metrics import overlaps, scored
 from dcfnet_evaluation.passes import Pass, run_passes
-from dcfnet_evaluation.protocols import tre
+from dcfnet_evaluation.protocols import few_starts
 from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from numpy.typing import NDArray
 
 PATCHES = 500  # search patches whose features and response peaks are compared, at least
-EVERY = 4  # of the 20 starts of TRE: five a sequence
 AHEAD = 5  # frames from the one in which a target is learnt to the one in which it is looked for
 SHARE_OF_PATCHES = 0.2  # of the time, about: what is left is tracking
 APART = 0.5  # overlap of both trackers' boxes under which they follow different things
@@ -198,7 +197,7 @@ def _track(pipes: Sequence[Pipeline], sequences: Sequence[AnnotatedSequence], pr
     for done, sequence in enumerate(sequences):
         progress(SHARE_OF_PATCHES + (1 - SHARE_OF_PATCHES) * done / len(sequences))
         trackers = {str(number): Tracker.of(pipe) for number, pipe in enumerate(pipes)}
-        runs = [run_passes(trackers, sequence, start) for start in tre(sequence)[::EVERY]]
+        runs = [run_passes(trackers, sequence, start) for start in few_starts(sequence)]
         for number, each in enumerate(tracked):
             each.passes.append([run[str(number)] for run in runs])
             each.scores.append(Score.of(each.passes[-1], sequence))

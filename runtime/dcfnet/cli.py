@@ -161,12 +161,12 @@ def _track(
         yield frame, result.box, result
 
 
-def parse_box(text: str) -> Box:
+def parse_box(text: str, option: str = "--init") -> Box:
     """The box of "X,Y,W,H". Raises InvalidBoxError showing the text."""
     try:
         x, y, w, h = (float(value) for value in text.split(","))
     except ValueError:
-        raise InvalidBoxError(f"--init {text!r}: a box is four numbers, X,Y,W,H, such as 410,190,64,48") from None
+        raise InvalidBoxError(f"{option} {text}: must be four numbers, X,Y,W,H, such as 410,190,64,48") from None
     return Box(x, y, w, h)
 
 

@@ -16,10 +16,10 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
 from dcfnet.model import PRESETS_KEY, load_model, parse_model
 from dcfnet_calibration.cli import app
-from dcfnet_calibration.scoring import Scorer, mean_auc, starts_of
+from dcfnet_calibration.scoring import Scorer, starts_of
 from dcfnet_calibration.space import SPACE, check_tunable, space_of
 from dcfnet_calibration.tune import Tuning, tune, write_tuned
-from dcfnet_evaluation.scores import Score
+from dcfnet_evaluation.scores import Score, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from typer.testing import CliRunner
 
@@ -65,7 +65,7 @@ def test_the_search_finds_the_top_and_no_fold_sees_what_it_is_judged_by(
         assert judged == [0.01, constants["learning_rate"]]
         seen = [names for rate, names in scorer.calls if not set(names) & set(left_out)]
         assert len(seen) >= 25
-    assert found.gain.difference == pytest.approx(mean_auc(found.tuned) - mean_auc(found.own))
+    assert found.gain.difference == pytest.approx(mean_score(found.tuned).auc - mean_score(found.own).auc)
     report = json.loads((tmp_path / "tuned.json").read_text())
     assert report["constants"] == found.constants
     assert report["held_out"]["interval"] == [found.gain.low, found.gain.high]

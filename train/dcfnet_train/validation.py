@@ -15,15 +15,13 @@ from dcfnet.cpu import CpuBackend
 from dcfnet.pipeline import Pipeline
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.passes import run_pass
-from dcfnet_evaluation.protocols import tre
+from dcfnet_evaluation.protocols import few_starts
 from dcfnet_evaluation.scores import Score, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray
 
 from dcfnet_train.backbone import MEAN_BGR, Backbone
 from dcfnet_train.checkpoint import Checkpoint
-
-EVERY = 4  # of the 20 starts of TRE: five a sequence, a quarter of the time, still far steadier than one
 
 
 @dataclass(frozen=True)
@@ -64,5 +62,5 @@ class Validation:
         return [self._score(tracker, sequence) for sequence in self.sequences]
 
     def _score(self, tracker: Tracker, sequence: AnnotatedSequence) -> Score:
-        starts = tre(sequence)[::EVERY]
+        starts = few_starts(sequence)
         return Score.of([run_pass(tracker, sequence, start) for start in starts], sequence)

@@ -12,7 +12,7 @@ from dcfnet.errors import EngineError
 from dcfnet.model import Engine, Model, parse_model
 from dcfnet.sinks import write_together
 
-SUFFIX, PASSPORT, SOURCE = ".engine", ".json", ".onnx"  # the latter two are put after the engine's whole name
+PASSPORT, SOURCE = ".json", ".onnx"  # put after the engine's whole name
 LARGEST = 2**30  # bytes of a file that is read: an engine of this network has less than one MB
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,7 @@ def rebuild(file: Path) -> Passport:
 
     Raises EngineError where that ONNX file is not the one of a passport that can be trusted, and as `make_engine`.
     """
-    place = file.resolve()
+    place = Path(os.path.realpath(file))  # a link that leads in a circle as it is: it cannot be read
     source = read_regular(beside(place, SOURCE))
     model = parse_model(source, str(beside(place, SOURCE)))
     options, flavour = BuildOptions.of(model), "auto"

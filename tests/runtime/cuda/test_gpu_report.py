@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,17 +12,12 @@ from typing import Any
 import pytest
 from dcfnet_evaluation.rendered import render_clip
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu_report.py"
+from tests.scripts import load_script
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_report", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("gpu_report")
 
 
 @pytest.fixture

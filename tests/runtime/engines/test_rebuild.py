@@ -76,6 +76,13 @@ def test_a_symlinked_engine_is_rebuilt_where_it_lies(engine: Path, tmp_path: Pat
     assert read_engine(link).engine
 
 
+def test_a_link_that_leads_in_a_circle_is_named(tmp_path: Path) -> None:
+    link = tmp_path / "loop.engine"
+    link.symlink_to(link)
+    with pytest.raises(EngineError, match=r"loop\.engine\.onnx: cannot be read"):
+        rebuild(link)
+
+
 @pytest.mark.parametrize("where", ["disk", "folder", "key"])
 def test_a_rebuild_that_fails_leaves_what_was_there(
     engine: Path, keys: Path, monkeypatch: pytest.MonkeyPatch, where: str

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import torch
 import typer
+from dcfnet.cli import parse_box
 from dcfnet.errors import ConfigError, DcfnetError
 from dcfnet.frames import image_files
-from dcfnet.geometry import Box
 from dcfnet_evaluation.scores import CONFIDENCE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -78,16 +78,8 @@ def _open(places: list[Path], boxes: list[str]) -> list[Unlabelled]:
     """The videos with their targets. Raises ConfigError for boxes that are none, or not one for each video."""
     if boxes and len(boxes) != len(places):
         raise ConfigError(f"{len(boxes)} --box for {len(places)} --video: give one for each, in their order, or none")
-    given = [_box(text) for text in boxes]
+    given = [parse_box(text, "--box") for text in boxes]
     return [Unlabelled.open(place, target) for place, target in zip_longest(places, given)]
-
-
-def _box(text: str) -> Box:
-    try:
-        x, y, w, h = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--box {text}: must be four numbers, X,Y,W,H") from None
-    return Box(x, y, w, h)
 
 
 @contextmanager

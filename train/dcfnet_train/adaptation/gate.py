@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from dcfnet_evaluation.scores import Comparison, Score, compare
+from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
 from dcfnet_evaluation.sequences import SequenceError
 
 from dcfnet_train.adaptation.consistency import Trip, candidates
@@ -42,7 +41,7 @@ class Verdict:
     @classmethod
     def of(cls, first: Sequence[Score], second: Sequence[Score], tolerance: float) -> Verdict:
         """Of the scores of both, on the same sequences. Raises SequenceError where there are fewer than two of them."""
-        before, after = (float(np.mean([score.auc for score in scores])) for scores in (first, second))
+        before, after = (mean_score(scores).auc for scores in (first, second))
         return cls(before, after, compare(first, second), tolerance)
 
 
