@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.errors import ConfigError, DeviceError, MissingDependencyError
+from dcfnet.response import Peak
 
 Array: TypeAlias = Any  # an array of the backend: numpy.ndarray on a CPU, cupy.ndarray on a GPU
 Frame: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR, (H, W, 4) BGRA, (H, W, 1) or (H, W) grey
@@ -69,8 +70,14 @@ class Backend(Protocol):
         centre + (j - (S - 1) / 2) * region / S, sampled bilinearly. mean: float32 (3,), whole numbers, BGR.
         """
 
+    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of response.py.
+
+        The one point of synchronisation of a frame: the maps stay on the device, what is read of them does not.
+        """
+
     def to_host(self, array: Array) -> NDArray[np.float32]:
-        """Array of the device -> host array. The one point of synchronisation of a frame."""
+        """Array of the device -> host array."""
 
 
 def select(device: str) -> Backend:

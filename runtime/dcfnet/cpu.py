@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
 from dcfnet.pixels import check_frame, has_texture
+from dcfnet.response import Peak, read_maps
 
 
 class CpuBackend:
@@ -56,6 +57,9 @@ class CpuBackend:
         for patch, source, centre, region in zip(patches, sources, centres, regions, strict=True):
             _crop_into(patch, frames[source], centre, region, mean)
         return patches
+
+    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        return read_maps(maps, penalty)
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return np.asarray(array)

@@ -1,7 +1,7 @@
 """A CUDA device through CuPy, and the backend on it, the twin of cpu.py. The only importer of cupy.
 
-Everything is queued on CuPy's current stream, and nothing here waits for it but `to_host` and `textured`. A device
-belongs to the process, and to the GPU, that were current when it was opened.
+Everything is queued on CuPy's current stream, and nothing here waits for it but `read`, `to_host` and `textured`. A
+device belongs to the process, and to the GPU, that were current when it was opened.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dcfnet.backend import Array
 from dcfnet.errors import DeviceError, InvalidFrameError, MissingDependencyError
 from dcfnet.kernels import SOURCE, CudaFrame, Structures, grids, places, source
 from dcfnet.pixels import FLAT_RANGE, check_frame, check_pixels, device_interface, has_texture
+from dcfnet.reading import PeakReader, told
+from dcfnet.response import Peak
 
 try:
     import cupy
@@ -141,6 +143,7 @@ class CudaBackend:
         """Raises DeviceError naming what is missing: driver, GPU, or CUDA's libraries."""
         self._device = device or CudaDevice()
         self._device.prepare()
+        self._reader = PeakReader(self._device)
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return self._device.upload(values)
@@ -189,6 +192,9 @@ class CudaBackend:
         numbers = (np.int32(count), np.int32(size), *mean.astype(np.float32))
         self._device.launch("crop", count * size * size, where, patches, *numbers)
         return patches
+
+    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        return told(self._device.to_host(self._reader(maps, penalty)))
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return self._device.to_host(array)

@@ -3,7 +3,7 @@
     1  frame     checked, and put where the backend takes it: what is no frame, or shows nothing, moves no state
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
-    4  response  inverse(respond(search_f, filter_f)), to the host: the only sync
+    4  response  inverse(respond(search_f, filter_f)), its peaks to the host: the only sync
     5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre; where the target has
                  moved far, 2 to 5 once more from there
     6  learn     crop at the new place, spectrum, blend (eq. 13), solve
@@ -30,7 +30,7 @@ from dcfnet.errors import ConfigError
 from dcfnet.fourier import Transform, band_of_label, label_spectrum
 from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid, search_region
 from dcfnet.pixels import frame_size
-from dcfnet.response import RESPONSE_SIDE, Peak, best_scale, find_peaks
+from dcfnet.response import RESPONSE_SIDE, Peak
 from dcfnet.result import Reason, Result
 from dcfnet.spatial import SpatialPenalty
 from dcfnet.state import TrackState
@@ -178,9 +178,7 @@ class Sighting:
 
 def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Sighting:
     """Where N targets are seen from where they were."""
-    maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, R, R)
-    winner = best_scale(maps, pipeline.config.scale_penalty)
-    peak = find_peaks(maps[np.arange(len(state)), winner])
+    winner, peak = pipeline.backend.read(detect(pipeline, state, frames), pipeline.config.scale_penalty)
     return Sighting(peak, *_move(pipeline, state, peak.shift, winner), peak.psr)
 
 
