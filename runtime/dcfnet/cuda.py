@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.adoption import adopted
 from dcfnet.backend import Array
-from dcfnet.errors import DeviceError, InvalidFrameError, MissingDependencyError
-from dcfnet.kernels import SOURCE, CudaFrame, Structures, grids, places, source
-from dcfnet.pixels import FLAT_RANGE, check_frame, check_pixels, device_interface, has_texture
+from dcfnet.errors import DeviceError, MissingDependencyError
+from dcfnet.faults import library, typed
+from dcfnet.kernels import SOURCE, CudaFrame, need, places, source
+from dcfnet.pixels import check_frame, device_interface
+from dcfnet.texture import textured
+from dcfnet.uploads import Uploads
 
 try:
     import cupy
 except Exception as error:  # a CuPy for another CUDA than there is raises what it likes
     raise MissingDependencyError("cupy", "cuda13", f"{error}; cuda12 or cuda13, in place of cpu") from error
 
+_typed = partial(typed, cupy)
 THREADS = 256  # of a block: no kernel has more to share than the caches
 
 
@@ -83,10 +88,34 @@ class CudaDevice:
         """Handle of the current stream."""
         return int(cupy.cuda.get_current_stream().ptr)
 
-    def empty(self, shape: tuple[int, ...]) -> Array:
-        """New float32 memory, aligned as CUDA aligns. Raises DeviceError where there is none left."""
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+        """New memory, aligned as CUDA aligns. Raises DeviceError where there is none left."""
         with _typed():
-            return cupy.empty(shape, dtype=cupy.float32)
+            return cupy.empty(shape, dtype=dtype)
+
+    def pinned(self, size: int) -> NDArray[np.uint8]:
+        """New memory of the host that the GPU copies from by itself, uint8 (size,). Raises DeviceError as `empty`."""
+        with _typed():
+            return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
+
+    def pins(self, array: NDArray[np.uint8]) -> bool:
+        """Whether the array of the host, two-dimensional and not empty, lies in pinned memory from end to end."""
+        ends = (array.ctypes.data, array[-1:, -1:].ctypes.data)
+        with _typed():
+            kinds = [cupy.cuda.runtime.pointerGetAttributes(end).type for end in ends]
+        return kinds == [cupy.cuda.runtime.memoryTypeHost] * 2
+
+    def copy_rows(self, rows: NDArray[np.uint8], to: int, pitch: int) -> None:
+        """Queues a copy of pinned rows, uint8 (h, w), to an address of the device, its rows `pitch` bytes apart."""
+        (height, width), start = rows.shape, rows.ctypes.data
+        kind = cupy.cuda.runtime.memcpyHostToDevice
+        with _typed():
+            cupy.cuda.runtime.memcpy2DAsync(to, pitch, start, rows.strides[0], width, height, kind, self.stream)
+
+    def event(self) -> Any:
+        """A mark to be recorded in the current stream, and waited for; passed where it was never recorded."""
+        with _typed():
+            return cupy.cuda.Event(disable_timing=True)
 
     def upload(self, values: NDArray[np.generic]) -> Array:
         """A host array on the device, contiguous: through pinned memory, queued. Raises DeviceError as `empty`."""
@@ -105,6 +134,20 @@ class CudaDevice:
         """The arrays one after another along their first axis."""
         return arrays[0] if len(arrays) == 1 else cupy.concatenate(arrays)
 
+    def place_of(self, address: int) -> int:
+        """Number of the GPU that the address lies on."""
+        with _typed():
+            return int(cupy.cuda.runtime.pointerGetAttributes(address).device)
+
+    def wrapped(self, given: Any) -> Array:
+        """Another library's array where it is, once the stream that its interface names has done what was queued."""
+        with _typed():
+            return cupy.asarray(given)
+
+    def packed(self, pixels: Array) -> Array:
+        """The pixels, copied where those of a row do not lie side by side; rows may lie at any pitch."""
+        return pixels if pixels[0].flags.c_contiguous else cupy.ascontiguousarray(pixels)
+
     def to_host(self, array: Array) -> NDArray[Any]:
         """The array on the host, once everything queued before has been done. Raises DeviceError where that failed."""
         with _typed():
@@ -119,7 +162,7 @@ class CudaDevice:
     @cached_property
     def kernels(self) -> Any:
         """kernels.cu, compiled for this GPU; CuPy keeps what it compiled. Raises DeviceError where it cannot."""
-        with _library(f"{SOURCE} cannot be compiled"):
+        with library(f"{SOURCE} cannot be compiled"):
             module = cupy.RawModule(code=source())
             module.compile()
         return module
@@ -127,7 +170,7 @@ class CudaDevice:
     def prepare(self) -> None:
         """Loads what a tracker needs, so that what is missing is told at the start. Raises DeviceError."""
         self.kernels  # noqa: B018  # compiles them
-        with _library("cuBLAS cannot be used"):
+        with library("cuBLAS cannot be used"):
             cupy.cuda.cublas  # noqa: B018  # loads it
 
 
@@ -141,12 +184,18 @@ class CudaBackend:
         """Raises DeviceError naming what is missing: driver, GPU, or CUDA's libraries."""
         self._device = device or CudaDevice()
         self._device.prepare()
+        self._uploads = Uploads(self._device)
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return self._device.upload(values)
 
-    def guarded(self) -> AbstractContextManager[None]:
-        return _typed(cupy.cuda.cublas.CUBLASError)
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        with _typed(cupy.cuda.cublas.CUBLASError):
+            try:
+                yield
+            finally:
+                self._uploads.settle()
 
     def frame(self, given: Any) -> Any:
         self._device.check()
@@ -154,9 +203,8 @@ class CudaBackend:
             return given
         interface = device_interface(given)
         if interface is None:
-            host = check_frame(given)
-            return CudaFrame(self._device.upload(host), host)
-        return self._adopted(given, interface)
+            return self._uploads.frame(check_frame(given))
+        return adopted(self._device, given, interface)
 
     def textured(
         self,
@@ -165,13 +213,8 @@ class CudaBackend:
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
     ) -> NDArray[np.bool_]:
-        seen = np.zeros(len(sources), dtype=np.bool_)
-        for row, index in enumerate(sources):
-            host = frames[index].host
-            seen[row] = host is not None and has_texture(host, centres[row], regions[row])
-        rows = np.flatnonzero([frames[index].host is None for index in sources])
-        if len(rows):  # frames that were never on the host: one kernel, one small copy
-            seen[rows] = self._contrasts(grids(frames, sources[rows], centres[rows], regions[rows])) > FLAT_RANGE
+        seen = textured(self._device, frames, sources, centres, regions)
+        need(frames, sources[seen], centres[seen], regions[seen])  # all at once, and while the rest is made ready
         return seen
 
     def crop(
@@ -184,6 +227,7 @@ class CudaBackend:
         mean: NDArray[np.float32],
     ) -> Array:
         count = len(centres)
+        need(frames, sources, centres, regions)
         where = self._device.upload(places(frames, sources, centres, regions, size).view(np.uint8))
         patches = self._device.empty((count, 3, size, size))
         numbers = (np.int32(count), np.int32(size), *mean.astype(np.float32))
@@ -192,59 +236,6 @@ class CudaBackend:
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return self._device.to_host(array)
-
-    def _adopted(self, given: Any, interface: dict[str, Any]) -> CudaFrame:
-        """Another library's array as a frame, where it is, once what its stream has queued is done."""
-        here = self._device.number
-        try:
-            if 0 in interface["shape"]:
-                raise InvalidFrameError(f"frame is an empty array of shape {interface['shape']}", empty=True)
-            place = int(cupy.cuda.runtime.pointerGetAttributes(interface["data"][0]).device)
-            pixels = cupy.asarray(given) if place == here else None  # waits for the stream that the interface names
-        except (InvalidFrameError, cupy.cuda.runtime.CUDARuntimeError):
-            raise
-        except Exception as error:  # of whatever made the array
-            raise InvalidFrameError(f"frame cannot be read on the GPU: {error}") from error
-        if pixels is None:
-            raise InvalidFrameError(f"frame lies on GPU {place}, the tracker on GPU {here}; copy it there first")
-        check_pixels(pixels)
-        packed = pixels[0].flags.c_contiguous  # rows may lie at any pitch
-        return CudaFrame(pixels if packed else cupy.ascontiguousarray(pixels))
-
-    def _contrasts(self, asked: Structures) -> NDArray[np.int32]:
-        """The widest range of levels of any colour over each grid, int32 (N,)."""
-        found = np.zeros((len(asked), 2, 3), dtype=np.int32)
-        found[:, 0] = 255  # a colour that there is not stays below any range
-        levels, side = self._device.upload(found), int(max(asked["columns"].max(), asked["rows"].max()))
-        if side:
-            where, numbers = self._device.upload(asked.view(np.uint8)), (np.int32(len(asked)), np.int32(side))
-            self._device.launch("extremes", len(asked) * side**2, where, levels, *numbers)
-        low, high = np.moveaxis(self._device.to_host(levels), 1, 0)
-        contrasts: NDArray[np.int32] = (high - low).max(axis=1)
-        return contrasts
-
-
-@contextmanager
-def _library(told: str) -> Iterator[None]:
-    """What a missing or failing library raises, as DeviceError."""
-    try:
-        yield
-    except Exception as error:
-        remedy = "CUDA's libraries come with: pip install 'cupy-cuda13x[ctk]'"
-        raise DeviceError(f"{told}: {error}; {remedy}") from error
-
-
-@contextmanager
-def _typed(*others: type[Exception]) -> Iterator[None]:
-    """What CUDA raises, and `others`, as DeviceError."""
-    try:
-        yield
-    except cupy.cuda.memory.OutOfMemoryError as error:
-        raise DeviceError(
-            f"the GPU has no memory left: {error}; track fewer targets, end what else runs there, or use device='cpu'"
-        ) from error
-    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, *others) as error:
-        raise DeviceError(f"the GPU failed: {error}; what it held is lost, start the process anew") from error
 
 
 def _version(number: int) -> str:

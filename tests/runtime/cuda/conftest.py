@@ -36,11 +36,12 @@ def use_cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def fake(host_kernels: HostKernels, use_cupy: Any) -> Any:
-    """The stand-in, in CuPy's place."""
+def fake(host_kernels: HostKernels, use_cupy: Any) -> Iterator[Any]:
+    """The stand-in, in CuPy's place; every copy that is still queued at the end is looked at."""
     module = standin(host_kernels)
     use_cupy(module)
-    return module
+    yield module
+    module.state.copies.finish()
 
 
 @pytest.fixture(params=["standin", pytest.param("gpu", marks=pytest.mark.gpu)])
