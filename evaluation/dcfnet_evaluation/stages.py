@@ -74,6 +74,7 @@ class ClockedBackend:
     def __init__(self, backend: Backend, clock: StageClock) -> None:
         self.name, self.patches_at_once = backend.name, backend.patches_at_once
         self.asarray, self.to_host, self.read = backend.asarray, backend.to_host, backend.read
+        self.product, self.joined = backend.product, backend.joined
         self.guarded, self.frame, self.textured = backend.guarded, backend.frame, backend.textured
         self.crop = clock.enclose("crop", "crop", backend.crop)
 

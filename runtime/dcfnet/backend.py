@@ -70,6 +70,12 @@ class Backend(Protocol):
         centre + (j - (S - 1) / 2) * region / S, sampled bilinearly. mean: float32 (3,), whole numbers, BGR.
         """
 
+    def product(self, one: Array, other: Array) -> Array:
+        """`one @ other`, float32 or complex64 both, (..., n, k) and (..., k, m), of which one is a single matrix."""
+
+    def joined(self, arrays: Sequence[Array]) -> Array:
+        """The arrays one after another along their first axis; a single one itself."""
+
     def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of response.py.
 

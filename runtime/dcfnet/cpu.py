@@ -58,6 +58,12 @@ class CpuBackend:
             _crop_into(patch, frames[source], centre, region, mean)
         return patches
 
+    def product(self, one: Array, other: Array) -> Array:
+        return one @ other
+
+    def joined(self, arrays: Sequence[Array]) -> Array:
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
     def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         return read_maps(maps, penalty)
 

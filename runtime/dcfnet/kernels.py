@@ -31,11 +31,11 @@ Structures = NDArray[np.void]
 Pairs = NDArray[np.float64]  # (N, 2)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class CudaFrame:
     """A frame on the GPU. pixels: uint8 (H, W) or (H, W, C), each row's pixels side by side, rows at any pitch.
 
-    host: the same on the host, where it came from there.
+    host: the same on the host, where it came from there (uploads.py).
     """
 
     pixels: Array
@@ -56,10 +56,20 @@ class CudaFrame:
         """Address of the first pixel, and bytes from one row to the next."""
         return int(self.pixels.data.ptr), int(self.pixels.strides[0])
 
+    def need(self, centres: Pairs, regions: Pairs) -> None:
+        """Sees to it that what patches of these regions, (M, 2) each, are made of is there for what is queued next."""
+
 
 def source() -> str:
     """The text of kernels.cu."""
     return (files("dcfnet") / SOURCE).read_text()
+
+
+def need(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:
+    """`CudaFrame.need` of every frame that patches are cut from. Arguments as those of `Backend.crop`."""
+    for index in np.unique(sources):
+        rows = sources == index
+        frames[index].need(centres[rows], regions[rows])
 
 
 def places(

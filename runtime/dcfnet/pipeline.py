@@ -79,12 +79,13 @@ class Pipeline:
         sigma = config.label_sigma_in_patch() / stride  # in pixels of the map
         band = band_of_label(side, sigma, config.band)
         window = np.ones(side) if "window" in folded else cosine_window(side)
-        transform = Transform.build(side, band, RESPONSE_SIDE, window, backend.asarray)
+        at = (backend.asarray, backend.product)
+        transform = Transform.build(side, band, RESPONSE_SIDE, window, *at)
         label_f = label_spectrum(side, sigma, band)
         scales, penalty = scale_pyramid(config.scales, config.scale_step), None
         if config.background_penalty:
-            reach, place = config.filter_reach_in_patch() / stride, backend.asarray
-            penalty = SpatialPenalty.build(side, label_f, reach, config.background_penalty, config.solver_steps, place)
+            reach, weight = config.filter_reach_in_patch() / stride, config.background_penalty
+            penalty = SpatialPenalty.build(side, label_f, reach, weight, config.solver_steps, *at)
         raw = backend.asarray(mean[:, None, None]) if "mean" in folded else None
         return cls(config, backend, backbone, mean, transform, backend.asarray(label_f), scales, penalty, raw)
 
@@ -95,8 +96,7 @@ class Pipeline:
             patches = self.backend.crop(frames, sources[part], centres[part], regions[part], size, self.mean)
             patches = patches if self.raw is None else patches + self.raw
             spectra.append(self.transform.forward(self.backbone(patches)))
-        # NumPy's function hands over to the concatenation of whatever device the arrays lie on
-        return spectra[0] if len(spectra) == 1 else np.concatenate(spectra)
+        return self.backend.joined(spectra)
 
     def solve(self, numerator: Array, denominator: Array, start: Array | None = None) -> tuple[Array, Array]:
         """The filter that N targets are looked for with, and the focused one in it, complex64 (N, C, K, B+1) each.

@@ -18,7 +18,7 @@ ROW_BYTES = 32  # of the structure Row of kernels.cu
 
 
 class PeakReader:
-    """`read_maps` of response.py on a device. Arrays of numbers other than float32 lie in float32 memory."""
+    """`read_maps` of response.py on a device."""
 
     def __init__(self, device: Any) -> None:
         """device: a CudaDevice."""
@@ -28,10 +28,10 @@ class PeakReader:
     def __call__(self, maps: Array, penalty: float) -> Array:
         """Maps float32 (N, S, R, R) -> float64 (N, READ) on the device, queued; `told` says what they are."""
         targets, scales, side, _ = maps.shape
-        rows = self._device.empty((targets * scales * side, ROW_BYTES // 4)).view(np.uint8)
+        rows = self._device.empty((targets * scales * side, ROW_BYTES), np.uint8)
         count = targets * scales
         self._device.launch("summarise", count * side, maps, rows, np.int32(count), np.int32(side))
-        found = self._device.empty((targets, READ * 2)).view(np.float64)
+        found = self._device.empty((targets, READ), np.float64)
         numbers = map(np.int32, (targets, scales, side, PSR_EXCLUDED))
         self._device.launch("read_peaks", targets, maps, rows, self._weighing(scales, penalty), found, *numbers)
         return found

@@ -82,6 +82,6 @@ def grouped(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _open_device() -> Any:
-    from dcfnet.cuda import CudaDevice
+    from dcfnet.device import CudaDevice
 
     return CudaDevice()

@@ -63,7 +63,8 @@ def _argument(value: Any, parameter: str) -> Any:
         assert isinstance(value, np.ndarray), parameter
         assert value.flags.c_contiguous, parameter
         written = parameter.replace("const ", "").split("*")[0]
-        element = {"float": np.float32, "double": np.float64, "int": np.int32}.get(written, np.uint8)
+        numbers = {"float": np.float32, "double": np.float64, "int": np.int32, "Complex": np.complex64}
+        element = numbers.get(written, np.uint8)
         assert value.dtype == element, (parameter, value.dtype)
         return ctypes.c_void_p(value.ctypes.data)
     kind = {"int": (np.int32, ctypes.c_int), "float": (np.float32, ctypes.c_float)}[parameter.split()[0]]

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from tests.runtime.cuda.copies import HOST, Copies
 from tests.runtime.cuda.host import HostKernels
 
-OPERATORS = ("add", "sub", "mul", "truediv", "matmul", "radd", "rsub", "rmul", "rtruediv", "rmatmul")
+OPERATORS = ("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv")  # cuBLAS is out of bounds: no matmul
 
 
 class CudaError(RuntimeError):
     """In place of CUDARuntimeError."""
-
-
-class CublasError(RuntimeError):
-    """In place of CUBLASError."""
 
 
 class NoMemoryError(MemoryError):
@@ -96,22 +93,54 @@ def concatenate(arrays: Any, axis: int = 0) -> ndarray:
     return ndarray(np.concatenate([_inside(array) for array in arrays], axis))
 
 
-def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("inf")) -> Any:
-    """The module. devices: GPUs that there are. memory: bytes that may be allocated, in all."""
-    state = SimpleNamespace(device=0, left=memory, places={}, stream=0)
+class State(SimpleNamespace):
+    """What tests may look at and change.
 
-    def take(held: np.ndarray) -> ndarray:
-        state.left -= held.nbytes
-        if state.left < 0:
+    device, stream: the current ones. left: bytes that may still be allocated. places: GPUs of addresses that are not
+    the first's. copies: from the host.
+    """
+
+    def __init__(self, memory: float) -> None:
+        super().__init__(device=0, stream=0, left=memory, places={}, _ends={})
+        self.copies = Copies(self)
+
+    def take(self, held: np.ndarray) -> ndarray:
+        self.left -= held.nbytes
+        if self.left < 0:
             raise NoMemoryError(f"Out of memory allocating {held.nbytes} bytes")
-        return ndarray(held, state.device)
+        self._ends[held.ctypes.data] = held.ctypes.data + held.nbytes
+        return ndarray(held, self.device)
 
-    def asarray(values: Any) -> ndarray:
+    def holds(self, address: int, size: int) -> bool:
+        """Whether so many bytes from there are of one allocation."""
+        return any(first <= address and address + size <= end for first, end in self._ends.items())
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
+        """Filled so that what was never written shows."""
+        if np.dtype(dtype) != np.uint8:
+            return self.take(np.full(shape, np.nan, dtype=dtype))
+        return self.take(np.random.default_rng(len(self._ends)).integers(0, 256, size=shape, dtype=np.uint8))
+
+    def asarray(self, values: Any) -> ndarray:
         if isinstance(values, ndarray):
             return values
         if hasattr(values, "__cuda_array_interface__"):
             return ndarray(_held(values.__cuda_array_interface__))
-        return take(np.array(values, copy=True, order="C"))
+        if values.size and self.copies.kind_of(values.ctypes.data) == HOST:
+            self.copies.queue(values, self.stream)  # CuPy takes pinned memory as it is, and does not wait
+        return self.take(np.array(values, copy=True, order="C"))
+
+    def asnumpy(self, array: ndarray) -> np.ndarray:
+        self.copies.waited(self.stream, self.copies.number)
+        return array._held.copy()
+
+    def attributes(self, address: int) -> Any:
+        return SimpleNamespace(device=self.places.get(address, 0), type=self.copies.kind_of(address))
+
+
+def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("inf")) -> Any:
+    """The module. devices: GPUs that there are. memory: bytes that may be allocated, in all."""
+    state = State(memory)
 
     def launch(name: str) -> Any:
         return lambda grid, block, args: kernels.launch(name, grid[0], block[0], [_raw(value) for value in args])
@@ -119,28 +148,29 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     def raw_module(code: str) -> Any:
         return SimpleNamespace(get_function=launch, compile=lambda: None)
 
-    def attributes(pointer: int) -> Any:
-        return SimpleNamespace(device=state.places.get(pointer, 0))
-
     runtime = SimpleNamespace(
         CUDARuntimeError=CudaError,
         getDeviceCount=lambda: devices,
         getDevice=lambda: state.device,
-        pointerGetAttributes=attributes,
+        pointerGetAttributes=state.attributes,
+        memoryTypeHost=HOST,
+        memcpyHostToDevice=1,
+        memcpy2DAsync=state.copies.memcpy2DAsync,
         runtimeGetVersion=lambda: 13020,
         driverGetVersion=lambda: 13010,
     )
     module: Any = ModuleType("cupy")
     module.state, module.ndarray, module.float32 = state, ndarray, np.float32
-    module.empty = lambda shape, dtype: take(np.full(shape, np.nan, dtype=dtype))
-    module.asarray, module.concatenate, module.RawModule = asarray, concatenate, raw_module
-    module.asnumpy = lambda array: array._held.copy()
+    module.empty = state.empty
+    module.asarray, module.concatenate, module.RawModule = state.asarray, concatenate, raw_module
+    module.asnumpy = state.asnumpy
     module.ascontiguousarray = lambda array: ndarray(np.ascontiguousarray(array._held))
     module.cuda = SimpleNamespace(
         runtime=runtime,
         driver=SimpleNamespace(CUDADriverError=CudaError),
-        cublas=SimpleNamespace(CUBLASError=CublasError),
         memory=SimpleNamespace(OutOfMemoryError=NoMemoryError),
+        alloc_pinned_memory=state.copies.alloc_pinned_memory,
+        Event=state.copies.Event,
         get_current_stream=lambda: SimpleNamespace(ptr=state.stream),
         Device=lambda: SimpleNamespace(compute_capability="86"),
     )

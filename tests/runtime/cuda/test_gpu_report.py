@@ -23,7 +23,6 @@ def script() -> ModuleType:
 @pytest.fixture
 def clocked(fake: Any) -> Any:
     """The stand-in with events, whose times are given."""
-    fake.cuda.Event = lambda: SimpleNamespace(record=lambda: None, synchronize=lambda: None)
     fake.cuda.get_elapsed_time = lambda begin, end: 2.0
     fake.get_default_memory_pool = lambda: SimpleNamespace(total_bytes=lambda: 77)
     fake.__version__ = "14"

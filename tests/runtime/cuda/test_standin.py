@@ -50,7 +50,7 @@ def test_cupy_has_what_the_standin_has(host_kernels: HostKernels) -> None:
 
 def test_the_standin_refuses_what_cupy_refuses(fake: Any) -> None:
     away, host = fake.asarray(np.ones((2, 3), np.float32)), np.ones((2, 3), np.float32)
-    for mixed in (lambda: away + host, lambda: host * away, lambda: away @ host.T, lambda: host @ away[0]):
+    for mixed in (lambda: away + host, lambda: host * away, lambda: host / away[0]):
         with pytest.raises(TypeError):
             mixed()
     with pytest.raises(TypeError, match="Implicit conversion"):

@@ -1,0 +1,70 @@
+"""Whole pixels of a frame: which of them patches are made of, and which are still to be fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Columns left .. right - 1 and rows top .. bottom - 1 of a frame; none where an end is not beyond its start."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return max(self.right - self.left, 0) * max(self.bottom - self.top, 0)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to cut it out of an array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def holds(self, other: Rectangle) -> bool:
+        """Whether every pixel of the other is one of this."""
+        within = self.left <= other.left and self.top <= other.top
+        return not other.area or (within and other.right <= self.right and other.bottom <= self.bottom)
+
+    def joined(self, other: Rectangle) -> Rectangle:
+        """The smallest that holds both."""
+        if not (self.area and other.area):
+            return self if self.area else other
+        low = min(self.left, other.left), min(self.top, other.top)
+        return Rectangle(*low, max(self.right, other.right), max(self.bottom, other.bottom))
+
+    def without(self, held: Rectangle) -> list[Rectangle]:
+        """What of it is not in `held`, which lies within it: above, below, and to the sides; no pixel twice."""
+        if not held.area:
+            return [self] if self.area else []
+        strips = [
+            Rectangle(self.left, self.top, self.right, held.top),
+            Rectangle(self.left, held.bottom, self.right, self.bottom),
+            Rectangle(self.left, held.top, held.left, held.bottom),
+            Rectangle(held.right, held.top, self.right, held.bottom),
+        ]
+        return [strip for strip in strips if strip.area]
+
+
+def touched(shape: Sequence[int], centres: NDArray[np.float64], regions: NDArray[np.float64]) -> Rectangle:
+    """The pixels of a frame of this shape that patches of these regions may read, all regions together.
+
+    centres, regions: (M, 2), as of `Backend.crop`. A pixel more on each side than bilinear samples need: coordinates
+    are float32 on a GPU. Places that are no number touch nothing.
+    """
+    limits = np.array([shape[1], shape[0]])
+    low = np.clip(np.floor(centres - regions / 2) - 1, 0, limits)
+    high = np.clip(np.floor(centres + regions / 2) + 3, 0, limits)
+    seen = (low < high).all(axis=1)  # nor where either is no number
+    if not seen.any():
+        return Rectangle()
+    left, top = low[seen].min(axis=0).astype(int).tolist()
+    right, bottom = high[seen].max(axis=0).astype(int).tolist()
+    return Rectangle(left, top, right, bottom)

@@ -1,0 +1,98 @@
+"""Frames of the host on their way to the GPU: only what is looked at of them is copied, through pinned memory in turns.
+
+Of a frame in memory that is pinned already there is no copy on the host; its owner may write it again once the call
+that was given it has returned, so that `Uploads.settle` is waited for before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.backend import Frame
+from dcfnet.kernels import CudaFrame, Pairs
+from dcfnet.rectangle import Rectangle, touched
+
+MARGIN = 1 / 8  # of a region's side, copied on each side besides: a lesson's region has moved by less, mostly
+WHOLE = 1 / 2  # of a frame: where more than this is looked at all of it is copied, and nothing is missing later
+
+
+class Staging:
+    """Pinned memory that one copy at a time runs from. device: a `CudaDevice`."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._memory = np.empty(0, np.uint8)
+        self._left = device.event()  # passed once the last copy from here has been made
+
+    def filled(self, part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The part, uint8 (h, w), here, packed; waits for the copy before, and holds until `lent` and the next call."""
+        self._left.synchronize()
+        if len(self._memory) < part.size:
+            self._memory = self._device.pinned(part.size)
+        packed = self._memory[: part.size].reshape(part.shape)
+        packed[...] = part
+        return packed
+
+    def lent(self) -> None:
+        """A copy from here has been queued."""
+        self._left.record()
+
+
+class Uploads:
+    """The way of frames to one device, of one thread. copied: bytes that were queued to be, in all."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._turns = [Staging(device), Staging(device)]  # one is filled while a copy runs from the other
+        self._borrowed: Any = None  # an event behind the copies out of memory that is not ours
+        self.copied = 0
+
+    def frame(self, host: Frame) -> HostFrame:
+        """The frame, which must stay as it is until `settle`."""
+        return HostFrame(host, self._device.empty(host.shape, np.uint8), self)
+
+    def copy(self, part: NDArray[np.uint8], to: int, pitch: int) -> None:
+        """Queues a copy of rows of bytes, uint8 (h, w), each row side by side, to an address with rows at `pitch`."""
+        self.copied += part.size
+        if self._device.pins(part):
+            self._device.copy_rows(part, to, pitch)
+            self._borrowed = self._borrowed or self._device.event()
+            self._borrowed.record()
+            return
+        staging = self._turns[0]
+        self._turns.reverse()
+        self._device.copy_rows(staging.filled(part), to, pitch)
+        staging.lent()
+
+    def settle(self) -> None:
+        """Waits until nothing is copied any more out of memory that is not ours."""
+        if self._borrowed is not None:
+            self._borrowed.synchronize()
+
+
+class HostFrame(CudaFrame):
+    """A frame of the host, C-contiguous, with room for all of it on the device, and there what has been asked for."""
+
+    def __init__(self, host: Frame, pixels: Any, uploads: Uploads) -> None:
+        super().__init__(pixels, host)
+        self._uploads, self._held = uploads, Rectangle()
+
+    def need(self, centres: Pairs, regions: Pairs) -> None:
+        if self._held.holds(touched(self.shape, centres, regions)):
+            return
+        wanted = self._held.joined(touched(self.shape, centres, regions * (1 + 2 * MARGIN)))
+        whole = Rectangle(0, 0, self.shape[1], self.shape[0])
+        wanted = whole if wanted.area > WHOLE * whole.area else wanted
+        for strip in wanted.without(self._held):
+            self._fetch(strip)
+        self._held = wanted
+
+    def _fetch(self, strip: Rectangle) -> None:
+        assert self.host is not None
+        address, pitch = self.start
+        rows, first = self.host.reshape(self.shape[0], -1), strip.left * self.channels
+        part = rows[strip.top : strip.bottom, first : strip.right * self.channels]
+        self._uploads.copy(part, address + strip.top * pitch + first, pitch)
