@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,8 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
+from dcfnet.filters import Filters
 from dcfnet.pixels import check_frame, has_texture
 from dcfnet.response import Peak, read_maps
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where patches lie. sources, centres, regions: as of `Backend.crop`."""
+
+    frames: Sequence[Frame]
+    sources: NDArray[np.intp]
+    centres: NDArray[np.float64]
+    regions: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, part: slice) -> Places:
+        return Places(self.frames, self.sources[part], self.centres[part], self.regions[part])
 
 
 class CpuBackend:
@@ -53,10 +71,26 @@ class CpuBackend:
         size: int,
         mean: NDArray[np.float32],
     ) -> Array:
-        patches = np.empty((len(centres), 3, size, size), dtype=np.float32)
-        for patch, source, centre, region in zip(patches, sources, centres, regions, strict=True):
-            _crop_into(patch, frames[source], centre, region, mean)
+        return self.cut(self.places(frames, sources, centres, regions, size), size, mean)
+
+    def places(
+        self,
+        frames: Sequence[Frame],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+        size: int,
+    ) -> Places:
+        return Places(frames, sources, centres, regions)
+
+    def cut(self, where: Places, size: int, mean: NDArray[np.float32]) -> Array:
+        patches = np.empty((len(where), 3, size, size), dtype=np.float32)
+        for patch, source, centre, region in zip(patches, where.sources, where.centres, where.regions, strict=True):
+            _crop_into(patch, where.frames[source], centre, region, mean)
         return patches
+
+    def remember(self, pipeline: Any, filters: Filters) -> Filters:
+        return filters
 
     def product(self, one: Array, other: Array) -> Array:
         return one @ other

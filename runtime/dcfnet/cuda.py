@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from dcfnet.adoption import adopted
 from dcfnet.backend import Array
 from dcfnet.device import CudaDevice
-from dcfnet.kernels import CudaFrame, need, places
+from dcfnet.filters import Filters
+from dcfnet.kernels import CudaFrame, Structures, need, places
 from dcfnet.pixels import check_frame, device_interface
 from dcfnet.products import product
 from dcfnet.reading import PeakReader, told
@@ -78,13 +79,29 @@ class CudaBackend:
         size: int,
         mean: NDArray[np.float32],
     ) -> Array:
-        count = len(centres)
+        return self.cut(self.places(frames, sources, centres, regions, size), size, mean)
+
+    def places(
+        self,
+        frames: Sequence[CudaFrame],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+        size: int,
+    ) -> Structures:
         need(frames, sources, centres, regions)
-        where = self._device.upload(places(frames, sources, centres, regions, size).view(np.uint8))
+        return places(frames, sources, centres, regions, size)
+
+    def cut(self, where: Structures | Array, size: int, mean: NDArray[np.float32]) -> Array:
+        count = len(where)
+        given = self._device.upload(where.view(np.uint8)) if isinstance(where, np.ndarray) else where
         patches = self._device.empty((count, 3, size, size))
         numbers = (np.int32(count), np.int32(size), *mean.astype(np.float32))
-        self._device.launch("crop", count * size * size, where, patches, *numbers)
+        self._device.launch("crop", count * size * size, given, patches, *numbers)
         return patches
+
+    def remember(self, pipeline: Any, filters: Filters) -> Filters:
+        return filters
 
     def product(self, one: Array, other: Array) -> Array:
         return product(self._device, one, other)
