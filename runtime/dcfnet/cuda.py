@@ -17,6 +17,7 @@ from dcfnet.adoption import adopted
 from dcfnet.backend import Array
 from dcfnet.device import CudaDevice
 from dcfnet.filters import Filters
+from dcfnet.graphs import Arena
 from dcfnet.kernels import CudaFrame, Structures, need, places
 from dcfnet.pixels import check_frame, device_interface
 from dcfnet.products import product
@@ -31,6 +32,7 @@ class CudaBackend:
 
     name = "cuda"
     patches_at_once = 64  # bounds what lies between the convolutions: some 100 MB at 108 px; not measured
+    captures = True  # a frame's two programs are captured and launched as one call each; else queued call by call
 
     def __init__(self, device: CudaDevice | None = None) -> None:
         """Raises DeviceError naming what is missing: driver, GPU, or CUDA's libraries."""
@@ -38,6 +40,7 @@ class CudaBackend:
         self._device.prepare()
         self._uploads = Uploads(self._device)
         self._reader = PeakReader(self._device)
+        self._arena: Arena | None = None
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return self._device.upload(values)
@@ -101,7 +104,11 @@ class CudaBackend:
         return patches
 
     def remember(self, pipeline: Any, filters: Filters) -> Filters:
-        return filters
+        if not (self.captures and getattr(pipeline.backbone, "capturable", False)):
+            return filters
+        if self._arena is None or self._arena.pipeline is not pipeline:
+            self._arena = Arena(self._device, self._reader, pipeline)
+        return self._arena.laid(filters.arrays)
 
     def product(self, one: Array, other: Array) -> Array:
         return product(self._device, one, other)

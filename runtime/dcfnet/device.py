@@ -7,8 +7,8 @@ process, and to the GPU, that were current when it was opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -89,6 +89,11 @@ class CudaDevice:
         with _typed():
             return cupy.empty(shape, dtype=dtype)
 
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """New memory as `empty`, all zero."""
+        with _typed():
+            return cupy.zeros(shape, dtype=dtype)
+
     def pinned(self, size: int) -> NDArray[np.uint8]:
         """New memory of the host that the GPU copies from by itself, uint8 (size,). Raises DeviceError as `empty`."""
         with _typed():
@@ -154,16 +159,51 @@ class CudaDevice:
         """The pixels, copied where those of a row do not lie side by side; rows may lie at any pitch."""
         return pixels if pixels[0].flags.c_contiguous else cupy.ascontiguousarray(pixels)
 
-    def to_host(self, array: Array) -> NDArray[Any]:
-        """The array on the host, once everything queued before has been done. Raises DeviceError where that failed."""
+    def to_host(self, array: Array, to: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The array on the host, once everything queued before has been done. Raises DeviceError where that failed.
+
+        to: pinned memory of the same shape and type to put it in, and to return.
+        """
         with _typed():
-            values: NDArray[Any] = cupy.asnumpy(array)
+            values: NDArray[Any] = cupy.asnumpy(array, out=to)
         return values
 
     def launch(self, kernel: str, threads: int, *arguments: Array | np.generic) -> None:
         """Queues a kernel of kernels.cu. arguments: arrays of the device, and numbers as NumPy's scalars."""
         with _typed():
             self.kernels.get_function(kernel)((-(-threads // THREADS),), (THREADS,), arguments)
+
+    def current_stream(self) -> Any:
+        """The stream that everything is queued on now; streams compare."""
+        return cupy.cuda.get_current_stream()
+
+    def pool(self) -> Any:
+        """Memory apart: what is freed of it goes back there, and to nobody else."""
+        return cupy.cuda.MemoryPool()
+
+    @contextmanager
+    def apart(self, pool: Any) -> Iterator[Any]:
+        """Within, all is queued on a new stream, which is given, behind all that was queued, with memory of `pool`."""
+        with _typed():
+            stream = cupy.cuda.Stream(non_blocking=True)
+            cupy.cuda.get_current_stream().synchronize()
+            with cupy.cuda.using_allocator(pool.malloc), stream:
+                yield stream
+
+    def captured(self, stream: Any, work: Callable[[], Array]) -> tuple[Any, Array]:
+        """What `work` queues on the current stream as a graph, to be launched, and the array that it makes.
+
+        Nothing of it is done here. Memory that it takes and frees must be nobody else's as long as the graph is
+        launched. Raises whatever CuPy does where it cannot be captured.
+        """
+        stream.begin_capture()
+        try:
+            made = work()
+        except BaseException:
+            with suppress(Exception):  # what went wrong has spoilt the capture
+                stream.end_capture()
+            raise
+        return stream.end_capture(), made
 
     @cached_property
     def kernels(self) -> Any:

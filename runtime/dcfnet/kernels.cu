@@ -332,3 +332,12 @@ extern "C" __global__ void multiply_complex(const Complex* __restrict__ left, co
                                             int left_step, int right_step) {
     multiply(left, right, made, stack, rows, inner, columns, left_step, right_step);
 }
+
+// What was made for `targets`, `each` numbers of them, into what is kept, for those that it is `wanted` for. A thread a
+// number.
+extern "C" __global__ void settle(const float* __restrict__ made, float* __restrict__ kept,
+                                  const int* __restrict__ wanted, int targets, int each) {
+    const long long at = position();
+    if (at >= (long long)targets * each || !wanted[at / each]) return;
+    kept[at] = made[at];
+}

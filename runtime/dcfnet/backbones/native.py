@@ -31,6 +31,8 @@ class _Placed:
 class NativeBackbone:
     """Backbone on kernels.cu; host and device arrays. See `Backbone` for layouts."""
 
+    capturable = True
+
     def __init__(self, model: Model, device: Any = None) -> None:
         """Device is opened where none is given.
 

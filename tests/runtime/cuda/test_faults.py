@@ -34,7 +34,7 @@ SMALL = {"patch_size": 48}
 
 
 def failing(message: str, kind: type[Exception] = CudaError) -> Any:
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise kind(message)
 
     return fail
@@ -165,14 +165,17 @@ def test_other_libraries_arrays_are_taken_where_they_are(tracker: dcfnet.Tracker
 
 
 def test_a_frame_is_copied_once_and_waited_for_once(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many targets there are, and however often they are looked at: lessons are in every frame here."""
+    """However many targets there are, and however often they are looked at: lessons are in every frame here.
+
+    Two copies besides say where they are looked at, and for what.
+    """
     tracker = dcfnet.MultiTracker(device="cuda", config={**SMALL, "learn_every": 1, "look_again": 100.0})
     for _ in range(3):
         tracker.add(clip.frame(0), clip.box(0))
     real, waits, before = fake.asnumpy, [], fake.state.copies.number
-    monkeypatch.setattr(fake, "asnumpy", lambda values: waits.append(values) or real(values))
+    monkeypatch.setattr(fake, "asnumpy", lambda values, **to: waits.append(values) or real(values, **to))
     tracker.update(clip.frame(1))
-    assert fake.state.copies.number - before == 1
+    assert fake.state.copies.number - before == 3
     assert len(waits) == 1
 
 
