@@ -47,6 +47,9 @@ class CpuBackend:
     def guarded(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def carried(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def frame(self, given: Any) -> Frame:
         return check_frame(given)
 

@@ -7,7 +7,7 @@ Everything is queued on CuPy's current stream, and nothing here waits for it but
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,9 @@ class CudaBackend:
                 yield
             finally:
                 self._uploads.settle()
+
+    def carried(self) -> AbstractContextManager[None]:
+        return self._device.carried()
 
     def frame(self, given: Any) -> Any:
         self._device.check()

@@ -177,6 +177,17 @@ class CudaDevice:
         """The stream that everything is queued on now; streams compare."""
         return cupy.cuda.get_current_stream()
 
+    def carried(self) -> AbstractContextManager[None]:
+        """The GPU and the stream that are current, to be entered once in another thread."""
+        gpu, stream = cupy.cuda.Device(), cupy.cuda.get_current_stream()
+
+        @contextmanager
+        def there() -> Iterator[None]:
+            with _typed(), gpu, stream:
+                yield
+
+        return there()
+
     def pool(self) -> Any:
         """Memory apart: what is freed of it goes back there, and to nobody else."""
         return cupy.cuda.MemoryPool()
