@@ -1,9 +1,10 @@
 """All that needs a GPU, in one command: python benchmarks/gpu_report.py [--output FOLDER]; `./justw gpu`.
 
 Runs the tests marked `gpu`, then times whole updates of 1, 8, 64 and 256 targets in a rendered clip of 1280 x 720, and
-writes gpu_DATE.json: what was tested, the device, its driver, the commit, and the times in ms. Device times are between
-two CUDA events around an update, so that they hold the host's part of it, too; frames come from the host's memory and
-from the GPU's. Exits with 1 where a test failed or none ran, and writes the report all the same.
+writes gpu_DATE.json: what was tested, the device, its driver, the commit, and the times in ms, with a frame's work
+captured as graphs and queued call by call. Device times are between two CUDA events around an update, so that they hold
+the host's part of it, too; frames come from the host's memory and from the GPU's. Exits with 1 where a test failed or
+none ran, and writes the report all the same.
 """
 
 from __future__ import annotations
@@ -74,9 +75,13 @@ def said(*command: str) -> str:
         return ""
 
 
-def started(targets: int, clip: Clip, at_once: int | None = None) -> dcfnet.MultiTracker:
-    """A tracker that follows the clip's target, and others beside it, as far as they fit into the frame."""
-    tracker = dcfnet.MultiTracker(device="cuda")
+def started(targets: int, clip: Clip, captured: bool = True, at_once: int | None = None) -> dcfnet.MultiTracker:
+    """A tracker that follows the clip's target, and others beside it, as far as they fit into the frame.
+
+    captured: whether a frame's work is launched as graphs, or queued call by call.
+    """
+    tracker = dcfnet.MultiTracker(device="cuda", capacity=targets)
+    tracker._pipeline.backend.captures = captured
     if at_once is not None:
         tracker._pipeline.backend.patches_at_once = at_once
     box, rng = clip.box(0), np.random.default_rng(0)
@@ -111,8 +116,16 @@ def timed(tracker: dcfnet.MultiTracker, frames: Sequence[Any], updates: int, war
         if index >= warm_up:
             device.append(cupy.cuda.get_elapsed_time(begin, end))
             host.append((answered - started_at) * 1e3)
-    pool = cupy.get_default_memory_pool().total_bytes()
-    return {"device_ms": quantiles(device), "host_ms": quantiles(host), "updates": updates, "pool_bytes": int(pool)}
+    memory = {"pool_bytes": int(cupy.get_default_memory_pool().total_bytes()), "used_bytes": used()}
+    return {"device_ms": quantiles(device), "host_ms": quantiles(host), "updates": updates, **memory}
+
+
+def used() -> int:
+    """Bytes of the GPU that are in use, by whomever."""
+    import cupy
+
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return int(total - free)
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
@@ -121,7 +134,7 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> list[Any]:
-    """Every number of targets with frames of either memory, then what the size of a batch is worth."""
+    """Every number of targets with frames of either memory, then what graphs and the size of a batch are worth."""
     import cupy
 
     host = [clip.frame(index) for index in range(1, clip.length)]
@@ -129,12 +142,16 @@ def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: S
         "host": lambda: host,
         "device": lambda: [cupy.asarray(frame) for frame in host],
     }
-    asked = [{"targets": count, "frames": place} for count in targets for place in places]
-    asked += [{"targets": targets[-2], "frames": "device", "patches_at_once": at_once} for at_once in AT_ONCE]
+    asked: list[dict[str, Any]] = [
+        {"targets": n, "frames": place, "captured": True} for n in targets for place in places
+    ]
+    asked += [{"targets": n, "frames": "device", "captured": False} for n in targets]
+    last = {"targets": targets[-2], "frames": "device", "captured": True}
+    asked += [{**last, "patches_at_once": at_once} for at_once in AT_ONCE]
     rows = []
     for row in asked:
         try:
-            tracker = started(row["targets"], clip, row.get("patches_at_once"))
+            tracker = started(row["targets"], clip, row["captured"], row.get("patches_at_once"))
             told = timed(tracker, places[row["frames"]](), updates, warm_up)
             rows.append({**row, "target_frames_per_ms": round(row["targets"] / told["device_ms"]["p50"], 2), **told})
         except DcfnetError as error:  # no memory for so many: the other rows still count

@@ -26,18 +26,34 @@ def clocked(fake: Any) -> Any:
     fake.cuda.get_elapsed_time = lambda begin, end: 2.0
     fake.get_default_memory_pool = lambda: SimpleNamespace(total_bytes=lambda: 77)
     fake.__version__ = "14"
+    fake.cuda.runtime.memGetInfo = lambda: (70, 100)
     properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 30}
     fake.cuda.runtime.getDeviceProperties = lambda number: properties
     return fake
 
 
-def test_updates_are_timed_for_every_number_of_targets(script: ModuleType, clocked: Any) -> None:
+def test_updates_are_timed_for_every_number_of_targets(
+    script: ModuleType, clocked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = render_clip(length=4, width=160, height=120, occluder=False)
+    counted: list[dict[str, int]] = []
+    real = script.timed
+
+    def counting(*args: Any) -> dict[str, Any]:
+        before = len(clocked.state.launched)
+        told: dict[str, Any] = real(*args)
+        counted.append({"launches": len(clocked.state.launched) - before})
+        return told
+
+    monkeypatch.setattr(script, "timed", counting)
     rows = script.times(clip, updates=1, warm_up=1, targets=(1, 2))
-    shown = [(row["targets"], row["frames"], row.get("patches_at_once")) for row in rows]
-    assert shown[:4] == [(1, "host", None), (1, "device", None), (2, "host", None), (2, "device", None)]
-    assert shown[4:] == [(1, "device", 16), (1, "device", 64), (1, "device", 256)]
+    shown = [(row["targets"], row["frames"], row["captured"], row.get("patches_at_once")) for row in rows]
+    assert shown[:4] == [(count, place, True, None) for count in (1, 2) for place in ("host", "device")]
+    assert shown[4:6] == [(1, "device", False, None), (2, "device", False, None)]
+    assert shown[6:] == [(1, "device", True, 16), (1, "device", True, 64), (1, "device", True, 256)]
+    assert [row["launches"] > 0 for row in counted] == [row["captured"] for row in rows]
     assert rows[2]["target_frames_per_ms"] == 1.0
+    assert rows[2]["used_bytes"] == 30
     assert rows[2]["device_ms"] == {"p50": 2.0, "p90": 2.0, "p99": 2.0}
     assert rows[2]["host_ms"]["p50"] > 0
 
