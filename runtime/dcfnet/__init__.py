@@ -33,6 +33,7 @@ from dcfnet.errors import (
     SourceError,
     UnknownTargetError,
 )
+from dcfnet.formats import Nv12, Rgb
 from dcfnet.geometry import Box
 from dcfnet.result import Reason, Result, Status
 from dcfnet.tracker import MultiTracker, Tracker
@@ -50,8 +51,10 @@ __all__ = [
     "ModelError",
     "MultiTracker",
     "NotInitialisedError",
+    "Nv12",
     "Reason",
     "Result",
+    "Rgb",
     "SinkError",
     "SourceError",
     "Status",

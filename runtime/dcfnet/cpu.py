@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
-from dcfnet.pixels import check_frame, has_texture
+from dcfnet.formats import HostLike, host_frame, near, shown
+from dcfnet.pixels import has_texture
 
 
 class CpuBackend:
@@ -28,24 +29,24 @@ class CpuBackend:
     def guarded(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def frame(self, given: Any) -> Frame:
-        return check_frame(given)
+    def frame(self, given: Any) -> HostLike:
+        return host_frame(given)
 
     def textured(
         self,
-        frames: Sequence[Frame],
+        frames: Sequence[HostLike],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
     ) -> NDArray[np.bool_]:
         each = zip(sources, centres, regions, strict=True)
         return np.array(
-            [has_texture(frames[source], centre, region) for source, centre, region in each], dtype=np.bool_
+            [has_texture(shown(frames[source]), centre, region) for source, centre, region in each], dtype=np.bool_
         )
 
     def crop(
         self,
-        frames: Sequence[Frame],
+        frames: Sequence[HostLike],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -54,7 +55,7 @@ class CpuBackend:
     ) -> Array:
         patches = np.empty((len(centres), 3, size, size), dtype=np.float32)
         for patch, source, centre, region in zip(patches, sources, centres, regions, strict=True):
-            _crop_into(patch, frames[source], centre, region, mean)
+            _crop_into(patch, *near(frames[source], centre, region), region, mean)
         return patches
 
     def to_host(self, array: Array) -> NDArray[np.float32]:

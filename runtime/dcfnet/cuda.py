@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
+from threading import RLock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +21,6 @@ from dcfnet.backend import Array
 from dcfnet.errors import DeviceError, MissingDependencyError
 from dcfnet.faults import library, typed
 from dcfnet.kernels import SOURCE, CudaFrame, need, places, source
-from dcfnet.pixels import check_frame, device_interface
 from dcfnet.texture import textured
 from dcfnet.uploads import Uploads
 
@@ -139,10 +139,13 @@ class CudaDevice:
         with _typed():
             return int(cupy.cuda.runtime.pointerGetAttributes(address).device)
 
-    def wrapped(self, given: Any) -> Array:
-        """Another library's array where it is, once the stream that its interface names has done what was queued."""
+    def taken(self, given: Any) -> Array:
+        """Another library's array of this GPU, where it is: by DLPack, whose producer lets our stream wait for its own;
+        else by its interface, whose stream the host waits for, if it names one.
+        """
+        shared = hasattr(given, "__dlpack_device__") and not isinstance(given, cupy.ndarray)
         with _typed():
-            return cupy.asarray(given)
+            return cupy.from_dlpack(given) if shared else cupy.asarray(given)
 
     def packed(self, pixels: Array) -> Array:
         """The pixels, copied where those of a row do not lie side by side; rows may lie at any pitch."""
@@ -175,7 +178,7 @@ class CudaDevice:
 
 
 class CudaBackend:
-    """Backend on CuPy; see `Backend` for layouts and units. One thread at a time, as a tracker."""
+    """Backend on CuPy; see `Backend` for layouts and units. One thread at a time, which `guarded` sees to."""
 
     name = "cuda"
     patches_at_once = 64  # bounds what lies between the convolutions: some 100 MB at 108 px; not measured
@@ -185,26 +188,22 @@ class CudaBackend:
         self._device = device or CudaDevice()
         self._device.prepare()
         self._uploads = Uploads(self._device)
+        self._turn = RLock()  # threads that share a tracker, or a pipeline, go one after another
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return self._device.upload(values)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        with _typed(cupy.cuda.cublas.CUBLASError):
+        with self._turn, _typed(cupy.cuda.cublas.CUBLASError):
             try:
                 yield
             finally:
                 self._uploads.settle()
 
-    def frame(self, given: Any) -> Any:
+    def frame(self, given: Any) -> CudaFrame:
         self._device.check()
-        if isinstance(given, CudaFrame):
-            return given
-        interface = device_interface(given)
-        if interface is None:
-            return self._uploads.frame(check_frame(given))
-        return adopted(self._device, given, interface)
+        return adopted(self._device, self._uploads, given)
 
     def textured(
         self,

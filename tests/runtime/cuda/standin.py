@@ -117,7 +117,7 @@ class State(SimpleNamespace):
 
     def holds(self, address: int, size: int) -> bool:
         """Whether so many bytes from there are of one allocation."""
-        return any(first <= address and address + size <= end for first, end in self._ends.items())
+        return any(first <= address and address + size <= end for first, end in list(self._ends.items()))
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
         """Filled so that what was never written shows."""
@@ -133,6 +133,14 @@ class State(SimpleNamespace):
         if values.size and self.copies.kind_of(values.ctypes.data) == HOST:
             self.copies.queue(values, self.stream)  # CuPy takes pinned memory as it is, and does not wait
         return self.take(np.array(values, copy=True, order="C"))
+
+    def from_dlpack(self, given: Any) -> ndarray:
+        """With the current stream, which the default one has the number 1 for; NumPy reads the capsule."""
+        kind, _ = given.__dlpack_device__()
+        assert kind in (2, 13), "CuPy takes no array of the host"
+        capsule = given.__dlpack__(stream=self.stream or 1, max_version=(1, 0), copy=None)
+        host = SimpleNamespace(__dlpack_device__=lambda: (1, 0), __dlpack__=lambda **_: capsule)
+        return ndarray(np.from_dlpack(host), self.device)
 
     def asnumpy(self, array: ndarray) -> np.ndarray:
         self.copies.waited(self.stream, self.copies.number)
@@ -165,7 +173,7 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     )
     module: Any = ModuleType("cupy")
     module.state, module.ndarray, module.float32 = state, ndarray, np.float32
-    module.empty = state.empty
+    module.empty, module.from_dlpack = state.empty, state.from_dlpack
     module.asarray, module.concatenate, module.RawModule = state.asarray, concatenate, raw_module
     module.asnumpy = state.asnumpy
     module.ascontiguousarray = lambda array: ndarray(np.ascontiguousarray(array._held))
