@@ -112,6 +112,11 @@ class CudaDevice:
         with _typed():
             cupy.cuda.runtime.memcpy2DAsync(to, pitch, start, rows.strides[0], width, height, kind, self.stream)
 
+    def wait(self) -> None:
+        """Until all that was queued on the current stream has been done. Raises DeviceError where that failed."""
+        with _typed():
+            cupy.cuda.get_current_stream().synchronize()
+
     def event(self) -> Any:
         """A mark to be recorded in the current stream, and waited for; passed where it was never recorded."""
         with _typed():

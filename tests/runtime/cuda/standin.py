@@ -142,8 +142,11 @@ class State(SimpleNamespace):
         host = SimpleNamespace(__dlpack_device__=lambda: (1, 0), __dlpack__=lambda **_: capsule)
         return ndarray(np.from_dlpack(host), self.device)
 
-    def asnumpy(self, array: ndarray) -> np.ndarray:
+    def synchronize(self) -> None:
         self.copies.waited(self.stream, self.copies.number)
+
+    def asnumpy(self, array: ndarray) -> np.ndarray:
+        self.synchronize()
         return array._held.copy()
 
     def attributes(self, address: int) -> Any:
@@ -184,7 +187,7 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
         memory=SimpleNamespace(OutOfMemoryError=NoMemoryError),
         alloc_pinned_memory=state.copies.alloc_pinned_memory,
         Event=state.copies.Event,
-        get_current_stream=lambda: SimpleNamespace(ptr=state.stream),
+        get_current_stream=lambda: SimpleNamespace(ptr=state.stream, synchronize=state.synchronize),
         Device=lambda: SimpleNamespace(compute_capability="86"),
     )
     return module
