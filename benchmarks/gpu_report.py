@@ -49,7 +49,7 @@ def tested() -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """The GPU and what drives it."""
-    from dcfnet.cuda import CudaDevice  # tells what is missing
+    from dcfnet.device import CudaDevice  # tells what is missing
 
     device = CudaDevice()
     import cupy

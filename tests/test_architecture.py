@@ -59,7 +59,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
     ("library", "file"),
     [
         ("onnxruntime", "backbones/ort.py"),
-        ("cupy", "cuda.py"),
+        ("cupy", "device.py"),
         ("cryptography", "engines/signing.py"),
         ("typer", "cli.py"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from dcfnet.backend import Array, Backend, Frame
+from dcfnet.filters import Filters
 from dcfnet.fourier import Transform
 from dcfnet.geometry import Box
 from dcfnet.pipeline import Pipeline
@@ -73,9 +74,15 @@ class ClockedBackend:
 
     def __init__(self, backend: Backend, clock: StageClock) -> None:
         self.name, self.patches_at_once = backend.name, backend.patches_at_once
-        self.asarray, self.to_host = backend.asarray, backend.to_host
+        self.asarray, self.to_host, self.read = backend.asarray, backend.to_host, backend.read
+        self.product, self.joined = backend.product, backend.joined
         self.guarded, self.frame, self.textured = backend.guarded, backend.frame, backend.textured
-        self.crop = clock.enclose("crop", "crop", backend.crop)
+        self.crop, self.places = backend.crop, backend.places
+        self.cut = clock.enclose("crop", "crop", backend.cut)
+
+    def remember(self, pipeline: Pipeline, filters: Filters) -> Filters:
+        """As they are: stages can be told apart where they are called one by one."""
+        return filters
 
 
 @dataclass(frozen=True)

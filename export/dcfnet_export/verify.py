@@ -173,8 +173,8 @@ def _closeness(
 def _features(pipe: Pipeline, frame: Frame, box: Box) -> NDArray[np.float32]:
     """Spectrum of the windowed features around a box: what the filter sees of them."""
     centre, size = np.array([box.centre]), np.array([box.size])
-    spectrum = pipe.spectrum([frame], np.zeros(1, dtype=np.intp), centre, search_region(size, pipe.config.padding))
-    return pipe.backend.to_host(spectrum)
+    where = pipe.places([frame], np.zeros(1, dtype=np.intp), centre, search_region(size, pipe.config.padding))
+    return pipe.backend.to_host(pipe.spectrum(where))
 
 
 def _peaks(pipe: Pipeline, first: Frame, box: Box, second: Frame) -> NDArray[np.float64]:

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.errors import ConfigError, DeviceError, MissingDependencyError
+from dcfnet.response import Peak
+
+if TYPE_CHECKING:
+    from dcfnet.filters import Filters
 
 Array: TypeAlias = Any  # an array of the backend: numpy.ndarray on a CPU, cupy.ndarray on a GPU
+Where: TypeAlias = Any  # where patches lie, as a backend's `places` tells it: of a length, and cut by slices
 Frame: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR, (H, W, 4) BGRA, (H, W, 1) or (H, W) grey
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -69,8 +74,36 @@ class Backend(Protocol):
         centre + (j - (S - 1) / 2) * region / S, sampled bilinearly. mean: float32 (3,), whole numbers, BGR.
         """
 
+    def places(
+        self,
+        frames: Sequence[Any],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+        size: int,
+    ) -> Where:
+        """Where the patches lie that `crop` is asked for with the same arguments: M of them, as `cut` takes them."""
+
+    def cut(self, where: Where, size: int, mean: NDArray[np.float32]) -> Array:
+        """The patches of `places`, as `crop` makes them of the same size."""
+
+    def remember(self, pipeline: Any, filters: Filters) -> Filters:
+        """Filters of new targets as they are to be kept from frame to frame: themselves, or laid out by the backend."""
+
+    def product(self, one: Array, other: Array) -> Array:
+        """`one @ other`, float32 or complex64 both, (..., n, k) and (..., k, m), of which one is a single matrix."""
+
+    def joined(self, arrays: Sequence[Array]) -> Array:
+        """The arrays one after another along their first axis; a single one itself."""
+
+    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of response.py.
+
+        The one point of synchronisation of a frame: the maps stay on the device, what is read of them does not.
+        """
+
     def to_host(self, array: Array) -> NDArray[np.float32]:
-        """Array of the device -> host array. The one point of synchronisation of a frame."""
+        """Array of the device -> host array."""
 
 
 def select(device: str) -> Backend:

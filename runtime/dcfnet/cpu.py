@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,8 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
+from dcfnet.filters import Filters
 from dcfnet.formats import HostLike, host_frame, near, shown
 from dcfnet.pixels import has_texture
+from dcfnet.response import Peak, read_maps
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where patches lie. sources, centres, regions: as of `Backend.crop`."""
+
+    frames: Sequence[HostLike]
+    sources: NDArray[np.intp]
+    centres: NDArray[np.float64]
+    regions: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, part: slice) -> Places:
+        return Places(self.frames, self.sources[part], self.centres[part], self.regions[part])
 
 
 class CpuBackend:
@@ -53,10 +72,35 @@ class CpuBackend:
         size: int,
         mean: NDArray[np.float32],
     ) -> Array:
-        patches = np.empty((len(centres), 3, size, size), dtype=np.float32)
-        for patch, source, centre, region in zip(patches, sources, centres, regions, strict=True):
-            _crop_into(patch, *near(frames[source], centre, region), region, mean)
+        return self.cut(self.places(frames, sources, centres, regions, size), size, mean)
+
+    def places(
+        self,
+        frames: Sequence[HostLike],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+        size: int,
+    ) -> Places:
+        return Places(frames, sources, centres, regions)
+
+    def cut(self, where: Places, size: int, mean: NDArray[np.float32]) -> Array:
+        patches = np.empty((len(where), 3, size, size), dtype=np.float32)
+        for patch, source, centre, region in zip(patches, where.sources, where.centres, where.regions, strict=True):
+            _crop_into(patch, *near(where.frames[source], centre, region), region, mean)
         return patches
+
+    def remember(self, pipeline: Any, filters: Filters) -> Filters:
+        return filters
+
+    def product(self, one: Array, other: Array) -> Array:
+        return one @ other
+
+    def joined(self, arrays: Sequence[Array]) -> Array:
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        return read_maps(maps, penalty)
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return np.asarray(array)

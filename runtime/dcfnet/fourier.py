@@ -4,12 +4,13 @@ The filter's answer is never richer than its label, a Gaussian of some pixels, w
 a few of its standard deviations every numerator is nothing, whatever the features hold. So only the frequencies
 |k| <= band are taken, by two products with matrices of cosines and sines, which are cheaper than a fast transform that
 makes them all, need no lucky length, and hold the cosine window at no cost. What remains is a tenth of the numbers to
-solve for, to blend and to keep per target. Operators only, as in dcf.py: NumPy's arrays and CuPy's alike.
+solve for, to blend and to keep per target. Operators only, as in dcf.py, and the backend's product of matrices.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from dcfnet.backend import Array
 from dcfnet.windows import gaussian
 
 Place = Callable[[NDArray[np.generic]], Array]  # Backend.asarray
+Product = Callable[[Array, Array], Array]  # Backend.product
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,18 @@ class Transform:
     columns: Array
     rows_back: Array
     columns_back: Array
+    product: Product
 
     @classmethod
-    def build(cls, side: int, band: int, response_side: int, window: NDArray[np.float64], place: Place) -> Transform:
+    def build(
+        cls,
+        side: int,
+        band: int,
+        response_side: int,
+        window: NDArray[np.float64],
+        place: Place,
+        product: Product = operator.matmul,
+    ) -> Transform:
         """Transform of maps `side` px wide, windowed along both axes by `window` (side,); 2 band + 1 <= side."""
         down, across = np.arange(-band, band + 1), np.arange(band + 1)
         pixels = np.arange(side) / side
@@ -54,15 +65,16 @@ class Transform:
             place(_interleaved(columns)),
             place(rows_back.astype(np.complex64)),
             place(np.ascontiguousarray(_interleaved(columns_back.T).T)),
+            product,
         )
 
     def forward(self, maps: Array) -> Array:
         """Real float32 (..., H, H) -> complex64 (..., K, B+1)."""
-        return self.rows @ (maps @ self.columns).view(np.complex64)
+        return self.product(self.rows, self.product(maps, self.columns).view(np.complex64))
 
     def inverse(self, spectra: Array) -> Array:
         """Complex64 (..., K, B+1) -> float32 (..., R, R); [0, 0] is shift zero."""
-        return (self.rows_back @ spectra).view(np.float32) @ self.columns_back
+        return self.product(self.product(self.rows_back, spectra).view(np.float32), self.columns_back)
 
 
 def _interleaved(matrix: NDArray[np.complex128]) -> NDArray[np.float32]:

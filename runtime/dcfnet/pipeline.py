@@ -3,7 +3,7 @@
     1  frame     checked, and put where the backend takes it: what is no frame, or shows nothing, moves no state
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
-    4  response  inverse(respond(search_f, filter_f)), to the host: the only sync
+    4  response  inverse(respond(search_f, filter_f)), its peaks to the host: the only sync
     5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre; where the target has
                  moved far, 2 to 5 once more from there
     6  learn     crop at the new place, spectrum, blend (eq. 13), solve
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from dcfnet import dcf
 from dcfnet.admission import admit, follow_resolution, rejections
 from dcfnet.backbones import Backbone
-from dcfnet.backend import Array, Backend
+from dcfnet.backend import Array, Backend, Where
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
+from dcfnet.filters import ArrayFilters
 from dcfnet.fourier import Transform, band_of_label, label_spectrum
 from dcfnet.geometry import Box, Pairs, limit_centre, limit_size, scale_pyramid, search_region
 from dcfnet.pixels import frame_size
-from dcfnet.response import RESPONSE_SIDE, Peak, best_scale, find_peaks
+from dcfnet.response import RESPONSE_SIDE, Peak
 from dcfnet.result import Reason, Result
 from dcfnet.spatial import SpatialPenalty
 from dcfnet.state import TrackState
@@ -79,24 +80,43 @@ class Pipeline:
         sigma = config.label_sigma_in_patch() / stride  # in pixels of the map
         band = band_of_label(side, sigma, config.band)
         window = np.ones(side) if "window" in folded else cosine_window(side)
-        transform = Transform.build(side, band, RESPONSE_SIDE, window, backend.asarray)
+        at = (backend.asarray, backend.product)
+        transform = Transform.build(side, band, RESPONSE_SIDE, window, *at)
         label_f = label_spectrum(side, sigma, band)
         scales, penalty = scale_pyramid(config.scales, config.scale_step), None
         if config.background_penalty:
-            reach, place = config.filter_reach_in_patch() / stride, backend.asarray
-            penalty = SpatialPenalty.build(side, label_f, reach, config.background_penalty, config.solver_steps, place)
+            reach, weight = config.filter_reach_in_patch() / stride, config.background_penalty
+            penalty = SpatialPenalty.build(side, label_f, reach, weight, config.solver_steps, *at)
         raw = backend.asarray(mean[:, None, None]) if "mean" in folded else None
         return cls(config, backend, backbone, mean, transform, backend.asarray(label_f), scales, penalty, raw)
 
-    def spectrum(self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Array:
+    def places(self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Where:
+        """Where M patches lie, for the array programs."""
+        return self.backend.places(frames, sources, centres, regions, self.config.patch_size)
+
+    def spectrum(self, where: Where) -> Array:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
         size, spectra = self.config.patch_size, []
-        for part in np.array_split(np.arange(len(sources)), -(-len(sources) // self.backend.patches_at_once)):
-            patches = self.backend.crop(frames, sources[part], centres[part], regions[part], size, self.mean)
+        for part in np.array_split(np.arange(len(where)), -(-len(where) // self.backend.patches_at_once)):
+            patches = self.backend.cut(where[part[0] : part[-1] + 1], size, self.mean)
             patches = patches if self.raw is None else patches + self.raw
             spectra.append(self.transform.forward(self.backbone(patches)))
-        # NumPy's function hands over to the concatenation of whatever device the arrays lie on
-        return spectra[0] if len(spectra) == 1 else np.concatenate(spectra)
+        return self.backend.joined(spectra)
+
+    def responses(self, where: Where, filters: ArrayFilters) -> Array:
+        """The program *detect* but for reading: float32 (N, S, R, R) of N x S patches (steps 2 to 4)."""
+        search_f = self.spectrum(where)
+        search_f = search_f.reshape(len(filters), len(self.scales), *search_f.shape[1:])  # (N, S, C, K, B+1)
+        response_f = dcf.respond(search_f, filters.filter_f[:, None])
+        return self.transform.inverse(response_f[:, :, 0])
+
+    def lesson(self, where: Where, filters: ArrayFilters) -> ArrayFilters:
+        """The program *learn*: the filters of N targets blended towards what N patches show (step 6)."""
+        numerator, denominator = dcf.learn(self.spectrum(where), self.label_f)
+        rate = self.config.lesson_rate()
+        numerator = dcf.blend(filters.numerator, numerator, rate)
+        denominator = dcf.blend(filters.denominator, denominator, rate)
+        return ArrayFilters(numerator, denominator, *self.solve(numerator, denominator, filters.focused_f))
 
     def solve(self, numerator: Array, denominator: Array, start: Array | None = None) -> tuple[Array, Array]:
         """The filter that N targets are looked for with, and the focused one in it, complex64 (N, C, K, B+1) each.
@@ -121,10 +141,11 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
     centre = np.array([box.centre for box in boxes])
     size = np.array([box.size for box in boxes])
     sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
-    template_f = pipeline.spectrum(frames, source, centre, search_region(size, pipeline.config.padding))
-    numerator, denominator = dcf.learn(template_f, pipeline.label_f)
-    solved = pipeline.solve(numerator, denominator)
-    return TrackState(centre, size, size.copy(), sizes, source, np.zeros_like(source), numerator, denominator, *solved)
+    where = pipeline.places(frames, source, centre, search_region(size, pipeline.config.padding))
+    numerator, denominator = dcf.learn(pipeline.spectrum(where), pipeline.label_f)
+    learnt = ArrayFilters(numerator, denominator, *pipeline.solve(numerator, denominator))
+    filters = pipeline.backend.remember(pipeline, learnt)
+    return TrackState(centre, size, size.copy(), sizes, source, np.zeros_like(source), filters)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -178,9 +199,7 @@ class Sighting:
 
 def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Sighting:
     """Where N targets are seen from where they were."""
-    maps = pipeline.backend.to_host(detect(pipeline, state, frames))  # (N, S, R, R)
-    winner = best_scale(maps, pipeline.config.scale_penalty)
-    peak = find_peaks(maps[np.arange(len(state)), winner])
+    winner, peak = state.filters.detect(pipeline, _search_places(pipeline, state, frames))
     return Sighting(peak, *_move(pipeline, state, peak.shift, winner), peak.psr)
 
 
@@ -208,28 +227,24 @@ def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Arra
 
     frames: as `Backend.frame` gives them, and so for all that follows step 1.
     """
-    targets, scales = len(state), len(pipeline.scales)
+    return pipeline.responses(_search_places(pipeline, state, frames), state.filters.arrays)
+
+
+def _search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Where:
+    """Where the search patches of N targets at S scales lie, N x S of them."""
+    scales = len(pipeline.scales)
     regions = search_region(state.size, pipeline.config.padding)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
-    search_f = pipeline.spectrum(
-        frames, np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0), regions.reshape(-1, 2)
-    )
-    search_f = search_f.reshape(targets, scales, *search_f.shape[1:])  # (N, S, C, K, B+1)
-    response_f = dcf.respond(search_f, state.filter_f[:, None])
-    return pipeline.transform.inverse(response_f[:, :, 0])
+    sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
+    return pipeline.places(frames, sources, centres, regions.reshape(-1, 2))
 
 
 def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp]) -> TrackState:
     """The state with the filters of `rows` blended towards their targets' present look."""
     if not len(rows):
         return state
-    part, rate = state.take(rows), pipeline.config.lesson_rate()
-    regions = search_region(part.size, pipeline.config.padding)
-    numerator, denominator = dcf.learn(pipeline.spectrum(frames, part.source, part.centre, regions), pipeline.label_f)
-    numerator = dcf.blend(part.numerator, numerator, rate)
-    denominator = dcf.blend(part.denominator, denominator, rate)
-    filter_f, focused_f = pipeline.solve(numerator, denominator, part.focused_f)
-    part = part.replace(numerator=numerator, denominator=denominator, filter_f=filter_f, focused_f=focused_f)
-    return state.put(rows, part)
+    part = state.take(rows)
+    where = pipeline.places(frames, part.source, part.centre, search_region(part.size, pipeline.config.padding))
+    return state.put(rows, part.replace(filters=part.filters.learn(pipeline, where)))
 
 
 def _move(

@@ -47,6 +47,18 @@ class Peak:
         return Peak(**changed)
 
 
+def read_maps(maps: Maps, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+    """The winning scale of each pyramid, (N,), and its peaks: maps (N, S, H, W), penalty as in `best_scale`."""
+    winner = best_scale(maps, penalty)
+    return winner, find_peaks(maps[np.arange(len(maps)), winner])
+
+
+def scale_weights(scales: int, penalty: float) -> NDArray[np.float64]:
+    """What the peaks of S scales are multiplied by, (S,): k steps off the middle one penalty^k."""
+    weights: NDArray[np.float64] = penalty ** np.abs(np.arange(scales) - scales // 2)
+    return weights
+
+
 def best_scale(maps: Maps, penalty: float) -> NDArray[np.intp]:
     """Index of the winning scale of each pyramid: maps (N, S, H, W) -> (N,), the middle one where they tie.
 
@@ -54,7 +66,7 @@ def best_scale(maps: Maps, penalty: float) -> NDArray[np.intp]:
     """
     scales = maps.shape[1]
     offset = np.abs(np.arange(scales) - scales // 2)
-    weighted = maps.max(axis=(2, 3)) * penalty**offset
+    weighted = maps.max(axis=(2, 3)) * scale_weights(scales, penalty)
     order = np.argsort(offset, kind="stable")  # nearest to the middle first, so that argmax breaks ties towards it
     winner: NDArray[np.intp] = order[weighted[:, order].argmax(axis=1)]
     return winner

@@ -10,11 +10,12 @@ much their energy is more than that of their mean, s = B - sum_k x_k x_k^*. The 
 where P multiplies a map by p^2 = 1 - m^2, and m is one on the target and falls to nothing around it. Without P that is
 A / (B + lambda), eq. 2. With it, steps of conjugate gradients lead there from the filter of the lesson before: few,
 since what solves the equations where P does not tie frequencies together (Sherman and Morrison's inverse of a diagonal
-and one product) points the way. Operators only, as in dcf.py.
+and one product) points the way. Operators only, as in dcf.py, and the backend's product of matrices.
 """
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from dcfnet import dcf
 from dcfnet.backend import Array
-from dcfnet.fourier import Place
+from dcfnet.fourier import Place, Product
 
 STEEPNESS = 4.0  # m = exp(-|u|^4): flat on the target, smooth enough at its end for the few frequencies of a filter
 FIRST_STEPS = 10  # of the first lesson, which has no filter to begin with
@@ -48,10 +49,18 @@ class SpatialPenalty:
     share: float
     weight: float
     steps: int
+    product: Product
 
     @classmethod
     def build(
-        cls, side: int, label_f: NDArray[np.float32], extent: float, weight: float, steps: int, place: Place
+        cls,
+        side: int,
+        label_f: NDArray[np.float32],
+        extent: float,
+        weight: float,
+        steps: int,
+        place: Place,
+        product: Product = operator.matmul,
     ) -> SpatialPenalty:
         """For maps `side` px wide with the target in their middle; m falls to 1/e at `extent`, px, from there.
 
@@ -82,11 +91,13 @@ class SpatialPenalty:
             float(1 - squared.mean() ** 2),
             weight,
             steps,
+            product,
         )
 
     def inside(self, spectra: Array) -> Array:
         """Spectra of the maps times m^2, complex64 (..., K, B+1): P leaves the rest."""
-        return self.rows @ (spectra @ self.columns + spectra[..., ::-1, :].conj() @ self.mirrored)
+        mirrored = self.product(spectra[..., ::-1, :].conj(), self.mirrored)
+        return self.product(self.rows, self.product(spectra, self.columns) + mirrored)
 
     def solve(self, numerator: Array, denominator: Array, regularisation: float, start: Array | None = None) -> Array:
         """The filter, complex64 (..., C, K, B+1), of numerator and denominator as `dcf.learn` returns them, or blended.

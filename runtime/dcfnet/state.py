@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.backend import Array
+from dcfnet.filters import Filters
 from dcfnet.geometry import Box
 
 
@@ -19,8 +20,7 @@ class TrackState:
 
     On the host, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), all
     (x, y) or (width, height); source (N,), index of each target's frame; updates (N,), frames it was looked for in.
-    On the backend, as in fourier.py: numerator, filter_f and focused_f complex64 (N, C, K, B+1), denominator float32
-    (N, 1, K, B+1); what they are, `Pipeline.solve` says.
+    On the backend: filters, what is learnt of the targets.
     """
 
     centre: NDArray[np.float64]
@@ -29,15 +29,12 @@ class TrackState:
     frame_size: NDArray[np.float64]
     source: NDArray[np.intp]
     updates: NDArray[np.intp]
-    numerator: Array
-    denominator: Array
-    filter_f: Array
-    focused_f: Array
+    filters: Filters
 
     def __len__(self) -> int:
         return len(self.centre)
 
-    def replace(self, **changes: Array) -> TrackState:
+    def replace(self, **changes: Any) -> TrackState:
         """A copy with some arrays replaced."""
         return dataclasses.replace(self, **changes)
 
@@ -45,7 +42,8 @@ class TrackState:
         """The targets of `rows`; the state itself when these are all of them, in order."""
         if len(rows) == len(self) and np.array_equal(rows, np.arange(len(self))):
             return self
-        return TrackState(**{name: array[rows] for name, array in self._arrays().items()})
+        taken = {name: array[rows] for name, array in self._arrays().items()}
+        return TrackState(**taken, filters=self.filters.take(rows))
 
     def put(self, rows: NDArray[np.intp], part: TrackState) -> TrackState:
         """The state with the targets of `rows` replaced by `part`, which `take` gave and a step moved on."""
@@ -55,19 +53,19 @@ class TrackState:
         for name, array in self._arrays().items():
             changed[name] = array.copy()
             changed[name][rows] = getattr(part, name)
-        return TrackState(**changed)
+        return TrackState(**changed, filters=self.filters.put(rows, part.filters))
 
     @classmethod
-    def joined(cls, parts: Sequence[TrackState]) -> TrackState:
-        """The targets of all parts, in order; a single part itself."""
-        if len(parts) == 1:
-            return parts[0]
-        # NumPy's function hands over to the concatenation of whatever device the arrays lie on
-        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0]._arrays()})
+    def joined(cls, parts: Sequence[TrackState], capacity: int | None = None) -> TrackState:
+        """The targets of all parts, in order. capacity: of targets, see `Filters.joined`."""
+        first, *others = parts
+        arrays = {name: np.concatenate([part._arrays()[name] for part in parts]) for name in first._arrays()}
+        return cls(**arrays, filters=first.filters.joined([other.filters for other in others], capacity))
 
     def boxes(self) -> list[Box]:
         """Target boxes, frame pixels."""
         return [Box.of(centre, size) for centre, size in zip(self.centre, self.size, strict=True)]
 
-    def _arrays(self) -> dict[str, Array]:
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """What is on the host, by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "filters"}

@@ -49,14 +49,14 @@ class CountingBackend(CpuBackend):
     def asarray(self, values: np.ndarray) -> Any:
         return super().asarray(values).view(Counted)
 
-    def crop(self, *given: Any) -> Any:
-        patches = super().crop(*given)
+    def cut(self, *given: Any) -> Any:
+        patches = super().cut(*given)
         self.bytes["patches"] += patches.nbytes
         return patches
 
-    def to_host(self, array: Any) -> Any:
-        self.bytes["responses"] += array.nbytes
-        return super().to_host(array).view(np.ndarray)
+    def read(self, maps: Any, penalty: float) -> Any:
+        self.bytes["responses"] += maps.nbytes
+        return super().read(maps.view(np.ndarray), penalty)
 
 
 def run(clip: Clip, model: Model, config: Any, targets: int) -> tuple[CountingBackend, Any]:
@@ -85,12 +85,13 @@ def test_bytes_and_operations_are_those_of_a_run(clip: Clip, changes: dict[str, 
     stages = step(sizes, targets, 1000)
     assert backend.bytes["patches"] == stages["crop"].writes
     assert backend.bytes["features"] == stages["network"].writes
-    assert backend.bytes["responses"] == sizes.inverse(patches).writes
+    assert backend.bytes["responses"] == sizes.inverse(patches).writes == sizes.peaks(patches).reads
     answers = sizes.respond(patches, targets).operations
     products = stages["transform"].operations + stages["respond"].operations - answers + stages["solve"].operations
     assert Counted.operations == products > 0
-    assert state.numerator.nbytes == targets * sizes.spectrum
-    made = {id(array): array for array in (state.numerator, state.denominator, state.filter_f, state.focused_f)}
+    filters = state.filters.arrays
+    assert filters.numerator.nbytes == targets * sizes.spectrum
+    made = {id(a): a for a in (filters.numerator, filters.denominator, filters.filter_f, filters.focused_f)}
     written = sum(array.nbytes for array in made.values())
     assert written == stages["solve"].writes
 

@@ -129,12 +129,16 @@ class Sizes:
         return Work(reads, answers * COMPLEX, COMPLEX_MULTIPLY_ADD * answers * self.channels)
 
     def inverse(self, patches: int) -> Work:
-        """Spectra to responses, which go to the host."""
+        """Spectra to responses."""
         down = COMPLEX_MULTIPLY_ADD * RESPONSE_SIDE * self.frequencies
         across = MULTIPLY_ADD * RESPONSE_SIDE**2 * 2 * self.columns
         matrices = RESPONSE_SIDE * (self.rows * COMPLEX + 2 * self.columns * FLOAT)
         responses = patches * RESPONSE_SIDE**2 * FLOAT
         return Work(patches * self.frequencies * COMPLEX + matrices, responses, patches * (down + across))
+
+    def peaks(self, patches: int) -> Work:
+        """Responses to some numbers a target."""
+        return Work(patches * RESPONSE_SIDE**2 * FLOAT)
 
     def solve(self, targets: int) -> Work:
         """Template spectra, blended into numerator and denominator, to the two filters."""
@@ -156,7 +160,7 @@ def step(sizes: Sizes, targets: int, region: float) -> Mapping[str, Work]:
         "crop": sizes.crop(patches, targets * region) + sizes.crop(targets, targets * region).times(lessons),
         "network": sizes.network(patches) + sizes.network(targets).times(lessons),
         "transform": sizes.forward(patches) + sizes.forward(targets).times(lessons),
-        "respond": sizes.respond(patches, targets) + sizes.inverse(patches),
+        "respond": sizes.respond(patches, targets) + sizes.inverse(patches) + sizes.peaks(patches),
         "solve": sizes.solve(targets).times(lessons),
     }
 

@@ -16,7 +16,11 @@ ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
 
 
 class Backbone(Protocol):
-    """Patches -> features, the same array type in and out."""
+    """Patches -> features, the same array type in and out.
+
+    One whose `capturable` is true does nothing but queue kernels, on the current stream, the same ones for the same
+    number of patches, so that what it does can be captured as a CUDA graph.
+    """
 
     def __call__(self, patches: Array) -> Array:
         """Patches float32 (B, 3, S, S), BGR, mean taken off -> features float32 (B, C, H, W)."""

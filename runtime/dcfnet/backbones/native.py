@@ -31,6 +31,8 @@ class _Placed:
 class NativeBackbone:
     """Backbone on kernels.cu; host and device arrays. See `Backbone` for layouts."""
 
+    capturable = True
+
     def __init__(self, model: Model, device: Any = None) -> None:
         """Device is opened where none is given.
 
@@ -82,6 +84,6 @@ def grouped(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _open_device() -> Any:
-    from dcfnet.cuda import CudaDevice
+    from dcfnet.device import CudaDevice
 
     return CudaDevice()

@@ -117,6 +117,6 @@ def _loaded() -> str:
 
 
 def _open_device() -> Any:
-    from dcfnet.cuda import CudaDevice
+    from dcfnet.device import CudaDevice
 
     return CudaDevice()

@@ -76,7 +76,7 @@ class TrtBackbone:
 def _open_device(name: str) -> Any:
     """The GPU. Raises DeviceError saying what an engine needs, and what runs without."""
     try:
-        from dcfnet.cuda import CudaDevice
+        from dcfnet.device import CudaDevice
 
         return CudaDevice()
     except (MissingDependencyError, DeviceError) as error:

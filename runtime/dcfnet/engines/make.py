@@ -113,7 +113,7 @@ def _asked(model: Model, options: BuildOptions, flavour: Flavour, calibration: M
 def _machine(flavour: Flavour) -> dict[str, str]:
     """The GPU here; TensorRT-RTX builds without any, and for named ones."""
     try:
-        from dcfnet.cuda import CudaDevice
+        from dcfnet.device import CudaDevice
 
         device = CudaDevice()
     except (MissingDependencyError, DeviceError):

@@ -13,6 +13,8 @@ from dcfnet import backend, kernels
 from tests.runtime.cuda.host import HostKernels
 from tests.runtime.cuda.standin import standin
 
+STANDING_UPON_CUPY = ("dcfnet.device", "dcfnet.cuda")
+
 
 @pytest.fixture(scope="session")
 def host_kernels(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
@@ -26,12 +28,14 @@ def use_cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def use(module: Any) -> Any:
         monkeypatch.setitem(sys.modules, "cupy", module)
-        monkeypatch.delitem(sys.modules, "dcfnet.cuda", raising=False)
+        for name in STANDING_UPON_CUPY:
+            monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.setattr(backend, "find_spec", lambda name: object())
         return importlib.import_module("dcfnet.cuda")
 
     yield use
-    sys.modules.pop("dcfnet.cuda", None)
+    for name in STANDING_UPON_CUPY:
+        sys.modules.pop(name, None)
     backend._warn.cache_clear()
 
 

@@ -52,6 +52,7 @@ class Copies:
     def memcpy2DAsync(  # noqa: N802  # CuPy's name
         self, to: int, pitch: int, start: int, source_pitch: int, width: int, height: int, kind: int, stream: int
     ) -> None:
+        self.state.refuse_while_capturing("a copy from the host")
         assert kind == 1, "only to the device"
         assert 0 < width <= min(pitch, source_pitch)
         assert height > 0
@@ -95,6 +96,7 @@ class Event:
         self._recorded = (self._copies.state.stream, self._copies.number)
 
     def synchronize(self) -> None:
+        self._copies.state.refuse_while_capturing("cudaEventSynchronize")
         self._copies.waited(*self._recorded)
 
 

@@ -62,7 +62,9 @@ def _argument(value: Any, parameter: str) -> Any:
     if "*" in parameter:
         assert isinstance(value, np.ndarray), parameter
         assert value.flags.c_contiguous, parameter
-        element = {"float": np.float32, "int": np.int32}.get(parameter.replace("const ", "").split("*")[0], np.uint8)
+        written = parameter.replace("const ", "").split("*")[0]
+        numbers = {"float": np.float32, "double": np.float64, "int": np.int32, "Complex": np.complex64}
+        element = numbers.get(written, np.uint8)
         assert value.dtype == element, (parameter, value.dtype)
         return ctypes.c_void_p(value.ctypes.data)
     kind = {"int": (np.int32, ctypes.c_int), "float": (np.float32, ctypes.c_float)}[parameter.split()[0]]

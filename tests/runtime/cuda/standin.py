@@ -6,6 +6,10 @@ array of the host beside one of the device, so that what would fail on a GPU fai
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import local
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -13,20 +17,9 @@ import numpy as np
 
 from tests.runtime.cuda.copies import HOST, Copies
 from tests.runtime.cuda.host import HostKernels
+from tests.runtime.cuda.memory import CudaError, Graph, NoMemoryError, Pool, Step, Stream, alias
 
-OPERATORS = ("add", "sub", "mul", "truediv", "matmul", "radd", "rsub", "rmul", "rtruediv", "rmatmul")
-
-
-class CudaError(RuntimeError):
-    """In place of CUDARuntimeError."""
-
-
-class CublasError(RuntimeError):
-    """In place of CUBLASError."""
-
-
-class NoMemoryError(MemoryError):
-    """In place of OutOfMemoryError."""
+OPERATORS = ("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv")  # cuBLAS is out of bounds: no matmul
 
 
 class ndarray:  # noqa: N801  # CuPy's name
@@ -50,10 +43,17 @@ class ndarray:  # noqa: N801  # CuPy's name
         return len(self._held)
 
     def __getitem__(self, place: Any) -> ndarray:
+        if isinstance(place, np.ndarray):  # its indices go to the device
+            _now().refuse_while_capturing("a copy from the host")
+            held = alias(self._held)
+            return _made(lambda: held[place])
         return ndarray(self._held[place])
 
     def __setitem__(self, place: Any, value: Any) -> None:
-        self._held[place] = _inside(value)
+        if isinstance(place, np.ndarray):
+            _now().refuse_while_capturing("a copy from the host")
+        held, given = alias(self._held), _inside(value)
+        _now().do(lambda: held.__setitem__(place, given))
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> ndarray:
         assert function is np.concatenate, function
@@ -62,6 +62,10 @@ class ndarray:  # noqa: N801  # CuPy's name
     def view(self, dtype: Any) -> ndarray:
         assert self._held.flags.c_contiguous  # CuPy asks for it
         return ndarray(self._held.view(dtype))
+
+    def reshape(self, *shape: Any) -> ndarray:
+        assert self._held.flags.c_contiguous  # else it is a copy
+        return ndarray(self._held.reshape(*shape))
 
     @property
     def real(self) -> ndarray:
@@ -74,12 +78,13 @@ class ndarray:  # noqa: N801  # CuPy's name
 
 def _method(name: str) -> Any:
     def method(self: ndarray, *args: Any, **options: Any) -> Any:
-        return ndarray(np.asarray(getattr(self._held, name)(*map(_inside, args), **options)))
+        held, given = alias(self._held), [_inside(value) for value in args]
+        return _made(lambda: getattr(held, name)(*given, **options))
 
     return method
 
 
-for _name in ("sum", "mean", "conj", "clip", "copy", "reshape"):
+for _name in ("sum", "mean", "conj", "clip", "copy"):
     setattr(ndarray, _name, _method(_name))
 for _name in OPERATORS:
     setattr(ndarray, f"__{_name}__", _method(f"__{_name}__"))
@@ -90,30 +95,88 @@ def _inside(value: Any) -> Any:
     """What lies behind an operand. An array of the host is none, as with CuPy; an index that is one is taken."""
     if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
-    return value._held if isinstance(value, ndarray) else value
+    return alias(value._held) if isinstance(value, ndarray) else value
+
+
+def _made(compute: Callable[[], Any]) -> ndarray:
+    """A new array of what is computed, now, or each time that a graph is launched."""
+    quiet = {"all": "ignore"} if _now().recording is not None else {}  # nothing was done upon what it reads
+    with np.errstate(**quiet):
+        values = np.asarray(compute())
+    made = _now().allocate(values.shape, values.dtype)
+    target = alias(made)
+    if _now().recording is None:
+        target[...] = values
+    else:
+        _now().do(lambda: np.copyto(target, compute()))
+    return ndarray(made)
 
 
 def concatenate(arrays: Any, axis: int = 0) -> ndarray:
-    return ndarray(np.concatenate([_inside(array) for array in arrays], axis))
+    _now().refuse_while_capturing("a copy of addresses from the host")
+    held = [_inside(array) for array in arrays]
+    return _made(lambda: np.concatenate(held, axis))
+
+
+_states: list[State] = []
+
+
+def _now() -> State:
+    """Of the stand-in that was made last."""
+    return _states[-1]
+
+
+def _of_a_thread(name: str, at_first: Callable[[Any], Any]) -> Any:
+    """An attribute that every thread has its own of, as of CuPy's current stream."""
+
+    def get(state: Any) -> Any:
+        return vars(state._own).setdefault(name, at_first(state))
+
+    return property(get, lambda state, value: setattr(state._own, name, value))
 
 
 class State(SimpleNamespace):
     """What tests may look at and change.
 
     device, stream: the current ones. left: bytes that may still be allocated. places: GPUs of addresses that are not
-    the first's. copies: from the host.
+    the first's. copies: from the host. chunks: what was allocated, and never more than was. taken: how often a pool
+    was asked. recording: the steps of the graph that is captured. launched: the graphs that were, in order.
     """
 
     def __init__(self, memory: float) -> None:
-        super().__init__(device=0, stream=0, left=memory, places={}, _ends={})
-        self.copies = Copies(self)
+        super().__init__(device=0, left=memory, places={}, _ends={})
+        self.chunks: list[np.ndarray] = []
+        self.taken, self.launched = 0, list[Graph]()
+        self.copies, self._pool, self._own = Copies(self), Pool(self), local()
 
-    def take(self, held: np.ndarray) -> ndarray:
-        self.left -= held.nbytes
-        if self.left < 0:
-            raise NoMemoryError(f"Out of memory allocating {held.nbytes} bytes")
+    stream = _of_a_thread("stream", lambda state: 0)
+    recording = _of_a_thread("recording", lambda state: None)
+    spoilt = _of_a_thread("spoilt", lambda state: False)
+    malloc = _of_a_thread("malloc", lambda state: state._pool.malloc)
+
+    def refuse_while_capturing(self, what: str) -> None:
+        if self.recording is not None:
+            self.spoilt = True
+            raise CudaError(f"cudaErrorStreamCaptureUnsupported: {what}")
+
+    def do(self, step: Step) -> None:
+        """Queues it."""
+        if self.recording is not None:
+            self.recording.append(step)
+        else:
+            step()
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        held = np.asarray(self.malloc(size))[:size].view(dtype).reshape(shape)
         self._ends[held.ctypes.data] = held.ctypes.data + held.nbytes
-        return ndarray(held, self.device)
+        return held
+
+    @contextmanager
+    def using_allocator(self, malloc: Any) -> Iterator[None]:
+        before, self.malloc = self.malloc, malloc
+        yield
+        self.malloc = before
 
     def holds(self, address: int, size: int) -> bool:
         """Whether so many bytes from there are of one allocation."""
@@ -121,18 +184,29 @@ class State(SimpleNamespace):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
         """Filled so that what was never written shows."""
-        if np.dtype(dtype) != np.uint8:
-            return self.take(np.full(shape, np.nan, dtype=dtype))
-        return self.take(np.random.default_rng(len(self._ends)).integers(0, 256, size=shape, dtype=np.uint8))
+        held = self.allocate(shape, dtype)
+        if self.recording is None:
+            bytes_ = held.reshape(-1).view(np.uint8)
+            bytes_[...] = 255 if np.dtype(dtype) != np.uint8 else np.arange(bytes_.size) * 97 % 251
+        return ndarray(held, self.device)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
+        held = self.allocate(shape, dtype)
+        target = alias(held)
+        self.do(lambda: target.fill(0))
+        return ndarray(held, self.device)
 
     def asarray(self, values: Any) -> ndarray:
         if isinstance(values, ndarray):
             return values
         if hasattr(values, "__cuda_array_interface__"):
             return ndarray(_held(values.__cuda_array_interface__))
+        self.refuse_while_capturing("a copy from the host")
         if values.size and self.copies.kind_of(values.ctypes.data) == HOST:
             self.copies.queue(values, self.stream)  # CuPy takes pinned memory as it is, and does not wait
-        return self.take(np.array(values, copy=True, order="C"))
+        held = self.allocate(values.shape, values.dtype)
+        held[...] = values
+        return ndarray(held, self.device)
 
     def from_dlpack(self, given: Any) -> ndarray:
         """With the current stream, which the default one has the number 1 for; NumPy reads the capsule."""
@@ -142,12 +216,18 @@ class State(SimpleNamespace):
         host = SimpleNamespace(__dlpack_device__=lambda: (1, 0), __dlpack__=lambda **_: capsule)
         return ndarray(np.from_dlpack(host), self.device)
 
-    def synchronize(self) -> None:
-        self.copies.waited(self.stream, self.copies.number)
+    def ascontiguousarray(self, array: ndarray) -> ndarray:
+        held = alias(array._held)
+        return array if held.flags.c_contiguous else _made(lambda: np.ascontiguousarray(held))
 
-    def asnumpy(self, array: ndarray) -> np.ndarray:
-        self.synchronize()
-        return array._held.copy()
+    def asnumpy(self, array: ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        self.refuse_while_capturing("a copy to the host")
+        self.copies.waited(self.stream, self.copies.number)
+        if out is None:
+            return array._held.copy()
+        assert (out.shape, out.dtype, out.flags.c_contiguous) == (array.shape, array.dtype, True)
+        out[...] = array._held
+        return out
 
     def attributes(self, address: int) -> Any:
         return SimpleNamespace(device=self.places.get(address, 0), type=self.copies.kind_of(address))
@@ -156,9 +236,14 @@ class State(SimpleNamespace):
 def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("inf")) -> Any:
     """The module. devices: GPUs that there are. memory: bytes that may be allocated, in all."""
     state = State(memory)
+    _states[:] = [state]
 
     def launch(name: str) -> Any:
-        return lambda grid, block, args: kernels.launch(name, grid[0], block[0], [_raw(value) for value in args])
+        def queue(grid: Any, block: Any, args: Any) -> None:
+            given = [_inside(value) for value in args]
+            state.do(lambda: kernels.launch(name, grid[0], block[0], given))
+
+        return queue
 
     def raw_module(code: str) -> Any:
         return SimpleNamespace(get_function=launch, compile=lambda: None)
@@ -176,18 +261,20 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     )
     module: Any = ModuleType("cupy")
     module.state, module.ndarray, module.float32 = state, ndarray, np.float32
-    module.empty, module.from_dlpack = state.empty, state.from_dlpack
+    module.empty, module.zeros, module.from_dlpack = state.empty, state.zeros, state.from_dlpack
     module.asarray, module.concatenate, module.RawModule = state.asarray, concatenate, raw_module
     module.asnumpy = state.asnumpy
-    module.ascontiguousarray = lambda array: ndarray(np.ascontiguousarray(array._held))
+    module.ascontiguousarray = state.ascontiguousarray
     module.cuda = SimpleNamespace(
         runtime=runtime,
         driver=SimpleNamespace(CUDADriverError=CudaError),
-        cublas=SimpleNamespace(CUBLASError=CublasError),
         memory=SimpleNamespace(OutOfMemoryError=NoMemoryError),
         alloc_pinned_memory=state.copies.alloc_pinned_memory,
         Event=state.copies.Event,
-        get_current_stream=lambda: SimpleNamespace(ptr=state.stream, synchronize=state.synchronize),
+        get_current_stream=lambda: Stream(state, number=state.stream),
+        Stream=lambda non_blocking=False: Stream(state, non_blocking),
+        MemoryPool=lambda: Pool(state),
+        using_allocator=state.using_allocator,
         Device=lambda: SimpleNamespace(compute_capability="86"),
     )
     return module
@@ -196,7 +283,3 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
 def _held(interface: dict[str, Any]) -> np.ndarray:
     """The memory that an interface speaks of."""
     return np.asarray(SimpleNamespace(__array_interface__={**interface, "version": 3}))
-
-
-def _raw(value: Any) -> Any:
-    return value._held if isinstance(value, ndarray) else value

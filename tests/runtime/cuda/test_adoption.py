@@ -144,9 +144,10 @@ def test_a_dlpack_frame_is_waited_for(fake: Any, clip: Clip, kind: int) -> None:
         made.append(Producer(frame, kind))
         return made[-1]
 
-    np.testing.assert_allclose(boxes(dcfnet.Tracker(device="cuda", config=SMALL), clip, given), expected, atol=0.1)
+    tracker = dcfnet.Tracker(device="cuda", config=SMALL)
+    np.testing.assert_allclose(boxes(tracker, clip, given), expected, atol=0.1)
     assert {tuple(each.streams) for each in made} == {(7,)}
-    assert fake.state.copies.bytes == 0
+    assert tracker._pipeline.backend._uploads.copied == 0
 
 
 def test_the_default_stream_has_the_protocols_number(fake: Any, clip: Clip) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dcfnet import kernels
+from dcfnet import kernels, products, reading
 from dcfnet.backbones.native import grouped
 
 from tests.runtime.cuda.host import SHIM, HostKernels, signatures
@@ -62,7 +62,10 @@ def test_no_kernel_needs_what_the_host_does_not_have() -> None:
     """What runs here is the whole kernel: no barrier, no memory shared between threads, no branch for the host."""
     source, shim = kernels.source(), SHIM.read_text()
     assert not [word for word in ("__syncthreads", "__shared__", "__shfl", "#if") if word in source + shim]
-    assert set(signatures(source)) == {"crop", "extremes", "convolve", "normalise"}
+    assert set(signatures(source)) == {
+        *("crop", "extremes", "convolve", "normalise", "summarise", "read_peaks"),
+        *("multiply_real", "multiply_complex", "settle"),
+    }
 
 
 def numbers(*values: float) -> tuple[np.generic, ...]:
@@ -154,3 +157,6 @@ def test_structures_are_laid_out_as_c_lays_them_out() -> None:
         assert made.fields is not None
         assert made.itemsize == size
         assert all(offset % kind.itemsize == 0 for kind, offset, *_ in made.fields.values())
+    assert reading.ROW_BYTES == 2 * 8 + 4 * 4
+    assert f"#define READ {reading.READ}\n" in kernels.source()
+    assert f"#define ROWS_AT_ONCE {products.ROWS_AT_ONCE}\n" in kernels.source()

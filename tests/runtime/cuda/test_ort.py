@@ -80,6 +80,8 @@ def test_on_a_stream_of_ones_own_boxes_are_the_same(provided: str, clip: Clip) -
 @pytest.fixture
 def spied(fake: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A session that runs nothing, and what it was asked for."""
+    from dcfnet.device import CudaDevice  # upon the stand-in
+
     told = SimpleNamespace(made=[], bound=[], runs=[], loads=True, fails=None)
 
     class Binding:
@@ -106,11 +108,10 @@ def spied(fake: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             if told.fails:
                 raise told.fails
 
-    real = fake.state.synchronize
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    told.waits = []
-    fake.state.synchronize = lambda: told.waits.append(1) or real()
+    told.waits, real = [], CudaDevice.wait
+    monkeypatch.setattr(CudaDevice, "wait", lambda self: told.waits.append(1) or real(self))
     return told
 
 

@@ -107,6 +107,40 @@ def test_texture_is_judged_as_on_the_cpu(place: str, rng: np.random.Generator) -
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.complex64])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((5, 3, 7, 11), (11, 6)), ((7, 11), (5, 3, 11, 6)), ((9, 4), (4, 1)), ((1, 33, 2), (2, 21)), ((3, 2), (1, 2, 5))],
+)
+def test_products_are_numpys(
+    place: str, rng: np.random.Generator, one: tuple[int, ...], other: tuple[int, ...], kind: type
+) -> None:
+    backend = select("cuda")
+    left, right = (rng.normal(size=(2, *shape)).astype(np.float32) for shape in (one, other))
+    left, right = ((a[0] + 1j * a[1] if kind is np.complex64 else a[0]).astype(kind) for a in (left, right))
+    made = backend.to_host(backend.product(backend.asarray(left), backend.asarray(right)))
+    assert made.dtype == kind
+    np.testing.assert_allclose(made, left @ right, rtol=1e-5, atol=1e-5)
+    flipped = backend.product(backend.asarray(left)[..., ::-1], backend.asarray(right))
+    np.testing.assert_allclose(backend.to_host(flipped), left[..., ::-1] @ right, rtol=1e-5, atol=1e-5)
+
+
+def test_products_that_are_none_are_refused(place: str) -> None:
+    backend = select("cuda")
+    one, other, whole = (backend.asarray(np.ones(shape, np.float32)) for shape in ((2, 3), (2, 3), (4, 2, 3)))
+    for pair in ((one, other), (whole, whole), (one, backend.asarray(np.ones((3, 3), np.complex64)))):
+        with pytest.raises(ValueError, match="no product of"):
+            backend.product(*pair)
+
+
+@pytest.mark.parametrize("parts", [[2], [1, 3], [2, 2, 1, 5, 1]])
+def test_arrays_are_joined_as_numpy_joins_them(place: str, rng: np.random.Generator, parts: list[int]) -> None:
+    backend = select("cuda")
+    arrays = [(rng.normal(size=(count, 3, 2)) * (1 + 1j)).astype(np.complex64) for count in parts]
+    joined = backend.to_host(backend.joined([backend.asarray(array) for array in arrays]))
+    np.testing.assert_array_equal(joined, np.concatenate(arrays))
+
+
 @pytest.fixture(scope="module", params=STRIDES)
 def model(request: pytest.FixtureRequest) -> Model:
     """An export of each architecture, fresh weights."""
@@ -171,6 +205,6 @@ def test_the_state_stays_in_float32(place: str, clip: Clip) -> None:
     boxes_of(tracker, clip, 3)
     state = tracker._state
     assert state is not None
-    kinds = {name: getattr(state, name).dtype for name in ("numerator", "denominator", "filter_f", "focused_f")}
+    kinds = {name: array.dtype for name, array in state.filters.arrays.each().items()}
     assert kinds == {"numerator": "c8", "denominator": "f4", "filter_f": "c8", "focused_f": "c8"}
     assert load_model().stride == 2  # so that a preset's side is no multiple of four features by chance alone

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.runtime.cuda.host import HostKernels
+from tests.runtime.cuda.memory import CudaError, Graph, Pool, Stream
 from tests.runtime.cuda.standin import ndarray, standin
 
 OWN = {"state"}  # what only a stand-in has
@@ -46,14 +47,73 @@ def test_cupy_has_what_the_standin_has(host_kernels: HostKernels) -> None:
     assert {"shape", "dtype", "ndim", "strides", "data", "flags"} <= set(dir(cupy.ndarray))
     assert hasattr(cupy.RawModule, "compile")
     assert hasattr(cupy.RawModule, "get_function")
+    for ours, theirs in ((Stream, cupy.cuda.Stream), (Graph, cupy.cuda.Graph), (Pool, cupy.cuda.MemoryPool)):
+        methods = {name for name, value in vars(ours).items() if callable(value) and not hasattr(object, name)}
+        assert methods - set(dir(theirs)) == set()
+    assert {"begin_capture", "end_capture", "synchronize"} <= set(dir(cupy.cuda.Stream))
 
 
 def test_the_standin_refuses_what_cupy_refuses(fake: Any) -> None:
     away, host = fake.asarray(np.ones((2, 3), np.float32)), np.ones((2, 3), np.float32)
-    for mixed in (lambda: away + host, lambda: host * away, lambda: away @ host.T, lambda: host @ away[0]):
+    for mixed in (lambda: away + host, lambda: host * away, lambda: host / away[0]):
         with pytest.raises(TypeError):
             mixed()
     with pytest.raises(TypeError, match="Implicit conversion"):
         np.asarray(away)
     with pytest.raises(AttributeError):
         away.ptp()
+
+
+def test_a_captured_graph_is_done_upon_the_same_bytes_whenever_it_is_launched(fake: Any) -> None:
+    """Not while it is captured, and with whatever was queued in between."""
+    given, kept = fake.asarray(np.ones(4, np.float32)), fake.zeros((4,), np.float32)
+    pool = fake.cuda.MemoryPool()
+    stream = fake.cuda.Stream(non_blocking=True)
+    with fake.cuda.using_allocator(pool.malloc), stream:
+        (given * 2.0 + 1.0).sum()  # lays memory in
+        stream.begin_capture()
+        made = given * 2.0 + 1.0
+        kept[1:3] = made[1:3]
+        total = made.sum()
+        graph = stream.end_capture()
+    assert not fake.asnumpy(kept).any()
+    for value in (1.0, 5.0):
+        given[...] = value
+        graph.launch()
+        np.testing.assert_array_equal(fake.asnumpy(kept), [0, 2 * value + 1, 2 * value + 1, 0])
+        assert fake.asnumpy(total) == 4 * (2 * value + 1)
+
+
+def test_what_a_graph_has_freed_is_taken_by_others(fake: Any) -> None:
+    """Else no test would see a program read what is not its own any more."""
+    given, stream = fake.asarray(np.ones(4, np.float32)), fake.cuda.Stream(non_blocking=True)
+    with fake.cuda.using_allocator(fake.cuda.MemoryPool().malloc), stream:
+        given * 3.0
+        stream.begin_capture()
+        address = (given * 3.0).data.ptr
+        graph = stream.end_capture()
+        other = fake.zeros((4,), np.float32)
+        assert other.data.ptr == address
+        graph.launch()
+    assert (fake.asnumpy(other) == 3).all()
+
+
+def test_a_capture_refuses_what_cuda_refuses(fake: Any) -> None:
+    given, host = fake.asarray(np.ones(4, np.float32)), np.ones(4, np.float32)
+    for refused in (
+        lambda stream: fake.asarray(host),
+        lambda stream: fake.asnumpy(given),
+        lambda stream: given[np.array([1, 2])],
+        lambda stream: np.concatenate([given, given]),
+        lambda stream: fake.empty((1 << 20,), np.float32),
+        lambda stream: stream.synchronize(),
+        lambda stream: fake.cuda.Event().synchronize(),
+    ):
+        stream = fake.cuda.Stream(non_blocking=True)
+        stream.begin_capture()
+        with pytest.raises(CudaError, match="cudaErrorStreamCaptureUnsupported"):
+            refused(stream)
+        with pytest.raises(CudaError, match="cudaErrorStreamCaptureInvalidated"):
+            stream.end_capture()
+    with pytest.raises(RuntimeError, match="default"):
+        fake.cuda.get_current_stream().begin_capture()

@@ -1,0 +1,98 @@
+"""What is learnt of N targets, and the two array programs of a frame upon it: *detect* and *learn*.
+
+Both are pure: arrays of the backend in, arrays out, of shapes that depend on N alone, with no look at a value on the
+host. How they are run is the backend's affair: as they are written here, or as it remembers filters (graphs.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.backend import Array, Where
+from dcfnet.response import Peak
+
+if TYPE_CHECKING:
+    from dcfnet.pipeline import Pipeline
+
+Rows = NDArray[np.intp]
+
+
+class Filters(Protocol):
+    """The filters of N targets, wherever they lie. What is changed may be changed in place: the old is not used again.
+
+    arrays: numerator, filter_f and focused_f complex64 (N, C, K, B+1), denominator float32 (N, 1, K, B+1), as in
+    fourier.py; what they are, `Pipeline.solve` says.
+    """
+
+    def __len__(self) -> int: ...
+
+    @property
+    def arrays(self) -> ArrayFilters: ...
+
+    def take(self, rows: Rows) -> Filters:
+        """Those of the targets of `rows`."""
+
+    def put(self, rows: Rows, part: Filters) -> Filters:
+        """All of them, those of `rows` replaced by `part`, which came of `take`."""
+
+    def joined(self, others: Sequence[Filters], capacity: int | None) -> Filters:
+        """These and the others, in order. capacity: of targets, to lay out room for; None leaves it to the backend."""
+
+    def detect(self, pipeline: Pipeline, where: Where) -> tuple[NDArray[np.intp], Peak]:
+        """Winning scales (N,) and peaks of the targets in N x S patches. Waits for the device."""
+
+    def learn(self, pipeline: Pipeline, where: Where) -> Filters:
+        """The filters blended towards the present look of their targets, in N patches. Only queued on a device."""
+
+
+@dataclass(frozen=True)
+class ArrayFilters:
+    """Filters as arrays of the backend; see `Filters`."""
+
+    numerator: Array
+    denominator: Array
+    filter_f: Array
+    focused_f: Array
+
+    def __len__(self) -> int:
+        return len(self.numerator)
+
+    @property
+    def arrays(self) -> ArrayFilters:
+        """Themselves."""
+        return self
+
+    def each(self) -> dict[str, Array]:
+        """The arrays by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def take(self, rows: Rows) -> ArrayFilters:
+        """See `Filters`."""
+        return ArrayFilters(**{name: array[rows] for name, array in self.each().items()})
+
+    def put(self, rows: Rows, part: Filters) -> ArrayFilters:
+        """See `Filters`."""
+        changed = {name: array.copy() for name, array in self.each().items()}
+        for name, array in part.arrays.each().items():
+            changed[name][rows] = array
+        return ArrayFilters(**changed)
+
+    def joined(self, others: Sequence[Filters], capacity: int | None) -> ArrayFilters:
+        """See `Filters`."""
+        parts = [self, *(other.arrays for other in others)]
+        # NumPy's function hands over to the concatenation of whatever device the arrays lie on
+        return ArrayFilters(**{name: np.concatenate([part.each()[name] for part in parts]) for name in self.each()})
+
+    def detect(self, pipeline: Pipeline, where: Where) -> tuple[NDArray[np.intp], Peak]:
+        """See `Filters`."""
+        return pipeline.backend.read(pipeline.responses(where, self), pipeline.config.scale_penalty)
+
+    def learn(self, pipeline: Pipeline, where: Where) -> ArrayFilters:
+        """See `Filters`."""
+        return pipeline.lesson(where, self)

@@ -1,0 +1,246 @@
+"""Filters in slots, and the two programs of a frame captured upon them: a launch each, whatever they hold.
+
+    host      where the patches lie ----------> pinned, in turns        which targets learn ---> pinned, in turns
+    device    copy, DETECT, six numbers a target back to the host       copy, LEARN: only queued
+
+A slot is room for one target, and a program runs over all of them: one that is not asked for has its patches outside
+any frame, and one that is not to learn keeps its values. So targets come and go, are looked for again or let be, with
+no new capture, until there are more of them than slots. The programs are the pipeline's, which knows nothing of this.
+
+A captured program takes its memory from a pool of its own, once, before it is captured; what it frees on the way only
+the two programs of the same slots take again, and they run one after the other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.backend import Array
+from dcfnet.filters import ArrayFilters, Filters, Rows
+from dcfnet.kernels import PLACE, Structures
+from dcfnet.reading import READ, PeakReader, told
+from dcfnet.response import Peak
+from dcfnet.uploads import Staging
+
+if TYPE_CHECKING:
+    from dcfnet.pipeline import Pipeline
+
+_warned: set[str] = set()
+
+
+class Program:
+    """Work upon memory that stays where it is, captured once; its parameters, bytes of the host, change."""
+
+    def __init__(self, device: Any, size: int, work: Callable[[Array], Array]) -> None:
+        """work: takes the parameters, uint8 (size,) on a `CudaDevice`; no shape may depend on what they say."""
+        self._device, self._work = device, work
+        self._given = device.zeros((size,), np.uint8)
+        self._turns = [Staging(device), Staging(device)]
+        self._queued: Callable[[], Array] | None = None
+
+    def prepare(self, pool: Any) -> None:
+        """Captures it, with memory of `pool`; where that cannot be, a warning says that it is queued call by call."""
+        with self._device.apart(pool) as stream:
+            self._work(self._given)  # compiles what is not, and lays memory in: parameters of zeros change nothing
+            stream.synchronize()
+            try:
+                graph, made = self._device.captured(stream, lambda: self._work(self._given))
+            except Exception as error:  # whatever CuPy or a library has against it
+                _warn(
+                    f"work for the GPU cannot be captured as a graph: {error.__cause__ or error}; it is queued in parts"
+                )
+                self._queued = lambda: self._work(self._given)
+                return
+
+        def launched() -> Array:
+            with self._device.guarded():
+                graph.launch()
+            return made
+
+        self._queued = launched
+
+    def run(self, parameters: NDArray[np.uint8]) -> Array:
+        """Queues it with these parameters, uint8 (size,); returns the array that it makes, the same one each time."""
+        assert self._queued is not None, "prepare comes first"
+        staging = self._turns[0]
+        self._turns.reverse()
+        self._device.copy_rows(staging.filled(parameters[None]), self._device.address(self._given), len(parameters))
+        staging.lent()
+        return self._queued()
+
+
+class Slots:
+    """Room for the filters of `capacity` targets, and the two programs upon them."""
+
+    def __init__(self, device: Any, reader: PeakReader, pipeline: Pipeline, like: ArrayFilters, capacity: int) -> None:
+        """like: filters whose shapes and types these have, but for the number of targets."""
+        self.capacity, self.pipeline = capacity, pipeline
+        self._device, self._reader, self._scales = device, reader, len(pipeline.scales)
+        self.filters = ArrayFilters(
+            **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in like.each().items()}
+        )
+        self._detecting = Program(device, capacity * self._scales * PLACE.itemsize, self._detect)
+        self._learning = Program(device, capacity * (PLACE.itemsize + 4), self._learn)
+        found = device.pinned(capacity * READ * 8)
+        self._found: NDArray[np.float64] = found.view(np.float64).reshape(capacity, READ)
+        self._pool, self._stream, self._prepared = device.pool(), device.current_stream(), False
+
+    def write(self, rows: Rows, filters: ArrayFilters) -> None:
+        """Filters into the slots of `rows`, queued."""
+        self._in_order()
+        for name, array in filters.each().items():
+            for index, row in enumerate(rows.tolist()):
+                self.filters.each()[name][row] = array[index]
+
+    def read(self, rows: Rows) -> ArrayFilters:
+        """A copy of the filters in the slots of `rows`, queued."""
+        self._in_order()
+        return self.filters.take(rows)
+
+    def detect(self, rows: Rows, where: Structures) -> tuple[NDArray[np.intp], Peak]:
+        """As `Filters.detect`, of the slots of `rows`."""
+        self._prepare()
+        self._in_order()
+        places = np.zeros((self.capacity, self._scales), PLACE)  # of a frame without pixels: all of it lies outside
+        places[rows] = where.reshape(len(rows), self._scales)
+        found = self._detecting.run(places.reshape(-1).view(np.uint8))
+        return told(self._device.to_host(found, self._found)[rows])
+
+    def learn(self, rows: Rows, where: Structures) -> None:
+        """As `Filters.learn`, in the slots of `rows`."""
+        self._prepare()
+        self._in_order()
+        places, wanted = np.zeros(self.capacity, PLACE), np.zeros(self.capacity, np.int32)
+        places[rows], wanted[rows] = where, 1
+        self._learning.run(np.concatenate([places.view(np.uint8), wanted.view(np.uint8)]))
+
+    def _detect(self, given: Array) -> Array:
+        maps = self.pipeline.responses(given.reshape(-1, PLACE.itemsize), self.filters)
+        return self._reader(maps, self.pipeline.config.scale_penalty)
+
+    def _learn(self, given: Array) -> Array:
+        end = self.capacity * PLACE.itemsize
+        learnt = self.pipeline.lesson(given[:end].reshape(-1, PLACE.itemsize), self.filters)
+        wanted = given[end:].view(np.int32)
+        for name, array in learnt.each().items():
+            made = self._device.contiguous(array).view(np.float32)
+            kept, each = self.filters.each()[name].view(np.float32), int(np.prod(made.shape[1:]))
+            numbers = (np.int32(self.capacity), np.int32(each))
+            self._device.launch("settle", self.capacity * each, made, kept, wanted, *numbers)
+        return given
+
+    def _prepare(self) -> None:
+        """Both programs are captured, before the first is needed: none of them is late at another time."""
+        if not self._prepared:
+            self._detecting.prepare(self._pool)
+            self._learning.prepare(self._pool)
+            self._prepared = True
+
+    def _in_order(self) -> None:
+        """What comes runs behind what was queued upon these slots, on whatever stream that was."""
+        stream = self._device.current_stream()
+        if self._stream != stream:
+            self._stream.synchronize()
+            self._stream = stream
+
+
+class Arena:
+    """All slots of one pipeline. Those that nobody holds any more are taken again, with what was captured upon them."""
+
+    def __init__(self, device: Any, reader: PeakReader, pipeline: Pipeline) -> None:
+        self.pipeline, self.free = pipeline, list[Slots]()
+        self._parts = (device, reader, pipeline)
+
+    def lease(self, like: ArrayFilters, capacity: int) -> Lease:
+        """Slots for `capacity` targets."""
+        found = next((slots for slots in self.free if slots.capacity == capacity), None)
+        if found is None:
+            return Lease(self, Slots(*self._parts, like, capacity))
+        self.free.remove(found)
+        return Lease(self, found)
+
+    def laid(self, filters: ArrayFilters, capacity: int | None = None) -> SlotFilters:
+        """Filters in slots of their own."""
+        lease, rows = self.lease(filters, room(len(filters), capacity)), np.arange(len(filters))
+        lease.slots.write(rows, filters)
+        return SlotFilters(lease, rows)
+
+
+class Lease:
+    """Holds slots for as long as it lives."""
+
+    def __init__(self, arena: Arena, slots: Slots) -> None:
+        self.arena, self.slots = arena, slots
+
+    def __del__(self) -> None:
+        self.arena.free.append(self.slots)
+
+
+@dataclass(frozen=True)
+class SlotFilters:
+    """Filters in the slots of `rows`; see `Filters`. What is changed is changed there."""
+
+    lease: Lease
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def arrays(self) -> ArrayFilters:
+        """A copy."""
+        return self.lease.slots.read(self.rows)
+
+    def take(self, rows: Rows) -> SlotFilters:
+        """See `Filters`."""
+        return SlotFilters(self.lease, self.rows[rows])
+
+    def put(self, rows: Rows, part: Filters) -> SlotFilters:
+        """See `Filters`: a part of these has been changed where it lies."""
+        if not (isinstance(part, SlotFilters) and part.lease is self.lease):
+            self.lease.slots.write(self.rows[rows], part.arrays)
+        return self
+
+    def joined(self, others: Sequence[Filters], capacity: int | None) -> SlotFilters:
+        """See `Filters`. Where there is no room left all move to other slots, twice as many or more."""
+        count = len(self) + sum(map(len, others))
+        if room(count, capacity) > self.lease.slots.capacity:
+            moved = self.lease.arena.laid(self.arrays, room(count, capacity))
+            return moved.joined(others, capacity)
+        rows, slots = self.rows, self.lease.slots
+        for other in others:
+            free = np.setdiff1d(np.arange(slots.capacity), rows)[: len(other)]
+            slots.write(free, other.arrays)
+            rows = np.concatenate([rows, free])
+        return SlotFilters(self.lease, rows)
+
+    def detect(self, pipeline: Pipeline, where: Structures) -> tuple[NDArray[np.intp], Peak]:
+        """See `Filters`."""
+        if pipeline is not self.lease.slots.pipeline:
+            return self.arrays.detect(pipeline, where)
+        return self.lease.slots.detect(self.rows, where)
+
+    def learn(self, pipeline: Pipeline, where: Structures) -> Filters:
+        """See `Filters`."""
+        if pipeline is not self.lease.slots.pipeline:
+            return self.arrays.learn(pipeline, where)
+        self.lease.slots.learn(self.rows, where)
+        return self
+
+
+def room(count: int, capacity: int | None) -> int:
+    """Slots for so many targets: a power of two, or the capacity that was asked for."""
+    return capacity if capacity is not None and capacity >= count else 1 << (count - 1).bit_length()
+
+
+def _warn(told: str) -> None:
+    """Warns of it, once a process."""
+    if told not in _warned:
+        _warned.add(told)
+        warnings.warn(told, RuntimeWarning, stacklevel=2)

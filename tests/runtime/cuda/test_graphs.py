@@ -1,0 +1,229 @@
+"""Captured programs: the boxes are those of uncaptured ones, and nothing is allocated on the way."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import dcfnet
+import numpy as np
+import pytest
+from dcfnet import graphs
+from dcfnet.backbones.native import NativeBackbone
+from dcfnet.filters import ArrayFilters
+from dcfnet.geometry import Box
+from dcfnet.graphs import SlotFilters
+from dcfnet_evaluation.rendered import Clip
+
+from tests.runtime.cuda.host import HostKernels
+from tests.runtime.cuda.memory import Stream
+
+SMALL = {"patch_size": 48}
+TOLERANCE = {"standin": 0.0, "gpu": 1e-3}  # px: on a GPU the order of a sum may hang on how many targets there are
+
+
+def started(clip: Clip, captures: bool = True, **config: Any) -> dcfnet.Tracker:
+    tracker = dcfnet.Tracker(device="cuda", config={**SMALL, **config})
+    tracker._pipeline.backend.captures = captures
+    tracker.init(clip.frame(0), clip.box(0))
+    return tracker
+
+
+def filters_of(tracker: Any) -> Any:
+    assert tracker._state is not None
+    return tracker._state.filters
+
+
+def graphs_of(fake: Any) -> int:
+    return len(set(map(id, fake.state.launched)))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"learn_every": 1, "solver_steps": 3},
+        {"scales": 5, "look_again": 0.0},  # twice in every frame
+        {"background_penalty": 0.0},
+        {"scales": 1, "min_psr": 100.0},  # lost throughout: nothing is ever learnt
+        {"learning_rate": 0.0},
+    ],
+)
+def test_boxes_are_those_of_uncaptured_programs(place: str, clip: Clip, config: dict[str, Any]) -> None:
+    trackers = [started(clip, captures, **config) for captures in (True, False)]
+    assert isinstance(filters_of(trackers[0]), SlotFilters)
+    assert isinstance(filters_of(trackers[1]), ArrayFilters)
+    for index in range(1, 10):
+        found, expected = (tracker.update(clip.frame(index)) for tracker in trackers)
+        assert (found.status, found.reason) == (expected.status, expected.reason)
+        for name in ("box", "peak", "psr", "apce"):
+            difference = (
+                np.subtract(getattr(found, name), getattr(expected, name))
+                if name != "box"
+                else np.subtract(tuple(found.box), tuple(expected.box))
+            )
+            assert np.abs(difference).max() <= TOLERANCE[place], name
+    learnt = [filters_of(tracker).arrays.each() for tracker in trackers]
+    for name, array in learnt[0].items():
+        one, other = (trackers[0]._pipeline.backend.to_host(each) for each in (array, learnt[1][name]))
+        np.testing.assert_allclose(one, other, rtol=TOLERANCE[place], atol=TOLERANCE[place] * np.abs(other).max())
+
+
+def follow(clip: Clip, captures: bool, blank: np.ndarray) -> list[dict[int, dcfnet.Result]]:
+    """Targets of two cameras that come and go; a camera skips a frame, another goes black; one target leaps."""
+    tracker, results, ids = dcfnet.MultiTracker(device="cuda", config=SMALL), [], []
+    tracker._pipeline.backend.captures = captures
+    x, y, w, h = clip.box(0)
+
+    def add(index: int, number: int) -> None:
+        ids.append(tracker.add(clip.frame(index), Box(x + 3 * number, y + number, w, h), source=number % 2))
+
+    for number in range(3):
+        add(0, number)
+    for index in range(1, 9):
+        frames: dict[int, Any] = {0: clip.frame(index), 1: clip.frame(index)}
+        if index == 2:
+            del frames[1]
+        if index == 3:
+            frames[0] = blank
+        if index == 5:  # as one camera sees it all has leapt
+            frames[1] = np.roll(clip.frame(index), 9, axis=1)
+        if index == 4:
+            tracker.remove(ids.pop(0))
+            add(index - 1, 4)
+            add(index - 1, 5)  # into the slot of the first, and the last one
+        if index == 6:
+            add(index - 1, 7)  # beyond the slots that there are
+        results.append(tracker.update(frames))
+    return results
+
+
+def test_targets_come_and_go_as_they_do_uncaptured(place: str, clip: Clip) -> None:
+    blank = np.zeros((240, 320, 3), np.uint8)
+    captured, uncaptured = (follow(clip, captures, blank) for captures in (True, False))
+    for found, expected in zip(captured, uncaptured, strict=True):
+        assert found.keys() == expected.keys()
+        for target, result in found.items():
+            assert result.reason == expected[target].reason
+            difference = np.abs(np.subtract(tuple(result.box), tuple(expected[target].box)))
+            assert difference.max() <= TOLERANCE[place]
+
+
+def test_a_frame_is_two_launches(fake: Any, clip: Clip) -> None:
+    tracker = started(clip, learn_every=2, look_again=100.0)
+    for index in range(1, 9):
+        tracker.update(clip.frame(index))
+    assert len(fake.state.launched) == 8 + 4
+    assert graphs_of(fake) == 2
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_nothing_is_allocated_once_all_has_been_done(fake: Any, clip: Clip, on_device: bool) -> None:
+    """Of the pool only the frame's memory is asked for, and where the frame lies there what its texture is told by."""
+    tracker = started(clip, learn_every=1, look_again=0.0)
+    frames = [fake.asarray(clip.frame(index)) if on_device else clip.frame(index) for index in range(12)]
+    tracker.update(frames[1])
+    tracker.update(frames[2])
+    chunks, taken = len(fake.state.chunks), fake.state.taken
+    pinned = len(fake.state.copies.pinned)
+    for index in range(3, 12):
+        tracker.update(frames[index])
+    assert len(fake.state.chunks) == chunks
+    assert len(fake.state.copies.pinned) == pinned
+    assert fake.state.taken - taken == (2 if on_device else 1) * 9
+
+
+def test_more_targets_are_captured_anew_only_where_there_is_no_slot(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captures: list[int] = []
+    real = Stream.end_capture
+    monkeypatch.setattr(Stream, "end_capture", lambda self: captures.append(self.ptr) or real(self))
+    tracker, frame, known = dcfnet.MultiTracker(device="cuda", config=SMALL), clip.frame(0), []
+    for _ in range(5):
+        tracker.add(frame, clip.box(0))
+        tracker.update(clip.frame(1))
+        known.append(len(captures))
+    assert known == [2, 4, 6, 6, 8]  # for 1, 2, 4 and 8
+    for target in range(4):  # one is left, and others come: they find the slots of those that went
+        tracker.remove(target)
+    for _ in range(7):
+        tracker.add(frame, clip.box(0))
+    tracker.update(clip.frame(1))
+    assert len(captures) == 8
+    assert filters_of(tracker).lease.slots.capacity == 8
+    assert sorted(filters_of(tracker).rows.tolist()) == list(range(8))
+
+
+def test_a_new_start_takes_the_slots_of_the_one_before(fake: Any, clip: Clip) -> None:
+    tracker = started(clip, learn_every=1)
+    for index in range(1, 6):
+        tracker.init(clip.frame(index - 1), clip.box(index - 1))
+        assert tracker.update(clip.frame(index)).box.iou(clip.box(index)) > 0.7
+    assert graphs_of(fake) <= 4  # two at a time: the new one is learnt before the old is let go
+
+
+def test_trackers_of_one_pipeline_keep_apart(fake: Any, clip: Clip) -> None:
+    first = started(clip, learn_every=1)
+    alone = [tuple(first.update(clip.frame(index)).box) for index in range(1, 6)]
+    one, other = (dcfnet.Tracker.of(first._pipeline) for _ in range(2))
+    one.init(clip.frame(0), clip.box(0))
+    other.init(clip.frame(10), clip.box(10))
+    for index, expected in zip(range(1, 6), alone, strict=True):
+        assert tuple(one.update(clip.frame(index)).box) == expected
+        assert other.update(clip.frame(10 + index)).box.iou(clip.box(10 + index)) > 0.7
+
+
+def test_what_cannot_be_captured_is_queued_and_told_once(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backbone that looks at what it has made, as an engine might."""
+    expected = [tuple(started(clip).update(clip.frame(1)).box)]
+    real = NativeBackbone.__call__
+
+    def looks(self: NativeBackbone, patches: Any) -> Any:
+        features = real(self, patches)
+        self._device.to_host(features) if not isinstance(patches, np.ndarray) else None
+        return features
+
+    monkeypatch.setattr(NativeBackbone, "__call__", looks)
+    monkeypatch.setattr(graphs, "_warned", set())
+    tracker, launches = started(clip), len(fake.state.launched)
+    with pytest.warns(
+        RuntimeWarning, match=r"cannot be captured as a graph: cudaErrorStreamCaptureUnsupported.*queued in"
+    ):
+        assert [tuple(tracker.update(clip.frame(1)).box)] == expected
+    assert len(fake.state.launched) == launches
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tracker.update(clip.frame(2)).box.iou(clip.box(2)) > 0.7
+        assert started(clip).update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
+
+
+def test_a_backbone_that_cannot_be_captured_is_not(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NativeBackbone, "capturable", False)
+    assert isinstance(filters_of(started(clip)), ArrayFilters)
+
+
+def test_another_stream_waits_for_the_one_before(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    real = Stream.synchronize
+    monkeypatch.setattr(Stream, "synchronize", lambda self: waited.append(self.ptr) or real(self))
+    tracker = started(clip)
+    tracker.update(clip.frame(1))
+    waited.clear()
+    tracker.update(clip.frame(2))
+    assert waited == []
+    with fake.cuda.Stream(non_blocking=True) as other:
+        tracker.update(clip.frame(3))
+    assert waited == [0]
+    tracker.update(clip.frame(4))
+    assert waited == [0, other.ptr]
+
+
+def test_what_is_not_wanted_keeps_its_values(host_kernels: HostKernels, rng: np.random.Generator) -> None:
+    made, kept = (rng.normal(size=(5, 7)).astype(np.float32) for _ in range(2))
+    made[3] = np.nan
+    wanted, before = np.array([0, 1, 1, 0, 1], np.int32), kept.copy()
+    host_kernels.launch("settle", 2, 32, (made, kept, wanted, np.int32(5), np.int32(7)))
+    np.testing.assert_array_equal(kept, np.where(wanted[:, None], made, before))
