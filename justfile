@@ -59,7 +59,8 @@ gpu cuda="13":
     # Of its own, so that in .venv "auto" stays the CPU.
     [ -x .venv-gpu/bin/python ] || {{bin}}/python -m venv .venv-gpu
     pip() { .venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
-    pip --constraint constraints.txt --editable ".[cpu,export]" pytest "cupy-cuda{{cuda}}x[ctk]"
+    .venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime  # owns the same module; an older .venv-gpu had it
+    pip --constraint constraints.txt --editable ".[cuda{{cuda}},export]" pytest "onnxruntime-gpu[cudnn]"
     exec .venv-gpu/bin/python benchmarks/gpu_report.py
 
 # The tests that need the programs of others: OpenCV's contributed trackers, and the VOT toolkit.

@@ -34,6 +34,7 @@ from dcfnet.errors import (
     SourceError,
     UnknownTargetError,
 )
+from dcfnet.formats import Nv12, Rgb
 from dcfnet.geometry import Box
 from dcfnet.result import Reason, Result, Status
 from dcfnet.tracker import MultiTracker, Tracker
@@ -52,8 +53,10 @@ __all__ = [
     "ModelError",
     "MultiTracker",
     "NotInitialisedError",
+    "Nv12",
     "Reason",
     "Result",
+    "Rgb",
     "SinkError",
     "SourceError",
     "Status",

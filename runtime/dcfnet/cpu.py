@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
 from dcfnet.filters import Filters
-from dcfnet.pixels import check_frame, has_texture
+from dcfnet.formats import HostLike, host_frame, near, shown
+from dcfnet.pixels import has_texture
 from dcfnet.response import Peak, read_maps
 
 
@@ -21,7 +22,7 @@ from dcfnet.response import Peak, read_maps
 class Places:
     """Where patches lie. sources, centres, regions: as of `Backend.crop`."""
 
-    frames: Sequence[Frame]
+    frames: Sequence[HostLike]
     sources: NDArray[np.intp]
     centres: NDArray[np.float64]
     regions: NDArray[np.float64]
@@ -50,24 +51,24 @@ class CpuBackend:
     def carried(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def frame(self, given: Any) -> Frame:
-        return check_frame(given)
+    def frame(self, given: Any) -> HostLike:
+        return host_frame(given)
 
     def textured(
         self,
-        frames: Sequence[Frame],
+        frames: Sequence[HostLike],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
     ) -> NDArray[np.bool_]:
         each = zip(sources, centres, regions, strict=True)
         return np.array(
-            [has_texture(frames[source], centre, region) for source, centre, region in each], dtype=np.bool_
+            [has_texture(shown(frames[source]), centre, region) for source, centre, region in each], dtype=np.bool_
         )
 
     def crop(
         self,
-        frames: Sequence[Frame],
+        frames: Sequence[HostLike],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -78,7 +79,7 @@ class CpuBackend:
 
     def places(
         self,
-        frames: Sequence[Frame],
+        frames: Sequence[HostLike],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -89,7 +90,7 @@ class CpuBackend:
     def cut(self, where: Places, size: int, mean: NDArray[np.float32]) -> Array:
         patches = np.empty((len(where), 3, size, size), dtype=np.float32)
         for patch, source, centre, region in zip(patches, where.sources, where.centres, where.regions, strict=True):
-            _crop_into(patch, where.frames[source], centre, region, mean)
+            _crop_into(patch, *near(where.frames[source], centre, region), region, mean)
         return patches
 
     def remember(self, pipeline: Any, filters: Filters) -> Filters:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from dcfnet.device import CudaDevice
 from dcfnet.filters import Filters
 from dcfnet.graphs import Arena
 from dcfnet.kernels import CudaFrame, Structures, need, places
-from dcfnet.pixels import check_frame, device_interface
 from dcfnet.products import product
 from dcfnet.reading import PeakReader, told
 from dcfnet.response import Peak
@@ -28,7 +28,7 @@ from dcfnet.uploads import Uploads
 
 
 class CudaBackend:
-    """Backend on CuPy; see `Backend` for layouts and units. One thread at a time, as a tracker."""
+    """Backend on CuPy; see `Backend` for layouts and units. One thread at a time, which `guarded` sees to."""
 
     name = "cuda"
     patches_at_once = 64  # bounds what lies between the convolutions: some 100 MB at 108 px; not measured
@@ -39,6 +39,7 @@ class CudaBackend:
         self._device = device or CudaDevice()
         self._device.prepare()
         self._uploads = Uploads(self._device)
+        self._turn = RLock()  # threads that share a tracker, or a pipeline, go one after another
         self._reader = PeakReader(self._device)
         self._arena: Arena | None = None
 
@@ -47,7 +48,7 @@ class CudaBackend:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        with self._device.guarded():
+        with self._turn, self._device.guarded():
             try:
                 yield
             finally:
@@ -56,14 +57,9 @@ class CudaBackend:
     def carried(self) -> AbstractContextManager[None]:
         return self._device.carried()
 
-    def frame(self, given: Any) -> Any:
+    def frame(self, given: Any) -> CudaFrame:
         self._device.check()
-        if isinstance(given, CudaFrame):
-            return given
-        interface = device_interface(given)
-        if interface is None:
-            return self._uploads.frame(check_frame(given))
-        return adopted(self._device, given, interface)
+        return adopted(self._device, self._uploads, given)
 
     def textured(
         self,

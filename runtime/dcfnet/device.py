@@ -113,6 +113,11 @@ class CudaDevice:
         with _typed():
             cupy.cuda.runtime.memcpy2DAsync(to, pitch, start, rows.strides[0], width, height, kind, self.stream)
 
+    def wait(self) -> None:
+        """Until all that was queued on the current stream has been done. Raises DeviceError where that failed."""
+        with _typed():
+            cupy.cuda.get_current_stream().synchronize()
+
     def event(self) -> Any:
         """A mark to be recorded in the current stream, and waited for; passed where it was never recorded."""
         with _typed():
@@ -150,10 +155,13 @@ class CudaDevice:
         with _typed():
             return int(cupy.cuda.runtime.pointerGetAttributes(address).device)
 
-    def wrapped(self, given: Any) -> Array:
-        """Another library's array where it is, once the stream that its interface names has done what was queued."""
+    def taken(self, given: Any) -> Array:
+        """Another library's array of this GPU, where it is: by DLPack, whose producer lets our stream wait for its own;
+        else by its interface, whose stream the host waits for, if it names one.
+        """
+        shared = hasattr(given, "__dlpack_device__") and not isinstance(given, cupy.ndarray)
         with _typed():
-            return cupy.asarray(given)
+            return cupy.from_dlpack(given) if shared else cupy.asarray(given)
 
     def packed(self, pixels: Array) -> Array:
         """The pixels, copied where those of a row do not lie side by side; rows may lie at any pitch."""

@@ -7,17 +7,40 @@ typedef unsigned char uint8;
 __device__ static inline long long position() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 
 // Where a patch lies: pixels (height, width, channels) of its frame, rows `pitch` bytes apart; patch pixel (j, i) at
-// frame pixel (x + j * step_x, y + i * step_y). The layout is that of PLACE in cuda.py.
+// frame pixel (x + j * step_x, y + i * step_y). Where there is chroma, (height / 2, width / 2, 2), pixels are luma, and
+// colours are made of both as `Colours` in formats.py says. The layout is that of PLACE in kernels.py.
 struct Place {
     const uint8* pixels;
     long long pitch;
+    const uint8* chroma;
+    long long chroma_pitch;
     int height, width, channels;
     float x, y, step_x, step_y;
+    int red_first, black, gain, blue_u, green_u, green_v, red_v;
 };
 
-__device__ static inline float tap(const Place& place, int x, int y, int channel, float outside) {
-    bool inside = x >= 0 && y >= 0 && x < place.width && y < place.height;
-    return inside ? (float)place.pixels[y * place.pitch + (long long)x * place.channels + channel] : outside;
+// Levels of blue, green and red.
+struct Colour {
+    float levels[3];
+};
+
+__device__ static inline float level(int value) {
+    value >>= 20;
+    return (float)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+__device__ static inline Colour colour_at(const Place& place, int x, int y, const Colour& outside) {
+    if (x < 0 || y < 0 || x >= place.width || y >= place.height) return outside;
+    const uint8* pixel = place.pixels + y * place.pitch + (long long)x * place.channels;
+    if (place.chroma) {
+        const uint8* pair = place.chroma + y / 2 * place.chroma_pitch + x / 2 * 2;
+        const int above_black = pixel[0] > place.black ? pixel[0] - place.black : 0;
+        const int luma = above_black * place.gain + (1 << 19), u = pair[0] - 128, v = pair[1] - 128;
+        return {{level(luma + place.blue_u * u), level(luma + place.green_u * u + place.green_v * v),
+                 level(luma + place.red_v * v)}};
+    }
+    const int last = place.channels == 1 ? 0 : 2, first = place.red_first ? last : 0;
+    return {{(float)pixel[first], (float)pixel[last / 2], (float)pixel[last - first]}};
 }
 
 // Patches (count, 3, size, size): bilinear samples rounded to whole levels, as OpenCV makes them, with the mean of blue,
@@ -32,23 +55,22 @@ extern "C" __global__ void crop(const Place* __restrict__ places, float* __restr
     const bool seen = x > -1.0f && y > -1.0f && x < (float)place.width && y < (float)place.height;
     const int left = seen ? (int)floorf(x) : 0, top = seen ? (int)floorf(y) : 0;
     const float right_share = x - (float)left, bottom_share = y - (float)top;
-    const float means[3] = {blue, green, red};
+    const Colour means = {{blue, green, red}};
+    const Colour a = seen ? colour_at(place, left, top, means) : means;
+    const Colour b = seen ? colour_at(place, left + 1, top, means) : means;
+    const Colour c = seen ? colour_at(place, left, top + 1, means) : means;
+    const Colour d = seen ? colour_at(place, left + 1, top + 1, means) : means;
     for (int colour = 0; colour < 3; ++colour) {
-        const int channel = place.channels == 1 ? 0 : colour;
-        const float mean = means[colour];
-        float value = mean;
-        if (seen) {
-            const float a = tap(place, left, top, channel, mean), b = tap(place, left + 1, top, channel, mean);
-            const float c = tap(place, left, top + 1, channel, mean), d = tap(place, left + 1, top + 1, channel, mean);
-            const float above = a + right_share * (b - a), below = c + right_share * (d - c);
-            value = rintf(above + bottom_share * (below - above));
-        }
+        const float mean = means.levels[colour];
+        const float above = a.levels[colour] + right_share * (b.levels[colour] - a.levels[colour]);
+        const float below = c.levels[colour] + right_share * (d.levels[colour] - c.levels[colour]);
+        const float value = seen ? rintf(above + bottom_share * (below - above)) : mean;
         patches[(at / area * 3 + colour) * area + at % area] = value - mean;
     }
 }
 
 // Pixels of a frame that its texture is judged by: (x + j * step_x, y + i * step_y) for j < columns, i < rows. The
-// layout is that of GRID in cuda.py.
+// layout is that of GRID in kernels.py.
 struct Grid {
     const uint8* pixels;
     long long pitch;

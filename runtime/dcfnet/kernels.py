@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
+from dcfnet.formats import BGR, Colours
 from dcfnet.pixels import sampled
 
 SOURCE = "kernels.cu"
 PLACE = np.dtype(
     [
-        *(("pixels", "u8"), ("pitch", "i8"), ("height", "i4"), ("width", "i4"), ("channels", "i4")),
+        *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),
+        *(("height", "i4"), ("width", "i4"), ("channels", "i4")),
         *(("x", "f4"), ("y", "f4"), ("step_x", "f4"), ("step_y", "f4")),
+        *((name, "i4") for name in Colours._fields),
     ],
     align=True,
 )
@@ -35,11 +38,14 @@ Pairs = NDArray[np.float64]  # (N, 2)
 class CudaFrame:
     """A frame on the GPU. pixels: uint8 (H, W) or (H, W, C), each row's pixels side by side, rows at any pitch.
 
-    host: the same on the host, where it came from there (uploads.py).
+    host: what its texture is judged by, on the host, where it came from there (uploads.py). chroma: uint8 (H/2, W) or
+    (H/2, W/2, 2), pixels are luma then. colours: how it is read.
     """
 
     pixels: Array
     host: Frame | None = None
+    chroma: Array | None = None
+    colours: Colours = BGR
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,6 +61,11 @@ class CudaFrame:
     def start(self) -> tuple[int, int]:
         """Address of the first pixel, and bytes from one row to the next."""
         return int(self.pixels.data.ptr), int(self.pixels.strides[0])
+
+    @property
+    def start_of_chroma(self) -> tuple[int, int]:
+        """The same of the chroma; zeros where there is none."""
+        return (0, 0) if self.chroma is None else (int(self.chroma.data.ptr), int(self.chroma.strides[0]))
 
     def need(self, centres: Pairs, regions: Pairs) -> None:
         """Sees to it that what patches of these regions, (M, 2) each, are made of is there for what is queued next."""
@@ -81,8 +92,11 @@ def places(
     for place, index in zip(made, sources, strict=True):
         frame = frames[index]
         place["pixels"], place["pitch"] = frame.start
+        place["chroma"], place["chroma_pitch"] = frame.start_of_chroma
         place["height"], place["width"] = frame.shape[:2]
         place["channels"] = frame.channels
+        for name, value in frame.colours._asdict().items():
+            place[name] = value
     made["x"], made["y"] = (centres - (size - 1) / 2 * steps).T
     made["step_x"], made["step_y"] = steps.T
     return made

@@ -63,7 +63,8 @@ def read_layers(model: Model) -> tuple[tuple[Convolution, ...], Normalisation]:
     """The convolutions, first to last, and the normalisation. Raises ModelError naming what is not read."""
     told = refusal(model)
     if told:
-        raise ModelError(f"{model.name}: no file for the native backbone: {told}; export it as plain fp32")
+        remedy = "export it as plain fp32, or give engine='onnxruntime'"
+        raise ModelError(f"{model.name}: no file for the native backbone: {told}; {remedy}")
     try:
         graph = messages(model.onnx, 7)[0]
         nodes = [_Node.read(node) for node in messages(graph, 1)]

@@ -13,19 +13,35 @@ from dcfnet.errors import InvalidFrameError
 
 FLAT_RANGE = 8  # grey levels: what codecs and sensors add to a frame of one colour
 SAMPLES = 32  # pixels looked at along each side of a region
+HOST_KINDS = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost
 RULE = "a frame is a uint8 array (height, width, 3) BGR, (height, width, 4) BGRA or (height, width) grey"
 
 
 def check_frame(frame: Any) -> Frame:
     """The frame of the host, C-contiguous (copied if it was not). Raises InvalidFrameError."""
+    array = host_array(frame)
+    check_pixels(array)
+    return np.ascontiguousarray(array)
+
+
+def host_array(frame: Any) -> NDArray[Any]:
+    """What is given, as an array of NumPy: one already, or memory of the host shared by DLPack, as torch does.
+
+    Raises InvalidFrameError for anything else, and says of what lies on a GPU that it does.
+    """
     if frame is None:
         raise InvalidFrameError(f"frame is None: {RULE}", empty=True)
-    if not isinstance(frame, np.ndarray):
-        away = device_interface(frame) is not None
-        hint = "; it lies on a GPU, which device='cuda' takes it from" if away else ""
-        raise InvalidFrameError(f"frame is a {type(frame).__name__}: {RULE}{hint}")
-    check_pixels(frame)
-    return np.ascontiguousarray(frame)
+    if isinstance(frame, np.ndarray):
+        return frame
+    place = dlpack_device(frame)
+    if place is not None and place[0] in HOST_KINDS:
+        try:
+            return np.from_dlpack(frame)
+        except Exception as error:  # of whatever made the array
+            raise InvalidFrameError(f"frame cannot be read: {error}; {RULE}") from error
+    away = place is not None or device_interface(frame) is not None
+    hint = "; it lies on a GPU, which device='cuda' takes it from" if away else ""
+    raise InvalidFrameError(f"frame is a {type(frame).__name__}: {RULE}{hint}")
 
 
 def check_pixels(frame: Array) -> None:
@@ -46,6 +62,15 @@ def device_interface(frame: Any) -> dict[str, Any] | None:
     except Exception:  # of whatever made the array; torch's raises where gradients are kept
         return None
     return interface if isinstance(interface, dict) else None
+
+
+def dlpack_device(frame: Any) -> tuple[int, int] | None:
+    """Kind of memory and number of the device, as DLPack has them, where the frame is an array that is shared so."""
+    try:
+        kind, number = frame.__dlpack_device__()
+        return int(kind), int(number)
+    except Exception:  # as above
+        return None
 
 
 def frame_size(frame: Frame) -> tuple[int, int]:

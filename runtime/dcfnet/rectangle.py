@@ -40,6 +40,10 @@ class Rectangle:
         low = min(self.left, other.left), min(self.top, other.top)
         return Rectangle(*low, max(self.right, other.right), max(self.bottom, other.bottom))
 
+    def even(self) -> Rectangle:
+        """The smallest with even ends that holds it."""
+        return Rectangle(self.left // 2 * 2, self.top // 2 * 2, -(-self.right // 2) * 2, -(-self.bottom // 2) * 2)
+
     def without(self, held: Rectangle) -> list[Rectangle]:
         """What of it is not in `held`, which lies within it: above, below, and to the sides; no pixel twice."""
         if not held.area:

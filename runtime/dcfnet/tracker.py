@@ -103,8 +103,8 @@ class Tracker:
     def init(self, frame: Frame, box: Box | Sequence[float]) -> None:
         """Learns the target in `box` of the frame; a second call starts anew with another target.
 
-        frame: uint8 (H, W, 3) BGR; BGRA and grey are accepted. On a GPU also what lies on it and has a
-        `__cuda_array_interface__`. box: x, y, w, h, frame pixels, 0-based.
+        frame: uint8 (H, W, 3) BGR; BGRA and grey are accepted, others as `Rgb` and `Nv12`. On a GPU also what lies on
+        it and has DLPack or a `__cuda_array_interface__`. box: x, y, w, h, frame pixels, 0-based.
         Raises InvalidFrameError and InvalidBoxError; the tracker then still follows what it followed before.
         """
         self._pipeline.turns.settle()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.backend import Frame
+from dcfnet.formats import BGR, HostLike, Wrapped, shown
 from dcfnet.kernels import CudaFrame, Pairs
 from dcfnet.rectangle import Rectangle, touched
 
@@ -50,12 +50,13 @@ class Uploads:
         self._borrowed: Any = None  # an event behind the copies out of memory that is not ours
         self.copied = 0
 
-    def frame(self, host: Frame) -> HostFrame:
+    def frame(self, host: HostLike) -> HostFrame:
         """The frame, which must stay as it is until `settle`."""
-        return HostFrame(host, self._device.empty(host.shape, np.uint8), self)
+        return HostFrame(host, self._device, self)
 
-    def copy(self, part: NDArray[np.uint8], to: int, pitch: int) -> None:
-        """Queues a copy of rows of bytes, uint8 (h, w), each row side by side, to an address with rows at `pitch`."""
+    def copy(self, plane: NDArray[np.uint8], rows: slice, columns: slice, start: int, pitch: int) -> None:
+        """Queues a copy of part of a plane, uint8 (h, w), to its place in one like it, at `start`, rows at `pitch`."""
+        part, to = plane[rows, columns], start + rows.start * pitch + columns.start
         self.copied += part.size
         if self._device.pins(part):
             self._device.copy_rows(part, to, pitch)
@@ -74,10 +75,14 @@ class Uploads:
 
 
 class HostFrame(CudaFrame):
-    """A frame of the host, C-contiguous, with room for all of it on the device, and there what has been asked for."""
+    """A frame of the host, with room for all of it on the device, and there what has been asked for."""
 
-    def __init__(self, host: Frame, pixels: Any, uploads: Uploads) -> None:
-        super().__init__(pixels, host)
+    def __init__(self, host: HostLike, device: Any, uploads: Uploads) -> None:
+        planes = host.given if isinstance(host, Wrapped) else (host,)
+        pixels, *chroma = (device.empty(plane.shape, np.uint8) for plane in planes)
+        colours = host.colours if isinstance(host, Wrapped) else BGR
+        super().__init__(pixels, shown(host), chroma[0] if chroma else None, colours)
+        self._rows = [plane.reshape(len(plane), -1) for plane in planes]  # as bytes, uint8 (h, w)
         self._uploads, self._held = uploads, Rectangle()
 
     def need(self, centres: Pairs, regions: Pairs) -> None:
@@ -86,13 +91,15 @@ class HostFrame(CudaFrame):
         wanted = self._held.joined(touched(self.shape, centres, regions * (1 + 2 * MARGIN)))
         whole = Rectangle(0, 0, self.shape[1], self.shape[0])
         wanted = whole if wanted.area > WHOLE * whole.area else wanted
+        wanted = wanted if self.chroma is None else wanted.even()
         for strip in wanted.without(self._held):
             self._fetch(strip)
         self._held = wanted
 
     def _fetch(self, strip: Rectangle) -> None:
-        assert self.host is not None
-        address, pitch = self.start
-        rows, first = self.host.reshape(self.shape[0], -1), strip.left * self.channels
-        part = rows[strip.top : strip.bottom, first : strip.right * self.channels]
-        self._uploads.copy(part, address + strip.top * pitch + first, pitch)
+        (address, pitch), each = self.start, self.channels
+        columns = slice(strip.left * each, strip.right * each)
+        self._uploads.copy(self._rows[0], slice(strip.top, strip.bottom), columns, address, pitch)
+        if self.chroma is not None:  # half the rows, and as many bytes in each: a pair for two pixels
+            rows = slice(strip.top // 2, strip.bottom // 2)
+            self._uploads.copy(self._rows[1], rows, columns, *self.start_of_chroma)

@@ -11,7 +11,7 @@ from dcfnet.backend import Array
 from dcfnet.errors import ConfigError, DeviceError, ModelError
 from dcfnet.model import Model
 
-HOST_ENGINES = ("onnxruntime", "opencv")  # take arrays of the host alone
+HOST_ENGINES = ("onnxruntime", "opencv")  # what device="auto" is the CPU for
 ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
 
 
@@ -29,9 +29,9 @@ class Backbone(Protocol):
 def open_backbone(model: Model, engine: str = "auto", side: int | None = None, device: str = "cpu") -> Backbone:
     """The model's graph, ready to run.
 
-    engine: "onnxruntime" (the faster one, an extra), "opencv" (always there), "tensorrt" (what a .engine file is for),
-    "native" (kernels of our own, on a GPU), or "auto": TensorRT for an engine; else native where the arrays are on the
-    GPU, the first of the others that is installed where they are not.
+    engine: "onnxruntime" (the faster one, an extra; on a GPU its CUDA provider), "opencv" (always there, on a CPU),
+    "tensorrt" (what a .engine file is for), "native" (kernels of our own, on a GPU), or "auto": TensorRT for an engine;
+    else native where the arrays are on the GPU, the first of the others that is installed where they are not.
     side: of the patches it will be given, px; None is that of the model's config. device: where these lie, the name of
     a backend.
     Raises ConfigError for another name, and for a side that the file is not for, MissingDependencyError for an engine
@@ -39,8 +39,8 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None, d
     """
     if engine not in ENGINES:
         raise ConfigError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
-    if engine in HOST_ENGINES and device == "cuda":
-        raise ConfigError(f"engine {engine!r} runs on the CPU; with device='cuda' there are tensorrt and native")
+    if engine == "opencv" and device == "cuda":
+        raise ConfigError("engine 'opencv' runs on the CPU; with device='cuda' there are tensorrt, native, onnxruntime")
     if "window" in model.folded and side not in (None, model.config.patch_size):
         raise ConfigError(
             f"patch_size={side}: {model.name} holds the window of {model.config.patch_size} px, and takes no other"
@@ -54,6 +54,10 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None, d
         from dcfnet.backbones.native import NativeBackbone
 
         return _probed(NativeBackbone(model), model, side or model.config.patch_size)
+    if engine == "onnxruntime" and device == "cuda":
+        from dcfnet.backbones.ort import OrtCudaBackbone
+
+        return _probed(OrtCudaBackbone(model), model, side or model.config.patch_size)
     if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
         from dcfnet.backbones.ort import OrtBackbone
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ UNIT = 512  # CuPy's pool gives pinned memory in multiples of it
 PAGEABLE, HOST, DEVICE = 0, 1, 2  # cudaMemoryType
 
 
-@dataclass
+@dataclass(eq=False)
 class Queued:
     """A copy that the host has not waited for."""
 
@@ -33,6 +34,7 @@ class Copies:
         self.state, self.bytes, self.number = state, 0, 0
         self.pinned: list[np.ndarray] = []
         self.queued: list[Queued] = []
+        self._turn = Lock()  # tests run several trackers on several threads
 
     def alloc_pinned_memory(self, size: int) -> bytearray:
         """Kept for good, so that its addresses become nobody else's."""
@@ -62,16 +64,18 @@ class Copies:
         self.queue(source, stream)
 
     def queue(self, source: np.ndarray, stream: int) -> None:
-        self.number += 1
-        self.bytes += source.nbytes
-        self.queued.append(Queued(stream, self.number, source, source.copy()))
+        with self._turn:
+            self.number += 1
+            self.bytes += source.nbytes
+            self.queued.append(Queued(stream, self.number, source, source.copy()))
 
     def waited(self, stream: int, number: int) -> None:
         """The host has waited for what was queued in the stream up to this copy."""
-        done = [copy for copy in self.queued if copy.stream == stream and copy.number <= number]
-        self.queued = [copy for copy in self.queued if copy not in done]
-        for copy in done:
-            assert np.array_equal(copy.source, copy.was), "pinned memory was written while a copy from it ran"
+        with self._turn:
+            done = [copy for copy in self.queued if copy.stream == stream and copy.number <= number]
+            self.queued = [copy for copy in self.queued if copy not in done]
+            for copy in done:
+                assert np.array_equal(copy.source, copy.was), "pinned memory was written while a copy from it ran"
 
     def finish(self) -> None:
         """All of them are waited for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,20 +38,22 @@ class Pool:
 
     def __init__(self, state: Any) -> None:
         self._state = state
+        self._turn = Lock()  # several trackers on several threads
         self._free: dict[tuple[int, int], list[np.ndarray]] = {}
 
     def malloc(self, size: int) -> Block:
         state, asked = self._state, max(-(-size // UNIT), 1) * UNIT
-        free = self._free.setdefault((state.stream, asked), [])
-        if not free:
-            state.refuse_while_capturing("cudaMalloc")
-            if asked > state.left:
-                raise NoMemoryError(f"Out of memory allocating {asked} bytes")
-            state.left -= asked
-            state.chunks.append(np.empty(asked, np.uint8))
-            free.append(state.chunks[-1])
-        state.taken += 1
-        return Block(free.pop(), free)
+        with self._turn:
+            free = self._free.setdefault((state.stream, asked), [])
+            if not free:
+                state.refuse_while_capturing("cudaMalloc")
+                if asked > state.left:
+                    raise NoMemoryError(f"Out of memory allocating {asked} bytes")
+                state.left -= asked
+                state.chunks.append(np.empty(asked, np.uint8))
+                free.append(state.chunks[-1])
+            state.taken += 1
+            return Block(free.pop(), free)
 
 
 class Block:

@@ -8,7 +8,7 @@
 #define __restrict__ __restrict
 
 struct Index { unsigned x, y, z; };
-static Index threadIdx, blockIdx, blockDim, gridDim;
+static thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
 static inline int atomicMin(int* at, int value) { int old = *at; if (value < old) *at = value; return old; }
 static inline int atomicMax(int* at, int value) { int old = *at; if (value > old) *at = value; return old; }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import local
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -125,6 +126,15 @@ def _now() -> State:
     return _states[-1]
 
 
+def _of_a_thread(name: str, at_first: Callable[[Any], Any]) -> Any:
+    """An attribute that every thread has its own of, as of CuPy's current stream."""
+
+    def get(state: Any) -> Any:
+        return vars(state._own).setdefault(name, at_first(state))
+
+    return property(get, lambda state, value: setattr(state._own, name, value))
+
+
 class State(SimpleNamespace):
     """What tests may look at and change.
 
@@ -134,11 +144,15 @@ class State(SimpleNamespace):
     """
 
     def __init__(self, memory: float) -> None:
-        super().__init__(device=0, stream=0, left=memory, places={}, _ends={})
+        super().__init__(device=0, left=memory, places={}, _ends={})
         self.chunks: list[np.ndarray] = []
-        self.taken, self.launched, self.spoilt = 0, list[Graph](), False
-        self.recording: list[Step] | None = None
-        self.copies, self.malloc = Copies(self), Pool(self).malloc
+        self.taken, self.launched = 0, list[Graph]()
+        self.copies, self._pool, self._own = Copies(self), Pool(self), local()
+
+    stream = _of_a_thread("stream", lambda state: 0)
+    recording = _of_a_thread("recording", lambda state: None)
+    spoilt = _of_a_thread("spoilt", lambda state: False)
+    malloc = _of_a_thread("malloc", lambda state: state._pool.malloc)
 
     def refuse_while_capturing(self, what: str) -> None:
         if self.recording is not None:
@@ -168,7 +182,7 @@ class State(SimpleNamespace):
 
     def holds(self, address: int, size: int) -> bool:
         """Whether so many bytes from there are of one allocation."""
-        return any(first <= address and address + size <= end for first, end in self._ends.items())
+        return any(first <= address and address + size <= end for first, end in list(self._ends.items()))
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
         """Filled so that what was never written shows."""
@@ -195,6 +209,14 @@ class State(SimpleNamespace):
         held = self.allocate(values.shape, values.dtype)
         held[...] = values
         return ndarray(held, self.device)
+
+    def from_dlpack(self, given: Any) -> ndarray:
+        """With the current stream, which the default one has the number 1 for; NumPy reads the capsule."""
+        kind, _ = given.__dlpack_device__()
+        assert kind in (2, 13), "CuPy takes no array of the host"
+        capsule = given.__dlpack__(stream=self.stream or 1, max_version=(1, 0), copy=None)
+        host = SimpleNamespace(__dlpack_device__=lambda: (1, 0), __dlpack__=lambda **_: capsule)
+        return ndarray(np.from_dlpack(host), self.device)
 
     def ascontiguousarray(self, array: ndarray) -> ndarray:
         held = alias(array._held)
@@ -241,7 +263,7 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     )
     module: Any = ModuleType("cupy")
     module.state, module.ndarray, module.float32 = state, ndarray, np.float32
-    module.empty, module.zeros = state.empty, state.zeros
+    module.empty, module.zeros, module.from_dlpack = state.empty, state.zeros, state.from_dlpack
     module.asarray, module.concatenate, module.RawModule = state.asarray, concatenate, raw_module
     module.asnumpy = state.asnumpy
     module.ascontiguousarray = state.ascontiguousarray

@@ -114,7 +114,7 @@ def test_auto_is_the_cpu_for_what_runs_there_alone(fake: Any, monkeypatch: pytes
 def test_devices_and_engines_that_do_not_fit_are_refused(fake: Any) -> None:
     with pytest.raises(ConfigError, match=r"no device 'cuda:1'; there are auto, cpu, cuda; .*CUDA_VISIBLE"):
         dcfnet.Tracker(device="cuda:1")
-    with pytest.raises(ConfigError, match="'opencv' runs on the CPU; with device='cuda' there are tensorrt and native"):
+    with pytest.raises(ConfigError, match="'opencv' runs on the CPU; with device='cuda' there are tensorrt, native"):
         dcfnet.Tracker(device="cuda", engine="opencv")
 
 
