@@ -150,7 +150,8 @@ class MultiTracker:
         if not isinstance(source, int) or abs(source) > MAX_SOURCE:
             raise ConfigError(f"source={source!r}: must be a whole number, as the key of its frame in update")
         added = _init_one(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
-        self._state = added if self._state is None else TrackState.joined([self._state, added])
+        with self._pipeline.backend.guarded():
+            self._state = added if self._state is None else TrackState.joined([self._state, added])
         self._ids.append(self._next_id)
         self._next_id += 1
         return self._ids[-1]
