@@ -1,9 +1,9 @@
 """All that needs a GPU, in one command: python benchmarks/gpu_report.py [--output FOLDER]; `./justw gpu`.
 
 Runs the tests marked `gpu`, then times whole updates in a rendered clip of 1280 x 720 as `dcfnet-bench gpu` does, for
-1, 8, 64 and 256 targets with frames of every memory and for several streams, and writes gpu_DATE.json: what was tested,
-the device, its driver, the commit, and the figures, beside the roofline. Exits with 1 where a test failed or none ran,
-and writes the report all the same.
+1, 8, 64 and 256 targets with frames of every memory, for several streams, and with a frame's work queued call by call
+in place of graphs; and writes gpu_DATE.json: what was tested, the device, its driver, the commit, and the figures,
+beside the roofline. Exits with 1 where a test failed or none ran, and writes the report all the same.
 """
 
 from __future__ import annotations
@@ -74,11 +74,12 @@ def said(*command: str) -> str:
 
 
 def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> list[Any]:
-    """Every number of targets with frames of every memory, several streams, then what the size of a batch is worth."""
+    """Every number of targets with frames of every memory, several streams, what graphs and a batch's size are worth."""
     from dcfnet_evaluation.bench.gpu import Load, sweep  # needs CuPy
 
     loads = [Load(count, 1, memory) for count in targets for memory in MEMORIES]
     rows = sweep(clip, loads + [Load(targets[0], streams, "host") for streams in STREAMS], updates, warm_up)
+    rows += sweep(clip, [Load(count, 1, "device") for count in targets], updates, warm_up, captures=False)
     for at_once in AT_ONCE:
         rows += sweep(clip, [Load(targets[-2], 1, "device")], updates, warm_up, patches_at_once=at_once)
     return rows

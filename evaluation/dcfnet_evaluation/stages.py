@@ -77,6 +77,7 @@ class ClockedBackend:
         self.asarray, self.to_host, self.read = backend.asarray, backend.to_host, backend.read
         self.product, self.joined = backend.product, backend.joined
         self.guarded, self.frame, self.textured = backend.guarded, backend.frame, backend.textured
+        self.carried = backend.carried
         self.crop, self.places = backend.crop, backend.places
         self.cut = clock.enclose("crop", "crop", backend.cut)
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import (
+    CapacityError,
     ConfigError,
     DcfnetError,
     DeviceError,
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Box",
+    "CapacityError",
     "ConfigError",
     "DcfnetError",
     "DeviceError",

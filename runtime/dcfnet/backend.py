@@ -43,6 +43,9 @@ class Backend(Protocol):
     def guarded(self) -> AbstractContextManager[None]:
         """Within, what the device's library raises comes out as DeviceError."""
 
+    def carried(self) -> AbstractContextManager[None]:
+        """The device and the stream of this thread, to be entered once in another."""
+
     def frame(self, given: Any) -> Any:
         """What is given as a frame, as the functions below take it, with a `shape`; one that was given before as it is.
 

@@ -48,6 +48,9 @@ class CpuBackend:
     def guarded(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def carried(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def frame(self, given: Any) -> HostLike:
         return host_frame(given)
 

@@ -7,7 +7,7 @@ Everything is queued on CuPy's current stream, and nothing here waits for it but
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
 from typing import Any
 
@@ -53,6 +53,9 @@ class CudaBackend:
                 yield
             finally:
                 self._uploads.settle()
+
+    def carried(self) -> AbstractContextManager[None]:
+        return self._device.carried()
 
     def frame(self, given: Any) -> CudaFrame:
         self._device.check()
@@ -100,7 +103,7 @@ class CudaBackend:
         return patches
 
     def remember(self, pipeline: Any, filters: Filters) -> Filters:
-        if not (self.captures and getattr(pipeline.backbone, "capturable", False)):
+        if not self.captures:
             return filters
         if self._arena is None or self._arena.pipeline is not pipeline:
             self._arena = Arena(self._device, self._reader, pipeline)

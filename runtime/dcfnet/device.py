@@ -7,8 +7,8 @@ process, and to the GPU, that were current when it was opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -185,6 +185,17 @@ class CudaDevice:
         """The stream that everything is queued on now; streams compare."""
         return cupy.cuda.get_current_stream()
 
+    def carried(self) -> AbstractContextManager[None]:
+        """The GPU and the stream that are current, to be entered once in another thread."""
+        gpu, stream = cupy.cuda.Device(), cupy.cuda.get_current_stream()
+
+        @contextmanager
+        def there() -> Iterator[None]:
+            with _typed(), gpu, stream:
+                yield
+
+        return there()
+
     def pool(self) -> Any:
         """Memory apart: what is freed of it goes back there, and to nobody else."""
         return cupy.cuda.MemoryPool()
@@ -197,21 +208,6 @@ class CudaDevice:
             cupy.cuda.get_current_stream().synchronize()
             with cupy.cuda.using_allocator(pool.malloc), stream:
                 yield stream
-
-    def captured(self, stream: Any, work: Callable[[], Array]) -> tuple[Any, Array]:
-        """What `work` queues on the current stream as a graph, to be launched, and the array that it makes.
-
-        Nothing of it is done here. Memory that it takes and frees must be nobody else's as long as the graph is
-        launched. Raises whatever CuPy does where it cannot be captured.
-        """
-        stream.begin_capture()
-        try:
-            made = work()
-        except BaseException:
-            with suppress(Exception):  # what went wrong has spoilt the capture
-                stream.end_capture()
-            raise
-        return stream.end_capture(), made
 
     @cached_property
     def kernels(self) -> Any:

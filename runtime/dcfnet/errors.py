@@ -5,6 +5,7 @@
     ├── InvalidFrameError (ValueError)    a frame of a wrong type, shape or size, at `init`
     ├── NotInitialisedError (RuntimeError) `update` before `init`
     ├── UnknownTargetError (KeyError)     an id that MultiTracker does not hold
+    ├── CapacityError (RuntimeError)      more targets than MultiTracker was to have room for
     ├── ConfigError (ValueError)          an unknown or out-of-range setting
     ├── ModelError (ValueError)           a file that is not a model of this project
     │   └── EngineError                   a TensorRT engine that cannot be built, or is not to be run here
@@ -46,6 +47,10 @@ class UnknownTargetError(DcfnetError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])  # KeyError would print the message's repr
+
+
+class CapacityError(DcfnetError, RuntimeError):
+    """There is no slot left for another target; the message says how many there are."""
 
 
 class ConfigError(DcfnetError, ValueError):

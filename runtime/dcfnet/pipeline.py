@@ -15,7 +15,7 @@ preset may learn in some frames only: which, is counted per target.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from dcfnet.response import RESPONSE_SIDE, Peak
 from dcfnet.result import Reason, Result
 from dcfnet.spatial import SpatialPenalty
 from dcfnet.state import TrackState
+from dcfnet.turns import Turns
 from dcfnet.verdict import Findings, lost, mark, results
 from dcfnet.windows import cosine_window
 
@@ -46,6 +47,7 @@ class Pipeline:
     mean: float32 (3,), BGR. label_f: float32 (K, B+1) on the backend. scales: float64 (S,), the pyramid.
     penalty: upon what a filter has outside the target; None for the closed form of eq. 2.
     raw: what the backbone takes has the mean in it still, float32 (3, 1, 1); None where it takes patches without.
+    turns: of the trackers upon it, whose calls run one at a time.
     """
 
     config: TrackerConfig
@@ -57,6 +59,7 @@ class Pipeline:
     scales: NDArray[np.float64]
     penalty: SpatialPenalty | None = None
     raw: Array | None = None
+    turns: Turns = field(default_factory=Turns, compare=False)
 
     @classmethod
     def build(
@@ -98,7 +101,7 @@ class Pipeline:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
         size, spectra = self.config.patch_size, []
         for part in np.array_split(np.arange(len(where)), -(-len(where) // self.backend.patches_at_once)):
-            patches = self.backend.cut(where[part[0] : part[-1] + 1], size, self.mean)
+            patches = self.backend.cut(where[int(part[0]) : int(part[-1]) + 1], size, self.mean)
             patches = patches if self.raw is None else patches + self.raw
             spectra.append(self.transform.forward(self.backbone(patches)))
         return self.backend.joined(spectra)

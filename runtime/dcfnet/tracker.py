@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from dcfnet.backbones import HOST_ENGINES, open_backbone
 from dcfnet.backend import Frame, select
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
-from dcfnet.errors import ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
+from dcfnet.errors import CapacityError, ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
 from dcfnet.geometry import Box, search_region, target_box
 from dcfnet.layers import refusal
 from dcfnet.model import Model, load_model
@@ -19,8 +21,11 @@ from dcfnet.pipeline import Pipeline, init, step
 from dcfnet.pixels import frame_size
 from dcfnet.result import Result
 from dcfnet.state import TrackState
+from dcfnet.warmup import warm_up
 
 MAX_SOURCE = 2**31 - 1
+MAX_CAPACITY = 2**16
+Frames = Frame | Mapping[int, Frame | None] | None
 ConfigLike = TrackerConfig | Mapping[str, Any] | str | None
 
 
@@ -102,13 +107,35 @@ class Tracker:
         it and has DLPack or a `__cuda_array_interface__`. box: x, y, w, h, frame pixels, 0-based.
         Raises InvalidFrameError and InvalidBoxError; the tracker then still follows what it followed before.
         """
+        self._pipeline.turns.settle()
         self._state = _init_one(self._pipeline, frame, box)
+
+    def warm_up(self) -> None:
+        """Does beforehand what a first frame would wait for, so that its box is not late; what is followed stays.
+
+        First calls of the network, and on a GPU kernels, memory and captures. Raises DeviceError as `update`.
+        """
+        self._pipeline.turns.settle()
+        warm_up(self._pipeline)
 
     def update(self, frame: Frame | None) -> Result:
         """Finds the target in the next frame. Raises NotInitialisedError before `init`, and nothing else on a CPU.
 
         On a GPU DeviceError where it fails, where another GPU is current, and in a forked process.
         """
+        self._pipeline.turns.settle()
+        return self._update(frame)
+
+    def update_async(self, frame: Frame | None) -> Future[Result]:
+        """Queues `update` and returns at once; `result()` of what it returns waits, and raises what `update` does.
+
+        Frames are taken in the order given, one at a time, on one thread of the pipeline; all other methods wait for
+        those that are queued. A frame must stay as it is until its result is there. As many are queued as are given:
+        wait for results to keep pace.
+        """
+        return self._pipeline.turns.queue(self._pipeline.backend.carried(), partial(self._update, frame))
+
+    def _update(self, frame: Frame | None) -> Result:
         if self._state is None:
             raise NotInitialisedError("update before init: call init(frame, box) with the target's first box")
         with self._pipeline.backend.guarded():
@@ -117,7 +144,10 @@ class Tracker:
 
 
 class MultiTracker:
-    """Follows many targets, in one camera or several, as one batch. Arguments as in `Tracker`. Not thread-safe."""
+    """Follows many targets, in one camera or several, as one batch. Arguments as in `Tracker`. Not thread-safe.
+
+    capacity: the most targets at a time; on a GPU room for them is laid out at once, which else grows as they come.
+    """
 
     def __init__(
         self,
@@ -127,7 +157,11 @@ class MultiTracker:
         *,
         engine: str = "auto",
         preset: str | None = None,
+        capacity: int | None = None,
     ) -> None:
+        if capacity is not None and (not isinstance(capacity, int) or not 1 <= capacity <= MAX_CAPACITY):
+            raise ConfigError(f"capacity={capacity!r}: must be a whole number from 1 to {MAX_CAPACITY}")
+        self._capacity = capacity
         self._pipeline = open_pipeline(model, device, config, engine, preset)
         self._state: TrackState | None = None
         self._ids: list[int] = []  # id of every row of the state
@@ -145,31 +179,51 @@ class MultiTracker:
         """Learns another target; returns its id, which is never used again.
 
         frame, box: as in `Tracker.init`. source: the camera the frame comes from, any whole number.
-        Raises InvalidFrameError, InvalidBoxError and ConfigError; the other targets are untouched.
+        Raises InvalidFrameError, InvalidBoxError, ConfigError, and CapacityError where there is no room for it; the
+        other targets are untouched.
         """
+        self._pipeline.turns.settle()
         if not isinstance(source, int) or abs(source) > MAX_SOURCE:
             raise ConfigError(f"source={source!r}: must be a whole number, as the key of its frame in update")
+        if len(self) == self._capacity:
+            raise CapacityError(f"more targets than slots: there is room for {len(self)}; remove one, or ask for more")
         added = _init_one(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
         with self._pipeline.backend.guarded():
-            self._state = added if self._state is None else TrackState.joined([self._state, added])
+            parts = [added] if self._state is None else [self._state, added]
+            self._state = TrackState.joined(parts, self._capacity)
         self._ids.append(self._next_id)
         self._next_id += 1
         return self._ids[-1]
 
     def remove(self, target: int) -> None:
         """Forgets a target. Raises UnknownTargetError for an id that is not tracked."""
+        self._pipeline.turns.settle()
         if target not in self._ids or self._state is None:
             raise UnknownTargetError(f"no target {target}; there are {self._ids}")
         kept = np.array([i for i, id_ in enumerate(self._ids) if id_ != target], dtype=np.intp)
         self._state = self._state.take(kept) if len(kept) else None
         self._ids.remove(target)
 
-    def update(self, frames: Frame | Mapping[int, Frame | None] | None) -> dict[int, Result]:
+    def warm_up(self) -> None:
+        """As `Tracker.warm_up`; with a capacity for that many targets, without for one."""
+        self._pipeline.turns.settle()
+        warm_up(self._pipeline, self._capacity)
+
+    def update(self, frames: Frames) -> dict[int, Result]:
         """Finds the targets in the next frames: {id: result}. Raises nothing on a CPU, on a GPU as `Tracker.update`.
 
         frames: {source: frame}, or one frame, which is that of source 0. Targets of sources that are not given stay
         as they are and have no result, so cameras may run at their own pace.
         """
+        self._pipeline.turns.settle()
+        return self._update(frames)
+
+    def update_async(self, frames: Frames) -> Future[dict[int, Result]]:
+        """As `Tracker.update_async`. A mapping is copied, its frames are not."""
+        given = dict(frames) if isinstance(frames, Mapping) else frames
+        return self._pipeline.turns.queue(self._pipeline.backend.carried(), partial(self._update, given))
+
+    def _update(self, frames: Frames) -> dict[int, Result]:
         given = frames if isinstance(frames, Mapping) else {0: frames}
         if self._state is None:
             return {}

@@ -119,7 +119,7 @@ def run(
 
 def started(clip: Clip, load: Load, preset: str | None = None, backend: Mapping[str, Any] | None = None) -> Any:
     """A tracker that follows the clip's target and places around it, in every stream. Raises DcfnetError."""
-    tracker = dcfnet.MultiTracker(device="cuda", preset=preset)
+    tracker = dcfnet.MultiTracker(device="cuda", preset=preset, capacity=load.batch)
     for name, value in (backend or {}).items():
         setattr(tracker._pipeline.backend, name, value)
     frame = clip.frame(0)

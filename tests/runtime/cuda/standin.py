@@ -182,8 +182,10 @@ class State(SimpleNamespace):
     @contextmanager
     def using_allocator(self, malloc: Any) -> Iterator[None]:
         before, self.malloc = self.malloc, malloc
-        yield
-        self.malloc = before
+        try:
+            yield
+        finally:
+            self.malloc = before
 
     def holds(self, address: int, size: int) -> bool:
         """Whether so many bytes from there are of one allocation."""
@@ -287,9 +289,26 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
         Stream=lambda non_blocking=False: Stream(state, non_blocking),
         MemoryPool=lambda: Pool(state),
         using_allocator=state.using_allocator,
-        Device=lambda: SimpleNamespace(compute_capability="86"),
+        Device=lambda: Device(state),
     )
     return module
+
+
+class Device:
+    """In place of CuPy's: the one that is current."""
+
+    compute_capability = "86"
+
+    def __init__(self, state: State) -> None:
+        self._state, self._number, self._before = state, state.device, list[int]()
+
+    def __enter__(self) -> Device:
+        self._before.append(self._state.device)
+        self._state.device = self._number
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._state.device = self._before.pop()
 
 
 def _held(interface: dict[str, Any]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,15 +30,30 @@ def clocked(fake: Any) -> Any:
     return fake
 
 
-def test_updates_are_timed_for_every_number_of_targets(script: ModuleType, clocked: Any) -> None:
+def test_updates_are_timed_for_every_number_of_targets(
+    script: ModuleType, clocked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
     clip = render_clip(length=4, width=160, height=120, occluder=False)
+    counted: list[int] = []
+    real = bench.timed
+
+    def counting(*given: Any) -> Any:
+        before = len(clocked.state.launched)
+        told = real(*given)
+        counted.append(len(clocked.state.launched) - before)
+        return told
+
+    monkeypatch.setattr(bench, "timed", counting)
     rows = script.times(clip, updates=1, warm_up=1, targets=(1, 2))
     assert [row for row in rows if "error" in row] == []
     shown = [(row["targets"], row["streams"], row["memory"], row.get("patches_at_once")) for row in rows]
     assert shown[:3] == [(1, 1, "host", None), (1, 1, "pinned", None), (1, 1, "device", None)]
     assert [row[0] for row in shown[3:6]] == [2, 2, 2]
     assert shown[6:8] == [(1, 4, "host", None), (1, 16, "host", None)]
-    assert shown[8:] == [(1, 1, "device", 16), (1, 1, "device", 64), (1, 1, "device", 256)]
+    assert [(row["targets"], row["captures"]) for row in rows[8:10]] == [(1, False), (2, False)]
+    assert shown[10:] == [(1, 1, "device", 16), (1, 1, "device", 64), (1, 1, "device", 256)]
+    assert [launches > 0 for launches in counted] == [row.get("captures", True) for row in rows]
     assert rows[3]["target_frames_per_ms"] == 1.0
     assert rows[3]["ms"]["device"] == {"p50": 2.0, "p90": 2.0, "p99": 2.0}
     assert rows[3]["ms"]["host"]["p50"] > 0

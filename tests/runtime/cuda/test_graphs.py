@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import dcfnet
 import numpy as np
 import pytest
-from dcfnet import graphs
+from dcfnet import recording
 from dcfnet.backbones.native import NativeBackbone
+from dcfnet.errors import DeviceError
 from dcfnet.filters import ArrayFilters
 from dcfnet.geometry import Box
 from dcfnet.graphs import SlotFilters
@@ -136,9 +139,7 @@ def test_nothing_is_allocated_once_all_has_been_done(fake: Any, clip: Clip, on_d
 def test_more_targets_are_captured_anew_only_where_there_is_no_slot(
     fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    captures: list[int] = []
-    real = Stream.end_capture
-    monkeypatch.setattr(Stream, "end_capture", lambda self: captures.append(self.ptr) or real(self))
+    captures = captures_of(monkeypatch)
     tracker, frame, known = dcfnet.MultiTracker(device="cuda", config=SMALL), clip.frame(0), []
     for _ in range(5):
         tracker.add(frame, clip.box(0))
@@ -187,7 +188,7 @@ def test_what_cannot_be_captured_is_queued_and_told_once(
         return features
 
     monkeypatch.setattr(NativeBackbone, "__call__", looks)
-    monkeypatch.setattr(graphs, "_warned", set())
+    monkeypatch.setattr(recording, "_warned", set())
     tracker, launches = started(clip), len(fake.state.launched)
     with pytest.warns(
         RuntimeWarning, match=r"cannot be captured as a graph: cudaErrorStreamCaptureUnsupported.*queued in"
@@ -200,9 +201,38 @@ def test_what_cannot_be_captured_is_queued_and_told_once(
         assert started(clip).update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
 
 
-def test_a_backbone_that_cannot_be_captured_is_not(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NativeBackbone, "capturable", False)
-    assert isinstance(filters_of(started(clip)), ArrayFilters)
+@pytest.mark.parametrize("at_once", [64, 2, 1])
+def test_a_backbone_that_cannot_be_captured_stands_between_graphs(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """It waits for the GPU, too, and is called with every frame, in as many turns as its patches come in."""
+    trackers, calls = [], []
+    real = NativeBackbone.__call__
+
+    def looks(self: NativeBackbone, patches: Any) -> Any:
+        features = real(self, patches)
+        if not isinstance(patches, np.ndarray):
+            calls.append(len(self._device.to_host(features)))
+        return features
+
+    for captures in (True, False):
+        monkeypatch.setattr(NativeBackbone, "capturable", captures)
+        monkeypatch.setattr(NativeBackbone, "__call__", real if captures else looks)
+        tracker = started(clip, learn_every=2, look_again=100.0)
+        tracker._pipeline.backend.patches_at_once = at_once  # type: ignore[misc]
+        trackers.append(tracker)
+        tracker.update(clip.frame(1))
+    for index in range(2, 6):
+        monkeypatch.setattr(NativeBackbone, "__call__", real)
+        expected = trackers[0].update(clip.frame(index))
+        monkeypatch.setattr(NativeBackbone, "__call__", looks)
+        calls.clear()
+        fake.state.launched.clear()
+        assert trackers[1].update(clip.frame(index)) == expected
+        turns, lesson = -(-3 // at_once), index % 2 == 0
+        assert sum(calls) == 3 + lesson
+        assert len(calls) == turns + lesson
+        assert len(fake.state.launched) == (turns + 1) + 2 * lesson
 
 
 def test_another_stream_waits_for_the_one_before(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,3 +257,53 @@ def test_what_is_not_wanted_keeps_its_values(host_kernels: HostKernels, rng: np.
     wanted, before = np.array([0, 1, 1, 0, 1], np.int32), kept.copy()
     host_kernels.launch("settle", 2, 32, (made, kept, wanted, np.int32(5), np.int32(7)))
     np.testing.assert_array_equal(kept, np.where(wanted[:, None], made, before))
+
+
+def captures_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with every capture."""
+    captures: list[int] = []
+    real = Stream.end_capture
+    monkeypatch.setattr(Stream, "end_capture", lambda self: captures.append(self.ptr) or real(self))
+    return captures
+
+
+def test_once_warmed_up_nothing_is_captured_or_compiled(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = captures_of(monkeypatch)
+    single, many = (kind(device="cuda", config=SMALL) for kind in (dcfnet.Tracker, dcfnet.MultiTracker))
+    single.warm_up()
+    many.warm_up()
+    assert len(captures) == 4
+    single.init(clip.frame(0), clip.box(0))
+    many.add(clip.frame(0), clip.box(0))
+    for index in range(1, 4):
+        single.update(clip.frame(index))
+        many.update(fake.asarray(clip.frame(index)))
+    assert len(captures) == 4
+
+
+def test_room_that_was_asked_for_is_laid_out_at_once(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = captures_of(monkeypatch)
+    tracker = dcfnet.MultiTracker(device="cuda", config=SMALL, capacity=5)
+    tracker.warm_up()
+    for _ in range(5):
+        tracker.add(clip.frame(0), clip.box(0))
+        tracker.update(clip.frame(1))
+        assert filters_of(tracker).lease.slots.capacity == 5
+    assert len(captures) == 2
+
+
+def test_a_queued_update_runs_where_it_was_given(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the stream that was current there, though another is by then, and so is another GPU."""
+    tracker, go, streams = started(clip), threading.Event(), []
+    expected = tuple(started(clip).update(clip.frame(1)).box)
+    real = fake.asnumpy
+    monkeypatch.setattr(fake, "asnumpy", lambda *a, **to: streams.append(fake.state.stream) or real(*a, **to))
+    tracker._pipeline.turns.queue(nullcontext(), lambda: go.wait(60))
+    with fake.cuda.Stream(non_blocking=True) as stream:
+        future = tracker.update_async(clip.frame(1))
+    fake.state.device = 1
+    go.set()
+    assert tuple(future.result(60).box) == expected
+    assert set(streams) == {stream.ptr}
+    with pytest.raises(DeviceError, match="opened on GPU 0, used while GPU 1 is current"):
+        tracker.update_async(clip.frame(2)).result(60)
