@@ -74,7 +74,7 @@ def said(*command: str) -> str:
 
 
 def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> list[Any]:
-    """Every number of targets with frames of every memory, several streams, what graphs and a batch's size are worth."""
+    """Every number of targets with frames of every memory, several streams, what graphs and batches are worth."""
     from dcfnet_evaluation.bench.gpu import Load, sweep  # needs CuPy
 
     loads = [Load(count, 1, memory) for count in targets for memory in MEMORIES]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -40,7 +40,9 @@ class CudaDevice:
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise DeviceError(f"no GPU can be used: {error}; install NVIDIA's driver, or use device='cpu'") from error
+            raise DeviceError(
+                f"no GPU can be used: {error}{_served()}; install NVIDIA's driver, or use device='cpu'"
+            ) from error
         if not count:
             raise DeviceError("no GPU is there, or CUDA_VISIBLE_DEVICES hides it; use device='cpu'")
         CudaDevice._opened_in = os.getpid()
@@ -224,6 +226,15 @@ class CudaDevice:
     def guarded(self) -> AbstractContextManager[None]:
         """Within, what CUDA raises comes out as DeviceError."""
         return _typed()
+
+
+def _served() -> str:
+    """What the driver serves beside what CuPy was made for, where there is a driver at all."""
+    with suppress(cupy.cuda.runtime.CUDARuntimeError):
+        if number := cupy.cuda.runtime.driverGetVersion():
+            made_for = _version(cupy.cuda.runtime.runtimeGetVersion())
+            return f"; the driver serves CUDA {_version(number)}, CuPy is made for {made_for}"
+    return ""
 
 
 def _version(number: int) -> str:

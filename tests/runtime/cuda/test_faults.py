@@ -69,7 +69,14 @@ def test_dcfnet_run_says_what_is_missing(use_cupy: Any, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"getDeviceCount": failing("cudaErrorInsufficientDriver")}, "InsufficientDriver; install NVIDIA's driver"),
+        (
+            {"getDeviceCount": failing("cudaErrorInsufficientDriver")},
+            r"InsufficientDriver; the driver serves CUDA 13\.1, CuPy is made for 13\.2; install NVIDIA's driver",
+        ),
+        (
+            {"getDeviceCount": failing("cudaErrorNoDevice"), "driverGetVersion": lambda: 0},
+            "NoDevice; install NVIDIA's driver",
+        ),
         ({"getDeviceCount": lambda: 0}, "no GPU is there, or CUDA_VISIBLE_DEVICES hides it"),
     ],
 )
