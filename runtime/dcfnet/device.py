@@ -204,12 +204,13 @@ class CudaDevice:
 
     @contextmanager
     def apart(self, pool: Any) -> Iterator[Any]:
-        """Within, all is queued on a new stream, which is given, behind all that was queued, with memory of `pool`."""
+        """Within, all is queued on a new stream, which is given, with memory of `pool`; waits before and after."""
         with _typed():
             stream = cupy.cuda.Stream(non_blocking=True)
             cupy.cuda.get_current_stream().synchronize()
             with cupy.cuda.using_allocator(pool.malloc), stream:
                 yield stream
+                stream.synchronize()
 
     @cached_property
     def kernels(self) -> Any:

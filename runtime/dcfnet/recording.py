@@ -17,7 +17,7 @@ from dcfnet.backbones import Backbone
 from dcfnet.backend import Array
 from dcfnet.uploads import Staging
 
-_warned: set[str] = set()
+_warned: list[str] = []
 
 
 class Recording:
@@ -140,7 +140,7 @@ class Program:
 
 
 def _warn(told: str) -> None:
-    """Warns of it, once a process."""
-    if told not in _warned:
-        _warned.add(told)
+    """Warns of it, once a process, whatever the reasons are."""
+    if not _warned:
+        _warned.append(told)
         warnings.warn(told, RuntimeWarning, stacklevel=2)

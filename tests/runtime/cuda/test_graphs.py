@@ -19,7 +19,7 @@ from dcfnet.graphs import SlotFilters
 from dcfnet_evaluation.rendered import Clip
 
 from tests.runtime.cuda.host import HostKernels
-from tests.runtime.cuda.memory import Stream
+from tests.runtime.cuda.memory import Graph, Stream
 
 SMALL = {"patch_size": 48}
 TOLERANCE = {"standin": 0.0, "gpu": 1e-3}  # px: on a GPU the order of a sum may hang on how many targets there are
@@ -188,7 +188,7 @@ def test_what_cannot_be_captured_is_queued_and_told_once(
         return features
 
     monkeypatch.setattr(NativeBackbone, "__call__", looks)
-    monkeypatch.setattr(recording, "_warned", set())
+    monkeypatch.setattr(recording, "_warned", [])
     tracker, launches = started(clip), len(fake.state.launched)
     with pytest.warns(
         RuntimeWarning, match=r"cannot be captured as a graph: cudaErrorStreamCaptureUnsupported.*queued in"
@@ -249,6 +249,26 @@ def test_another_stream_waits_for_the_one_before(fake: Any, clip: Clip, monkeypa
     assert waited == [0]
     tracker.update(clip.frame(4))
     assert waited == [0, other.ptr]
+
+
+def test_what_was_queued_while_it_was_captured_is_done_before_it_is_launched(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backbone between two graphs is called on the capture's stream, and writes where the first run will."""
+    happened: list[str] = []
+    waits, launches, calls = Stream.synchronize, Graph.launch, NativeBackbone.__call__
+
+    def told(name: str, real: Any) -> Any:
+        return lambda self, *given: happened.append(name) or real(self, *given)
+
+    monkeypatch.setattr(NativeBackbone, "capturable", False)
+    tracker = started(clip)
+    monkeypatch.setattr(Stream, "synchronize", told("wait", waits))
+    monkeypatch.setattr(Graph, "launch", told("launch", launches))
+    monkeypatch.setattr(NativeBackbone, "__call__", told("call", calls))
+    tracker.update(clip.frame(1))
+    prepared = ["wait", "call", "wait", "call", "wait"]  # what was there; rehearsed; captured
+    assert happened == [*prepared, *prepared, "launch", "call", "launch"]
 
 
 def test_what_is_not_wanted_keeps_its_values(host_kernels: HostKernels, rng: np.random.Generator) -> None:
