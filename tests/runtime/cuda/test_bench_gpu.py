@@ -187,3 +187,17 @@ def test_no_gpu_is_told(fake: Any, tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["gpu", "--output", str(tmp_path / "gpu.json")])
     assert answer.exit_code == 1
     assert "dcfnet-bench: no GPU is there" in answer.output
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("place", ["gpu"], indirect=True)
+def test_figures_of_a_gpu_hang_together(place: str, clip: Clip) -> None:
+    bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    loads = [bench.Load(targets, 1, memory) for targets in (1, 16) for memory in ("host", "pinned", "device")]
+    for row in bench.sweep(clip, loads, updates=30, warm_up=10):
+        assert "error" not in row
+        median = {name: times["p50"] for name, times in row["ms"].items()}
+        assert 0 < median["enqueue"] < median["host"]
+        assert 0 < median["d2h"] < median["device"]
+        assert 0 < median["h2d"] < median["device"]
+        assert row.get("measured_over_floor", 2) > 1
