@@ -60,7 +60,7 @@ gpu cuda="13":
     [ -x .venv-gpu/bin/python ] || {{bin}}/python -m venv .venv-gpu
     pip() { .venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
     .venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime  # owns the same module; an older .venv-gpu had it
-    pip --constraint constraints.txt --editable ".[cuda{{cuda}},export]" pytest "onnxruntime-gpu[cudnn]"
+    pip --constraint constraints.txt --editable ".[cuda{{cuda}},export,energy]" pytest "onnxruntime-gpu[cudnn]"
     exec .venv-gpu/bin/python benchmarks/gpu_report.py
 
 # The tests that need the programs of others: OpenCV's contributed trackers, and the VOT toolkit.

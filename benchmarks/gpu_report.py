@@ -1,10 +1,9 @@
 """All that needs a GPU, in one command: python benchmarks/gpu_report.py [--output FOLDER]; `./justw gpu`.
 
-Runs the tests marked `gpu`, then times whole updates of 1, 8, 64 and 256 targets in a rendered clip of 1280 x 720, and
-writes gpu_DATE.json: what was tested, the device, its driver, the commit, and the times in ms, with a frame's work
-captured as graphs and queued call by call. Device times are between two CUDA events around an update, so that they hold
-the host's part of it, too; frames come from the host's memory and from the GPU's. Exits with 1 where a test failed or
-none ran, and writes the report all the same.
+Runs the tests marked `gpu`, then times whole updates in a rendered clip of 1280 x 720 as `dcfnet-bench gpu` does, for
+1, 8, 64 and 256 targets with frames of every memory, for several streams, and with a frame's work queued call by call
+in place of graphs; and writes gpu_DATE.json: what was tested, the device, its driver, the commit, and the figures,
+beside the roofline. Exits with 1 where a test failed or none ran, and writes the report all the same.
 """
 
 from __future__ import annotations
@@ -13,22 +12,21 @@ import argparse
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
-import dcfnet
-import numpy as np
 from dcfnet.errors import DcfnetError
 from dcfnet.sinks import write_whole
+from dcfnet_evaluation.bench.gpu_command import MEMORIES
 from dcfnet_evaluation.rendered import Clip, render_clip
 
 ROOT = Path(__file__).parents[1]
 TARGETS = (1, 8, 64, 256)
+STREAMS = (4, 16)  # with a target each
 AT_ONCE = (16, 64, 256)  # patches through the backbone in one call, tried with 64 targets
 WARM_UP, UPDATES = 20, 200
 SIZE = (1280, 720)
@@ -75,87 +73,15 @@ def said(*command: str) -> str:
         return ""
 
 
-def started(targets: int, clip: Clip, captured: bool = True, at_once: int | None = None) -> dcfnet.MultiTracker:
-    """A tracker that follows the clip's target, and others beside it, as far as they fit into the frame.
-
-    captured: whether a frame's work is launched as graphs, or queued call by call.
-    """
-    tracker = dcfnet.MultiTracker(device="cuda", capacity=targets)
-    tracker._pipeline.backend.captures = captured
-    if at_once is not None:
-        tracker._pipeline.backend.patches_at_once = at_once
-    box, rng = clip.box(0), np.random.default_rng(0)
-    frame = clip.frame(0)
-    for _ in range(targets):
-        aside = rng.uniform(-40, 40, size=2)
-        tracker.add(frame, dcfnet.Box(box.x + aside[0], box.y + aside[1], box.w, box.h))
-    return tracker
-
-
-def there_and_back(frames: Sequence[Any]) -> Iterator[Any]:
-    """The frames, again and again, with no leap between two of them."""
-    while True:
-        yield from frames
-        yield from frames[-2:0:-1]
-
-
-def timed(tracker: dcfnet.MultiTracker, frames: Sequence[Any], updates: int, warm_up: int) -> dict[str, Any]:
-    """Milliseconds of an update: between two events on the stream, and on the host's clock."""
-    import cupy
-
-    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-    device, host, shown = [], [], there_and_back(frames)
-    for index in range(warm_up + updates):
-        frame = next(shown)
-        started_at = time.perf_counter()
-        begin.record()
-        tracker.update(frame)
-        end.record()
-        answered = time.perf_counter()
-        end.synchronize()
-        if index >= warm_up:
-            device.append(cupy.cuda.get_elapsed_time(begin, end))
-            host.append((answered - started_at) * 1e3)
-    memory = {"pool_bytes": int(cupy.get_default_memory_pool().total_bytes()), "used_bytes": used()}
-    return {"device_ms": quantiles(device), "host_ms": quantiles(host), "updates": updates, **memory}
-
-
-def used() -> int:
-    """Bytes of the GPU that are in use, by whomever."""
-    import cupy
-
-    free, total = cupy.cuda.runtime.memGetInfo()
-    return int(total - free)
-
-
-def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Median and tail, rounded to the microsecond."""
-    return {name: round(float(np.quantile(values, q)), 3) for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))}
-
-
 def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> list[Any]:
-    """Every number of targets with frames of either memory, then what graphs and the size of a batch are worth."""
-    import cupy
+    """Every number of targets with frames of every memory, several streams, what graphs and batches are worth."""
+    from dcfnet_evaluation.bench.gpu import Load, sweep  # needs CuPy
 
-    host = [clip.frame(index) for index in range(1, clip.length)]
-    places: dict[str, Callable[[], list[Any]]] = {
-        "host": lambda: host,
-        "device": lambda: [cupy.asarray(frame) for frame in host],
-    }
-    asked: list[dict[str, Any]] = [
-        {"targets": n, "frames": place, "captured": True} for n in targets for place in places
-    ]
-    asked += [{"targets": n, "frames": "device", "captured": False} for n in targets]
-    last = {"targets": targets[-2], "frames": "device", "captured": True}
-    asked += [{**last, "patches_at_once": at_once} for at_once in AT_ONCE]
-    rows = []
-    for row in asked:
-        try:
-            tracker = started(row["targets"], clip, row["captured"], row.get("patches_at_once"))
-            told = timed(tracker, places[row["frames"]](), updates, warm_up)
-            rows.append({**row, "target_frames_per_ms": round(row["targets"] / told["device_ms"]["p50"], 2), **told})
-        except DcfnetError as error:  # no memory for so many: the other rows still count
-            rows.append({**row, "error": str(error)})
+    loads = [Load(count, 1, memory) for count in targets for memory in MEMORIES]
+    rows = sweep(clip, loads + [Load(targets[0], streams, "host") for streams in STREAMS], updates, warm_up)
+    rows += sweep(clip, [Load(count, 1, "device") for count in targets], updates, warm_up, captures=False)
+    for at_once in AT_ONCE:
+        rows += sweep(clip, [Load(targets[-2], 1, "device")], updates, warm_up, patches_at_once=at_once)
     return rows
 
 

@@ -104,7 +104,7 @@ class CudaBackend:
         return patches
 
     def remember(self, pipeline: Any, filters: Filters) -> Filters:
-        if not (self.captures and getattr(pipeline.backbone, "capturable", False)):
+        if not self.captures:
             return filters
         if self._arena is None or self._arena.pipeline is not pipeline:
             self._arena = Arena(self._device, self._reader, pipeline)

@@ -7,7 +7,7 @@ process, and to the GPU, that were current when it was opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -40,7 +40,9 @@ class CudaDevice:
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise DeviceError(f"no GPU can be used: {error}; install NVIDIA's driver, or use device='cpu'") from error
+            raise DeviceError(
+                f"no GPU can be used: {error}{_served()}; install NVIDIA's driver, or use device='cpu'"
+            ) from error
         if not count:
             raise DeviceError("no GPU is there, or CUDA_VISIBLE_DEVICES hides it; use device='cpu'")
         CudaDevice._opened_in = os.getpid()
@@ -202,27 +204,13 @@ class CudaDevice:
 
     @contextmanager
     def apart(self, pool: Any) -> Iterator[Any]:
-        """Within, all is queued on a new stream, which is given, behind all that was queued, with memory of `pool`."""
+        """Within, all is queued on a new stream, which is given, with memory of `pool`; waits before and after."""
         with _typed():
             stream = cupy.cuda.Stream(non_blocking=True)
             cupy.cuda.get_current_stream().synchronize()
             with cupy.cuda.using_allocator(pool.malloc), stream:
                 yield stream
-
-    def captured(self, stream: Any, work: Callable[[], Array]) -> tuple[Any, Array]:
-        """What `work` queues on the current stream as a graph, to be launched, and the array that it makes.
-
-        Nothing of it is done here. Memory that it takes and frees must be nobody else's as long as the graph is
-        launched. Raises whatever CuPy does where it cannot be captured.
-        """
-        stream.begin_capture()
-        try:
-            made = work()
-        except BaseException:
-            with suppress(Exception):  # what went wrong has spoilt the capture
-                stream.end_capture()
-            raise
-        return stream.end_capture(), made
+                stream.synchronize()
 
     @cached_property
     def kernels(self) -> Any:
@@ -239,6 +227,15 @@ class CudaDevice:
     def guarded(self) -> AbstractContextManager[None]:
         """Within, what CUDA raises comes out as DeviceError."""
         return _typed()
+
+
+def _served() -> str:
+    """What the driver serves beside what CuPy was made for, where there is a driver at all."""
+    with suppress(cupy.cuda.runtime.CUDARuntimeError):
+        if number := cupy.cuda.runtime.driverGetVersion():
+            made_for = _version(cupy.cuda.runtime.runtimeGetVersion())
+            return f"; the driver serves CUDA {_version(number)}, CuPy is made for {made_for}"
+    return ""
 
 
 def _version(number: int) -> str:

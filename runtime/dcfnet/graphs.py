@@ -13,9 +13,8 @@ the two programs of the same slots take again, and they run one after the other.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,54 +24,11 @@ from dcfnet.backend import Array
 from dcfnet.filters import ArrayFilters, Filters, Rows
 from dcfnet.kernels import PLACE, Structures
 from dcfnet.reading import READ, PeakReader, told
+from dcfnet.recording import Between, Program
 from dcfnet.response import Peak
-from dcfnet.uploads import Staging
 
 if TYPE_CHECKING:
     from dcfnet.pipeline import Pipeline
-
-_warned: set[str] = set()
-
-
-class Program:
-    """Work upon memory that stays where it is, captured once; its parameters, bytes of the host, change."""
-
-    def __init__(self, device: Any, size: int, work: Callable[[Array], Array]) -> None:
-        """work: takes the parameters, uint8 (size,) on a `CudaDevice`; no shape may depend on what they say."""
-        self._device, self._work = device, work
-        self._given = device.zeros((size,), np.uint8)
-        self._turns = [Staging(device), Staging(device)]
-        self._queued: Callable[[], Array] | None = None
-
-    def prepare(self, pool: Any) -> None:
-        """Captures it, with memory of `pool`; where that cannot be, a warning says that it is queued call by call."""
-        with self._device.apart(pool) as stream:
-            self._work(self._given)  # compiles what is not, and lays memory in: parameters of zeros change nothing
-            stream.synchronize()
-            try:
-                graph, made = self._device.captured(stream, lambda: self._work(self._given))
-            except Exception as error:  # whatever CuPy or a library has against it
-                _warn(
-                    f"work for the GPU cannot be captured as a graph: {error.__cause__ or error}; it is queued in parts"
-                )
-                self._queued = lambda: self._work(self._given)
-                return
-
-        def launched() -> Array:
-            with self._device.guarded():
-                graph.launch()
-            return made
-
-        self._queued = launched
-
-    def run(self, parameters: NDArray[np.uint8]) -> Array:
-        """Queues it with these parameters, uint8 (size,); returns the array that it makes, the same one each time."""
-        assert self._queued is not None, "prepare comes first"
-        staging = self._turns[0]
-        self._turns.reverse()
-        self._device.copy_rows(staging.filled(parameters[None]), self._device.address(self._given), len(parameters))
-        staging.lent()
-        return self._queued()
 
 
 class Slots:
@@ -81,12 +37,14 @@ class Slots:
     def __init__(self, device: Any, reader: PeakReader, pipeline: Pipeline, like: ArrayFilters, capacity: int) -> None:
         """like: filters whose shapes and types these have, but for the number of targets."""
         self.capacity, self.pipeline = capacity, pipeline
+        between = None if getattr(pipeline.backbone, "capturable", False) else Between(pipeline.backbone)
+        self._programs = replace(pipeline, backbone=between) if between else pipeline
         self._device, self._reader, self._scales = device, reader, len(pipeline.scales)
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in like.each().items()}
         )
-        self._detecting = Program(device, capacity * self._scales * PLACE.itemsize, self._detect)
-        self._learning = Program(device, capacity * (PLACE.itemsize + 4), self._learn)
+        self._detecting = Program(device, capacity * self._scales * PLACE.itemsize, self._detect, between)
+        self._learning = Program(device, capacity * (PLACE.itemsize + 4), self._learn, between)
         found = device.pinned(capacity * READ * 8)
         self._found: NDArray[np.float64] = found.view(np.float64).reshape(capacity, READ)
         self._pool, self._stream, self._prepared = device.pool(), device.current_stream(), False
@@ -121,12 +79,12 @@ class Slots:
         self._learning.run(np.concatenate([places.view(np.uint8), wanted.view(np.uint8)]))
 
     def _detect(self, given: Array) -> Array:
-        maps, placed = self.pipeline.responses(given.reshape(-1, PLACE.itemsize), self.filters)
+        maps, placed = self._programs.responses(given.reshape(-1, PLACE.itemsize), self.filters)
         return self._reader(maps, placed, self.pipeline.config.scale_penalty)
 
     def _learn(self, given: Array) -> Array:
         end = self.capacity * PLACE.itemsize
-        learnt = self.pipeline.lesson(given[:end].reshape(-1, PLACE.itemsize), self.filters)
+        learnt = self._programs.lesson(given[:end].reshape(-1, PLACE.itemsize), self.filters)
         wanted = given[end:].view(np.int32)
         for name, array in learnt.each().items():
             made = self._device.contiguous(array).view(np.float32)
@@ -237,10 +195,3 @@ class SlotFilters:
 def room(count: int, capacity: int | None) -> int:
     """Slots for so many targets: a power of two, or the capacity that was asked for."""
     return capacity if capacity is not None and capacity >= count else 1 << (count - 1).bit_length()
-
-
-def _warn(told: str) -> None:
-    """Warns of it, once a process."""
-    if told not in _warned:
-        _warned.add(told)
-        warnings.warn(told, RuntimeWarning, stacklevel=2)

@@ -189,8 +189,9 @@ class MultiTracker:
         if len(self) == self._capacity:
             raise CapacityError(f"more targets than slots: there is room for {len(self)}; remove one, or ask for more")
         added = _init_one(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
-        parts = [added] if self._state is None else [self._state, added]
-        self._state = TrackState.joined(parts, self._capacity)
+        with self._pipeline.backend.guarded():
+            parts = [added] if self._state is None else [self._state, added]
+            self._state = TrackState.joined(parts, self._capacity)
         self._ids.append(self._next_id)
         self._next_id += 1
         return self._ids[-1]

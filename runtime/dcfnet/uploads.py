@@ -30,8 +30,8 @@ class Staging:
     def filled(self, part: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The part, uint8 (h, w), here, packed; waits for the copy before, and holds until `lent` and the next call."""
         self._left.synchronize()
-        if len(self._memory) < part.size:
-            self._memory = self._device.pinned(part.size)
+        if len(self._memory) < part.size:  # twice as much each time: a target that grows must not ask in every frame
+            self._memory = self._device.pinned(1 << (part.size - 1).bit_length())
         packed = self._memory[: part.size].reshape(part.shape)
         packed[...] = part
         return packed

@@ -20,6 +20,7 @@ from dcfnet_evaluation import options as shared
 from dcfnet_evaluation.bench import options, tables
 from dcfnet_evaluation.bench.comparison import compare, machines_differ
 from dcfnet_evaluation.bench.footage import rendered_sequences, size_of
+from dcfnet_evaluation.bench.gpu_command import gpu
 from dcfnet_evaluation.bench.measure import Manner, measure, reference_of, steps
 from dcfnet_evaluation.bench.pareto import join, page, scatter_of
 from dcfnet_evaluation.bench.sheet import BENCH, Bench, bench_machine, described, read_bench, run_of, write_bench
@@ -37,6 +38,7 @@ RENDERED = "rendered"
 BUSY = 0.5  # of a core, used by others
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command()(gpu)
 
 
 @app.command()

@@ -19,7 +19,8 @@ class Backbone(Protocol):
     """Patches -> features, the same array type in and out.
 
     One whose `capturable` is true does nothing but queue kernels, on the current stream, the same ones for the same
-    number of patches, so that what it does can be captured as a CUDA graph.
+    number of patches, and is not harmed by other use: what it does can be part of a CUDA graph. Others are called
+    between two graphs.
     """
 
     def __call__(self, patches: Array) -> Array:

@@ -59,6 +59,7 @@ class OrtCudaBackbone:
             there = f"onnxruntime {onnxruntime.__version__} is, which has no {self.provider}"
             raise MissingDependencyError("onnxruntime-gpu", "cuda13", f"{there}; cuda12 or cuda13, in place of cpu")
         self._device, self._name, self._stride = device or _open_device(), model.name, model.stride
+        self._kept = self._device.current_stream()  # else its owner might let it go, and another have its number
         self._stream, told = self._device.stream, _loaded()
         self._session = _session(model, self.provider, self._options())
         if self.provider not in self._session.get_providers():

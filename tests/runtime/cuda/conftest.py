@@ -13,7 +13,7 @@ from dcfnet import backend, kernels
 from tests.runtime.cuda.host import HostKernels
 from tests.runtime.cuda.standin import standin
 
-STANDING_UPON_CUPY = ("dcfnet.device", "dcfnet.cuda")
+STANDING_UPON_CUPY = ("dcfnet.device", "dcfnet.cuda", "dcfnet_evaluation.bench.gpu")
 
 
 @pytest.fixture(scope="session")

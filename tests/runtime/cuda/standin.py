@@ -118,6 +118,13 @@ def concatenate(arrays: Any, axis: int = 0) -> ndarray:
     return _made(lambda: np.concatenate(held, axis))
 
 
+# Its clocks, kHz, processors and bits, under the names that they are asked for by.
+H100 = {
+    "cudaDevAttrMultiProcessorCount": 132,
+    "cudaDevAttrClockRate": 1_980_000,
+    "cudaDevAttrMemoryClockRate": 2_619_000,
+    "cudaDevAttrGlobalMemoryBusWidth": 5120,
+}
 _states: list[State] = []
 
 
@@ -257,6 +264,10 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
         pointerGetAttributes=state.attributes,
         memoryTypeHost=HOST,
         memcpyHostToDevice=1,
+        memGetInfo=lambda: (1 << 33, 1 << 36),
+        deviceGetPCIBusId=lambda number: "0000:01:00.0",
+        deviceGetAttribute=lambda attribute, number: attribute,
+        **H100,
         memcpy2DAsync=state.copies.memcpy2DAsync,
         runtimeGetVersion=lambda: 13020,
         driverGetVersion=lambda: 13010,
@@ -273,6 +284,7 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
         memory=SimpleNamespace(OutOfMemoryError=NoMemoryError),
         alloc_pinned_memory=state.copies.alloc_pinned_memory,
         Event=state.copies.Event,
+        get_elapsed_time=lambda begin, end: 2.0,
         get_current_stream=lambda: Stream(state, number=state.stream),
         Stream=lambda non_blocking=False: Stream(state, non_blocking),
         MemoryPool=lambda: Pool(state),

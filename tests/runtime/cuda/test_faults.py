@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -68,7 +69,14 @@ def test_dcfnet_run_says_what_is_missing(use_cupy: Any, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"getDeviceCount": failing("cudaErrorInsufficientDriver")}, "InsufficientDriver; install NVIDIA's driver"),
+        (
+            {"getDeviceCount": failing("cudaErrorInsufficientDriver")},
+            r"InsufficientDriver; the driver serves CUDA 13\.1, CuPy is made for 13\.2; install NVIDIA's driver",
+        ),
+        (
+            {"getDeviceCount": failing("cudaErrorNoDevice"), "driverGetVersion": lambda: 0},
+            "NoDevice; install NVIDIA's driver",
+        ),
         ({"getDeviceCount": lambda: 0}, "no GPU is there, or CUDA_VISIBLE_DEVICES hides it"),
     ],
 )
@@ -227,6 +235,20 @@ def test_no_memory_later_moves_nothing(tracker: dcfnet.Tracker, fake: Any, clip:
     assert tracker._state is state
     fake.state.left = float("inf")
     assert tracker.update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
+
+
+def test_no_memory_for_one_target_more_leaves_the_others(fake: Any, clip: Clip) -> None:
+    """Wherever it is missing: while the target is learnt, or where it is to be laid beside the others."""
+    tracker = dcfnet.MultiTracker(device="cuda", config=SMALL)
+    tracker.add(clip.frame(0), clip.box(0))
+    for left in (0, 200_000, 400_000, 600_000, 800_000):
+        fake.state.left = left
+        with suppress(DeviceError):  # and nothing else
+            tracker.add(clip.frame(0), clip.box(0))
+    fake.state.left = float("inf")
+    found = tracker.update(clip.frame(1))
+    assert len(found) == len(tracker)
+    assert min(result.box.iou(clip.box(1)) for result in found.values()) > 0.7
 
 
 def test_a_gpu_that_fails_is_told_and_nothing_is_answered(

@@ -10,7 +10,7 @@ from typing import Any
 import dcfnet
 import numpy as np
 import pytest
-from dcfnet import graphs
+from dcfnet import recording
 from dcfnet.backbones.native import NativeBackbone
 from dcfnet.errors import DeviceError
 from dcfnet.filters import ArrayFilters
@@ -19,7 +19,7 @@ from dcfnet.graphs import SlotFilters
 from dcfnet_evaluation.rendered import Clip
 
 from tests.runtime.cuda.host import HostKernels
-from tests.runtime.cuda.memory import Stream
+from tests.runtime.cuda.memory import Graph, Stream
 
 SMALL = {"patch_size": 48}
 TOLERANCE = {"standin": 0.0, "gpu": 1e-3}  # px: on a GPU the order of a sum may hang on how many targets there are
@@ -188,7 +188,7 @@ def test_what_cannot_be_captured_is_queued_and_told_once(
         return features
 
     monkeypatch.setattr(NativeBackbone, "__call__", looks)
-    monkeypatch.setattr(graphs, "_warned", set())
+    monkeypatch.setattr(recording, "_warned", [])
     tracker, launches = started(clip), len(fake.state.launched)
     with pytest.warns(
         RuntimeWarning, match=r"cannot be captured as a graph: cudaErrorStreamCaptureUnsupported.*queued in"
@@ -201,9 +201,38 @@ def test_what_cannot_be_captured_is_queued_and_told_once(
         assert started(clip).update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
 
 
-def test_a_backbone_that_cannot_be_captured_is_not(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NativeBackbone, "capturable", False)
-    assert isinstance(filters_of(started(clip)), ArrayFilters)
+@pytest.mark.parametrize("at_once", [64, 2, 1])
+def test_a_backbone_that_cannot_be_captured_stands_between_graphs(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """It waits for the GPU, too, and is called with every frame, in as many turns as its patches come in."""
+    trackers, calls = [], []
+    real = NativeBackbone.__call__
+
+    def looks(self: NativeBackbone, patches: Any) -> Any:
+        features = real(self, patches)
+        if not isinstance(patches, np.ndarray):
+            calls.append(len(self._device.to_host(features)))
+        return features
+
+    for captures in (True, False):
+        monkeypatch.setattr(NativeBackbone, "capturable", captures)
+        monkeypatch.setattr(NativeBackbone, "__call__", real if captures else looks)
+        tracker = started(clip, learn_every=2, look_again=100.0)
+        tracker._pipeline.backend.patches_at_once = at_once  # type: ignore[misc]
+        trackers.append(tracker)
+        tracker.update(clip.frame(1))
+    for index in range(2, 6):
+        monkeypatch.setattr(NativeBackbone, "__call__", real)
+        expected = trackers[0].update(clip.frame(index))
+        monkeypatch.setattr(NativeBackbone, "__call__", looks)
+        calls.clear()
+        fake.state.launched.clear()
+        assert trackers[1].update(clip.frame(index)) == expected
+        turns, lesson = -(-3 // at_once), index % 2 == 0
+        assert sum(calls) == 3 + lesson
+        assert len(calls) == turns + lesson
+        assert len(fake.state.launched) == (turns + 1) + 2 * lesson
 
 
 def test_another_stream_waits_for_the_one_before(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +249,26 @@ def test_another_stream_waits_for_the_one_before(fake: Any, clip: Clip, monkeypa
     assert waited == [0]
     tracker.update(clip.frame(4))
     assert waited == [0, other.ptr]
+
+
+def test_what_was_queued_while_it_was_captured_is_done_before_it_is_launched(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backbone between two graphs is called on the capture's stream, and writes where the first run will."""
+    happened: list[str] = []
+    waits, launches, calls = Stream.synchronize, Graph.launch, NativeBackbone.__call__
+
+    def told(name: str, real: Any) -> Any:
+        return lambda self, *given: happened.append(name) or real(self, *given)
+
+    monkeypatch.setattr(NativeBackbone, "capturable", False)
+    tracker = started(clip)
+    monkeypatch.setattr(Stream, "synchronize", told("wait", waits))
+    monkeypatch.setattr(Graph, "launch", told("launch", launches))
+    monkeypatch.setattr(NativeBackbone, "__call__", told("call", calls))
+    tracker.update(clip.frame(1))
+    prepared = ["wait", "call", "wait", "call", "wait"]  # what was there; rehearsed; captured
+    assert happened == [*prepared, *prepared, "launch", "call", "launch"]
 
 
 def test_what_is_not_wanted_keeps_its_values(host_kernels: HostKernels, rng: np.random.Generator) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,6 +143,20 @@ def test_on_a_stream_of_ones_own_a_run_is_only_queued(spied: SimpleNamespace, fa
         backbone(patches)
     assert len(spied.waits) == 2
     assert spied.runs[1:] == [None, None]
+
+
+def test_the_stream_lives_as_long_as_runs_are_queued_on_it(spied: SimpleNamespace, fake: Any) -> None:
+    stream = fake.cuda.Stream(non_blocking=True)
+    with stream:
+        fake.cuda.get_current_stream = lambda: stream
+        backbone = OrtCudaBackbone(load_model())
+    kept = weakref.ref(stream)
+    fake.cuda.get_current_stream = stream = None
+    gc.collect()
+    assert kept() is not None
+    del backbone
+    gc.collect()
+    assert kept() is None
 
 
 def test_the_default_stream_is_not_handed_over(spied: SimpleNamespace, fake: Any) -> None:

@@ -121,6 +121,18 @@ def test_the_standin_refuses_memory_that_is_written_too_early(fake: Any, rng: np
         fake.state.copies.finish()
 
 
+def test_a_region_that_grows_asks_for_pinned_memory_seldom(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, asked = select("cuda"), list[int]()
+    real = fake.cuda.alloc_pinned_memory
+    monkeypatch.setattr(fake.cuda, "alloc_pinned_memory", lambda size: asked.append(size) or real(size))
+    staging = uploads.Staging(backend._device)
+    for side in range(1, 300):
+        part = np.full((side, side), side % 256, np.uint8)
+        np.testing.assert_array_equal(staging.filled(part), part)
+    assert len(asked) <= 18
+    assert asked[-1] < 2 * 299**2
+
+
 def pinned_like(backend: Any, pixels: np.ndarray) -> np.ndarray:
     return backend._device.pinned(pixels.size).reshape(pixels.shape)
 

@@ -1,0 +1,215 @@
+"""dcfnet-bench gpu on the stand-in, by a clock that moves as far as each copy and kernel is said to take."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from dcfnet.config import PRESETS
+from dcfnet.geometry import Box
+from dcfnet.model import load_model
+from dcfnet_evaluation.bench.cli import app
+from dcfnet_evaluation.bench.energy import meter
+from dcfnet_evaluation.bench.roofline import Peak, Sizes, floor_ms, step
+from dcfnet_evaluation.rendered import Clip, render_clip
+from typer.testing import CliRunner
+
+from tests.runtime.cuda.host import HostKernels
+from tests.runtime.cuda.standin import standin
+
+COPY, BACK, KERNEL = 3.0, 5.0, 1.0  # ms
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return render_clip(length=5, width=240, height=180, occluder=False)
+
+
+@pytest.fixture
+def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, upon the stand-in and its clock: `now`, ms."""
+    made = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    clock = SimpleNamespace(now=0.0)
+
+    def taking(function: Any, cost: float) -> Any:
+        def timed(*given: Any, **options: Any) -> Any:
+            clock.now += cost
+            return function(*given, **options)
+
+        return timed
+
+    class Event(type(fake.cuda.Event())):  # type: ignore[misc]
+        def record(self) -> None:
+            super().record()
+            self.at = clock.now
+
+    monkeypatch.setattr(fake.cuda, "Event", lambda **_: Event(fake.state.copies))
+    monkeypatch.setattr(fake.cuda, "get_elapsed_time", lambda begin, end: end.at - begin.at)
+    monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", taking(fake.cuda.runtime.memcpy2DAsync, COPY))
+    monkeypatch.setattr(fake, "asnumpy", taking(fake.asnumpy, BACK))
+    device = sys.modules["dcfnet.device"].CudaDevice
+    monkeypatch.setattr(device, "launch", taking(device.launch, KERNEL))
+    monkeypatch.setattr(made.time, "perf_counter", lambda: clock.now / 1e3)
+    return made
+
+
+def test_an_update_is_told_apart_in_trtexecs_words(bench: Any, clip: Clip) -> None:
+    """Queued call by call, so that the kernels are seen: one copy of the frame and one of places for each look."""
+    row = bench.sweep(clip, [bench.Load(1)], updates=6, warm_up=3, preset="balanced", captures=False)[0]
+    median = {name: times["p50"] for name, times in row["ms"].items()}
+    assert median["d2h"] == BACK
+    assert median["h2d"] >= COPY
+    assert median["h2d"] % COPY == 0
+    assert median["host"] == pytest.approx(median["enqueue"] + BACK)
+    assert median["device"] == pytest.approx(median["h2d"] + median["compute"] + median["d2h"], abs=KERNEL * 20)
+    assert median["compute"] >= 5 * KERNEL
+    assert row["target_frames_per_ms"] == pytest.approx(1 / median["device"], abs=0.006)
+    assert row["updates"] == 6
+
+
+def test_frames_on_the_device_are_not_copied(bench: Any, clip: Clip) -> None:
+    loads = [bench.Load(1, 1, memory) for memory in ("host", "pinned", "device")]
+    host, pinned, device = bench.sweep(clip, loads, updates=4, warm_up=2)
+    assert host["ms"]["h2d"]["p50"] == pinned["ms"]["h2d"]["p50"] > device["ms"]["h2d"]["p50"]
+
+
+def test_the_floor_is_that_of_the_batch_on_this_device(bench: Any, clip: Clip) -> None:
+    """The stand-in says that it has an H100's clocks, and compute capability 8.6."""
+    row = bench.sweep(clip, [bench.Load(2, 3)], updates=2, warm_up=1, preset="fast")[0]
+    model = load_model()
+    sizes, box = Sizes.of(model, model.preset("fast")), clip.box(0)
+    region = box.w * 3 * box.h * 3
+    peak = Peak.of("8.6", 132, 1.98e9, 2.619e9, 5120)
+    assert row["floor_ms"] == pytest.approx(floor_ms(step(sizes, 6, region), peak), abs=1e-5)
+    assert row["measured_over_floor"] == pytest.approx(row["ms"]["device"]["p50"] / row["floor_ms"], rel=0.01)
+
+
+def test_a_device_that_hides_its_clocks_has_no_floor(bench: Any, fake: Any, clip: Clip) -> None:
+    fake.cuda.runtime.cudaDevAttrMemoryClockRate = 0
+    row = bench.sweep(clip, [bench.Load(1)], updates=1, warm_up=0)[0]
+    assert "floor_ms" not in row
+    assert "error" not in row
+
+
+def test_every_stream_has_its_targets(bench: Any, clip: Clip) -> None:
+    tracker = bench.started(clip, bench.Load(2, 3))
+    assert sorted(tracker._state.source.tolist()) == [0, 0, 1, 1, 2, 2]
+    assert len({tuple(centre) for centre in tracker._state.centre.tolist()}) == 2
+
+
+def test_a_frame_without_room_is_told_and_the_others_run(bench: Any, rng: np.random.Generator) -> None:
+    """One textured patch in a grey scene."""
+    scene = np.full((300, 400, 3), 90, np.uint8)
+    scene[100:116, 200:216] = rng.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
+    sky = Clip(3, lambda index: scene, lambda index: Box(200, 100, 16, 16))
+    one, many = bench.sweep(sky, [bench.Load(1), bench.Load(60)], updates=1, warm_up=0)
+    assert "error" not in one
+    assert "shows something to follow in " in many["error"]
+
+
+def test_the_device_is_left_as_it_was(bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = bench.started(clip, bench.Load(1))._pipeline.backend._device
+    with pytest.raises(RuntimeError), bench.Copies(device).watched():
+        raise RuntimeError
+    assert "upload" not in vars(device)
+
+
+def test_a_load_that_does_not_fit_leaves_the_others(host_kernels: HostKernels, use_cupy: Any, clip: Clip) -> None:
+    use_cupy(standin(host_kernels, memory=30_000_000))
+    bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    rows = bench.sweep(clip, [bench.Load(1), bench.Load(64)], updates=1, warm_up=0)
+    assert rows[0]["ms"]["device"]["p50"] == 2.0
+    assert "no memory left" in rows[1]["error"]
+
+
+class Nvml(SimpleNamespace):
+    """In place of pynvml: a joule and a half for each time that it is asked."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        super().__init__(asked=0)
+
+    def nvmlInit(self) -> None:  # noqa: N802  # NVML's name
+        pass
+
+    def nvmlDeviceGetHandleByPciBusId(self, bus: bytes) -> bytes:  # noqa: N802
+        assert bus == b"0000:01:00.0"
+        return bus
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: bytes) -> int:  # noqa: N802
+        self.asked += 1
+        if self.asked > 2:
+            raise self.NVMLError("Not Supported")
+        return 10_000 + 1_500 * self.asked
+
+
+def test_energy_is_told_where_nvml_counts_it(bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
+    loads = [bench.Load(2), bench.Load(2)]
+    told, silent = bench.sweep(clip, loads, updates=5, warm_up=1)
+    assert told["millijoules_per_target_frame"] == 150.0  # 1.5 J for 5 updates of 2
+    assert "millijoules_per_target_frame" not in silent
+
+
+def test_energy_is_left_out_without_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert meter("0000:01:00.0")() is None
+
+
+def test_the_command_writes_every_figure(fake: Any, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "gpu.json"
+    words = ["gpu", "--targets", "1,2", "--streams", "1,2", "--frames", "host,device", "--size", "160x120"]
+    words += ["--updates", "1", "--warm-up", "0", "--output", str(file)]
+    answer = CliRunner(env={"COLUMNS": "120"}).invoke(app, words)
+    assert answer.exit_code == 0, answer.output
+    report = json.loads(file.read_text())
+    assert report["preset"] in PRESETS
+    shown = [(row["targets"], row["streams"], row["memory"]) for row in report["rows"]]
+    assert shown == [(t, s, m) for t in (1, 2) for s in (1, 2) for m in ("host", "device")]
+    assert {"host", "enqueue", "device", "h2d", "compute", "d2h"} == set(report["rows"][0]["ms"])
+    assert "x floor" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--frames", "disk"], "--frames disk: there are host, pinned, device"),
+        (["--targets", "0"], "--targets 0: whole numbers from 1 on"),
+        (["--targets", "many"], "--targets many: give whole numbers"),
+        (["--size", "native"], "--size native: rendered frames have no size of their own"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(fake: Any, tmp_path: Path, words: list[str], said: str) -> None:
+    answer = CliRunner().invoke(app, ["gpu", *words, "--output", str(tmp_path / "gpu.json")])
+    assert answer.exit_code == 1
+    assert f"dcfnet-bench: {said}" in answer.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_gpu_is_told(fake: Any, tmp_path: Path) -> None:
+    fake.cuda.runtime.getDeviceCount = lambda: 0
+    answer = CliRunner().invoke(app, ["gpu", "--output", str(tmp_path / "gpu.json")])
+    assert answer.exit_code == 1
+    assert "dcfnet-bench: no GPU is there" in answer.output
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("place", ["gpu"], indirect=True)
+def test_figures_of_a_gpu_hang_together(place: str, clip: Clip) -> None:
+    bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    loads = [bench.Load(targets, 1, memory) for targets in (1, 16) for memory in ("host", "pinned", "device")]
+    for row in bench.sweep(clip, loads, updates=30, warm_up=10):
+        assert "error" not in row
+        median = {name: times["p50"] for name, times in row["ms"].items()}
+        assert 0 < median["enqueue"] < median["host"]
+        assert 0 < median["d2h"] < median["device"]
+        assert 0 < median["h2d"] < median["device"]
+        assert row.get("measured_over_floor", 2) > 1
