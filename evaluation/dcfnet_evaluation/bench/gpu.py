@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ import dcfnet
 import numpy as np
 from dcfnet.config import TrackerConfig
 from dcfnet.device import CudaDevice
-from dcfnet.errors import DcfnetError, ModelError
+from dcfnet.errors import ConfigError, DcfnetError, InvalidBoxError, ModelError
 from dcfnet.model import load_model
 
 from dcfnet_evaluation.bench.energy import Meter, meter
 from dcfnet_evaluation.bench.roofline import Peak, Sizes, floor_ms, step
-from dcfnet_evaluation.bench.targets import spread_boxes
+from dcfnet_evaluation.bench.targets import TRIES, spread_boxes
 from dcfnet_evaluation.rendered import Clip
 
 TIMES = ("host", "enqueue", "device", "h2d", "compute", "d2h")
@@ -122,17 +122,20 @@ def started(clip: Clip, load: Load, preset: str | None = None, backend: Mapping[
     tracker = dcfnet.MultiTracker(device="cuda", preset=preset, capacity=load.batch)
     for name, value in (backend or {}).items():
         setattr(tracker._pipeline.backend, name, value)
-    frame = clip.frame(0)
     for source in range(load.streams):
-        places = spread_boxes(clip.box(0), (frame.shape[1], frame.shape[0]), 50 * load.targets)
-        added = 0
-        while added < load.targets:
-            try:
-                tracker.add(frame, next(places), source)
-                added += 1
-            except dcfnet.InvalidBoxError:  # a flat patch of sky: the next place
-                continue
+        _add_targets(tracker, clip, load.targets, source)
     return tracker
+
+
+def _add_targets(tracker: Any, clip: Clip, targets: int, source: int) -> None:
+    """Raises ConfigError where the frame does not show so many."""
+    frame, ids = clip.frame(0), []
+    for place in spread_boxes(clip.box(0), (frame.shape[1], frame.shape[0]), targets * TRIES):
+        with suppress(InvalidBoxError):  # a flat patch of sky: the next place
+            ids.append(tracker.add(frame, place, source))
+        if len(ids) == targets:
+            return
+    raise ConfigError(f"the frame shows something to follow in {len(ids)} places, not in {targets}")
 
 
 def placed(clip: Clip, memory: str, device: CudaDevice) -> list[Any]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from dcfnet.config import PRESETS
+from dcfnet.geometry import Box
 from dcfnet.model import load_model
 from dcfnet_evaluation.bench.cli import app
 from dcfnet_evaluation.bench.energy import meter
@@ -99,6 +101,16 @@ def test_every_stream_has_its_targets(bench: Any, clip: Clip) -> None:
     tracker = bench.started(clip, bench.Load(2, 3))
     assert sorted(tracker._state.source.tolist()) == [0, 0, 1, 1, 2, 2]
     assert len({tuple(centre) for centre in tracker._state.centre.tolist()}) == 2
+
+
+def test_a_frame_without_room_is_told_and_the_others_run(bench: Any, rng: np.random.Generator) -> None:
+    """One textured patch in a grey scene."""
+    scene = np.full((300, 400, 3), 90, np.uint8)
+    scene[100:116, 200:216] = rng.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
+    sky = Clip(3, lambda index: scene, lambda index: Box(200, 100, 16, 16))
+    one, many = bench.sweep(sky, [bench.Load(1), bench.Load(60)], updates=1, warm_up=0)
+    assert "error" not in one
+    assert "shows something to follow in " in many["error"]
 
 
 def test_the_device_is_left_as_it_was(bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
