@@ -14,9 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from dcfnet.geometry import Box
-from dcfnet.pipeline import Pipeline, init, step
+from dcfnet.pipeline import Pipeline
 from dcfnet.result import Result
 from dcfnet.state import TrackState
+from dcfnet.steps import init, step
 from dcfnet.tracker import Tracker, open_pipeline
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.metrics import overlaps

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from dcfnet.backend import Frame
 from dcfnet.config import MIN_TARGET_SIDE
-from dcfnet.geometry import Box, search_region
+from dcfnet.geometry import Box
 from dcfnet.pipeline import Pipeline
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def _cut(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
     """The two patches of a view, float32 (1, 3, S, S) each."""
     centre, size = np.array([box.centre]), np.array([box.size])
-    region = search_region(size, pipeline.config.padding)
+    region = pipeline.regions(size)
     seen = KINDS[kind](rng, frame, box) if kind in KINDS else frame
     aside = rng.uniform(-ASIDE, ASIDE, size=2) * size
     places = ((frame, centre, region), (seen, centre + aside, region * rng.choice(pipeline.scales)))

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dcfnet import pipeline
+from dcfnet import steps
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Frame
 from dcfnet.config import TrackerConfig
 from dcfnet.cpu import CpuBackend
-from dcfnet.geometry import Box, search_region
+from dcfnet.geometry import Box
 from dcfnet.model import Model
 from dcfnet.pipeline import Pipeline
 from dcfnet.response import RESPONSE_SIDE, find_peaks
@@ -173,14 +173,14 @@ def _closeness(
 def _features(pipe: Pipeline, frame: Frame, box: Box) -> NDArray[np.float32]:
     """Spectrum of the windowed features around a box: what the filter sees of them."""
     centre, size = np.array([box.centre]), np.array([box.size])
-    where = pipe.places([frame], np.zeros(1, dtype=np.intp), centre, search_region(size, pipe.config.padding))
+    where = pipe.places([frame], np.zeros(1, dtype=np.intp), centre, pipe.regions(size))
     return pipe.backend.to_host(pipe.spectrum(where))
 
 
 def _peaks(pipe: Pipeline, first: Frame, box: Box, second: Frame) -> NDArray[np.float64]:
     """Shifts of the peaks, at every scale, of a target learnt in one frame and looked for in another, cells (S, 2)."""
-    state = pipeline.init(pipe, [first], [box], [0])
-    return find_peaks(pipe.backend.to_host(pipeline.detect(pipe, state, [second]))[0]).shift
+    state = steps.init(pipe, [first], [box], [0])
+    return find_peaks(pipe.backend.to_host(steps.detect(pipe, state, [second]))[0]).shift
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dcfnet.backend import Backend, Frame
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidFrameError
-from dcfnet.geometry import search_region
 from dcfnet.pixels import frame_size
 from dcfnet.result import Reason
 from dcfnet.state import TrackState
@@ -50,8 +49,10 @@ def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, 
     ), changed
 
 
-def rejections(backend: Backend, padding: float, state: TrackState, frames: Admitted) -> list[Reason | None]:
-    """Why nothing can be seen of each target in its frame, or None. padding: of the search region."""
+def rejections(
+    backend: Backend, regions: NDArray[np.float64], state: TrackState, frames: Admitted
+) -> list[Reason | None]:
+    """Why nothing can be seen of each target in its frame, or None. regions: where it is looked for, (N, 2)."""
     found: list[Reason | None] = []
     for source, size in zip(state.source, state.size, strict=True):
         frame = frames[source]
@@ -59,7 +60,6 @@ def rejections(backend: Backend, padding: float, state: TrackState, frames: Admi
         tiny = Reason.BAD_FRAME if size.min() < MIN_TARGET_SIDE else None
         found.append(frame if isinstance(frame, Reason) else tiny)
     rows = np.flatnonzero([reason is None for reason in found])
-    regions = search_region(state.size[rows], padding)
-    for row in rows[~backend.textured(frames, state.source[rows], state.centre[rows], regions)]:
+    for row in rows[~backend.textured(frames, state.source[rows], state.centre[rows], regions[rows])]:
         found[row] = Reason.NO_TEXTURE
     return found

@@ -99,7 +99,16 @@ class Backend(Protocol):
     def joined(self, arrays: Sequence[Array]) -> Array:
         """The arrays one after another along their first axis; a single one itself."""
 
-    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+    def count(self, bins: Array, parts: Array, number: int) -> Array:
+        """How often each of `number` bins is in parts 1 and 2 of each map: int32 (N, 2, number).
+
+        bins: int32 (N, P, P), in [0, number). parts: int32 (P, P), 0, 1 or 2; what is 0 is not counted.
+        """
+
+    def look_up(self, table: Array, bins: Array) -> Array:
+        """What the table of each map says of its bins: float32 (N, number), int32 (N, P, P) -> float32 (N, P, P)."""
+
+    def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of response.py.
 
         The one point of synchronisation of a frame: the maps stay on the device, what is read of them does not.

@@ -21,6 +21,7 @@ class TrackerConfig(Settings):
 
     patch_size: int = 126  # px, side of the square patch: the paper's 125, made a multiple of the model's stride
     padding: float = 2.0  # search region = target x (1 + padding): how far the target may leap in a frame
+    squareness: float = 0.5  # of the search region: 0 has the target's shape, 1 is a square of the same area
     label_sigma: float = 0.1  # std of the Gaussian label, as a share of the target's side in the patch
     regularisation: float = 1e-4  # lambda of eq. 2, added to energies of the unnormalised transform (see dcf.py)
     background_penalty: float = (
@@ -28,6 +29,9 @@ class TrackerConfig(Settings):
     )
     filter_extent: float = 1.5  # of the place where the filter may look freely, in sizes of the target
     solver_steps: int = 1  # conjugate gradients of a lesson under the penalty; the next lesson goes on from there
+    temporal_penalty: float = 20.0  # mu of spatial.py, a frame: how much a filter that changes costs
+    colour_share: float = 0.3  # of the colours in the answer to where the target is; 0: the filter alone
+    colour_rate: float = 0.04  # beta of eq. 13 for the colours, which change sooner
     band: float = 4.0  # standard deviations of the label's spectrum that are kept: e^-8 of its height is left beyond
     learning_rate: float = 0.01  # beta of eq. 13, weight of the newest frame in the filter
     learn_every: int = 1  # frames between two lessons of the filter; the rate is raised to forget as fast
@@ -45,11 +49,15 @@ class TrackerConfig(Settings):
         return {
             "patch_size": whole(16, 1024),
             "padding": number(above=0, high=10),
+            "squareness": number(0, 1),
             "label_sigma": number(above=0, high=1),
             "regularisation": number(above=0),
             "background_penalty": number(0),
             "filter_extent": number(above=0, high=10),
             "solver_steps": whole(1, 100),
+            "temporal_penalty": number(0),
+            "colour_share": number(0, 1),
+            "colour_rate": number(0, 1),
             "band": number(1, 20),
             "learning_rate": number(0, 1),
             "learn_every": whole(1, 100),
@@ -86,9 +94,23 @@ class TrackerConfig(Settings):
         """Learning rate of one lesson: `learn_every` frames at `learning_rate` forget as much."""
         return 1 - float((1 - self.learning_rate) ** self.learn_every)
 
+    def lesson_colour_rate(self) -> float:
+        """Learning rate of one lesson of the colours, likewise."""
+        return 1 - float((1 - self.colour_rate) ** self.learn_every)
+
+    def lesson_penalty(self) -> float:
+        """Temporal penalty of one lesson: where they are rarer each may change more."""
+        return self.temporal_penalty / self.learn_every
+
 
 # The paper and its authors learn whatever they see, whatever happens.
-UNGATED: dict[str, Any] = {"min_psr": 0.0, "background_penalty": 0.0, "look_again": NEVER}
+UNGATED: dict[str, Any] = {
+    "min_psr": 0.0,
+    "background_penalty": 0.0,
+    "look_again": NEVER,
+    "squareness": 0.0,
+    "colour_share": 0.0,
+}
 CONSTANTS: dict[str, TrackerConfig] = {
     # Section 4.1 of the paper. It gives no penalty on scale changes, no size limits and no gate.
     "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0, **UNGATED),

@@ -102,8 +102,18 @@ class CpuBackend:
     def joined(self, arrays: Sequence[Array]) -> Array:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
-    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
-        return read_maps(maps, penalty)
+    def count(self, bins: Array, parts: Array, number: int) -> Array:
+        found = np.empty((len(bins), 2, number), dtype=np.int32)
+        for counts, each in zip(found, bins, strict=True):
+            for part in (0, 1):
+                counts[part] = np.bincount(each[parts == part + 1], minlength=number)
+        return found
+
+    def look_up(self, table: Array, bins: Array) -> Array:
+        return np.take_along_axis(table, bins.reshape(len(bins), -1), axis=1).reshape(bins.shape)
+
+    def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        return read_maps(maps, placed, penalty)
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return np.asarray(array)

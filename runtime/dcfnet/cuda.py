@@ -6,6 +6,7 @@ Everything is queued on CuPy's current stream, and nothing here waits for it but
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
@@ -115,8 +116,21 @@ class CudaBackend:
     def joined(self, arrays: Sequence[Array]) -> Array:
         return self._device.joined(arrays)
 
-    def read(self, maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
-        return told(self._device.to_host(self._reader(maps, penalty)))
+    def count(self, bins: Array, parts: Array, number: int) -> Array:
+        counts, area = self._device.zeros((len(bins), 2, number), np.int32), math.prod(parts.shape)
+        numbers = map(np.int32, (len(bins), area, number))
+        self._device.launch("count_bins", len(bins) * area, bins, parts, counts, *numbers)
+        return counts
+
+    def look_up(self, table: Array, bins: Array) -> Array:
+        found = self._device.empty(bins.shape)
+        count, area = len(bins), math.prod(bins.shape[1:])
+        numbers = map(np.int32, (count, area, table.shape[1]))
+        self._device.launch("look_up", count * area, table, bins, found, *numbers)
+        return found
+
+    def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        return told(self._device.to_host(self._reader(maps, placed, penalty)))
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return self._device.to_host(array)

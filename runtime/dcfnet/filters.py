@@ -27,7 +27,8 @@ class Filters(Protocol):
     """The filters of N targets, wherever they lie. What is changed may be changed in place: the old is not used again.
 
     arrays: numerator, filter_f and focused_f complex64 (N, C, K, B+1), denominator float32 (N, 1, K, B+1), as in
-    fourier.py; what they are, `Pipeline.solve` says.
+    fourier.py; what they are, `Pipeline.solve` says. colours: float32 (N, 2, BINS), histograms as in colours.py, or
+    (N, 2, 1) of nothing where they have no say.
     """
 
     def __len__(self) -> int: ...
@@ -59,6 +60,7 @@ class ArrayFilters:
     denominator: Array
     filter_f: Array
     focused_f: Array
+    colours: Array
 
     def __len__(self) -> int:
         return len(self.numerator)
@@ -91,7 +93,7 @@ class ArrayFilters:
 
     def detect(self, pipeline: Pipeline, where: Where) -> tuple[NDArray[np.intp], Peak]:
         """See `Filters`."""
-        return pipeline.backend.read(pipeline.responses(where, self), pipeline.config.scale_penalty)
+        return pipeline.backend.read(*pipeline.responses(where, self), pipeline.config.scale_penalty)
 
     def learn(self, pipeline: Pipeline, where: Where) -> ArrayFilters:
         """See `Filters`."""

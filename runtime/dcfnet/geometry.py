@@ -90,9 +90,14 @@ def scale_pyramid(scales: int, step: float) -> NDArray[np.float64]:
     return np.array([step**k for k in range(-(scales // 2), scales // 2 + 1)], dtype=np.float64)
 
 
-def search_region(size: Pairs, padding: float) -> Pairs:
-    """Target sizes (..., 2) -> sizes of the region cropped around them, frame pixels."""
-    return size * (1 + padding)
+def search_region(size: Pairs, padding: float, squareness: float = 0.0) -> Pairs:
+    """Target sizes (..., 2) -> sizes of the region cropped around them, frame pixels.
+
+    squareness: of its shape, whatever its area: 0 leaves it that of the target, 1 makes it a square.
+    """
+    side = np.sqrt(size.prod(axis=-1, keepdims=True))
+    region: Pairs = size ** (1 - squareness) * side**squareness * (1 + padding)
+    return region
 
 
 def limit_size(size: Pairs, initial_size: Pairs, frame_size: Pairs, ratio: tuple[float, float]) -> Pairs:

@@ -89,8 +89,8 @@ class Slots:
         self._learning.run(np.concatenate([places.view(np.uint8), wanted.view(np.uint8)]))
 
     def _detect(self, given: Array) -> Array:
-        maps = self._programs.responses(given.reshape(-1, PLACE.itemsize), self.filters)
-        return self._reader(maps, self.pipeline.config.scale_penalty)
+        maps, placed = self._programs.responses(given.reshape(-1, PLACE.itemsize), self.filters)
+        return self._reader(maps, placed, self.pipeline.config.scale_penalty)
 
     def _learn(self, given: Array) -> Array:
         end = self.capacity * PLACE.itemsize

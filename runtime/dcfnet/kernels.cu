@@ -263,12 +263,49 @@ __device__ static inline int winner(const Row* rows, const double* weights, int 
     return best;
 }
 
+// Shift along x and y of the top of the parabola through pixel (x, y) of a map.
+__device__ static inline void locate(const float* map, int x, int y, int side, double* shift) {
+    const int above = (y + side - 1) % side, below = (y + 1) % side, left = (x + side - 1) % side, right = (x + 1) % side;
+    const double value = map[y * side + x];
+    shift[0] = signed_shift(x + parabola(map[y * side + left], value, map[y * side + right]), side);
+    shift[1] = signed_shift(y + parabola(map[above * side + x], value, map[below * side + x]), side);
+}
+
+// The highest of the 3 x 3 pixels around (x, y) of a map, itself where it is as high as any: row * side + column.
+__device__ static inline int climbed(const float* map, int x, int y, int side) {
+    int best = y * side + x;
+    for (int row = -1; row <= 1; ++row)
+        for (int column = -1; column <= 1; ++column) {
+            const int next = (y + row + side) % side * side + (x + column + side) % side;
+            if (map[next] > map[best]) best = next;
+        }
+    return best;
+}
+
+// How often each bin, int (maps, area) below `number`, is in parts 1 and 2 of its map: counts (maps, 2, number), which
+// enter as zeros; parts (area). A thread a pixel.
+extern "C" __global__ void count_bins(const int* __restrict__ bins, const int* __restrict__ parts, int* counts, int maps,
+                                      int area, int number) {
+    const long long at = position();
+    if (at >= (long long)maps * area) return;
+    const int part = parts[at % area];
+    if (part) atomicAdd(&counts[(at / area * 2 + part - 1) * number + bins[at]], 1);
+}
+
+// found (maps, area): what the table of each map, (maps, number), has for its bins. A thread a pixel.
+extern "C" __global__ void look_up(const float* __restrict__ table, const int* __restrict__ bins,
+                                   float* __restrict__ found, int maps, int area, int number) {
+    const long long at = position();
+    if (at < (long long)maps * area) found[at] = table[at / area * number + bins[at]];
+}
+
 // Numbers that are said of a target.
 #define READ 6
 
 // Peaks (targets, READ), winning scale, shift along x and y, value, PSR and APCE, of maps (targets, scales, side, side)
-// and their rows; `excluded` pixels to each side of a peak are no sidelobe. As response.py reads them. A thread a target.
-extern "C" __global__ void read_peaks(const float* __restrict__ maps, const Row* __restrict__ rows,
+// and their rows; which place it is, and the value, say the maps `placed` and theirs, which may be the same. `excluded`
+// pixels to each side of a peak are no sidelobe. As response.py reads them. A thread a target.
+extern "C" __global__ void read_peaks(const float* maps, const Row* rows, const float* placed, const Row* placed_rows,
                                       const double* __restrict__ weights, double* __restrict__ peaks, int targets,
                                       int scales, int side, int excluded) {
     const long long target = position();
@@ -277,16 +314,18 @@ extern "C" __global__ void read_peaks(const float* __restrict__ maps, const Row*
     const int scale = winner(rows + target * scales * side, weights, scales, side);
     const long long at = target * scales + scale;
     const float* map = maps + at * side * side;
-    const Whole found = whole(rows + at * side, side);
+    const Whole found = whole(rows + at * side, side), there = whole(placed_rows + at * side, side);
     peak[0] = scale;
     for (int index = 1; index < READ; ++index) peak[index] = 0.0;
     if (found.all.broken) return;
+    if (!there.all.broken) {
+        const int top = placed == maps ? there.row * side + there.all.column
+                                       : climbed(map, there.all.column, there.row, side);
+        locate(map, top % side, top / side, side, peak + 1);
+        peak[3] = there.all.high;
+    }
     const int y = found.row, x = found.all.column;
-    const int above = (y + side - 1) % side, below = (y + 1) % side, left = (x + side - 1) % side, right = (x + 1) % side;
     const double value = found.all.high, middle = pivot(map, side), low = found.all.low;
-    peak[1] = signed_shift(x + parabola(map[y * side + left], value, map[y * side + right]), side);
-    peak[2] = signed_shift(y + parabola(map[above * side + x], value, map[below * side + x]), side);
-    peak[3] = value;
     const int window = 2 * excluded + 1, number = side * side - window * window;
     if (side > window) {
         double sum = found.all.sum, squares = found.all.squares;

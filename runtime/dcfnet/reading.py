@@ -25,16 +25,22 @@ class PeakReader:
         self._device = device
         self._weights: dict[tuple[int, float], Array] = {}
 
-    def __call__(self, maps: Array, penalty: float) -> Array:
+    def __call__(self, maps: Array, placed: Array, penalty: float) -> Array:
         """Maps float32 (N, S, R, R) -> float64 (N, READ) on the device, queued; `told` says what they are."""
         targets, scales, side, _ = maps.shape
-        rows = self._device.empty((targets * scales * side, ROW_BYTES), np.uint8)
-        count = targets * scales
-        self._device.launch("summarise", count * side, maps, rows, np.int32(count), np.int32(side))
+        rows = self._summarised(maps)
+        given = (maps, rows, maps, rows) if placed is maps else (maps, rows, placed, self._summarised(placed))
         found = self._device.empty((targets, READ), np.float64)
         numbers = map(np.int32, (targets, scales, side, PSR_EXCLUDED))
-        self._device.launch("read_peaks", targets, maps, rows, self._weighing(scales, penalty), found, *numbers)
+        self._device.launch("read_peaks", targets, *given, self._weighing(scales, penalty), found, *numbers)
         return found
+
+    def _summarised(self, maps: Array) -> Array:
+        targets, scales, side, _ = maps.shape
+        count = targets * scales
+        rows = self._device.empty((count * side, ROW_BYTES), np.uint8)
+        self._device.launch("summarise", count * side, maps, rows, np.int32(count), np.int32(side))
+        return rows
 
     def _weighing(self, scales: int, penalty: float) -> Array:
         if (scales, penalty) not in self._weights:

@@ -47,10 +47,23 @@ class Peak:
         return Peak(**changed)
 
 
-def read_maps(maps: Maps, penalty: float) -> tuple[NDArray[np.intp], Peak]:
-    """The winning scale of each pyramid, (N,), and its peaks: maps (N, S, H, W), penalty as in `best_scale`."""
-    winner = best_scale(maps, penalty)
-    return winner, find_peaks(maps[np.arange(len(maps)), winner])
+def read_maps(maps: Maps, placed: Maps, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+    """The winning scale of each pyramid, (N,), and its peaks: maps (N, S, H, W), penalty as in `best_scale`.
+
+    placed: (N, S, H, W), the maps with another answer in them, or the maps themselves. It says which place is the
+    target's, and `value`; where exactly, to a fraction of a pixel, say the maps there, which are sharper. Scale, PSR
+    and APCE are of the maps. Where either has NaN or infinity there is no shift and no value.
+    """
+    winner, targets = best_scale(maps, penalty), np.arange(len(maps))
+    maps_there = maps[targets, winner]
+    peaks = find_peaks(maps_there)
+    if placed is maps:
+        return winner, peaks
+    sharp, broad = _finite(maps_there), _finite(placed[targets, winner])
+    row, column = _highest(broad)
+    sound = _all_finite(maps_there) & _all_finite(placed[targets, winner])
+    shift = np.where(sound[:, None], _shift(sharp, *_climbed(sharp, row, column)), 0.0)
+    return winner, Peak(shift, np.where(sound, broad[targets, row, column], 0.0), peaks.psr, peaks.apce)
 
 
 def scale_weights(scales: int, penalty: float) -> NDArray[np.float64]:
@@ -74,14 +87,43 @@ def best_scale(maps: Maps, penalty: float) -> NDArray[np.intp]:
 
 def find_peaks(maps: Maps) -> Peak:
     """Peaks of maps (N, H, W). A map with NaN or infinity gives value, PSR and APCE 0 and no shift."""
-    maps = np.where(np.isfinite(maps).all(axis=(1, 2), keepdims=True), maps, 0).astype(np.float64)
-    count, height, width = maps.shape
-    row, column = np.divmod(maps.reshape(count, -1).argmax(axis=1), width)
-    targets = np.arange(count)
-    value = maps[targets, row, column].astype(np.float64)
+    maps = _finite(maps)
+    row, column = _highest(maps)
+    value = maps[np.arange(len(maps)), row, column]
+    return Peak(_shift(maps, row, column), value, _psr(maps, row, column, value), _apce(maps, value))
+
+
+def _finite(maps: Maps) -> NDArray[np.float64]:
+    """Maps (N, H, W) in float64, zeros in place of one that is not finite."""
+    return np.where(_all_finite(maps)[:, None, None], maps, 0).astype(np.float64)
+
+
+def _all_finite(maps: Maps) -> NDArray[np.bool_]:
+    """Which of maps (N, H, W) have neither NaN nor infinity."""
+    return np.asarray(np.isfinite(maps).all(axis=(1, 2)))
+
+
+def _highest(maps: Maps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column, (N,) each, of the first highest pixel of maps (N, H, W)."""
+    return np.divmod(maps.reshape(len(maps), -1).argmax(axis=1), maps.shape[2])
+
+
+def _climbed(maps: Maps, row: NDArray[np.intp], column: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The highest of the 3 x 3 pixels around each place, the place itself where it is as high as any."""
+    steps = [(0, 0), *((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)]
+    down, across = (np.array(step)[:, None] for step in zip(*steps, strict=True))
+    rows, columns = (row + down) % maps.shape[1], (column + across) % maps.shape[2]  # (9, N)
+    targets = np.arange(len(maps))
+    best = maps[targets, rows, columns].argmax(axis=0)
+    return rows[best, targets], columns[best, targets]
+
+
+def _shift(maps: Maps, row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Signed shifts (x, y), (N, 2), of the tops of the parabolas through these pixels of maps (N, H, W)."""
+    (_, height, width), targets = maps.shape, np.arange(len(maps))
     shift_y = _wrap(row + _parabola(*(maps[targets, (row + k) % height, column] for k in (-1, 0, 1))), height)
     shift_x = _wrap(column + _parabola(*(maps[targets, row, (column + k) % width] for k in (-1, 0, 1))), width)
-    return Peak(np.stack([shift_x, shift_y], axis=1), value, _psr(maps, row, column, value), _apce(maps, value))
+    return np.stack([shift_x, shift_y], axis=1)
 
 
 def _wrap(position: NDArray[np.float64], length: int) -> NDArray[np.float64]:

@@ -1,16 +1,17 @@
-"""A filter that looks at the target: what it has outside the target's place costs (Danelljan et al., ICCV 2015).
+"""A filter that looks at the target and stays what it is: what it has outside the target's place costs (Danelljan et
+al., ICCV 2015), and so does every change from one lesson to the next (Li et al., CVPR 2018).
 
 Most of a search region is background, and eq. 2 learns it as readily as the target: the box then follows what lies
-around. Here the filter's own map is penalised where the target is not, gamma || p w_l ||^2 added to eq. 1. The blended
-numerator A and denominator B of eq. 13 say what is needed of the templates seen: their mean x = A / y^*, and by how
-much their energy is more than that of their mean, s = B - sum_k x_k x_k^*. The minimum solves
+around. Here the filter's own map is penalised where the target is not, gamma || p w_l ||^2 added to eq. 1, and the way
+that it moves from the filter before, mu || w_l - w'_l ||^2: that is its memory, so that of the templates it needs the
+newest alone, and what the newest does not speak of stays as it was. With x the template's features the minimum solves
 
-    x_l sum_k x_k^* w_k + (s + lambda) w_l + gamma P w_l = x_l y^*
+    x_l sum_k x_k^* w_k + (lambda + mu) w_l + gamma P w_l = x_l y^* + mu w'_l
 
-where P multiplies a map by p^2 = 1 - m^2, and m is one on the target and falls to nothing around it. Without P that is
-A / (B + lambda), eq. 2. With it, steps of conjugate gradients lead there from the filter of the lesson before: few,
-since what solves the equations where P does not tie frequencies together (Sherman and Morrison's inverse of a diagonal
-and one product) points the way. Operators only, as in dcf.py, and the backend's product of matrices.
+where P multiplies a map by p^2 = 1 - m^2, and m is one on the target and falls to nothing around it. Without P and mu
+that is eq. 2. With them, steps of conjugate gradients lead there from the filter of the lesson before: few, since what
+solves the equations where P does not tie frequencies together (Sherman and Morrison's inverse of a number and one
+product) points the way. Operators only, as in dcf.py.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from dcfnet.fourier import Place, Product
 STEEPNESS = 4.0  # m = exp(-|u|^4): flat on the target, smooth enough at its end for the few frequencies of a filter
 FIRST_STEPS = 10  # of the first lesson, which has no filter to begin with
 TINY = 1e-30  # what is solved already moves no further
-NOTHING = 1e-12  # share of the label's height under which a frequency of it is rounding
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class SpatialPenalty:
 
     rows, complex64 (K, K), multiply by m^2 down the map; columns and mirrored, complex64 (B+1, B+1), across it, from
     the half of the spectrum that is kept and from its mirror image. twice, float32 (B+1,): how often a column counts.
-    per_label, float32 (K, B+1): one over the label's spectrum, which is real, and 0 where it is nothing.
-    share: what P leaves of a filter that is spread evenly. weight: gamma, as a share of the denominator's mean.
+    share: what P leaves of a filter that is spread evenly. weight, temporal: gamma and mu, as shares of the mean of the
+    template's energy.
     """
 
     rows: Array
     columns: Array
     mirrored: Array
     twice: Array
-    per_label: Array
     share: float
     weight: float
+    temporal: float
     steps: int
     product: Product
 
@@ -55,18 +55,15 @@ class SpatialPenalty:
     def build(
         cls,
         side: int,
-        label_f: NDArray[np.float32],
+        band: int,
         extent: float,
         weight: float,
+        temporal: float,
         steps: int,
         place: Place,
         product: Product = operator.matmul,
     ) -> SpatialPenalty:
-        """For maps `side` px wide with the target in their middle; m falls to 1/e at `extent`, px, from there.
-
-        label_f: float32 (K, B+1), the label's spectrum as `label_spectrum` gives it.
-        """
-        band = label_f.shape[1] - 1
+        """For maps `side` px wide with the target in their middle; m falls to 1/e at `extent`, px, from there."""
         fine = 16 * side
         away = np.abs((np.arange(fine) + 0.5) / 16 - side / 2) / extent  # of the map's middle, pixel edges at integers
         squared = np.exp(-2 * away**STEEPNESS)
@@ -87,9 +84,9 @@ class SpatialPenalty:
             place(at(across - across[:, None]).astype(np.complex64)),
             place(mirrored.astype(np.complex64)),
             place(np.where(across == 0, 1, 2).astype(np.float32)),
-            place(np.divide(1, label_f, out=np.zeros_like(label_f), where=label_f > NOTHING * label_f.max())),
             float(1 - squared.mean() ** 2),
             weight,
+            temporal,
             steps,
             product,
         )
@@ -99,16 +96,17 @@ class SpatialPenalty:
         mirrored = self.product(spectra[..., ::-1, :].conj(), self.mirrored)
         return self.product(self.rows, self.product(spectra, self.columns) + mirrored)
 
-    def solve(self, numerator: Array, denominator: Array, regularisation: float, start: Array | None = None) -> Array:
-        """The filter, complex64 (..., C, K, B+1), of numerator and denominator as `dcf.learn` returns them, or blended.
+    def solve(self, template_f: Array, numerator: Array, regularisation: float, before: Array | None = None) -> Array:
+        """The filter, complex64 (..., C, K, B+1), of a template's spectrum and its numerator as `dcf.learn` returns it.
 
-        start: the filter to begin at; without one it begins at nothing and takes FIRST_STEPS steps.
+        before: the filter of the lesson before; the first one has none, begins at nothing and takes FIRST_STEPS steps.
         """
-        equations = _Equations.of(self, numerator, denominator, regularisation)
-        if start is None:
+        equations = _Equations.of(self, template_f, regularisation, 0.0 if before is None else self.temporal)
+        if before is None:
             filter_f, residual, steps = 0 * numerator, numerator, FIRST_STEPS
         else:
-            filter_f, residual, steps = start, numerator - equations.image(start), self.steps
+            right = numerator + equations.mu * before
+            filter_f, residual, steps = before, right - equations.image(before), self.steps
         direction = scaled = equations.nearly_solved(residual)
         descent = self._inner(residual, scaled)
         for left in reversed(range(steps)):
@@ -118,8 +116,8 @@ class SpatialPenalty:
             if left:
                 residual = residual - length * image
                 scaled = equations.nearly_solved(residual)
-                before, descent = descent, self._inner(residual, scaled)
-                direction = scaled + descent / (before + TINY) * direction
+                last, descent = descent, self._inner(residual, scaled)
+                direction = scaled + descent / (last + TINY) * direction
         return filter_f
 
     def _inner(self, one: Array, other: Array) -> Array:
@@ -129,7 +127,8 @@ class SpatialPenalty:
 
 @dataclass(frozen=True)
 class _Equations:
-    """The left side: template, the mean x, and diagonal, s + lambda + gamma, of which P takes some back."""
+    """The left side. energy: of the template, per frequency; gamma, mu and diagonal, lambda + gamma + mu, of which P
+    takes some back: float32 (..., 1, 1, 1)."""
 
     penalty: SpatialPenalty
     template: Array
@@ -137,14 +136,14 @@ class _Equations:
     energy: Array
     diagonal: Array
     gamma: Array
+    mu: Array
 
     @classmethod
-    def of(cls, penalty: SpatialPenalty, numerator: Array, denominator: Array, regularisation: float) -> _Equations:
-        template = numerator * penalty.per_label
+    def of(cls, penalty: SpatialPenalty, template: Array, regularisation: float, temporal: float) -> _Equations:
         energy = dcf.energy(template)
-        gamma = penalty.weight * denominator.mean(axis=(-2, -1), keepdims=True)
-        spread = (denominator - energy).clip(0)  # less than nothing by rounding alone
-        return cls(penalty, template, template.conj(), energy, spread + (regularisation + gamma), gamma)
+        mean = energy.mean(axis=(-2, -1), keepdims=True)
+        gamma, mu = penalty.weight * mean, temporal * mean
+        return cls(penalty, template, template.conj(), energy, regularisation + gamma + mu, gamma, mu)
 
     def image(self, filter_f: Array) -> Array:
         """The left side for a filter."""

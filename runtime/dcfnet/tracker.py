@@ -14,13 +14,14 @@ from dcfnet.backbones import HOST_ENGINES, open_backbone
 from dcfnet.backend import Frame, select
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
 from dcfnet.errors import CapacityError, ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
-from dcfnet.geometry import Box, search_region, target_box
+from dcfnet.geometry import Box, target_box
 from dcfnet.layers import refusal
 from dcfnet.model import Model, load_model
-from dcfnet.pipeline import Pipeline, init, step
+from dcfnet.pipeline import Pipeline
 from dcfnet.pixels import frame_size
 from dcfnet.result import Result
 from dcfnet.state import TrackState
+from dcfnet.steps import init, step
 from dcfnet.warmup import warm_up
 
 MAX_SOURCE = 2**31 - 1
@@ -245,7 +246,7 @@ def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> T
     with backend.guarded():
         checked = backend.frame(frame)
         target = target_box(box, frame_size(checked))
-        region = search_region(np.array(target.size), pipeline.config.padding)
+        region = pipeline.regions(np.array(target.size))
         if not backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None]).all():
             raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
         return init(pipeline, [checked], [target], sources=[0])

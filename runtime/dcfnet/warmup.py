@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dcfnet.geometry import Box
-from dcfnet.pipeline import Pipeline, init, learn, step
+from dcfnet.pipeline import Pipeline
 from dcfnet.state import TrackState
+from dcfnet.steps import init, learn, step
 
 
 def warm_up(pipeline: Pipeline, capacity: int | None = None) -> None:

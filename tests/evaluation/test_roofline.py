@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from dcfnet import pipeline
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.cpu import CpuBackend
 from dcfnet.model import Model, load_model
 from dcfnet.pipeline import Pipeline
+from dcfnet.steps import init
+from dcfnet.steps import step as tracked
 from dcfnet_evaluation.bench.roofline import Peak, Sizes, Work, floor_ms, step
 from dcfnet_evaluation.rendered import Clip
 
@@ -20,6 +21,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "lessons in every frame": {"patch_size": 48, "learn_every": 1},
     "one step more, five scales": {"patch_size": 60, "learn_every": 1, "solver_steps": 2, "scales": 5},
     "no penalty": {"patch_size": 48, "learn_every": 1, "background_penalty": 0.0},
+    "no colours": {"patch_size": 48, "learn_every": 1, "colour_share": 0.0},
 }
 
 
@@ -54,9 +56,9 @@ class CountingBackend(CpuBackend):
         self.bytes["patches"] += patches.nbytes
         return patches
 
-    def read(self, maps: Any, penalty: float) -> Any:
+    def read(self, maps: Any, placed: Any, penalty: float) -> Any:
         self.bytes["responses"] += maps.nbytes
-        return super().read(maps.view(np.ndarray), penalty)
+        return super().read(maps.view(np.ndarray), placed.view(np.ndarray), penalty)
 
 
 def run(clip: Clip, model: Model, config: Any, targets: int) -> tuple[CountingBackend, Any]:
@@ -69,10 +71,10 @@ def run(clip: Clip, model: Model, config: Any, targets: int) -> tuple[CountingBa
         return features.view(Counted)
 
     made = Pipeline.build(config, backend, backbone, model.mean, model.stride)
-    state = pipeline.init(made, [clip.frame(0)], [clip.box(0)] * targets, [0] * targets)
+    state = init(made, [clip.frame(0)], [clip.box(0)] * targets, [0] * targets)
     backend.bytes.clear()
     Counted.operations = 0
-    return backend, pipeline.step(made, state, [clip.frame(1)])[0]
+    return backend, tracked(made, state, [clip.frame(1)])[0]
 
 
 @pytest.mark.parametrize("changes", CONFIGS.values(), ids=CONFIGS)
@@ -88,6 +90,7 @@ def test_bytes_and_operations_are_those_of_a_run(clip: Clip, changes: dict[str, 
     assert backend.bytes["responses"] == sizes.inverse(patches).writes == sizes.peaks(patches).reads
     answers = sizes.respond(patches, targets).operations
     products = stages["transform"].operations + stages["respond"].operations - answers + stages["solve"].operations
+    products += stages["colours"].operations
     assert Counted.operations == products > 0
     filters = state.filters.arrays
     assert filters.numerator.nbytes == targets * sizes.spectrum

@@ -169,7 +169,8 @@ def test_a_cut_to_another_scene_is_told(started: tuple[Tracker, Box], clip: Clip
         tracker.init(clip.frame(0), box)
         result = tracker.update(render_clip(1, 320, 240, seed=100 + seed).frame(0))
         seen.append(result.status)
-        assert (result.reason is Reason.LOW_PSR) == (result.psr < tracker.config.sure_psr)
+        # Whoever was looked for twice may have been unsure once, whatever the psr that is told.
+        assert result.reason is Reason.LOW_PSR or result.psr >= tracker.config.sure_psr
         assert (result.status is Status.LOST) == (result.psr < tracker.config.min_psr)
         if result.status is Status.LOST:
             assert tuple(result.box) == pytest.approx(tuple(box))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from dcfnet.colours import BINS
 from dcfnet.config import TrackerConfig
 from dcfnet.fourier import band_of_label
 from dcfnet.layers import Convolution, Normalisation, read_layers
@@ -69,6 +70,7 @@ class Sizes:
     config: TrackerConfig
     convolutions: tuple[Convolution, ...]
     norm: Normalisation
+    stride: int
     map_side: int
     rows: int
     columns: int
@@ -79,7 +81,7 @@ class Sizes:
         convolutions, norm = read_layers(model)
         side = config.patch_size // model.stride
         band = band_of_label(side, config.label_sigma_in_patch() / model.stride, config.band)
-        return cls(config, convolutions, norm, side, 2 * band + 1, band + 1)
+        return cls(config, convolutions, norm, model.stride, side, 2 * band + 1, band + 1)
 
     @property
     def channels(self) -> int:
@@ -140,6 +142,20 @@ class Sizes:
         """Responses to some numbers a target."""
         return Work(patches * RESPONSE_SIDE**2 * FLOAT)
 
+    def colours(self, targets: int) -> Work:
+        """The pixels of patches that are looked at, and two histograms, to the colours' answer."""
+        side = -(-self.config.patch_size // self.stride)  # pixels that are looked at
+        operations = MULTIPLY_ADD * RESPONSE_SIDE * side * (side + RESPONSE_SIDE)
+        answer, pixels = RESPONSE_SIDE**2 * FLOAT, 3 * side**2 * FLOAT
+        looks = Work(pixels + 2 * BINS * FLOAT, answer, operations).times(bool(self.config.colour_share))
+        return looks.times(targets)
+
+    def histograms(self, targets: int) -> Work:
+        """The pixels of templates, blended into two histograms."""
+        side = -(-self.config.patch_size // self.stride)
+        held = 2 * BINS * FLOAT
+        return Work(3 * side**2 * FLOAT + held, held).times(targets * bool(self.config.colour_share))
+
     def solve(self, targets: int) -> Work:
         """Template spectra, blended into numerator and denominator, to the two filters."""
         config, per_image = self.config, 0
@@ -161,6 +177,7 @@ def step(sizes: Sizes, targets: int, region: float) -> Mapping[str, Work]:
         "network": sizes.network(patches) + sizes.network(targets).times(lessons),
         "transform": sizes.forward(patches) + sizes.forward(targets).times(lessons),
         "respond": sizes.respond(patches, targets) + sizes.inverse(patches) + sizes.peaks(patches),
+        "colours": sizes.colours(targets) + sizes.histograms(targets).times(lessons),
         "solve": sizes.solve(targets).times(lessons),
     }
 

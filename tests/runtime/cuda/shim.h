@@ -11,6 +11,7 @@ struct Index { unsigned x, y, z; };
 static thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
 static inline int atomicMin(int* at, int value) { int old = *at; if (value < old) *at = value; return old; }
+static inline int atomicAdd(int* at, int value) { int old = *at; *at += value; return old; }
 static inline int atomicMax(int* at, int value) { int old = *at; if (value > old) *at = value; return old; }
 
 template <typename... A, size_t... I>

@@ -84,7 +84,7 @@ def _method(name: str) -> Any:
     return method
 
 
-for _name in ("sum", "mean", "conj", "clip", "copy"):
+for _name in ("sum", "mean", "conj", "clip", "copy", "astype"):
     setattr(ndarray, _name, _method(_name))
 for _name in OPERATORS:
     setattr(ndarray, f"__{_name}__", _method(f"__{_name}__"))

@@ -64,7 +64,7 @@ def test_no_kernel_needs_what_the_host_does_not_have() -> None:
     assert not [word for word in ("__syncthreads", "__shared__", "__shfl", "#if") if word in source + shim]
     assert set(signatures(source)) == {
         *("crop", "extremes", "convolve", "normalise", "summarise", "read_peaks"),
-        *("multiply_real", "multiply_complex", "settle"),
+        *("multiply_real", "multiply_complex", "settle", "count_bins", "look_up"),
     }
 
 

@@ -206,5 +206,5 @@ def test_the_state_stays_in_float32(place: str, clip: Clip) -> None:
     state = tracker._state
     assert state is not None
     kinds = {name: array.dtype for name, array in state.filters.arrays.each().items()}
-    assert kinds == {"numerator": "c8", "denominator": "f4", "filter_f": "c8", "focused_f": "c8"}
+    assert kinds == {"numerator": "c8", "denominator": "f4", "filter_f": "c8", "focused_f": "c8", "colours": "f4"}
     assert load_model().stride == 2  # so that a preset's side is no multiple of four features by chance alone

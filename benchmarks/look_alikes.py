@@ -1,0 +1,102 @@
+"""Sequences with look-alikes, rendered from photographs: python benchmarks/look_alikes.py PHOTOS FOLDER [--count 12].
+
+Each is a cut-out of one photograph that wanders over another, whose camera pans, among others cut from beside it in
+the same photograph, which pass close by and, one in two, in front of it. The truth is exact. FOLDER is then in OTB's
+layout: `dcfnet-eval otb FOLDER --protocol tre`. A gain of the tracker that is lost here is no gain.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from dcfnet.geometry import Box
+from dcfnet_evaluation.rendered import Image, blob_mask, paste
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 400, 300  # px
+FRAMES = 120
+OTHERS = 3
+Path2D = Callable[[int], NDArray[np.float64]]
+
+
+def read(photos: list[Path], rng: np.random.Generator) -> Image:
+    """A random photograph, at least as large as a frame and the way its camera pans."""
+    photo = cv2.imread(str(photos[rng.integers(len(photos))]))
+    if photo is None:
+        raise SystemExit("one of the photographs cannot be read")
+    scale = max((WIDTH + 80) / photo.shape[1], (HEIGHT + 60) / photo.shape[0])
+    return cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def wander(rng: np.random.Generator, middle: NDArray[np.float64], reach: float, quick: float) -> Path2D:
+    """A smooth way about `middle`, (x, y) px at frame t."""
+    amplitude, phase = rng.uniform(0.3, 1, size=(2, 2)) * reach, rng.uniform(0, 2 * np.pi, size=(2, 2))
+    pace = rng.uniform(0.6, 1.4, size=(2, 2)) * quick
+
+    def at(t: int) -> NDArray[np.float64]:
+        waves: NDArray[np.float64] = (amplitude * np.sin(pace * t + phase)).sum(axis=0)
+        return middle + waves
+
+    return at
+
+
+def sequence(seed: int, photos: list[Path]) -> tuple[list[Image], list[Box]]:
+    """FRAMES frames, uint8 (HEIGHT, WIDTH, 3) BGR, and the target's box in each."""
+    rng = np.random.default_rng(seed)
+    scene, source = read(photos, rng), read(photos, rng)
+    size = np.array([rng.uniform(24, 60), rng.uniform(24, 60)])
+    tall, wide = (int(side * 1.2) for side in size[::-1])
+    corner = rng.integers((source.shape[1] - 2 * wide, source.shape[0] - 2 * tall))
+    steps = [(0, 0), (wide // 2, 0), (0, tall // 2), (wide // 2, tall // 2)][: OTHERS + 1]
+    textures = [source[corner[1] + y :, corner[0] + x :][:tall, :wide].copy() for x, y in steps]
+    mask, in_front = blob_mask(rng, tall, wide, waviness=0.0), rng.random() < 0.5
+    own = wander(rng, np.array([WIDTH / 2, HEIGHT / 2]), 40, 0.06)
+    others = [wander(rng, np.zeros(2), 1.0 * size.max(), 0.05) for _ in textures[1:]]
+    camera = wander(rng, np.array([40.0, 30.0]), 12, 0.05)
+    grown = wander(rng, np.ones(2), 0.06, 0.04)
+    frames, boxes = [], []
+    for t in range(FRAMES):
+        left, top = camera(t).clip(0, (79, 59)).astype(int)
+        frame = scene[top : top + HEIGHT, left : left + WIDTH].copy()
+        box = Box.of(own(t), size * grown(t)[0])
+        around = [Box.of(own(t) + _beside(aside(t), size), size) for aside in others]
+        drawn = [*zip(textures[1:], around, strict=True)]
+        drawn.insert(0 if in_front else len(drawn), (textures[0], box))
+        for texture, place in drawn:
+            paste(frame, texture, mask, place, angle=0.0)
+        frames.append(cv2.GaussianBlur(frame, (0, 0), 0.6).astype(np.uint8, copy=False))
+        boxes.append(box)
+    return frames, boxes
+
+
+def _beside(aside: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same direction, but no nearer than touching: what covers the whole target shows nothing to follow."""
+    nearest = 0.8 * size.mean()
+    length = max(float(np.hypot(*aside)), 1e-6)
+    return aside * max(length, nearest) / length
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=12)
+    asked = parser.parse_args()
+    photos = sorted(file for file in asked.photos.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    for seed in range(asked.count):
+        folder = asked.folder / f"alike{seed:02d}"
+        (folder / "img").mkdir(parents=True, exist_ok=True)
+        frames, boxes = sequence(seed, photos)
+        for number, frame in enumerate(frames, 1):
+            cv2.imwrite(str(folder / "img" / f"{number:04d}.jpg"), frame)
+        lines = (f"{b.x + 1:.2f},{b.y + 1:.2f},{b.w:.2f},{b.h:.2f}" for b in boxes)
+        (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+    print(f"{asked.folder}: {asked.count} sequences of {FRAMES} frames")
+
+
+if __name__ == "__main__":
+    main()
