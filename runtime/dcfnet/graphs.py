@@ -14,6 +14,7 @@ the two programs of the same slots take again, and they run one after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,15 @@ class Slots:
         found = device.pinned(capacity * READ * 8)
         self._found: NDArray[np.float64] = found.view(np.float64).reshape(capacity, READ)
         self._pool, self._stream, self._prepared = device.pool(), device.current_stream(), False
+
+    def close(self) -> None:
+        """Lets go of the programs, which refer to these slots, and so of all memory at once; they are used no more."""
+        self._stream.synchronize()
+        del self._detecting, self._learning
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # whatever is left of CUDA by then
+            self._stream.synchronize()  # a copy may still run out of pinned memory that is somebody else's next
 
     def write(self, rows: Rows, filters: ArrayFilters) -> None:
         """Filters into the slots of `rows`, queued."""
@@ -131,13 +141,16 @@ class Arena:
 
 
 class Lease:
-    """Holds slots for as long as it lives."""
+    """Holds slots for as long as it lives. outgrown: nobody will want so few again."""
 
     def __init__(self, arena: Arena, slots: Slots) -> None:
-        self.arena, self.slots = arena, slots
+        self.arena, self.slots, self.outgrown = arena, slots, False
 
     def __del__(self) -> None:
-        self.arena.free.append(self.slots)
+        if self.outgrown:
+            self.slots.close()
+        else:
+            self.arena.free.append(self.slots)
 
 
 @dataclass(frozen=True)
@@ -169,8 +182,9 @@ class SlotFilters:
         """See `Filters`. Where there is no room left all move to other slots, twice as many or more."""
         count = len(self) + sum(map(len, others))
         if room(count, capacity) > self.lease.slots.capacity:
-            moved = self.lease.arena.laid(self.arrays, room(count, capacity))
-            return moved.joined(others, capacity)
+            moved = self.lease.arena.laid(self.arrays, room(count, capacity)).joined(others, capacity)
+            self.lease.outgrown = self.lease.slots.capacity > 1  # one is what the next new target is learnt in
+            return moved
         rows, slots = self.rows, self.lease.slots
         for other in others:
             free = np.setdiff1d(np.arange(slots.capacity), rows)[: len(other)]

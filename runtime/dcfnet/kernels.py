@@ -87,16 +87,16 @@ def places(
     frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
 ) -> Structures:
     """Where the patches lie that `Backend.crop` is asked for, PLACE (M,)."""
-    steps = regions / size
-    made = np.zeros(len(centres), dtype=PLACE)
-    for place, index in zip(made, sources, strict=True):
-        frame = frames[index]
+    steps, of_frames = regions / size, np.zeros(len(frames), dtype=PLACE)
+    for index in np.unique(sources):
+        place, frame = of_frames[index], frames[index]
         place["pixels"], place["pitch"] = frame.start
         place["chroma"], place["chroma_pitch"] = frame.start_of_chroma
         place["height"], place["width"] = frame.shape[:2]
         place["channels"] = frame.channels
         for name, value in frame.colours._asdict().items():
             place[name] = value
+    made: Structures = of_frames[sources]
     made["x"], made["y"] = (centres - (size - 1) / 2 * steps).T
     made["step_x"], made["step_y"] = steps.T
     return made

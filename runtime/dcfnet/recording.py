@@ -99,22 +99,23 @@ class Program:
 
     def prepare(self, pool: Any) -> None:
         """Captures it, with memory of `pool`; where that cannot be, a warning says that it is queued call by call."""
-        with self._device.apart(pool) as stream:
+        device, work, given = self._device, self._work, self._given  # what is kept below keeps no Program
+        with device.apart(pool) as stream:
             # Compiles what is not, and lays memory in; parameters of zeros change nothing.
-            self._recorded(Recording(self._device, stream, rehearsal=True))
+            self._recorded(Recording(device, stream, rehearsal=True))
             stream.synchronize()
-            recording = Recording(self._device, stream, rehearsal=False)
+            recording = Recording(device, stream, rehearsal=False)
             try:
                 made = self._recorded(recording)
             except Exception as error:  # whatever CuPy or a library has against it
                 _warn(
                     f"work for the GPU cannot be captured as a graph: {error.__cause__ or error}; it is queued in parts"
                 )
-                self._queued = lambda: self._work(self._given)
+                self._queued = lambda: work(given)
                 return
 
         def launched() -> Array:
-            with self._device.guarded():
+            with device.guarded():
                 recording.run()
             return made
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.kernels import CudaFrame, Pairs, Structures, grids
-from dcfnet.pixels import FLAT_RANGE, has_texture
+from dcfnet.pixels import FLAT_RANGE, have_texture
 
 
 def textured(
@@ -17,9 +17,10 @@ def textured(
 ) -> NDArray[np.bool_]:
     """`Backend.textured`. device: a `CudaDevice`."""
     seen = np.zeros(len(sources), dtype=np.bool_)
-    for row, index in enumerate(sources):
-        host = frames[index].host
-        seen[row] = host is not None and has_texture(host, centres[row], regions[row])
+    for index in np.unique(sources):
+        rows, host = sources == index, frames[index].host
+        if host is not None:
+            seen[rows] = have_texture(host, centres[rows], regions[rows])
     rows = np.flatnonzero([frames[index].host is None for index in sources])
     if len(rows):  # frames that were never on the host: one kernel, one small copy
         seen[rows] = _contrasts(device, grids(frames, sources[rows], centres[rows], regions[rows])) > FLAT_RANGE

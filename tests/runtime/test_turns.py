@@ -92,6 +92,18 @@ def test_other_calls_wait_for_what_is_queued(clip: Clip) -> None:
     assert single.update(clip.frame(21)).box.iou(clip.box(21)) > 0.6
 
 
+def test_a_callback_may_update(clip: Clip) -> None:
+    """It runs on the thread that the queue waits for, and so between two turns of it."""
+    tracker, expected, found = started(clip), started(clip), []
+    go = held_up(tracker)
+    first = tracker.update_async(clip.frame(1))
+    first.add_done_callback(lambda _: found.append(tracker.update(clip.frame(2))))
+    last = tracker.update_async(clip.frame(3))
+    go.set()
+    results = [first.result(60), last.result(60)]
+    assert [results[0], *found, results[1]] == [expected.update(clip.frame(index)) for index in range(1, 4)]
+
+
 def test_a_frame_whose_turn_has_not_come_can_be_taken_back(clip: Clip) -> None:
     tracker = started(clip)
     go = held_up(tracker)

@@ -103,17 +103,18 @@ class Stream:
         self._state.stream = self._before.pop()
 
     def synchronize(self) -> None:
-        self._state.refuse_while_capturing("cudaStreamSynchronize")
+        if self.ptr == self._state.capturing:  # streams that do not capture may be waited for
+            self._state.refuse_while_capturing("cudaStreamSynchronize")
         self._state.copies.waited(self.ptr, self._state.copies.number)
 
     def begin_capture(self) -> None:
         if not self.non_blocking:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         assert self._state.recording is None
-        self._state.recording, self._state.spoilt = [], False
+        self._state.recording, self._state.spoilt, self._state.capturing = [], False, self.ptr
 
     def end_capture(self) -> Graph:
-        steps, self._state.recording = self._state.recording, None
+        steps, self._state.recording, self._state.capturing = self._state.recording, None, None
         if self._state.spoilt:
             raise CudaError("cudaErrorStreamCaptureInvalidated")
         return Graph(self._state, steps)

@@ -158,6 +158,7 @@ class State(SimpleNamespace):
 
     stream = _of_a_thread("stream", lambda state: 0)
     recording = _of_a_thread("recording", lambda state: None)
+    capturing = _of_a_thread("capturing", lambda state: None)  # the stream that does
     spoilt = _of_a_thread("spoilt", lambda state: False)
     malloc = _of_a_thread("malloc", lambda state: state._pool.malloc)
 

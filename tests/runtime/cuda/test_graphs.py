@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import warnings
+import weakref
 from contextlib import nullcontext
 from typing import Any
 
@@ -156,6 +158,33 @@ def test_more_targets_are_captured_anew_only_where_there_is_no_slot(
     assert sorted(filters_of(tracker).rows.tolist()) == list(range(8))
 
 
+def test_slots_that_were_outgrown_are_let_go(fake: Any, clip: Clip) -> None:
+    """Else a tracker that grew would hold twice the memory."""
+    tracker, slots = dcfnet.MultiTracker(device="cuda", config=SMALL), []
+    for _ in range(5):
+        tracker.add(clip.frame(0), clip.box(0))
+        tracker.update(clip.frame(1))
+        slots.append(weakref.ref(filters_of(tracker).lease.slots))
+    capacities = [known().capacity for known in slots if known() is not None]
+    assert sorted(set(capacities)) == [1, 8]  # one is what new targets are learnt in
+
+
+def test_what_is_let_go_is_waited_for(fake: Any, clip: Clip) -> None:
+    """Its pinned memory is somebody else's next, and a copy may still run out of it."""
+    for outgrown in (True, False):
+        tracker = dcfnet.MultiTracker(device="cuda", config={**SMALL, "learn_every": 1})
+        for _ in range(2):
+            tracker.add(clip.frame(0), clip.box(0))
+        tracker.update(clip.frame(1))
+        assert fake.state.copies.queued  # the lesson's
+        if outgrown:
+            tracker.add(clip.frame(0), clip.box(0))
+        else:
+            del tracker
+            gc.collect()
+        assert not fake.state.copies.queued
+
+
 def test_a_new_start_takes_the_slots_of_the_one_before(fake: Any, clip: Clip) -> None:
     tracker = started(clip, learn_every=1)
     for index in range(1, 6):
@@ -259,7 +288,12 @@ def test_what_was_queued_while_it_was_captured_is_done_before_it_is_launched(
     waits, launches, calls = Stream.synchronize, Graph.launch, NativeBackbone.__call__
 
     def told(name: str, real: Any) -> Any:
-        return lambda self, *given: happened.append(name) or real(self, *given)
+        def call(self: Any, *given: Any) -> Any:
+            if getattr(self, "_state", fake.state) is fake.state:  # not what is left of other tests
+                happened.append(name)
+            return real(self, *given)
+
+        return call
 
     monkeypatch.setattr(NativeBackbone, "capturable", False)
     tracker = started(clip)
@@ -327,3 +361,17 @@ def test_a_queued_update_runs_where_it_was_given(fake: Any, clip: Clip, monkeypa
     assert set(streams) == {stream.ptr}
     with pytest.raises(DeviceError, match="opened on GPU 0, used while GPU 1 is current"):
         tracker.update_async(clip.frame(2)).result(60)
+
+
+def test_updates_are_queued_on_a_stream_of_ones_own(place: str, clip: Clip) -> None:
+    """After a warm-up, captured, against a tracker that does neither."""
+    import cupy
+
+    expected, tracker = started(clip, captures=False), dcfnet.Tracker(device="cuda", config=SMALL)
+    with cupy.cuda.Stream(non_blocking=True):
+        tracker.warm_up()
+        tracker.init(clip.frame(0), clip.box(0))
+        futures = [tracker.update_async(clip.frame(index)) for index in range(1, 8)]
+        found = [tuple(future.result(60).box) for future in futures]
+    boxes = [tuple(expected.update(clip.frame(index)).box) for index in range(1, 8)]
+    np.testing.assert_allclose(found, boxes, rtol=0, atol=TOLERANCE[place])
