@@ -23,7 +23,7 @@ from dcfnet.protobuf import as_bytes, fields, messages
 if TYPE_CHECKING:
     from dcfnet.engines.passport import Passport
 
-FORMAT = "2"
+FORMAT = "3"
 FORMAT_KEY, CONFIG_KEY, PRESETS_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
     "dcfnet.format",  # FORMAT
     "dcfnet.config",  # JSON, TrackerConfig.to_mapping()
