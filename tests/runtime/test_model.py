@@ -15,9 +15,11 @@ from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.errors import MissingDependencyError, ModelError
 from dcfnet.model import (
     CONFIG_KEY,
+    FOLDED_KEY,
     FORMAT_KEY,
     INPUT_KEY,
     METADATA_KEYS,
+    PRECISION_KEY,
     PRESETS_KEY,
     load_model,
     parse_model,
@@ -45,7 +47,7 @@ def with_metadata(proto: onnx.ModelProto, **changes: str | None) -> bytes:
 def test_metadata_is_what_the_onnx_package_reads(shipped: onnx.ModelProto) -> None:
     expected = {entry.key: entry.value for entry in shipped.metadata_props}
     assert read_metadata(shipped.SerializeToString()) == expected
-    assert set(expected) == set(METADATA_KEYS)
+    assert set(expected) == {*METADATA_KEYS, PRECISION_KEY, FOLDED_KEY}
 
 
 def test_the_shipped_model_is_a_clean_graph(shipped: onnx.ModelProto) -> None:
@@ -109,7 +111,7 @@ def test_an_onnx_file_of_another_project_is_told_what_it_lacks(shipped: onnx.Mod
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [
-        (FORMAT_KEY, "99", "'99'.*reads '2'"),
+        (FORMAT_KEY, "99", "'99'.*reads '3'"),
         (CONFIG_KEY, "{", "unusable metadata"),
         (CONFIG_KEY, json.dumps({"lambda0": 1}), "lambda0"),
         (CONFIG_KEY, json.dumps({"scales": 2}), "scales=2"),
