@@ -73,7 +73,8 @@ def test_a_run_outlives_a_process_that_is_killed(alone: Path, footage: Path, tmp
     """torchrun starts both anew, and they go on from the last checkpoint to the end that was to be reached."""
     script = tmp_path / "killed.py"
     script.write_text(KILLER)
-    train_on(2, footage, tmp_path / "run", "--max-restarts=1", script=script)
+    # One restart is what a kill takes; gloo itself sometimes aborts while processes join anew, and costs another.
+    train_on(2, footage, tmp_path / "run", "--max-restarts=4", script=script)
     assert losses(tmp_path / "run") == pytest.approx(losses(alone), rel=1e-4)
 
 
