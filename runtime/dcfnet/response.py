@@ -55,15 +55,16 @@ def read_maps(maps: Maps, placed: Maps, penalty: float) -> tuple[NDArray[np.intp
     and APCE are of the maps. Where either has NaN or infinity there is no shift and no value.
     """
     winner, targets = best_scale(maps, penalty), np.arange(len(maps))
-    maps_there = maps[targets, winner]
-    peaks = find_peaks(maps_there)
+    won = maps[targets, winner]
+    peaks = find_peaks(won)
     if placed is maps:
         return winner, peaks
-    sharp, broad = _finite(maps_there), _finite(placed[targets, winner])
+    won_placed = placed[targets, winner]
+    sound = _all_finite(won) & _all_finite(won_placed)
+    sharp, broad = _where(sound, won), _where(sound, won_placed)
     row, column = _highest(broad)
-    sound = _all_finite(maps_there) & _all_finite(placed[targets, winner])
-    shift = np.where(sound[:, None], _shift(sharp, *_climbed(sharp, row, column)), 0.0)
-    return winner, Peak(shift, np.where(sound, broad[targets, row, column], 0.0), peaks.psr, peaks.apce)
+    shift, value = _shift(sharp, *_climbed(sharp, row, column)), broad[targets, row, column]
+    return winner, Peak(shift, value, peaks.psr, peaks.apce)
 
 
 def scale_weights(scales: int, penalty: float) -> NDArray[np.float64]:
@@ -87,15 +88,15 @@ def best_scale(maps: Maps, penalty: float) -> NDArray[np.intp]:
 
 def find_peaks(maps: Maps) -> Peak:
     """Peaks of maps (N, H, W). A map with NaN or infinity gives value, PSR and APCE 0 and no shift."""
-    maps = _finite(maps)
+    maps = _where(_all_finite(maps), maps)
     row, column = _highest(maps)
     value = maps[np.arange(len(maps)), row, column]
     return Peak(_shift(maps, row, column), value, _psr(maps, row, column, value), _apce(maps, value))
 
 
-def _finite(maps: Maps) -> NDArray[np.float64]:
-    """Maps (N, H, W) in float64, zeros in place of one that is not finite."""
-    return np.where(_all_finite(maps)[:, None, None], maps, 0).astype(np.float64)
+def _where(sound: NDArray[np.bool_], maps: Maps) -> NDArray[np.float64]:
+    """Maps (N, H, W) in float64, zeros in place of those that are not sound, (N,)."""
+    return np.where(sound[:, None, None], maps, 0).astype(np.float64)
 
 
 def _all_finite(maps: Maps) -> NDArray[np.bool_]:

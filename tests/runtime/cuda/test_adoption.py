@@ -17,16 +17,11 @@ from dcfnet.formats import STANDARDS
 from dcfnet.result import Reason
 from dcfnet_evaluation.rendered import Clip
 
+from tests.runtime.cuda.given import on_device, written_late
 from tests.runtime.test_formats import nv12_of
 
 MEAN = np.array([104, 117, 123], np.float32)
 SMALL = {"patch_size": 48}
-
-
-def on_device(array: np.ndarray) -> Any:
-    import cupy
-
-    return cupy.asarray(array)
 
 
 def padded(array: np.ndarray) -> Any:
@@ -222,15 +217,8 @@ def test_a_cpu_tracker_says_where_a_dlpack_frame_lies(clip: Clip) -> None:
 @pytest.mark.parametrize("place", ["gpu"], indirect=True)
 def test_cupys_own_dlpack_frames_are_taken(place: str, rng: np.random.Generator) -> None:
     """Seen through the protocol alone, written by a stream that was given to CuPy's exporter as the current one."""
-    import cupy
-
-    whole, stream = rng.integers(0, 256, size=(600, 800, 3), dtype=np.uint8), cupy.cuda.Stream(non_blocking=True)
-    ready, frame, busy = on_device(whole), on_device(np.zeros_like(whole)), cupy.ones((4096, 4096), cupy.float32)
-    cupy.cuda.Device().synchronize()
-    with stream:
-        for _ in range(20):
-            busy = busy @ busy * 0
-        frame[...] = ready
+    whole = rng.integers(0, 256, size=(600, 800, 3), dtype=np.uint8)
+    frame, stream = written_late(whole)
 
     def shared(**options: Any) -> Any:
         with stream:  # CuPy's exporter lets the consumer's stream wait for its current one

@@ -19,6 +19,8 @@ from dcfnet.model import Model, load_model
 from dcfnet_evaluation.rendered import Clip
 from dcfnet_export.precision import convert
 
+from tests.runtime.cuda.given import on_device
+
 SMALL = {"patch_size": 48}
 CLOSE = {"standin": 0, "gpu": 1e-4}  # of the largest feature: the same code, and another's
 HALF_CLOSE = {"standin": 0, "gpu": 1e-2}
@@ -34,12 +36,6 @@ def provided(place: str, monkeypatch: pytest.MonkeyPatch) -> str:
     elif OrtCudaBackbone.provider not in onnxruntime.get_available_providers():
         pytest.skip("needs onnxruntime-gpu")
     return place
-
-
-def on_device(values: np.ndarray) -> Any:
-    import cupy
-
-    return cupy.asarray(values)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -22,6 +22,8 @@ from dcfnet_train.backbone import ARCHITECTURES, Backbone
 from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.recipe import Recipe
 
+from tests.runtime.cuda.given import on_device, written_late
+
 MEAN = np.array([104, 117, 123], np.float32)
 LAYOUTS = {"bgr": (60, 91, 3), "bgra": (60, 91, 4), "one channel": (60, 91, 1), "grey": (60, 91)}
 STRIDES = {"conv1": 1, "dilation": 2, "conv2": 2, "released": 3}
@@ -31,12 +33,6 @@ FORMS = {"standin": (4, 12), "gpu": (64, 40)}  # targets of a batch, frames of a
 def places_of(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Centres inside the frame, over its border and beyond; regions from a few pixels to more than the frame."""
     return rng.uniform([-30, -30], [121, 90], size=(count, 2)), rng.uniform(4, 200, size=(count, 2))
-
-
-def on_device(frame: np.ndarray) -> Any:
-    import cupy
-
-    return cupy.asarray(frame)
 
 
 @pytest.mark.parametrize("size", [16, 33])
@@ -79,15 +75,8 @@ def test_frames_on_the_device_are_those_of_the_host(place: str, rng: np.random.G
 @pytest.mark.parametrize("place", ["gpu"], indirect=True)
 def test_a_frame_is_waited_for_while_its_producer_writes_it(place: str, rng: np.random.Generator) -> None:
     """On a stream of its own, behind some milliseconds of work, and told by the interface."""
-    import cupy
-
-    whole, stream = rng.integers(0, 256, size=(600, 800, 3), dtype=np.uint8), cupy.cuda.Stream(non_blocking=True)
-    ready, frame, busy = on_device(whole), on_device(np.zeros_like(whole)), cupy.ones((4096, 4096), cupy.float32)
-    cupy.cuda.Device().synchronize()
-    with stream:
-        for _ in range(20):
-            busy = busy @ busy * 0
-        frame[...] = ready
+    whole = rng.integers(0, 256, size=(600, 800, 3), dtype=np.uint8)
+    frame, stream = written_late(whole)
     told = SimpleNamespace(__cuda_array_interface__={**frame.__cuda_array_interface__, "stream": stream.ptr})
     backend, where = select("cuda"), (np.zeros(1, int), np.array([[400.0, 300]]), np.full((1, 2), 300.0), 64, MEAN)
     found = backend.to_host(backend.crop([backend.frame(told)], *where))

@@ -13,6 +13,8 @@ from dcfnet.backend import select
 from dcfnet.rectangle import Rectangle, touched
 from dcfnet_evaluation.rendered import Clip, render_clip
 
+from tests.runtime.cuda.given import on_device
+
 MEAN = np.array([104, 117, 123], np.float32)
 SHAPES = {
     "bgr": (60, 91, 3),
@@ -22,12 +24,6 @@ SHAPES = {
     "small": (3, 2, 3),
     "wide": (9, 20_000, 3),  # where float32 holds a coordinate less finely
 }
-
-
-def on_device(frame: np.ndarray) -> Any:
-    import cupy
-
-    return cupy.asarray(frame)
 
 
 def cut(backend: Any, frame: Any, centres: np.ndarray, regions: np.ndarray, size: int = 16) -> np.ndarray:
