@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.distributed.nn.functional  # noqa: F401 - its defaults would keep a group alive that is there before it
 from dcfnet.errors import ConfigError
 from torch import distributed, nn
 from torch.distributed.rendezvous import rendezvous
@@ -82,6 +83,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
     try:
         yield Ranks(rank, count, chosen)
     finally:
+        # Joins gloo's threads, which hold tensors. One that let go of them while Python shuts down would abort it.
         distributed.destroy_process_group()
 
 
