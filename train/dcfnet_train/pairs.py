@@ -57,7 +57,8 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
             frames, boxes = augment_pair(rng, frames, boxes)
         aside = rng.uniform(-1, 1, size=2) * self.recipe.displacement
         patches = crop_pair(frames, boxes, self.recipe, aside)
-        shift = -aside * self.recipe.tracker_config().target_side()
+        size = np.array(boxes[1].size)
+        shift = -aside * size * self.recipe.patch_size / _regions(size, self.recipe)
         return torch.from_numpy(patches), torch.from_numpy(shift.astype(np.float32))
 
     def _video_pair(self, rng: np.random.Generator) -> tuple[list[Image], list[Box]]:
@@ -76,7 +77,11 @@ def crop_pair(
     """Both patches, float32 (2, 3, S, S), each centred on its box; the second one `aside` (x, y) of its sizes."""
     sizes = np.array([box.size for box in boxes])
     centres = np.array([box.centre for box in boxes]) + [MIDDLE, aside] * sizes
-    regions = search_region(sizes, recipe.padding)
     mean = np.array(MEAN_BGR, dtype=np.float32)
-    patches: NDArray[np.float32] = CpuBackend().crop(frames, np.arange(2), centres, regions, recipe.patch_size, mean)
+    regions, side = _regions(sizes, recipe), recipe.patch_size
+    patches: NDArray[np.float32] = CpuBackend().crop(frames, np.arange(2), centres, regions, side, mean)
     return patches
+
+
+def _regions(sizes: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
+    return search_region(sizes, recipe.padding, recipe.squareness)
