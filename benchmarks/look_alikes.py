@@ -44,7 +44,7 @@ def wander(rng: np.random.Generator, middle: NDArray[np.float64], reach: float, 
     return at
 
 
-def sequence(seed: int, photos: list[Path]) -> tuple[list[Image], list[Box]]:
+def sequence(seed: int, photos: list[Path]) -> tuple[list[Image], list[Box | None]]:
     """FRAMES frames, uint8 (HEIGHT, WIDTH, 3) BGR, and the target's box in each."""
     rng = np.random.default_rng(seed)
     scene, source = read(photos, rng), read(photos, rng)
@@ -58,7 +58,7 @@ def sequence(seed: int, photos: list[Path]) -> tuple[list[Image], list[Box]]:
     others = [wander(rng, np.zeros(2), 1.0 * size.max(), 0.05) for _ in textures[1:]]
     camera = wander(rng, np.array([40.0, 30.0]), 12, 0.05)
     grown = wander(rng, np.ones(2), 0.06, 0.04)
-    frames, boxes = [], []
+    frames, boxes = [], list[Box | None]()
     for t in range(FRAMES):
         left, top = camera(t).clip(0, (79, 59)).astype(int)
         frame = scene[top : top + HEIGHT, left : left + WIDTH].copy()
@@ -80,23 +80,27 @@ def _beside(aside: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np
     return aside * max(length, nearest) / length
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def write(folder: Path, frames: list[Image], boxes: list[Box | None]) -> None:
+    """A sequence in OTB's layout; None where the target cannot be seen."""
+    (folder / "img").mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(frames, 1):
+        cv2.imwrite(str(folder / "img" / f"{number:04d}.jpg"), frame)
+    lines = (f"{b.x + 1:.2f},{b.y + 1:.2f},{b.w:.2f},{b.h:.2f}" if b else "NaN,NaN,NaN,NaN" for b in boxes)
+    (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+
+
+def main(render: Callable[[int, list[Path]], tuple[list[Image], list[Box | None]]], name: str, about: str) -> None:
+    """What a script of such sequences does; render: frames and boxes of a seed, from photographs."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=12)
     asked = parser.parse_args()
     photos = sorted(file for file in asked.photos.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
     for seed in range(asked.count):
-        folder = asked.folder / f"alike{seed:02d}"
-        (folder / "img").mkdir(parents=True, exist_ok=True)
-        frames, boxes = sequence(seed, photos)
-        for number, frame in enumerate(frames, 1):
-            cv2.imwrite(str(folder / "img" / f"{number:04d}.jpg"), frame)
-        lines = (f"{b.x + 1:.2f},{b.y + 1:.2f},{b.w:.2f},{b.h:.2f}" for b in boxes)
-        (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+        write(asked.folder / f"{name}{seed:02d}", *render(seed, photos))
     print(f"{asked.folder}: {asked.count} sequences of {FRAMES} frames")
 
 
 if __name__ == "__main__":
-    main()
+    main(sequence, "alike", __doc__)

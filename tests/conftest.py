@@ -9,7 +9,7 @@ import pytest
 from dcfnet.config import TrackerConfig
 from dcfnet.cpu import CpuBackend
 from dcfnet.pipeline import Pipeline
-from dcfnet_evaluation.rendered import Clip, render_clip
+from dcfnet_evaluation.rendered import Clip, noise_texture, render_clip
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -31,6 +31,12 @@ def rng() -> np.random.Generator:
 def clip() -> Clip:
     """A short rendered clip without an occluder, 320 x 240."""
     return render_clip(length=40, width=320, height=240, occluder=False)
+
+
+@pytest.fixture
+def frame(rng: np.random.Generator) -> np.ndarray:
+    """A picture full of texture, uint8 (240, 320, 3)."""
+    return noise_texture(rng, 240, 320)
 
 
 def make_raw_pipeline(**changes: object) -> Pipeline:

@@ -43,10 +43,10 @@ def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, 
     if not changed.any():
         return state, changed
     ratio = sizes / state.frame_size
-    centre = (state.centre + 0.5) * ratio - 0.5  # pixel centres at integers: the frame's corner lies at -0.5
-    return state.replace(
-        centre=centre, size=state.size * ratio, initial_size=state.initial_size * ratio, frame_size=sizes
-    ), changed
+    # pixel centres at integers: the frame's corner lies at -0.5
+    centres = {name: (getattr(state, name) + 0.5) * ratio - 0.5 for name in ("centre", "sure_centre")}
+    sizes_in_it = {name: getattr(state, name) * ratio for name in ("size", "initial_size", "sure_size")}
+    return state.replace(**centres, **sizes_in_it, frame_size=sizes), changed
 
 
 def rejections(

@@ -39,9 +39,11 @@ class TrackerConfig(Settings):
     scale_step: float = 1.0275  # ratio between neighbouring scales of the pyramid
     scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
     look_again: float = 0.25  # a target found further away than this, in its sizes, is looked for again from there
+    search_rings: int = 3  # of places around its last sure one, where a target in doubt is looked for, one a frame
     min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
     max_scale: float = 5.0  # largest size, as a ratio of the initial one
     min_psr: float = 5.0  # peak-to-sidelobe ratio under which it is lost: the box waits, nothing is learnt
+    min_likeness: float = 0.12  # share of its usual ratio times peak under which it is lost: something else is there
     sure_psr: float = 7.0  # under which it is uncertain: the box follows, and the answer says so
 
     @classmethod
@@ -65,9 +67,11 @@ class TrackerConfig(Settings):
             "scale_step": number(above=1, high=2),
             "scale_penalty": number(above=0, high=1),
             "look_again": number(0),
+            "search_rings": whole(0, 100),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
             "min_psr": number(0),
+            "min_likeness": number(0, 1),
             "sure_psr": number(0),
         }
 
@@ -108,6 +112,8 @@ UNGATED: dict[str, Any] = {
     "min_psr": 0.0,
     "background_penalty": 0.0,
     "look_again": NEVER,
+    "search_rings": 0,
+    "min_likeness": 0.0,
     "squareness": 0.0,
     "colour_share": 0.0,
 }

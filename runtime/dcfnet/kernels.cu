@@ -271,17 +271,6 @@ __device__ static inline void locate(const float* map, int x, int y, int side, d
     shift[1] = signed_shift(y + parabola(map[above * side + x], value, map[below * side + x]), side);
 }
 
-// The highest of the 3 x 3 pixels around (x, y) of a map, itself where it is as high as any: row * side + column.
-__device__ static inline int climbed(const float* map, int x, int y, int side) {
-    int best = y * side + x;
-    for (int row = -1; row <= 1; ++row)
-        for (int column = -1; column <= 1; ++column) {
-            const int next = (y + row + side) % side * side + (x + column + side) % side;
-            if (map[next] > map[best]) best = next;
-        }
-    return best;
-}
-
 // How often each bin, int (maps, area) below `number`, is in parts 1 and 2 of its map: counts (maps, 2, number), which
 // enter as zeros; parts (area). A thread a pixel.
 extern "C" __global__ void count_bins(const int* __restrict__ bins, const int* __restrict__ parts, int* counts, int maps,
@@ -303,8 +292,8 @@ extern "C" __global__ void look_up(const float* __restrict__ table, const int* _
 #define READ 6
 
 // Peaks (targets, READ), winning scale, shift along x and y, value, PSR and APCE, of maps (targets, scales, side, side)
-// and their rows; which place it is, and the value, say the maps `placed` and theirs, which may be the same. `excluded`
-// pixels to each side of a peak are no sidelobe. As response.py reads them. A thread a target.
+// and their rows; shift and value say the maps `placed` and theirs, which may be the same. `excluded` pixels to each
+// side of a peak are no sidelobe. As response.py reads them. A thread a target.
 extern "C" __global__ void read_peaks(const float* maps, const Row* rows, const float* placed, const Row* placed_rows,
                                       const double* __restrict__ weights, double* __restrict__ peaks, int targets,
                                       int scales, int side, int excluded) {
@@ -319,9 +308,7 @@ extern "C" __global__ void read_peaks(const float* maps, const Row* rows, const 
     for (int index = 1; index < READ; ++index) peak[index] = 0.0;
     if (found.all.broken) return;
     if (!there.all.broken) {
-        const int top = placed == maps ? there.row * side + there.all.column
-                                       : climbed(map, there.all.column, there.row, side);
-        locate(map, top % side, top / side, side, peak + 1);
+        locate(placed + at * side * side, there.all.column, there.row, side, peak + 1);
         peak[3] = there.all.high;
     }
     const int y = found.row, x = found.all.column;

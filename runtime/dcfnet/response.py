@@ -50,9 +50,8 @@ class Peak:
 def read_maps(maps: Maps, placed: Maps, penalty: float) -> tuple[NDArray[np.intp], Peak]:
     """The winning scale of each pyramid, (N,), and its peaks: maps (N, S, H, W), penalty as in `best_scale`.
 
-    placed: (N, S, H, W), the maps with another answer in them, or the maps themselves. It says which place is the
-    target's, and `value`; where exactly, to a fraction of a pixel, say the maps there, which are sharper. Scale, PSR
-    and APCE are of the maps. Where either has NaN or infinity there is no shift and no value.
+    placed: (N, S, H, W), the maps with another answer in them, or the maps themselves. It says where the target is, and
+    `value`; scale, PSR and APCE are of the maps. Where either has NaN or infinity there is no shift and no value.
     """
     winner, targets = best_scale(maps, penalty), np.arange(len(maps))
     won = maps[targets, winner]
@@ -61,10 +60,9 @@ def read_maps(maps: Maps, placed: Maps, penalty: float) -> tuple[NDArray[np.intp
         return winner, peaks
     won_placed = placed[targets, winner]
     sound = _all_finite(won) & _all_finite(won_placed)
-    sharp, broad = _where(sound, won), _where(sound, won_placed)
-    row, column = _highest(broad)
-    shift, value = _shift(sharp, *_climbed(sharp, row, column)), broad[targets, row, column]
-    return winner, Peak(shift, value, peaks.psr, peaks.apce)
+    answers = _where(sound, won_placed)
+    row, column = _highest(answers)
+    return winner, Peak(_shift(answers, row, column), answers[targets, row, column], peaks.psr, peaks.apce)
 
 
 def scale_weights(scales: int, penalty: float) -> NDArray[np.float64]:
@@ -107,16 +105,6 @@ def _all_finite(maps: Maps) -> NDArray[np.bool_]:
 def _highest(maps: Maps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Row and column, (N,) each, of the first highest pixel of maps (N, H, W)."""
     return np.divmod(maps.reshape(len(maps), -1).argmax(axis=1), maps.shape[2])
-
-
-def _climbed(maps: Maps, row: NDArray[np.intp], column: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The highest of the 3 x 3 pixels around each place, the place itself where it is as high as any."""
-    steps = [(0, 0), *((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)]
-    down, across = (np.array(step)[:, None] for step in zip(*steps, strict=True))
-    rows, columns = (row + down) % maps.shape[1], (column + across) % maps.shape[2]  # (9, N)
-    targets = np.arange(len(maps))
-    best = maps[targets, rows, columns].argmax(axis=0)
-    return rows[best, targets], columns[best, targets]
 
 
 def _shift(maps: Maps, row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float64]:

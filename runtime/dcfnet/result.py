@@ -27,6 +27,7 @@ class Reason(_Word):
 
     FOUND = "found"  # a clear peak
     LOW_PSR = "low_psr"  # uncertain or lost: no peak stands out enough (config.sure_psr, config.min_psr)
+    UNLIKE = "unlike"  # lost: what is seen is far from what the target has been like (config.min_likeness)
     OUT_OF_VIEW = "out_of_view"  # lost: the target's centre has left the frame; the box waits at the border
     NO_TEXTURE = "no_texture"  # lost: the search region is one flat colour (a black frame, a covered lens)
     NO_FRAME = "no_frame"  # lost: the frame was None or empty

@@ -5,7 +5,7 @@
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
     4  response  inverse(respond(search_f, filter_f)), its peaks to the host: the only sync
     5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre; where the target has
-                 moved far, 2 to 5 once more from there
+                 moved far, 2 to 5 once more from there; where it has been in doubt, once more elsewhere
     6  learn     crop at the new place, spectrum, blend (eq. 13), solve
 
 One target is N = 1, not another path; several cameras are one batch, because every target carries its source. A
@@ -15,19 +15,18 @@ preset may learn in some frames only: which, is counted per target.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.admission import admit, follow_resolution, rejections
-from dcfnet.backend import Array, Where
-from dcfnet.geometry import Box, Pairs, limit_centre, limit_size
+from dcfnet.backend import Array
+from dcfnet.geometry import Box, limit_centre, limit_size
 from dcfnet.pipeline import Pipeline
 from dcfnet.pixels import frame_size
-from dcfnet.response import RESPONSE_SIDE, Peak
 from dcfnet.result import Reason, Result
+from dcfnet.sighting import look, look_again, look_elsewhere, remember, search_places, unlike
 from dcfnet.state import TrackState
 from dcfnet.verdict import Findings, lost, mark, results
 
@@ -44,7 +43,7 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
     sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
     where = pipeline.places(frames, source, centre, pipeline.regions(size))
     filters = pipeline.backend.remember(pipeline, pipeline.first_lesson(where))
-    return TrackState(centre, size, size.copy(), sizes, source, np.zeros_like(source), filters)
+    return TrackState.begun(centre, size, sizes, source, filters)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -69,56 +68,24 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
 def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
     """Steps 2 to 6 for targets whose frames show something."""
     config = pipeline.config
-    seen = _look_again(pipeline, state, frames, _look(pipeline, state, frames))
+    seen = look_again(pipeline, state, frames, look(pipeline, state, frames))
+    seen = look_elsewhere(pipeline, state, frames, seen)
     inside = limit_centre(seen.centre, state.frame_size)
     limited = limit_size(seen.size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
     in_view = (inside == seen.centre).all(axis=1)
-    clear = (seen.peak.psr >= config.min_psr) & (seen.peak.psr > 0)
+    clear, alike = (seen.peak.psr >= config.min_psr) & (seen.peak.psr > 0), ~unlike(pipeline, state, seen)
+    found, sure = clear & alike, seen.psr >= config.sure_psr
     # A response that shows no target moves nothing; a target that leaves is followed to the border.
     state = state.replace(
-        centre=np.where(clear[:, None], inside, state.centre),
-        size=np.where((clear & in_view)[:, None], limited, state.size),
+        centre=np.where(found[:, None], inside, state.centre),
+        size=np.where((found & in_view)[:, None], limited, state.size),
     )
+    state = remember(state, seen, found & in_view & sure)
     lesson = state.updates % config.learn_every == config.learn_every - 1
-    state = learn(pipeline, state, frames, np.flatnonzero(clear & in_view & lesson))
+    state = learn(pipeline, state, frames, np.flatnonzero(found & in_view & lesson))
     # Two looks are two chances for something else to look clear: who was looked for twice must have been sure twice.
-    findings = Findings(clear, in_view, seen.psr >= config.sure_psr, (limited != seen.size).any(axis=1))
+    findings = Findings(clear, alike, in_view, sure, (limited != seen.size).any(axis=1))
     return state.replace(updates=state.updates + 1), results(state, seen.peak, findings)
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """Where N targets are seen. centre, size: (N, 2) each, frame pixels. psr: (N,), the lowest of the looks at each."""
-
-    peak: Peak
-    centre: Pairs
-    size: Pairs
-    psr: NDArray[np.float64]
-
-
-def _look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Sighting:
-    """Where N targets are seen from where they were."""
-    winner, peak = state.filters.detect(pipeline, _search_places(pipeline, state, frames))
-    return Sighting(peak, *_move(pipeline, state, peak.shift, winner), peak.psr)
-
-
-def _look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Sighting) -> Sighting:
-    """The first look; of targets that have moved far what is seen from there, where that is the higher peak.
-
-    Towards the border of the search region the cosine window leaves little of a target, so that a peak there is low
-    and off its place.
-    """
-    share = np.abs(first.centre - state.centre) / state.size
-    far = np.flatnonzero((share > pipeline.config.look_again).any(axis=1))
-    if not len(far):
-        return first
-    there = state.replace(centre=limit_centre(first.centre, state.frame_size)).take(far)
-    second = _look(pipeline, there, frames)
-    higher = second.peak.value > first.peak.value[far]
-    rows, (centre, size, psr) = far[higher], (values.copy() for values in (first.centre, first.size, first.psr))
-    centre[rows], size[rows] = second.centre[higher], second.size[higher]
-    psr[far] = np.minimum(psr[far], second.psr)
-    return Sighting(first.peak.put(rows, second.peak.take(higher)), centre, size, psr)
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:
@@ -126,15 +93,7 @@ def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Arra
 
     frames: as `Backend.frame` gives them, and so for all that follows step 1.
     """
-    return pipeline.responses(_search_places(pipeline, state, frames), state.filters.arrays)[0]
-
-
-def _search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Where:
-    """Where the search patches of N targets at S scales lie, N x S of them."""
-    scales = len(pipeline.scales)
-    regions = pipeline.regions(state.size)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
-    sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
-    return pipeline.places(frames, sources, centres, regions.reshape(-1, 2))
+    return pipeline.responses(search_places(pipeline, state, frames), state.filters.arrays)[0]
 
 
 def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp]) -> TrackState:
@@ -144,13 +103,3 @@ def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: ND
     part = state.take(rows)
     where = pipeline.places(frames, part.source, part.centre, pipeline.regions(part.size))
     return state.put(rows, part.replace(filters=part.filters.learn(pipeline, where)))
-
-
-def _move(
-    pipeline: Pipeline, state: TrackState, shift_in_response: Pairs, winner: NDArray[np.intp]
-) -> tuple[Pairs, Pairs]:
-    """Centre and size, (N, 2) each, frame pixels, that the peaks speak of (step 5)."""
-    scale = pipeline.scales[winner][:, None]
-    region_in_frame = pipeline.regions(state.size) * scale
-    shift_in_frame = shift_in_response / RESPONSE_SIDE * region_in_frame
-    return state.centre + shift_in_frame, state.size * scale

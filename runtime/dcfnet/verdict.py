@@ -15,11 +15,12 @@ from dcfnet.state import TrackState
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found of N targets, bool (N,) each: a peak stands out; the target is in the frame; the peak stands out
-    enough to be sure; its size ran into a limit.
+    """What was found of N targets, bool (N,) each: a peak stands out; it is like what the target's used to be; the
+    target is in the frame; the peak stands out enough to be sure; its size ran into a limit.
     """
 
     clear: NDArray[np.bool_]
+    alike: NDArray[np.bool_]
     in_view: NDArray[np.bool_]
     sure: NDArray[np.bool_]
     at_limit: NDArray[np.bool_]
@@ -30,6 +31,8 @@ class Findings:
             return Status.LOST, Reason.LOW_PSR
         if not self.in_view[row]:
             return Status.LOST, Reason.OUT_OF_VIEW
+        if not self.alike[row]:
+            return Status.LOST, Reason.UNLIKE
         if not self.sure[row]:
             return Status.UNCERTAIN, Reason.LOW_PSR
         return Status.TRACKED, Reason.SCALE_LIMIT if self.at_limit[row] else Reason.FOUND

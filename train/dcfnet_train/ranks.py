@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.distributed.nn.functional  # noqa: F401 - its defaults would keep a group alive that is there before it
+import torch.distributed.nn.functional
 from dcfnet.errors import ConfigError
 from torch import distributed, nn
 from torch.distributed.rendezvous import rendezvous

@@ -48,18 +48,15 @@ def test_peaks_are_those_of_the_host(place: str, rng: np.random.Generator, scale
 
 
 @pytest.mark.parametrize("scales", [1, 3])
-def test_another_answer_says_which_peak_it_is_and_the_maps_where_exactly(
-    place: str, rng: np.random.Generator, scales: int
-) -> None:
+def test_another_answer_says_where_and_the_maps_how_surely(place: str, rng: np.random.Generator, scales: int) -> None:
     maps, broad = bumps(rng, 20, scales), bumps(rng, 20, 1, noise=0.1)
-    both = 0.6 * maps + 0.4 * broad
+    both = 0.4 * maps + 0.6 * broad
     found, alone = agree(maps, placed=both), agree(maps)
     np.testing.assert_array_equal(found.psr, alone.psr)
     np.testing.assert_array_equal(found.apce, alone.apce)
-    moved = (found.shift != alone.shift).any(axis=1)
-    assert (
-        2 < moved.sum() < 20
-    )  # to other peaks in some, and where it agrees with the maps not by a fraction of a pixel
+    moved = np.abs(found.shift - alone.shift).max(axis=1)
+    assert 2 < (moved > 2).sum() < 20  # to other peaks in some; else by fractions of a pixel
+    assert (moved > 0).all()
     for broken in (np.nan, np.inf):
         both[3, :, 5, 5] = broken
         found = agree(maps, placed=both)

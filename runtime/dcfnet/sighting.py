@@ -1,0 +1,132 @@
+"""Where targets are seen: a look from where they were, another from where they went, and, in doubt, one elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet import dcf
+from dcfnet.backend import Where
+from dcfnet.geometry import Pairs, limit_centre
+from dcfnet.pipeline import Pipeline
+from dcfnet.response import RESPONSE_SIDE, Peak
+from dcfnet.state import TrackState
+
+PLACE_STEP = 0.4  # of a search region, from one place that is looked at to the next: the window hides its outer part
+# What a target that is found elsewhere must reach of what it used to have (docs/tuning.md).
+FOUND_PSR, FOUND_PEAK = 0.5, 0.75
+USUAL_RATE = 0.1  # weight of a frame in what is usual
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where N targets are seen. centre, size: (N, 2) each, frame pixels. psr: (N,), the lowest of the looks at each."""
+
+    peak: Peak
+    centre: Pairs
+    size: Pairs
+    psr: NDArray[np.float64]
+
+    def put(self, rows: NDArray[np.intp], others: Sighting) -> Sighting:
+        """The sightings with those of `rows` replaced."""
+        centre, size, psr = (values.copy() for values in (self.centre, self.size, self.psr))
+        centre[rows], size[rows], psr[rows] = others.centre, others.size, others.psr
+        return Sighting(self.peak.put(rows, others.peak), centre, size, psr)
+
+    def take(self, rows: NDArray[np.bool_]) -> Sighting:
+        """The sightings of some targets."""
+        return Sighting(self.peak.take(rows), self.centre[rows], self.size[rows], self.psr[rows])
+
+
+def look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Sighting:
+    """Where N targets are seen from where they were. frames: as `Backend.frame` gives them."""
+    winner, peak = state.filters.detect(pipeline, search_places(pipeline, state, frames))
+    scale = pipeline.scales[winner][:, None]
+    region_in_frame = pipeline.regions(state.size) * scale
+    shift_in_frame = peak.shift / RESPONSE_SIDE * region_in_frame
+    return Sighting(peak, state.centre + shift_in_frame, state.size * scale, peak.psr)
+
+
+def look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Sighting) -> Sighting:
+    """The first look; of targets that have moved far what is seen from there, where that is the higher peak.
+
+    Towards the border of the search region the cosine window leaves little of a target, so that a peak there is low
+    and off its place.
+    """
+    share = np.abs(first.centre - state.centre) / state.size
+    far = np.flatnonzero((share > pipeline.config.look_again).any(axis=1))
+    if not len(far):
+        return first
+    there = state.replace(centre=limit_centre(first.centre, state.frame_size)).take(far)
+    second = look(pipeline, there, frames)
+    higher = second.peak.value > first.peak.value[far]
+    seen = first.put(far[higher], second.take(higher))
+    seen.psr[far] = np.minimum(first.psr[far], second.psr)
+    return seen
+
+
+def look_elsewhere(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], seen: Sighting) -> Sighting:
+    """What is seen already; of targets that have been in doubt since a frame or more, what one look elsewhere shows,
+    where that is as good as what they used to be.
+
+    Around where each was surely seen last, `search_rings` of places in turns, one a frame.
+    """
+    rings, config = pipeline.config.search_rings, pipeline.config
+    rows = np.flatnonzero((state.doubtful > 0) & ((seen.peak.psr < config.min_psr) | unlike(pipeline, state, seen)))
+    if not rings or not len(rows):
+        return seen
+    around = places_around(rings)
+    aside = around[(state.doubtful[rows] - 1) % len(around)] * PLACE_STEP * pipeline.regions(state.sure_size[rows])
+    centre = limit_centre(state.sure_centre[rows] + aside, state.frame_size[rows])
+    there = state.take(rows).replace(centre=centre, size=state.sure_size[rows])
+    found = look(pipeline, there, frames)
+    usual_psr, usual_peak = state.usual[rows].T
+    good = (found.psr >= np.maximum(FOUND_PSR * usual_psr, config.sure_psr)) & (found.peak.value >= FOUND_PEAK * usual_peak)
+    good &= found.peak.value > seen.peak.value[rows]
+    return seen.put(rows[good], found.take(good)) if good.any() else seen
+
+
+def places_around(rings: int) -> NDArray[np.float64]:
+    """Where to look, (P, 2), (x, y) in steps from the middle: the middle, then each ring, opposite sides in turns."""
+    places = [(0.0, 0.0)]
+    for ring in range(1, rings + 1):
+        for angle in np.arange(4 * ring) * np.pi / (4 * ring):
+            x, y = np.cos(angle), np.sin(angle)
+            out = ring / max(abs(x), abs(y))  # to the side of a square
+            places += [(out * x, out * y), (-out * x, -out * y)]
+    return np.array(places)
+
+
+def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Where:
+    """Where the search patches of N targets at S scales lie, N x S of them."""
+    scales = len(pipeline.scales)
+    regions = pipeline.regions(state.size)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
+    sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
+    return pipeline.places(frames, sources, centres, regions.reshape(-1, 2))
+
+
+def unlike(pipeline: Pipeline, state: TrackState, seen: Sighting) -> NDArray[np.bool_]:
+    """Which targets, (N,), are seen so much worse than usual that something else is seen in their place.
+
+    What covers a target has a peak that stands out as soon as it is learnt: it must not come to that.
+    """
+    usual_psr, usual_peak = state.usual.T
+    least = pipeline.config.min_likeness * usual_psr * usual_peak
+    fallen: NDArray[np.bool_] = seen.peak.psr * seen.peak.value < least
+    return fallen
+
+
+def remember(state: TrackState, seen: Sighting, sure: NDArray[np.bool_]) -> TrackState:
+    """The state that knows where the targets of `sure`, bool (N,), are and what they are like when they are seen."""
+    now = np.stack([seen.peak.psr, seen.peak.value], axis=1)
+    rate = np.where(state.usual == 0, 1.0, USUAL_RATE)
+    return state.replace(
+        sure_centre=np.where(sure[:, None], state.centre, state.sure_centre),
+        sure_size=np.where(sure[:, None], state.size, state.sure_size),
+        usual=np.where(sure[:, None], dcf.blend(state.usual, now, rate), state.usual),
+        doubtful=np.where(sure, 0, state.doubtful + 1),
+    )
