@@ -72,9 +72,11 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tupl
     seen = look_elsewhere(pipeline, state, frames, seen)
     inside = limit_centre(seen.centre, state.frame_size)
     limited = limit_size(seen.size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
-    in_view = (inside == seen.centre).all(axis=1)
     clear, alike = (seen.peak.psr >= config.min_psr) & (seen.peak.psr > 0), ~unlike(pipeline, state, seen)
     found, sure = clear & alike, seen.psr >= config.sure_psr
+    # What is not found is where it was left: at the border, if it was seen to leave.
+    at = np.where(found[:, None], seen.centre, state.centre)
+    in_view = ((at > 0) & (at < state.frame_size - 1)).all(axis=1)
     # A response that shows no target moves nothing; a target that leaves is followed to the border.
     state = state.replace(
         centre=np.where(found[:, None], inside, state.centre),

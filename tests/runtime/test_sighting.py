@@ -31,7 +31,7 @@ def passing(rng: np.random.Generator) -> list[tuple[np.ndarray, Box]]:
         noise_texture(rng, 240, 400),
     )
     made = []
-    for t in range(70):
+    for t in range(100):
         box = Box.of((110 + t + (OUT if t > HIDDEN[0] else 0), 125), (36, 36))
         frame = scene.copy()
         paste(frame, texture, np.ones((36, 36), np.float32), box)
