@@ -23,7 +23,7 @@ from dcfnet_train.backbone import ARCHITECTURES
 
 from tests.export.test_graph import checkpoint
 
-BOUND = {"cpu": 0.06, "tensorrt": 0.04}  # of the features' norm: 255 steps over a range, twice, and 127 of weights
+BOUND = {"cpu": 0.08, "tensorrt": 0.04}  # of the features' norm: 255 steps over a range, twice, and 127 of weights
 SIDE = 64
 
 

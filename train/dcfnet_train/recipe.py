@@ -31,7 +31,7 @@ class Recipe(Settings):
     patch_size: int = 126  # px, side of both patches before the convolutions take their margin; 108: 0.6 of the time
     stride: int = 2  # px of the patch per feature, a mean before the normalisation: as it is deployed
     padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
-    squareness: float = 0.0  # of the region that a patch is cut from: 0 has the target's shape, 1 is a square
+    squareness: float = 0.5  # of the region that a patch is cut from, as the tracker cuts it; 0 has the target's shape
     label_sigma: float = 0.1  # std of the Gaussian label, share of the target's side in the patch
     regularisation: float = 1e-4  # lambda of the unnormalised transform, the tracker's own
     window: bool = True  # features look through the tracker's cosine window; the paper's do not in training
