@@ -162,7 +162,7 @@ def test_boxes_are_the_cpus(place: str, clip: Clip) -> None:
 
 
 def test_boxes_of_frames_on_the_device_are_the_cpus(place: str, clip: Clip) -> None:
-    count, config = FORMS[place][1], {"patch_size": 48}
+    count, config = FORMS[place][1], {"patch_size": 56}
     expected = boxes_of(dcfnet.Tracker(device="cpu", config=config), clip, count)
     found = boxes_of(dcfnet.Tracker(device="cuda", config=config), clip, count, on_device)
     np.testing.assert_allclose(found, expected, atol=0.1)
@@ -171,7 +171,7 @@ def test_boxes_of_frames_on_the_device_are_the_cpus(place: str, clip: Clip) -> N
 def test_a_batch_has_the_boxes_of_the_cpu(place: str, clip: Clip) -> None:
     """Targets that come and go, of two cameras; some see nothing for a frame, so that rows are taken and put back."""
     targets, count = FORMS[place]
-    config = {"patch_size": 48 if place == "standin" else 108}
+    config = {"patch_size": 56 if place == "standin" else 108}
     trackers = [dcfnet.MultiTracker(device=device, config=config) for device in ("cpu", "cuda")]
     x, y, w, h = clip.box(0)
     ids = []
