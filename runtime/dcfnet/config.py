@@ -39,7 +39,7 @@ class TrackerConfig(Settings):
     scale_step: float = 1.0275  # ratio between neighbouring scales of the pyramid
     scale_penalty: float = 0.9925  # a scale k steps off the middle has its peak multiplied by penalty^k
     look_again: float = 0.25  # a target found further away than this, in its sizes, is looked for again from there
-    search_rings: int = 3  # of places around its last sure one, where a target in doubt is looked for, one a frame
+    search_rings: int = 3  # of places around its last sure one, where a lost target is looked for, one a frame
     min_scale: float = 0.2  # smallest size, as a ratio of the initial one: below it the pyramid has run away
     max_scale: float = 5.0  # largest size, as a ratio of the initial one
     min_psr: float = 5.0  # peak-to-sidelobe ratio under which it is lost: the box waits, nothing is learnt

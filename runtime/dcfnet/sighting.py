@@ -1,4 +1,4 @@
-"""Where targets are seen: a look from where they were, another from where they went, and, in doubt, one elsewhere."""
+"""Where targets are seen: a look from where they were, another from where they went, and, when lost, one elsewhere."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], fir
 
 
 def look_elsewhere(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], seen: Sighting) -> Sighting:
-    """What is seen already; of targets that have been in doubt since a frame or more, what one look elsewhere shows,
-    where that is as good as what they used to be.
+    """What is seen already; of targets that are lost, and were not surely seen in the frame before either, what one look
+    elsewhere shows, where that is as good as what they used to be.
 
     Around where each was surely seen last, `search_rings` of places in turns, one a frame.
     """
@@ -84,9 +84,9 @@ def look_elsewhere(pipeline: Pipeline, state: TrackState, frames: Sequence[Any],
     centre = limit_centre(state.sure_centre[rows] + aside, state.frame_size[rows])
     there = state.take(rows).replace(centre=centre, size=state.sure_size[rows])
     found = look(pipeline, there, frames)
-    usual_psr, usual_peak = state.usual[rows].T
-    good = (found.psr >= np.maximum(FOUND_PSR * usual_psr, config.sure_psr)) & (found.peak.value >= FOUND_PEAK * usual_peak)
-    good &= found.peak.value > seen.peak.value[rows]
+    (usual_psr, usual_peak), peak = state.usual[rows].T, found.peak.value
+    good = (found.psr >= np.maximum(FOUND_PSR * usual_psr, config.sure_psr)) & (peak >= FOUND_PEAK * usual_peak)
+    good &= peak > seen.peak.value[rows]
     return seen.put(rows[good], found.take(good)) if good.any() else seen
 
 

@@ -5,7 +5,7 @@
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
     4  response  inverse(respond(search_f, filter_f)), its peaks to the host: the only sync
     5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre; where the target has
-                 moved far, 2 to 5 once more from there; where it has been in doubt, once more elsewhere
+                 moved far, 2 to 5 once more from there; where it is lost, once more elsewhere
     6  learn     crop at the new place, spectrum, blend (eq. 13), solve
 
 One target is N = 1, not another path; several cameras are one batch, because every target carries its source. A
