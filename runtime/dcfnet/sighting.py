@@ -70,7 +70,7 @@ def look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], fir
 
 
 def look_elsewhere(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], seen: Sighting) -> Sighting:
-    """What is seen already; of targets that are lost, and were not surely seen in the frame before either, what one look
+    """What is seen already; of lost targets, that were not surely seen in the frame before either, what one look
     elsewhere shows, where that is as good as what they used to be.
 
     Around where each was surely seen last, `search_rings` of places in turns, one a frame.
