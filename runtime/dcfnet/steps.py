@@ -76,7 +76,7 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tupl
     found, sure = clear & alike, seen.psr >= config.sure_psr
     # What is not found is where it was left: at the border, if it was seen to leave.
     at = np.where(found[:, None], seen.centre, state.centre)
-    in_view = ((at > 0) & (at < state.frame_size - 1)).all(axis=1)
+    in_view = np.asarray(((at > 0) & (at < state.frame_size - 1)).all(axis=1))
     # A response that shows no target moves nothing; a target that leaves is followed to the border.
     state = state.replace(
         centre=np.where(found[:, None], inside, state.centre),
