@@ -75,11 +75,13 @@ def look_elsewhere(pipeline: Pipeline, state: TrackState, frames: Sequence[Any],
 
     Around where each was surely seen last, `search_rings` of places in turns, one a frame.
     """
-    rings, config = pipeline.config.search_rings, pipeline.config
-    rows = np.flatnonzero((state.doubtful > 0) & ((seen.peak.psr < config.min_psr) | unlike(pipeline, state, seen)))
-    if not rings or not len(rows):
+    config = pipeline.config
+    if not config.search_rings or not state.doubtful.any():  # nearly always
         return seen
-    around = places_around(rings)
+    rows = np.flatnonzero((state.doubtful > 0) & ((seen.peak.psr < config.min_psr) | unlike(pipeline, state, seen)))
+    if not len(rows):
+        return seen
+    around = places_around(config.search_rings)
     aside = around[(state.doubtful[rows] - 1) % len(around)] * PLACE_STEP * pipeline.regions(state.sure_size[rows])
     centre = limit_centre(state.sure_centre[rows] + aside, state.frame_size[rows])
     there = state.take(rows).replace(centre=centre, size=state.sure_size[rows])

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+
+# Before there is a group: its functions have the group of that moment as a default, and would keep it alive for good.
 import torch.distributed.nn.functional
 from dcfnet.errors import ConfigError
 from torch import distributed, nn
