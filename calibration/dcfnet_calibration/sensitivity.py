@@ -105,9 +105,7 @@ class Seen:
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         features = pipeline.backbone(search)
         template_f = pipeline.transform.forward(pipeline.backbone(template))
-        numerator, denominator = dcf.learn(template_f, pipeline.label_f)
-        filter_f, _ = pipeline.solve(numerator, denominator, template_f, numerator)
-        response_f = dcf.respond(pipeline.transform.forward(features), filter_f)
+        response_f = dcf.respond(pipeline.transform.forward(features), pipeline.learning.first(template_f).filter_f)
         maps = pipeline.backend.to_host(pipeline.transform.inverse(response_f[:, 0]))
         return features, find_peaks(maps).shift
 

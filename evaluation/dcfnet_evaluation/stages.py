@@ -76,7 +76,8 @@ class ClockedBackend:
         self.name, self.patches_at_once = backend.name, backend.patches_at_once
         self.asarray, self.to_host, self.read = backend.asarray, backend.to_host, backend.read
         self.product, self.joined = backend.product, backend.joined
-        self.count, self.look_up = backend.count, backend.look_up
+        self.respond, self.blend, self.learning = backend.respond, backend.blend, backend.learning
+        self.count_colours, self.likelihood = backend.count_colours, backend.likelihood
         self.guarded, self.frame, self.textured = backend.guarded, backend.frame, backend.textured
         self.carried = backend.carried
         self.crop, self.places = backend.crop, backend.places

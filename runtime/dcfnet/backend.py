@@ -17,6 +17,8 @@ from dcfnet.response import Peak
 
 if TYPE_CHECKING:
     from dcfnet.filters import Filters
+    from dcfnet.learning import Learning
+    from dcfnet.spatial import SpatialPenalty
 
 Array: TypeAlias = Any  # an array of the backend: numpy.ndarray on a CPU, cupy.ndarray on a GPU
 Where: TypeAlias = Any  # where patches lie, as a backend's `places` tells it: of a length, and cut by slices
@@ -99,14 +101,30 @@ class Backend(Protocol):
     def joined(self, arrays: Sequence[Array]) -> Array:
         """The arrays one after another along their first axis; a single one itself."""
 
-    def count(self, bins: Array, parts: Array, number: int) -> Array:
-        """How often each of `number` bins is in parts 1 and 2 of each map: int32 (N, 2, number).
+    def respond(self, search_f: Array, filter_f: Array) -> Array:
+        """Spectra of N filters' answers to S search spectra each (eq. 3): `dcf.respond`, complex64 (N, S, K, B+1).
 
-        bins: int32 (N, P, P), in [0, number). parts: int32 (P, P), 0, 1 or 2; what is 0 is not counted.
+        search_f: complex64 (N, S, C, K, B+1). filter_f: complex64 (N, C, K, B+1).
         """
 
-    def look_up(self, table: Array, bins: Array) -> Array:
-        """What the table of each map says of its bins: float32 (N, number), int32 (N, P, P) -> float32 (N, P, P)."""
+    def blend(self, old: Array, new: Array, rate: float) -> Array:
+        """`dcf.blend` of float32 (N, S, ...) towards (N, 1, ...), or of two of one shape."""
+
+    def learning(self, label_f: Array, rate: float, regularisation: float, penalty: SpatialPenalty | None) -> Learning:
+        """How filters learn here; see `Learning`."""
+
+    def count_colours(self, patches: Array, mean: Array, step: int, parts: Array) -> Array:
+        """How often each bin of colours.py is in parts 1 and 2 of each patch: int32 (N, 2, BINS).
+
+        patches: float32 (N, 3, S, S), BGR, mean taken off; every `step`th pixel is looked at, P along each axis. mean:
+        float32 (3,). parts: int32 (P, P), 0, 1 or 2; what is 0 is not counted.
+        """
+
+    def likelihood(self, patches: Array, mean: Array, step: int, histograms: Array) -> Array:
+        """How likely each such pixel is the target's, in [0, 1]: float32 (N, P, P).
+
+        histograms: float32 (N, 2, BINS), of target and surroundings.
+        """
 
     def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of response.py.

@@ -5,7 +5,7 @@ places and loses nothing by that, but takes one red thing for another. The two e
 of their answers errs less than either (Bertinetto et al., Staple, CVPR 2016).
 
 Of every pixel of a search patch the two histograms say how likely it is the target's; the answer for a place is the
-mean over all that a target there would cover. Operators only, as in dcf.py, and the backend's `count` and `look_up`.
+mean over all that a target there would cover. What is done a pixel, the backend does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet import dcf
 from dcfnet.backend import Array, Backend
 
 LEVELS = 16  # of each of the three colours
@@ -31,7 +30,7 @@ UNSEEN = 1e-3  # share of a histogram that every colour has: one that neither ha
 class ColourModel:
     """Histograms of patches with the target in their middle, and what they answer.
 
-    mean: float32 (3, 1, 1), BGR, which patches come without. step: px of the patch from one that is looked at to the
+    mean: float32 (3,), BGR, which patches come without. step: px of the patch from one that is looked at to the
     next, P to a side. parts: int32 (P, P), 1 where a pixel is the target's, 2 where its surroundings', else 0.
     per_pixel: float32 (2, 1), the share of its part that a pixel is. windows: float32 (R, P), means over the target's
     side at every shift of the response, and their transpose. rate: of eq. 13, for a lesson.
@@ -65,32 +64,39 @@ class ColourModel:
         windows = mean_windows(place, step, target_side, np.fft.fftfreq(response_side) * patch_size)
         at = backend.asarray
         return cls(
-            *(backend, at(mean[:, None, None]), step, at(parts), at(per_pixel.astype(np.float32))),
+            *(backend, at(mean), step, at(parts), at(per_pixel.astype(np.float32))),
             *(at(windows), at(np.ascontiguousarray(windows.T)), rate),
         )
 
     def learn(self, patches: Array) -> Array:
         """Histograms of target and surroundings in patches (N, 3, S, S): float32 (N, 2, BINS), each of sum 1."""
-        return self.backend.count(self._bins(patches), self.parts, BINS).astype(np.float32) * self.per_pixel
+        counts = self.backend.count_colours(patches, self.mean, self.step, self.parts)
+        return counts.astype(np.float32) * self.per_pixel
 
     def blend(self, old: Array, patches: Array) -> Array:
         """The histograms, float32 (N, 2, BINS), blended towards those of patches (N, 3, S, S)."""
-        return dcf.blend(old, self.learn(patches), self.rate)
+        return self.backend.blend(old, self.learn(patches), self.rate)
 
     def answer(self, patches: Array, histograms: Array) -> Array:
         """How likely the target is at every shift, in [0, 1]: float32 (N, R, R), [0, 0] is shift zero.
 
         patches: (N, 3, S, S) around where it was; histograms: (N, 2, BINS).
         """
-        target, both = histograms[:, 0], histograms.sum(axis=1)
-        likely = (target + UNSEEN / 2) / (both + UNSEEN)  # (N, BINS)
-        pixels = self.backend.look_up(likely, self._bins(patches))
+        pixels = self.backend.likelihood(patches, self.mean, self.step, histograms)
         return self.backend.product(self.backend.product(self.windows, pixels), self.windows_across)
 
-    def _bins(self, patches: Array) -> Array:
-        """The bin of every pixel that is looked at, int32 (N, P, P)."""
-        levels = ((patches[:, :, :: self.step, :: self.step] + self.mean) * (1 / WIDTH)).astype(np.int32)
-        return (levels[:, 0] * LEVELS + levels[:, 1]) * LEVELS + levels[:, 2]
+
+def bins_of(patches: NDArray[np.float32], mean: NDArray[np.float32], step: int) -> NDArray[np.int32]:
+    """The bin of every `step`th pixel along both axes of patches (N, 3, S, S), int32 (N, P, P). mean: see above."""
+    levels = ((patches[:, :, ::step, ::step] + mean[:, None, None]) * (1 / WIDTH)).astype(np.int32)
+    bins: NDArray[np.int32] = (levels[:, 0] * LEVELS + levels[:, 1]) * LEVELS + levels[:, 2]
+    return bins
+
+
+def likely(histograms: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How likely a pixel of each bin is the target's, in [0, 1]: float32 (N, 2, BINS) -> (N, BINS)."""
+    table: NDArray[np.float32] = (histograms[:, 0] + UNSEEN / 2) / (histograms.sum(axis=1) + UNSEEN)
+    return table
 
 
 def mean_windows(

@@ -11,11 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet import dcf
 from dcfnet.backend import Array, Frame
+from dcfnet.colours import BINS, bins_of, likely
 from dcfnet.filters import Filters
 from dcfnet.formats import HostLike, host_frame, near, shown
+from dcfnet.learning import Learning
 from dcfnet.pixels import has_texture
 from dcfnet.response import Peak, read_maps
+from dcfnet.spatial import SpatialPenalty
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,25 @@ class CpuBackend:
     def joined(self, arrays: Sequence[Array]) -> Array:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
-    def count(self, bins: Array, parts: Array, number: int) -> Array:
-        found = np.empty((len(bins), 2, number), dtype=np.int32)
-        for counts, each in zip(found, bins, strict=True):
+    def respond(self, search_f: Array, filter_f: Array) -> Array:
+        return dcf.respond(search_f, filter_f[:, None])[:, :, 0]
+
+    def blend(self, old: Array, new: Array, rate: float) -> Array:
+        return dcf.blend(old, new, rate)
+
+    def learning(self, label_f: Array, rate: float, regularisation: float, penalty: SpatialPenalty | None) -> Learning:
+        return Learning(label_f, rate, regularisation, penalty)
+
+    def count_colours(self, patches: Array, mean: Array, step: int, parts: Array) -> Array:
+        found = np.empty((len(patches), 2, BINS), dtype=np.int32)
+        for counts, each in zip(found, bins_of(patches, mean, step), strict=True):
             for part in (0, 1):
-                counts[part] = np.bincount(each[parts == part + 1], minlength=number)
+                counts[part] = np.bincount(each[parts == part + 1], minlength=BINS)
         return found
 
-    def look_up(self, table: Array, bins: Array) -> Array:
-        return np.take_along_axis(table, bins.reshape(len(bins), -1), axis=1).reshape(bins.shape)
+    def likelihood(self, patches: Array, mean: Array, step: int, histograms: Array) -> Array:
+        bins = bins_of(patches, mean, step)
+        return np.take_along_axis(likely(histograms), bins.reshape(len(bins), -1), axis=1).reshape(bins.shape)
 
     def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         return read_maps(maps, placed, penalty)

@@ -6,7 +6,6 @@ Everything is queued on CuPy's current stream, and nothing here waits for it but
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
@@ -17,13 +16,17 @@ from numpy.typing import NDArray
 
 from dcfnet.adoption import adopted
 from dcfnet.backend import Array
+from dcfnet.colours import BINS, UNSEEN
 from dcfnet.device import CudaDevice
 from dcfnet.filters import Filters
+from dcfnet.fused import FusedLearning, blend, respond
 from dcfnet.graphs import Arena
 from dcfnet.kernels import CudaFrame, Structures, need, places
+from dcfnet.learning import Learning
 from dcfnet.products import product
 from dcfnet.reading import PeakReader, told
 from dcfnet.response import Peak
+from dcfnet.spatial import SpatialPenalty
 from dcfnet.texture import textured
 from dcfnet.uploads import Uploads
 
@@ -116,18 +119,32 @@ class CudaBackend:
     def joined(self, arrays: Sequence[Array]) -> Array:
         return self._device.joined(arrays)
 
-    def count(self, bins: Array, parts: Array, number: int) -> Array:
-        counts, area = self._device.zeros((len(bins), 2, number), np.int32), math.prod(parts.shape)
-        numbers = map(np.int32, (len(bins), area, number))
-        self._device.launch("count_bins", len(bins) * area, bins, parts, counts, *numbers)
+    def respond(self, search_f: Array, filter_f: Array) -> Array:
+        return respond(self._device, search_f, filter_f)
+
+    def blend(self, old: Array, new: Array, rate: float) -> Array:
+        return blend(self._device, old, new, rate)
+
+    def learning(self, label_f: Array, rate: float, regularisation: float, penalty: SpatialPenalty | None) -> Learning:
+        return FusedLearning(label_f, rate, regularisation, penalty, self._device)
+
+    def count_colours(self, patches: Array, mean: Array, step: int, parts: Array) -> Array:
+        counts = self._device.zeros((len(patches), 2, BINS), np.int32)
+        self._by_pixel("count_colours", patches, step, (mean, parts, counts))
         return counts
 
-    def look_up(self, table: Array, bins: Array) -> Array:
-        found = self._device.empty(bins.shape)
-        count, area = len(bins), math.prod(bins.shape[1:])
-        numbers = map(np.int32, (count, area, table.shape[1]))
-        self._device.launch("look_up", count * area, table, bins, found, *numbers)
+    def likelihood(self, patches: Array, mean: Array, step: int, histograms: Array) -> Array:
+        side = len(range(0, patches.shape[-1], step))
+        found = self._device.empty((len(patches), side, side))
+        self._by_pixel("likelihood", patches, step, (mean, histograms, found), np.float32(UNSEEN))
         return found
+
+    def _by_pixel(self, kernel: str, patches: Array, step: int, arrays: Sequence[Array], *more: np.generic) -> None:
+        """A kernel upon every `step`th pixel of patches that lie evenly apart, each in one piece."""
+        count, size = len(patches), patches.shape[-1]
+        side, apart = len(range(0, size, step)), patches.strides[0] // patches.dtype.itemsize
+        numbers = map(np.int32, (count, size, step, side, apart))
+        self._device.launch(kernel, count * side * side, patches, *arrays, *numbers, *more)
 
     def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         return told(self._device.to_host(self._reader(maps, placed, penalty)))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dcfnet.backend import Array
 from dcfnet.errors import DeviceError, MissingDependencyError
 from dcfnet.faults import library, typed
-from dcfnet.kernels import SOURCE, source
+from dcfnet.kernels import SOURCES, source
 
 try:
     import cupy
@@ -179,7 +179,7 @@ class CudaDevice:
         return values
 
     def launch(self, kernel: str, threads: int, *arguments: Array | np.generic) -> None:
-        """Queues a kernel of kernels.cu. arguments: arrays of the device, and numbers as NumPy's scalars."""
+        """Queues a kernel. arguments: arrays of the device, and numbers as NumPy's scalars."""
         with _typed():
             self.kernels.get_function(kernel)((-(-threads // THREADS),), (THREADS,), arguments)
 
@@ -214,8 +214,8 @@ class CudaDevice:
 
     @cached_property
     def kernels(self) -> Any:
-        """kernels.cu, compiled for this GPU; CuPy keeps what it compiled. Raises DeviceError where it cannot."""
-        with library(f"{SOURCE} cannot be compiled"):
+        """The kernels, compiled for this GPU; CuPy keeps what it compiled. Raises DeviceError where it cannot."""
+        with library(f"{SOURCES[0]} cannot be compiled"):
             module = cupy.RawModule(code=source())
             module.compile()
         return module

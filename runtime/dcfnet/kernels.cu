@@ -1,4 +1,4 @@
-// Kernels of cuda.py and backbones/native.py. A thread makes its numbers by itself: no barrier and no shared memory, so
+// Kernels of cuda.py and backbones/native.py; those of peaks.cu and filters.cu come after. A thread makes its numbers by itself: no barrier and no shared memory, so
 // that every body is plain C++, too, and is proven on a CPU (tests/runtime/cuda). Arrays are contiguous, and laid out as
 // the functions of the same purpose say; counts of threads may be more than there is to do.
 
@@ -167,225 +167,41 @@ extern "C" __global__ void normalise(const float* __restrict__ features, const f
     made[at] = features[at] / (root * sqrtf(root));
 }
 
-// What a row of a response map holds: its highest level and the first column that has it, its lowest, and the sum and the
-// sum of squares of its levels less the map's `pivot`. broken: INFINITE and NOT_A_NUMBER, as far as there are such levels.
-#define INFINITE 1
-#define NOT_A_NUMBER 2
-#define GREATEST 3.402823466e38f  // that a float32 can be
-struct Row {
-    double sum, squares;
-    float high, low;
-    int column, broken;
-};
+// Colours are told in LEVELS levels of each of blue, green and red: as in colours.py.
+#define LEVELS 16
+#define BINS (LEVELS * LEVELS * LEVELS)
 
-// A level that most of a map is near to, that of the farthest shift, so that sums lose nothing to a common offset.
-__device__ static inline double pivot(const float* map, int side) { return map[side / 2 * side + side / 2]; }
-
-// Rows (maps, side) of maps (maps, side, side). A thread a row.
-extern "C" __global__ void summarise(const float* __restrict__ maps, Row* __restrict__ rows, int count, int side) {
-    const long long at = position();
-    if (at >= (long long)count * side) return;
-    const float* map = maps + at / side * side * side;
-    const float* levels = maps + at * side;
-    const double middle = pivot(map, side);
-    Row row = {0.0, 0.0, levels[0], levels[0], 0, 0};
-    for (int column = 0; column < side; ++column) {
-        const float level = levels[column];
-        const double apart = level - middle;
-        row.sum += apart;
-        row.squares += apart * apart;
-        if (level > row.high) {
-            row.high = level;
-            row.column = column;
-        }
-        if (level < row.low) row.low = level;
-        if (level != level) row.broken |= NOT_A_NUMBER;
-        else if (fabsf(level) > GREATEST) row.broken |= INFINITE;
-    }
-    rows[at] = row;
+// The bin of a pixel of a patch, whose colours lie `area` numbers apart; mean: of blue, green and red, taken off it.
+__device__ static inline int bin_of(const float* pixel, long long area, const float* mean) {
+    int bin = 0;
+    for (int colour = 0; colour < 3; ++colour)
+        bin = bin * LEVELS + (int)((pixel[colour * area] + mean[colour]) * (LEVELS / 256.0f));
+    return bin;
 }
 
-// A whole map from its rows. row: the first one that has its highest level.
-struct Whole {
-    Row all;
-    int row;
-};
-
-__device__ static inline Whole whole(const Row* rows, int side) {
-    Whole map = {rows[0], 0};
-    for (int index = 1; index < side; ++index) {
-        const Row next = rows[index];
-        map.all.sum += next.sum;
-        map.all.squares += next.squares;
-        map.all.broken |= next.broken;
-        if (next.low < map.all.low) map.all.low = next.low;
-        if (next.high > map.all.high) {
-            map.all.high = next.high;
-            map.all.column = next.column;
-            map.row = index;
-        }
-    }
-    return map;
+// Every `step`th pixel of patches (3, size, size), `side` of them along each axis; a patch begins `apart` numbers after
+// the one before. How often each colour is in parts 1 and 2 of its patch: counts (patches, 2, BINS), which enter as zeros;
+// parts (side, side). A thread a pixel.
+extern "C" __global__ void count_colours(const float* __restrict__ patches, const float* __restrict__ mean,
+                                         const int* __restrict__ parts, int* counts, int number, int size, int step,
+                                         int side, int apart) {
+    const long long area = (long long)side * side, at = position();
+    if (at >= number * area) return;
+    const int part = parts[at % area], row = (int)(at % area / side) * step, column = (int)(at % side) * step;
+    if (!part) return;
+    const float* pixel = patches + at / area * apart + (long long)row * size + column;
+    atomicAdd(&counts[(at / area * 2 + part - 1) * BINS + bin_of(pixel, (long long)size * size, mean)], 1);
 }
 
-// Place on a circle of `side` -> signed shift.
-__device__ static inline double signed_shift(double place, int side) { return place > side / 2.0 ? place - side : place; }
-
-// Offset of the top of the parabola through three neighbours, at most half a pixel; 0 where they are level.
-__device__ static inline double parabola(double before, double peak, double after) {
-    const double curvature = 2.0 * peak - before - after;
-    if (curvature <= 0.0) return 0.0;
-    const double offset = 0.5 * (after - before) / curvature;
-    return offset < -0.5 ? -0.5 : offset > 0.5 ? 0.5 : offset;
-}
-
-// numerator / denominator, 0 where the denominator vanishes.
-__device__ static inline double ratio(double numerator, double denominator) {
-    return denominator < 1e-12 ? 0.0 : numerator / denominator;
-}
-
-// Which scale of a target's pyramid wins: the highest weighted peak, nearest to the middle where they tie. What is no
-// number counts as the highest, as it does in NumPy's argmax, so that a broken map is told and not passed over.
-__device__ static inline int winner(const Row* rows, const double* weights, int scales, int side) {
-    const int middle = scales / 2;
-    int best = middle;
-    double highest = 0.0;
-    for (int turn = 0; turn < scales; ++turn) {  // the middle, one below, one above, two below, ...
-        const int scale = middle + (turn % 2 ? -(turn + 1) / 2 : turn / 2);
-        const Row map = whole(rows + (long long)scale * side, side).all;
-        if (map.broken & NOT_A_NUMBER) return scale;
-        const double weighted = map.high * weights[scale];
-        if (turn == 0 || weighted > highest) {
-            highest = weighted;
-            best = scale;
-        }
-    }
-    return best;
-}
-
-// Shift along x and y of the top of the parabola through pixel (x, y) of a map.
-__device__ static inline void locate(const float* map, int x, int y, int side, double* shift) {
-    const int above = (y + side - 1) % side, below = (y + 1) % side, left = (x + side - 1) % side, right = (x + 1) % side;
-    const double value = map[y * side + x];
-    shift[0] = signed_shift(x + parabola(map[y * side + left], value, map[y * side + right]), side);
-    shift[1] = signed_shift(y + parabola(map[above * side + x], value, map[below * side + x]), side);
-}
-
-// How often each bin, int (maps, area) below `number`, is in parts 1 and 2 of its map: counts (maps, 2, number), which
-// enter as zeros; parts (area). A thread a pixel.
-extern "C" __global__ void count_bins(const int* __restrict__ bins, const int* __restrict__ parts, int* counts, int maps,
-                                      int area, int number) {
-    const long long at = position();
-    if (at >= (long long)maps * area) return;
-    const int part = parts[at % area];
-    if (part) atomicAdd(&counts[(at / area * 2 + part - 1) * number + bins[at]], 1);
-}
-
-// found (maps, area): what the table of each map, (maps, number), has for its bins. A thread a pixel.
-extern "C" __global__ void look_up(const float* __restrict__ table, const int* __restrict__ bins,
-                                   float* __restrict__ found, int maps, int area, int number) {
-    const long long at = position();
-    if (at < (long long)maps * area) found[at] = table[at / area * number + bins[at]];
-}
-
-// Numbers that are said of a target.
-#define READ 6
-
-// Peaks (targets, READ), winning scale, shift along x and y, value, PSR and APCE, of maps (targets, scales, side, side)
-// and their rows; shift and value say the maps `placed` and theirs, which may be the same. `excluded` pixels to each
-// side of a peak are no sidelobe. As response.py reads them. A thread a target.
-extern "C" __global__ void read_peaks(const float* maps, const Row* rows, const float* placed, const Row* placed_rows,
-                                      const double* __restrict__ weights, double* __restrict__ peaks, int targets,
-                                      int scales, int side, int excluded) {
-    const long long target = position();
-    if (target >= targets) return;
-    double* peak = peaks + target * READ;
-    const int scale = winner(rows + target * scales * side, weights, scales, side);
-    const long long at = target * scales + scale;
-    const float* map = maps + at * side * side;
-    const Whole found = whole(rows + at * side, side), there = whole(placed_rows + at * side, side);
-    peak[0] = scale;
-    for (int index = 1; index < READ; ++index) peak[index] = 0.0;
-    if (found.all.broken) return;
-    if (!there.all.broken) {
-        locate(placed + at * side * side, there.all.column, there.row, side, peak + 1);
-        peak[3] = there.all.high;
-    }
-    const int y = found.row, x = found.all.column;
-    const double value = found.all.high, middle = pivot(map, side), low = found.all.low;
-    const int window = 2 * excluded + 1, number = side * side - window * window;
-    if (side > window) {
-        double sum = found.all.sum, squares = found.all.squares;
-        for (int row = 0; row < window; ++row)
-            for (int column = 0; column < window; ++column) {
-                const int place = (y + side + row - excluded) % side * side + (x + side + column - excluded) % side;
-                const double apart = map[place] - middle;
-                sum -= apart;
-                squares -= apart * apart;
-            }
-        const double mean = sum / number, variance = squares / number - mean * mean;
-        peak[4] = ratio(value - middle - mean, sqrt(variance > 0.0 ? variance : 0.0));
-    }
-    const double lift = middle - low, area = (double)side * side;
-    peak[5] = ratio((value - low) * (value - low), (found.all.squares + 2.0 * lift * found.all.sum) / area + lift * lift);
-}
-
-struct alignas(8) Complex {
-    float real, imaginary;
-};
-
-__device__ static inline void add_product(float& sum, float one, float other) { sum += one * other; }
-
-__device__ static inline void add_product(Complex& sum, Complex one, Complex other) {
-    sum.real += one.real * other.real - one.imaginary * other.imaginary;
-    sum.imaginary += one.real * other.imaginary + one.imaginary * other.real;
-}
-
-// Rows of a product that a thread makes at once: it reads a number of the right matrix once for as many sums. As in
-// products.py.
-#define ROWS_AT_ONCE 4
-
-// Matrices (stack, rows, inner) times (stack, inner, columns) -> (stack, rows, columns). A matrix is `step` numbers after
-// the one before; a step of 0 is one matrix for the whole stack. A thread ROWS_AT_ONCE rows of a column.
-template <typename Number>
-__device__ static inline void multiply(const Number* left, const Number* right, Number* made, int stack, int rows,
-                                       int inner, int columns, int left_step, int right_step) {
-    const long long at = position(), groups = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
-    if (at >= stack * groups * columns) return;
-    const int column = (int)(at % columns);
-    const long long first = at / columns % groups * ROWS_AT_ONCE, place = at / columns / groups;
-    const int count = rows - first < ROWS_AT_ONCE ? (int)(rows - first) : ROWS_AT_ONCE;
-    const Number* across = left + place * left_step + first * inner;
-    const Number* down = right + place * right_step + column;
-    Number sums[ROWS_AT_ONCE] = {};
-    for (int index = 0; index < inner; ++index, down += columns) {
-        const Number value = *down;
-#pragma unroll
-        for (int row = 0; row < ROWS_AT_ONCE; ++row)
-            if (row < count) add_product(sums[row], across[(long long)row * inner + index], value);
-    }
-#pragma unroll
-    for (int row = 0; row < ROWS_AT_ONCE; ++row)
-        if (row < count) made[(place * rows + first + row) * columns + column] = sums[row];
-}
-
-extern "C" __global__ void multiply_real(const float* __restrict__ left, const float* __restrict__ right,
-                                         float* __restrict__ made, int stack, int rows, int inner, int columns,
-                                         int left_step, int right_step) {
-    multiply(left, right, made, stack, rows, inner, columns, left_step, right_step);
-}
-
-extern "C" __global__ void multiply_complex(const Complex* __restrict__ left, const Complex* __restrict__ right,
-                                            Complex* __restrict__ made, int stack, int rows, int inner, int columns,
-                                            int left_step, int right_step) {
-    multiply(left, right, made, stack, rows, inner, columns, left_step, right_step);
-}
-
-// What was made for `targets`, `each` numbers of them, into what is kept, for those that it is `wanted` for. A thread a
-// number.
-extern "C" __global__ void settle(const float* __restrict__ made, float* __restrict__ kept,
-                                  const int* __restrict__ wanted, int targets, int each) {
-    const long long at = position();
-    if (at >= (long long)targets * each || !wanted[at / each]) return;
-    kept[at] = made[at];
+// How likely each of these pixels is the target's, found (patches, side, side), by the histograms (patches, 2, BINS) of
+// target and surroundings; `unseen` is the share that a colour has which neither has. A thread a pixel.
+extern "C" __global__ void likelihood(const float* __restrict__ patches, const float* __restrict__ mean,
+                                      const float* __restrict__ histograms, float* __restrict__ found, int number,
+                                      int size, int step, int side, int apart, float unseen) {
+    const long long area = (long long)side * side, at = position();
+    if (at >= number * area) return;
+    const int row = (int)(at % area / side) * step, column = (int)(at % side) * step;
+    const float* pixel = patches + at / area * apart + (long long)row * size + column;
+    const float* target = histograms + at / area * 2 * BINS + bin_of(pixel, (long long)size * size, mean);
+    found[at] = (target[0] + unseen / 2) / (target[0] + target[BINS] + unseen);
 }

@@ -1,4 +1,4 @@
-"""What kernels.cu is given: frames on the device, and its structures as C lays them out, filled on the host."""
+"""The kernels' source, and what they are given: frames on the device, and structures as C lays them out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dcfnet.backend import Array, Frame
 from dcfnet.formats import BGR, Colours
 from dcfnet.pixels import sampled
 
-SOURCE = "kernels.cu"
+SOURCES = ("kernels.cu", "peaks.cu", "products.cu", "filters.cu")  # one program, in this order
 PLACE = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),
@@ -72,8 +72,8 @@ class CudaFrame:
 
 
 def source() -> str:
-    """The text of kernels.cu."""
-    return (files("dcfnet") / SOURCE).read_text()
+    """The text of SOURCES; a compiler names file and line."""
+    return "".join(f'#line 1 "{name}"\n{(files("dcfnet") / name).read_text()}' for name in SOURCES)
 
 
 def need(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:

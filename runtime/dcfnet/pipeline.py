@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet import dcf
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Array, Backend, Where
 from dcfnet.colours import ColourModel
@@ -21,6 +20,7 @@ from dcfnet.errors import ConfigError
 from dcfnet.filters import ArrayFilters
 from dcfnet.fourier import Transform, band_of_label, label_spectrum
 from dcfnet.geometry import Pairs, scale_pyramid, search_region
+from dcfnet.learning import Learning
 from dcfnet.response import RESPONSE_SIDE
 from dcfnet.spatial import SpatialPenalty
 from dcfnet.turns import Turns
@@ -31,9 +31,8 @@ from dcfnet.windows import cosine_window
 class Pipeline:
     """Everything a frame passes through that is no state: made once, shared by all targets.
 
-    mean: float32 (3,), BGR. label_f: float32 (K, B+1) on the backend. scales: float64 (S,), the pyramid.
-    penalty: upon what a filter has outside the target; None for the closed form of eq. 2. colours: None where they have
-    no say.
+    mean: float32 (3,), BGR. scales: float64 (S,), the pyramid.
+    learning: of the filters. colours: None where they have no say.
     raw: what the backbone takes has the mean in it still, float32 (3, 1, 1); None where it takes patches without.
     turns: of the trackers upon it, whose calls run one at a time.
     """
@@ -43,9 +42,8 @@ class Pipeline:
     backbone: Backbone
     mean: NDArray[np.float32]
     transform: Transform
-    label_f: Array
+    learning: Learning
     scales: NDArray[np.float64]
-    penalty: SpatialPenalty | None = None
     colours: ColourModel | None = None
     raw: Array | None = None
     turns: Turns = field(default_factory=Turns, compare=False)
@@ -74,7 +72,7 @@ class Pipeline:
         window = np.ones(side) if "window" in folded else cosine_window(side)
         at = (backend.asarray, backend.product)
         transform = Transform.build(side, band, RESPONSE_SIDE, window, *at)
-        label_f = label_spectrum(side, sigma, band)
+        label_f = backend.asarray(label_spectrum(side, sigma, band))
         scales, penalty, colours = scale_pyramid(config.scales, config.scale_step), None, None
         if config.background_penalty:
             weights = (config.background_penalty, config.lesson_penalty())
@@ -84,7 +82,8 @@ class Pipeline:
             sizes = (config.patch_size, stride, config.target_side(), RESPONSE_SIDE)
             colours = ColourModel.build(backend, mean, *sizes, config.lesson_colour_rate())
         raw = backend.asarray(mean[:, None, None]) if "mean" in folded else None
-        return cls(config, backend, backbone, mean, transform, backend.asarray(label_f), scales, penalty, colours, raw)
+        learning = backend.learning(label_f, config.lesson_rate(), config.regularisation, penalty)
+        return cls(config, backend, backbone, mean, transform, learning, scales, colours, raw)
 
     def regions(self, size: Pairs) -> Pairs:
         """Search regions of targets of these sizes, (..., 2) each, frame pixels."""
@@ -122,46 +121,24 @@ class Pipeline:
         scales = len(self.scales)
         search_f, middle = self._seen(where, scales)
         search_f = search_f.reshape(len(filters), scales, *search_f.shape[1:])  # (N, S, C, K, B+1)
-        response_f = dcf.respond(search_f, filters.filter_f[:, None])
-        maps = self.transform.inverse(response_f[:, :, 0])
+        maps = self.transform.inverse(self.backend.respond(search_f, filters.filter_f))
         if self.colours is None or middle is None:
             return maps, maps
         answer = self.colours.answer(middle, filters.colours)[:, None]  # (N, 1, R, R)
-        return maps, dcf.blend(maps, answer, self.config.colour_share)
+        return maps, self.backend.blend(maps, answer, self.config.colour_share)
 
     def first_lesson(self, where: Where) -> ArrayFilters:
         """Filters of N targets learnt from N patches alone."""
         template_f, patches = self._seen(where, 1)
-        numerator, denominator = dcf.learn(template_f, self.label_f)
-        solved = self.solve(numerator, denominator, template_f, numerator)
+        learnt = self.learning.first(template_f)
         if self.colours is None or patches is None:
-            nothing = self.backend.asarray(np.zeros((len(where), 2, 1), np.float32))
-            return ArrayFilters(numerator, denominator, *solved, nothing)
-        return ArrayFilters(numerator, denominator, *solved, self.colours.learn(patches))
+            return ArrayFilters(*learnt, self.backend.asarray(np.zeros((len(where), 2, 1), np.float32)))
+        return ArrayFilters(*learnt, self.colours.learn(patches))
 
     def lesson(self, where: Where, filters: ArrayFilters) -> ArrayFilters:
         """The program *learn*: the filters of N targets blended towards what N patches show (step 6)."""
         template_f, patches = self._seen(where, 1)
-        newest, energy = dcf.learn(template_f, self.label_f)
-        rate = self.config.lesson_rate()
-        numerator = dcf.blend(filters.numerator, newest, rate)
-        denominator = dcf.blend(filters.denominator, energy, rate)
-        solved = self.solve(numerator, denominator, template_f, newest, filters.focused_f)
+        learnt = self.learning.next(template_f, filters)
         if self.colours is None or patches is None:
-            return ArrayFilters(numerator, denominator, *solved, filters.colours)
-        return ArrayFilters(numerator, denominator, *solved, self.colours.blend(filters.colours, patches))
-
-    def solve(
-        self, numerator: Array, denominator: Array, template_f: Array, newest: Array, before: Array | None = None
-    ) -> tuple[Array, Array]:
-        """The filter that N targets are looked for with, and the focused one in it, complex64 (N, C, K, B+1) each.
-
-        The filter of eq. 2, of the blended numerator and denominator, knows the surroundings; the focused one, of the
-        newest template, its numerator and the focused one before, knows the target; and their mean errs less than
-        either (docs/tuning.md). Without a penalty both are eq. 2.
-        """
-        closed = dcf.solve(numerator, denominator, self.config.regularisation)
-        if self.penalty is None:
-            return closed, closed
-        focused = self.penalty.solve(template_f, newest, self.config.regularisation, before)
-        return (closed + focused) * 0.5, focused
+            return ArrayFilters(*learnt, filters.colours)
+        return ArrayFilters(*learnt, self.colours.blend(filters.colours, patches))

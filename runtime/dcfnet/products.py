@@ -13,7 +13,7 @@ import numpy as np
 
 from dcfnet.backend import Array
 
-ROWS_AT_ONCE = 4  # as in kernels.cu
+ROWS_AT_ONCE = 4  # as in products.cu
 
 
 def product(device: Any, one: Array, other: Array) -> Array:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dcfnet.backend import Array
 from dcfnet.response import PSR_EXCLUDED, Peak, scale_weights
 
-READ = 6  # numbers that are read of a target: as in kernels.cu
-ROW_BYTES = 32  # of the structure Row of kernels.cu
+READ = 6  # numbers that are read of a target: as in peaks.cu
+ROW_BYTES = 32  # of the structure Row of peaks.cu
 
 
 class PeakReader:

@@ -18,7 +18,7 @@ STANDING_UPON_CUPY = ("dcfnet.device", "dcfnet.cuda", "dcfnet_evaluation.bench.g
 
 @pytest.fixture(scope="session")
 def host_kernels(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
-    """kernels.cu, compiled for the host once."""
+    """The kernels, compiled for the host once."""
     return HostKernels(kernels.source(), tmp_path_factory.mktemp("kernels"))
 
 

@@ -1,4 +1,4 @@
-"""kernels.cu as host C++: the same source, compiled by g++ behind shim.h, its threads run one after another."""
+"""The kernels as host C++: the same source, compiled by g++ behind shim.h, its threads run one after another."""
 
 from __future__ import annotations
 
@@ -43,7 +43,16 @@ class HostKernels:
         file, library = folder / "kernels.cpp", folder / "kernels.so"
         file.write_text(f'#include "{SHIM}"\n{source}\n{entry}')
         warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
-        command = [compiler, "-std=c++14", "-O2", "-ffp-contract=off", *warnings, "-shared", "-fPIC"]
+        command = [
+            compiler,
+            "-std=c++14",
+            "-O2",
+            "-ffp-contract=off",
+            *warnings,
+            "-shared",
+            "-fPIC",
+            "-Wl,-Bsymbolic",
+        ]  # no name of libc's
         command += os.environ.get("CXXFLAGS", "").split()  # such as sanitizers (docs/gpu.md)
         done = subprocess.run([*command, str(file), "-o", str(library)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -52,16 +61,17 @@ class HostKernels:
     def launch(self, name: str, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
         """Runs a kernel. Arguments must be of the types that its parameters are written with."""
         parameters = self.signatures[name]
-        held = [_argument(value, text) for value, text in zip(arguments, parameters, strict=True)]
+        apart = any("apart" in text for text in parameters)  # then arrays may have gaps along their first axis
+        held = [_argument(value, text, apart) for value, text in zip(arguments, parameters, strict=True)]
         given = (ctypes.c_void_p * len(held))(*[ctypes.addressof(value) for value in held])
         assert self._call(name.encode(), blocks, threads, given, len(held)) == 0
 
 
-def _argument(value: Any, parameter: str) -> Any:
+def _argument(value: Any, parameter: str, apart: bool) -> Any:
     """The value as C takes it; a pointer for an array, a number of the very type for a scalar."""
     if "*" in parameter:
         assert isinstance(value, np.ndarray), parameter
-        assert value.flags.c_contiguous, parameter
+        assert value.flags.c_contiguous or (apart and value[0].flags.c_contiguous), parameter
         written = parameter.replace("const ", "").split("*")[0]
         numbers = {"float": np.float32, "double": np.float64, "int": np.int32, "Complex": np.complex64}
         element = numbers.get(written, np.uint8)

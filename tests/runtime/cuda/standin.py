@@ -1,4 +1,4 @@
-"""A stand-in for CuPy whose memory is the host's and whose kernels are kernels.cu run by g++.
+"""A stand-in for CuPy whose memory is the host's and whose kernels are the real ones, run by g++.
 
 Its arrays are strict where CuPy's are: they have what the tracker uses and nothing else, and no operation takes an
 array of the host beside one of the device, so that what would fail on a GPU fails here.

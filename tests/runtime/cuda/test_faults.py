@@ -258,7 +258,7 @@ def test_a_gpu_that_fails_is_told_and_nothing_is_answered(
     frame = fake.asarray(clip.frame(1))
     faults = (  # at the wait, amid the arithmetic, with the frame
         (fake, "asnumpy"),
-        (fake.ndarray, "conj"),
+        (fake.ndarray, "astype"),
         (fake.cuda.runtime, "pointerGetAttributes"),
     )
     for owner, operation in faults:
