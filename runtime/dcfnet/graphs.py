@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.backbones import Backbone
 from dcfnet.backend import Array
 from dcfnet.filters import ArrayFilters, Filters, Rows
 from dcfnet.kernels import PLACE, Structures
 from dcfnet.reading import READ, PeakReader, told
-from dcfnet.recording import Between, Program
+from dcfnet.recording import Program, Recorded
 from dcfnet.response import Peak
 
 if TYPE_CHECKING:
@@ -38,14 +39,16 @@ class Slots:
     def __init__(self, device: Any, reader: PeakReader, pipeline: Pipeline, like: ArrayFilters, capacity: int) -> None:
         """like: filters whose shapes and types these have, but for the number of targets."""
         self.capacity, self.pipeline = capacity, pipeline
-        between = None if getattr(pipeline.backbone, "capturable", False) else Between(pipeline.backbone)
-        self._programs = replace(pipeline, backbone=between) if between else pipeline
+        detecting, learning = (_recorded(pipeline.backbone) for _ in range(2))
+        self._detected, self._learnt = (
+            replace(pipeline, backbone=backbone or pipeline.backbone) for backbone in (detecting, learning)
+        )
         self._device, self._reader, self._scales = device, reader, len(pipeline.scales)
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in like.each().items()}
         )
-        self._detecting = Program(device, capacity * self._scales * PLACE.itemsize, self._detect, between)
-        self._learning = Program(device, capacity * (PLACE.itemsize + 4), self._learn, between)
+        self._detecting = Program(device, capacity * self._scales * PLACE.itemsize, self._detect, detecting)
+        self._learning = Program(device, capacity * (PLACE.itemsize + 4), self._learn, learning)
         found = device.pinned(capacity * READ * 8)
         self._found: NDArray[np.float64] = found.view(np.float64).reshape(capacity, READ)
         self._pool, self._stream, self._prepared = device.pool(), device.current_stream(), False
@@ -89,12 +92,12 @@ class Slots:
         self._learning.run(np.concatenate([places.view(np.uint8), wanted.view(np.uint8)]))
 
     def _detect(self, given: Array) -> Array:
-        maps, placed = self._programs.responses(given.reshape(-1, PLACE.itemsize), self.filters)
+        maps, placed = self._detected.responses(given.reshape(-1, PLACE.itemsize), self.filters)
         return self._reader(maps, placed, self.pipeline.config.scale_penalty)
 
     def _learn(self, given: Array) -> Array:
         end = self.capacity * PLACE.itemsize
-        learnt = self._programs.lesson(given[:end].reshape(-1, PLACE.itemsize), self.filters)
+        learnt = self._learnt.lesson(given[:end].reshape(-1, PLACE.itemsize), self.filters)
         wanted = given[end:].view(np.int32)
         for name, array in learnt.each().items():
             made = self._device.contiguous(array).view(np.float32)
@@ -116,6 +119,11 @@ class Slots:
         if self._stream != stream:
             self._stream.synchronize()
             self._stream = stream
+
+
+def _recorded(backbone: Backbone) -> Recorded | None:
+    """The backbone in a program of its own; None for one that can be captured as it is."""
+    return None if getattr(backbone, "capturable", False) else Recorded(backbone)
 
 
 class Arena:

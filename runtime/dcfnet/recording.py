@@ -6,9 +6,9 @@ Its memory comes from a pool of its own, once, before it is captured: what it fr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,28 +71,51 @@ class Recording:
             self._steps.append(self._stream.end_capture().launch)
 
 
-class Between:
-    """A backbone that stands between two graphs, where the program that calls it is recorded."""
+class Own(Protocol):
+    """What a backbone has for one captured program alone, as `own` of it gives: see `OwnExecutions` of trt.py."""
+
+    def begin(self) -> None:
+        """The program is recorded from its start."""
+
+    def __call__(self, patches: Array) -> Array | None:
+        """Features, queued; None where that cannot be part of a graph."""
+
+
+class Recorded:
+    """A backbone in a program that is recorded: in its graph, by what it has of its own for that, or between two."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        self.recording: Recording | None = None
+        self._own: Own | None = backbone.own() if hasattr(backbone, "own") else None
+        self._recording: Recording | None = None
 
     def __call__(self, patches: Array) -> Array:
-        if self.recording is None:
+        if self._recording is None:
             return self._backbone(patches)
-        return self.recording.between(self._backbone, patches)
+        features = self._own(patches) if self._own is not None else None
+        return self._recording.between(self._backbone, patches) if features is None else features
+
+    @contextmanager
+    def within(self, recording: Recording) -> Iterator[None]:
+        """It is recorded by this."""
+        self._recording = recording
+        if self._own is not None:
+            self._own.begin()
+        try:
+            yield
+        finally:
+            self._recording = None
 
 
 class Program:
     """Work upon memory that stays where it is, captured once; its parameters, bytes of the host, change."""
 
-    def __init__(self, device: Any, size: int, work: Callable[[Array], Array], between: Between | None) -> None:
+    def __init__(self, device: Any, size: int, work: Callable[[Array], Array], backbone: Recorded | None) -> None:
         """work: takes the parameters, uint8 (size,) on a `CudaDevice`; no shape may depend on what they say.
 
-        between: what of the work cannot be captured.
+        backbone: of the work, where it cannot be captured as it is.
         """
-        self._device, self._work, self._between = device, work, between
+        self._device, self._work, self._backbone = device, work, backbone
         self._given = device.zeros((size,), np.uint8)
         self._turns = [Staging(device), Staging(device)]
         self._queued: Callable[[], Array] | None = None
@@ -131,13 +154,8 @@ class Program:
         return self._queued()
 
     def _recorded(self, recording: Recording) -> Array:
-        if self._between is None:
+        with self._backbone.within(recording) if self._backbone else nullcontext():
             return recording.made_by(lambda: self._work(self._given))
-        self._between.recording = recording
-        try:
-            return recording.made_by(lambda: self._work(self._given))
-        finally:
-            self._between.recording = None
 
 
 def _warn(told: str) -> None:

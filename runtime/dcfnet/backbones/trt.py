@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class TrtBackbone:
         if model.engine is None:
             raise ModelError(f"{model.name}: not an engine; dcfnet-export --trt makes one")
         self._passport, self._name = model.engine.passport, model.name
-        flavour = flavour or open_flavour(self._passport.flavour)
+        flavour = self._flavour = flavour or open_flavour(self._passport.flavour)
         self._device = device or _open_device(model.name)
         here = Environment(flavour.name, flavour.version, self._device.compute_capability)
         if found := misfits(self._passport, here, 1, side):
@@ -40,27 +41,24 @@ class TrtBackbone:
         if self._engine is None:
             raise EngineError(f"{model.name}: {flavour.name} {flavour.version} refuses it: {flavour.errors()}")
         self._check_tensors()
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
-            raise EngineError(f"{model.name}: no memory to run it in: {flavour.errors()}")
-        self._most = self._passport.options.max_batch
-        self._input = self._device.empty((self._most, 3, side, side))  # of its own: slices of others are misaligned
+        self._most, self._side = self._passport.options.max_batch, side
+        self._execution = self._executed()
 
     def __call__(self, patches: Array) -> Array:
-        parts = [self._run(patches[first : first + self._most]) for first in range(0, len(patches), self._most)]
+        parts = [self._execution.run(patches[first : first + self._most]) for first in self._firsts(patches)]
         features = self._device.joined(parts)
         return self._device.to_host(features) if isinstance(patches, np.ndarray) else features
 
-    def _run(self, patches: Array) -> Array:
-        given = self._input[: len(patches)]
-        self._device.copy(patches, given)
-        self._context.set_input_shape("patches", tuple(patches.shape))
-        features = self._device.empty(tuple(self._context.get_tensor_shape("features")))
-        self._context.set_tensor_address("patches", self._device.address(given))
-        self._context.set_tensor_address("features", self._device.address(features))
-        if not self._context.execute_async_v3(self._device.stream):
-            raise EngineError(f"{self._name}: the engine did not run on patches {tuple(patches.shape)}")
-        return features
+    def own(self) -> OwnExecutions:
+        """The engine for a program that is captured, beside whatever else it is used for."""
+        return OwnExecutions(self._device, self._executed, self._firsts, self._most)
+
+    def _firsts(self, patches: Array) -> range:
+        """Where the parts begin that it takes at once."""
+        return range(0, len(patches), self._most)
+
+    def _executed(self) -> Execution:
+        return Execution(self._device, self._name, self._flavour, self._engine, (self._most, 3, self._side, self._side))
 
     def _check_tensors(self) -> None:
         """Raises EngineError where the engine has other tensors than its passport says."""
@@ -71,6 +69,100 @@ class TrtBackbone:
         told = [*self._passport.inputs, *self._passport.outputs]
         if sorted((b.name, b.dtype) for b in found) != sorted((b.name, b.dtype) for b in told):
             raise EngineError(f"{self._name}: has tensors {found}, its passport says {told}")
+
+
+class Execution:
+    """A context of an engine, with an input and scratch memory of its own: TensorRT takes none by itself, which it
+    could not while a graph is captured.
+    """
+
+    def __init__(self, device: Any, name: str, flavour: Flavour, engine: Any, most: tuple[int, ...]) -> None:
+        """most: shape of the largest input. Raises EngineError where there is no context to be had."""
+        self._device, self._name, self._context = device, name, _context(flavour.module, engine)
+        if self._context is None:
+            raise EngineError(f"{name}: no memory to run it in: {flavour.errors()}")
+        self._input = device.empty(most)  # of its own: slices of others are misaligned
+        self._scratch = device.empty((1,), np.uint8)
+        self._shape: tuple[int, ...] = ()
+        self._capturable: bool | None = None
+
+    def run(self, patches: Array) -> Array:
+        """Features of patches (B, 3, S, S) of the device or the host, queued. Raises EngineError."""
+        self.prepare(tuple(patches.shape))
+        device, context, given = self._device, self._context, self._input[: len(patches)]
+        device.copy(patches, given)
+        features = device.empty(tuple(context.get_tensor_shape("features")))
+        context.set_tensor_address("patches", device.address(given))
+        context.set_tensor_address("features", device.address(features))
+        if not context.execute_async_v3(device.stream):
+            raise EngineError(f"{self._name}: the engine did not run on patches {tuple(patches.shape)}")
+        return features
+
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        """For an input of this shape; nothing where it was of this shape the last time."""
+        if shape == self._shape:
+            return
+        self._context.set_input_shape("patches", shape)
+        size = int(self._context.update_device_memory_size_for_shapes())
+        if size > len(self._scratch):
+            self._scratch = self._device.empty((size,), np.uint8)
+        self._context.set_device_memory(self._device.address(self._scratch), len(self._scratch))
+        self._shape = shape
+
+    def capturable(self) -> bool:
+        """Whether a run of the shape that it was prepared for can be part of a graph on the current stream."""
+        if self._capturable is None:
+            asked = getattr(self._context, "is_stream_capturable", None)  # of TensorRT-RTX alone; the other's always is
+            self._capturable = asked is None or bool(asked(self._device.stream))
+        return self._capturable
+
+
+class OwnExecutions:
+    """An engine within one captured program: every call has a context of its own, which nothing else touches.
+
+    TensorRT forbids another use of a context that a graph was captured from, another shape among them.
+    """
+
+    def __init__(self, device: Any, make: Callable[[], Execution], firsts: Callable[[Array], range], most: int) -> None:
+        """make: a new execution. firsts, most: where the parts of patches begin, and how long they are at most."""
+        self._device, self._make, self._firsts, self._most = device, make, firsts, most
+        self._executions: list[Execution] = []
+        self._turn = 0
+
+    def begin(self) -> None:
+        """The program is recorded from its start: its calls come in the same order, of the same shapes."""
+        self._turn = 0
+
+    def __call__(self, patches: Array) -> Array | None:
+        """Features of patches of the device, queued; None where this cannot be captured."""
+        parts = []
+        for first in self._firsts(patches):
+            part, execution = patches[first : first + self._most], self._next()
+            execution.prepare(tuple(part.shape))
+            if not execution.capturable():
+                return None
+            parts.append(execution.run(part))
+        return self._device.joined(parts)
+
+    def _next(self) -> Execution:
+        if self._turn == len(self._executions):
+            self._executions.append(self._make())
+        self._turn += 1
+        return self._executions[self._turn - 1]
+
+
+def _context(trt: Any, engine: Any) -> Any:
+    """A context whose memory the caller gives. None where there is none left.
+
+    Of TensorRT-RTX one that compiles what is best for a shape at its first run: later it would, in a graph, never be.
+    """
+    managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+    if not hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
+        return engine.create_execution_context(managed)
+    config = engine.create_runtime_config()
+    config.set_execution_context_allocation_strategy(managed)
+    config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+    return engine.create_execution_context(config)
 
 
 def _open_device(name: str) -> Any:

@@ -105,6 +105,8 @@ def _configured(builder: Any, options: BuildOptions, flavour: Flavour) -> Any:
     config.builder_optimization_level = options.optimisation_level
     set_tf32 = config.set_flag if options.tf32 else config.clear_flag  # on unless it is taken away
     set_tf32(trt.BuilderFlag.TF32)
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # of TensorRT-RTX: else no graph can be captured of it
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
         config.set_flag(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME)  # else the plan holds host code, which is never allowed

@@ -1,0 +1,102 @@
+"""TensorRT within captured programs: contexts of their own, used as TensorRT allows. Stand-ins for both libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dcfnet
+import numpy as np
+import pytest
+from dcfnet import recording
+from dcfnet.backbones import trt
+from dcfnet.engines.flavour import Flavour, open_flavour
+from dcfnet.engines.make import make_engine
+from dcfnet.engines.options import BuildOptions
+from dcfnet.model import load_model
+from dcfnet_evaluation.rendered import Clip
+
+from tests.runtime.engines.standins import standin
+
+SIDE = 48
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An engine of the shipped model for patches of SIDE px, four at once."""
+    pytest.importorskip("tensorrt_rtx", reason="engines are built with TensorRT-RTX, which has wheels for x86-64 alone")
+    monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
+    model, file = load_model(), tmp_path / "net.engine"
+    sizes = {"min_side": SIDE, "opt_side": SIDE, "max_side": SIDE, "max_batch": 4, "opt_batch": 3}
+    make_engine(model, file, BuildOptions.of(model, compute_capabilities="8.6", **sizes), open_flavour("tensorrt_rtx"))
+    return file
+
+
+@pytest.fixture
+def flavour(fake: Any, engine: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Flavour:
+    """TensorRT on the stand-in's memory, whose work is captured where that captures."""
+    rules = {
+        "do": fake.state.do,
+        "capturing": lambda: fake.state.recording is not None,
+        "streams": lambda: fake.state.stream,
+        "aligned": 1,
+        **getattr(request, "param", {}),
+    }
+    made = standin(open_flavour("tensorrt_rtx"), load_model().onnx, rules, plain=rules.pop("plain", False))
+    monkeypatch.setattr(trt, "open_flavour", lambda name: made)
+    return made
+
+
+def follow(tracker: Any, clip: Clip, captures: bool) -> np.ndarray:
+    """Boxes of two targets in six frames."""
+    tracker._pipeline.backend.captures = captures
+    x, y, w, h = clip.box(0)
+    ids = [tracker.add(clip.frame(0), (x + shift, y, w, h)) for shift in (0, 3)]
+    found = [tracker.update(clip.frame(index)) for index in range(1, 7)]
+    return np.array([[tuple(results[name].box) for name in ids] for results in found])
+
+
+def trackers(engine: Path) -> list[dcfnet.MultiTracker]:
+    config = {"patch_size": SIDE, "learn_every": 1}
+    return [
+        dcfnet.MultiTracker(engine, device="cuda", config=config),
+        dcfnet.MultiTracker(engine, device="cuda", config=config),
+        dcfnet.MultiTracker(device="cpu", config=config),
+    ]
+
+
+@pytest.mark.parametrize("flavour", [{}, {"plain": True}], indirect=True, ids=["tensorrt_rtx", "tensorrt"])
+def test_an_engine_is_part_of_both_graphs(fake: Any, engine: Path, flavour: Flavour, clip: Clip) -> None:
+    """Six patches of two targets are two calls for at most four: each has a context, and each context one shape."""
+    captured, queued, cpu = trackers(engine)
+    found = follow(captured, clip, True)
+    graphs = set(map(id, fake.state.launched))
+    assert len(graphs) == 2
+    np.testing.assert_array_equal(found, follow(queued, clip, False))
+    np.testing.assert_allclose(found, follow(cpu, clip, False), atol=0.01)
+    own = [context for context in flavour.module.contexts if context.captured]
+    assert sorted(context.shapes["patches"][0] for context in own) == [2, 2, 4]
+    assert all(context.runs == 2 for context in own)  # rehearsed once, captured once
+
+
+@pytest.mark.parametrize("flavour", [{"capturable": False}], indirect=True)
+def test_an_engine_that_cannot_be_captured_stands_between_graphs(
+    fake: Any, engine: Path, flavour: Flavour, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(recording, "_warn", told.append)
+    captured, _, cpu = trackers(engine)
+    np.testing.assert_allclose(follow(captured, clip, True), follow(cpu, clip, False), atol=0.01)
+    assert len(set(map(id, fake.state.launched))) == 4
+    assert not told
+    assert not any(context.captured for context in flavour.module.contexts)
+
+
+@pytest.mark.parametrize("flavour", [{}], indirect=True)
+def test_kernels_are_chosen_before_they_are_captured(fake: Any, engine: Path, flavour: Flavour) -> None:
+    """TensorRT-RTX would compile the best ones for a shape beside the first runs, and a graph would keep the others."""
+    dcfnet.Tracker(engine, device="cuda", config={"patch_size": SIDE})
+    config, kinds = flavour.module.config, flavour.module.DynamicShapesKernelSpecializationStrategy
+    assert config.dynamic_shapes_kernel_specialization_strategy == kinds.EAGER
+    managed = flavour.module.ExecutionContextAllocationStrategy.USER_MANAGED
+    config.set_execution_context_allocation_strategy.assert_called_with(managed)
