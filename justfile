@@ -61,6 +61,7 @@ gpu cuda="13":
     pip() { .venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
     .venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime  # owns the same module; an older .venv-gpu had it
     pip --constraint constraints.txt --editable ".[cuda{{cuda}},export,energy]" pytest "onnxruntime-gpu[cudnn]"
+    pip --constraint constraints.txt --editable ".[rtx]" || echo "without TensorRT-RTX: its tests are skipped" >&2
     exec .venv-gpu/bin/python benchmarks/gpu_report.py
 
 # The tests that need the programs of others: OpenCV's contributed trackers, and the VOT toolkit.

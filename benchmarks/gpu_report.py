@@ -1,25 +1,31 @@
 """All that needs a GPU, in one command: python benchmarks/gpu_report.py [--output FOLDER]; `./justw gpu`.
 
-Runs the tests marked `gpu`, then times whole updates in a rendered clip of 1280 x 720 as `dcfnet-bench gpu` does, for
-1, 8, 64 and 256 targets with frames of every memory, for several streams, and with a frame's work queued call by call
-in place of graphs; and writes gpu_DATE.json: what was tested, the device, its driver, the commit, and the figures,
-beside the roofline. Exits with 1 where a test failed or none ran, and writes the report all the same.
+Runs the tests marked `gpu`, and the small ones once more under compute-sanitizer where there is one; then times whole
+updates in a rendered clip of 1280 x 720 as `dcfnet-bench gpu` does: 1, 8, 64 and 256 targets with frames of every
+memory, several streams, a frame's work queued call by call in place of graphs, other batches, and the other engines
+that can be had. Writes gpu_DATE.json: what was tested, the device, its driver, the commit, the figures beside the
+roofline, and of each bar what was found. Exits with 1 where a test failed or none ran, and writes it all the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
+from dcfnet.engines.flavour import open_flavour
+from dcfnet.engines.make import make_engine
+from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import DcfnetError
+from dcfnet.model import load_model
 from dcfnet.sinks import write_whole
 from dcfnet_evaluation.bench.gpu_command import MEMORIES
 from dcfnet_evaluation.rendered import Clip, render_clip
@@ -28,8 +34,12 @@ ROOT = Path(__file__).parents[1]
 TARGETS = (1, 8, 64, 256)
 STREAMS = (4, 16)  # with a target each
 AT_ONCE = (16, 64, 256)  # patches through the backbone in one call, tried with 64 targets
-WARM_UP, UPDATES = 20, 200
+AT_ONCE_OF_AN_ENGINE = 64  # likewise, and the most that the engine is built for
+WARM_UP, UPDATES = 20, 1000
 SIZE = (1280, 720)
+SMALL = "graphs or parity or reading or fused"  # tests whose every access compute-sanitizer can look at in minutes
+LATENCY = {"p50": 0.20, "p99": 0.40}  # ms: one target, frames in pinned memory, until the box is on the host
+RATE = 20.0  # target-frames a ms of 64 targets at 3 scales, frames on the device; no fewer of 256
 
 
 def tested() -> dict[str, Any]:
@@ -44,6 +54,15 @@ def tested() -> dict[str, Any]:
         for tag in ("failure", "error", "skipped")
     }
     return {"run": len(cases) - len(named["skipped"]), **named}
+
+
+def sanitized() -> bool | None:
+    """Whether compute-sanitizer finds nothing in the small tests; None where it is not there."""
+    if shutil.which("compute-sanitizer") is None:
+        return None
+    tests = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/runtime/cuda", "-k", SMALL]
+    done = subprocess.run(["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "1", *tests], cwd=ROOT)
+    return done.returncode == 0
 
 
 def machine() -> dict[str, Any]:
@@ -75,14 +94,57 @@ def said(*command: str) -> str:
 
 def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> list[Any]:
     """Every number of targets with frames of every memory, several streams, what graphs and batches are worth."""
-    from dcfnet_evaluation.bench.gpu import Load, sweep  # needs CuPy
+    from dcfnet_evaluation.bench.gpu import Load, Subject, sweep  # needs CuPy
 
     loads = [Load(count, 1, memory) for count in targets for memory in MEMORIES]
     rows = sweep(clip, loads + [Load(targets[0], streams, "host") for streams in STREAMS], updates, warm_up)
-    rows += sweep(clip, [Load(count, 1, "device") for count in targets], updates, warm_up, captures=False)
+    on_device = [Load(count, 1, "device") for count in targets]
+    rows += sweep(clip, on_device, updates, warm_up, Subject(backend={"captures": False}))
     for at_once in AT_ONCE:
-        rows += sweep(clip, [Load(targets[-2], 1, "device")], updates, warm_up, patches_at_once=at_once)
+        rows += sweep(clip, on_device[-2:-1], updates, warm_up, Subject(backend={"patches_at_once": at_once}))
     return rows
+
+
+def times_of_engines(
+    clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS
+) -> list[Any]:
+    """The same of TensorRT, built here, and of ONNX Runtime; what is not there says so in its row."""
+    from dcfnet_evaluation.bench.gpu import Load, Subject, sweep  # needs CuPy
+
+    loads = [Load(count, 1, "device") for count in targets]
+    rows = sweep(clip, loads, updates, warm_up, Subject(engine="onnxruntime"))
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "dcfnet.engine"
+        try:
+            model, flavour = load_model(), open_flavour()
+            most = {"max_batch": AT_ONCE_OF_AN_ENGINE, "opt_batch": AT_ONCE_OF_AN_ENGINE}
+            make_engine(model, file, BuildOptions.of(model, **most), flavour)
+        except DcfnetError as error:
+            return [*rows, {"engine": "tensorrt", "error": str(error)}]
+        return rows + sweep(clip, loads, updates, warm_up, Subject(model=file, engine="tensorrt"))
+
+
+def bars(rows: Sequence[Mapping[str, Any]], clean: bool | None) -> list[dict[str, Any]]:
+    """What was asked for and what was found, a row each; of a row that is not there nothing is found."""
+    found = {
+        (row["targets"], row["memory"]): row
+        for row in reversed(rows)  # the first of its kind counts, which is the product as it comes
+        if row.get("streams") == 1 and "error" not in row
+    }
+    one, many, most = (found.get(key) for key in ((1, "pinned"), (64, "device"), (256, "device")))
+    told = [
+        {"bar": f"one target, pinned, {name}, ms", "asked": ms, "found": one and one["ms"]["host"][name]}
+        for name, ms in LATENCY.items()
+    ]
+    for row in told:
+        row["met"] = row["found"] is not None and row["found"] <= row["asked"]
+    least = RATE
+    for count, row in ((64, many), (256, most)):
+        rate = row and row["target_frames_per_ms"]
+        met = rate is not None and rate >= least
+        told.append({"bar": f"{count} targets, target-frames a ms", "asked": least, "found": rate, "met": met})
+        least = rate or RATE
+    return [*told, {"bar": "compute-sanitizer finds nothing", "asked": True, "found": clean, "met": clean is True}]
 
 
 def main() -> int:
@@ -94,18 +156,27 @@ def main() -> int:
     except DcfnetError as error:
         print(f"gpu_report: {error}", file=sys.stderr)
         return 1
-    tests = tested()
+    tests, clean = tested(), sanitized()
+    clip = render_clip(length=60, width=SIZE[0], height=SIZE[1], occluder=False)
+    rows = times(clip)
     report = {
         "date": date.today().isoformat(),
         "commit": said("git", "rev-parse", "HEAD") + ("+changes" if said("git", "status", "--porcelain") else ""),
         **there,
         "tests": tests,
+        "bars": bars(rows, clean),
         "clip": "rendered, {} x {}".format(*SIZE),
         "preset": "balanced",
-        "times": times(render_clip(length=60, width=SIZE[0], height=SIZE[1], occluder=False)),
+        "times": rows + times_of_engines(clip),
     }
     file = folder / f"gpu_{report['date']}.json"
     write_whole((json.dumps(report, indent=1) + "\n").encode(), file)
+    for bar in report["bars"]:
+        print(
+            "{}: asked {}, found {}{}".format(
+                *(bar[key] for key in ("bar", "asked", "found")), "" if bar["met"] else ", NOT MET"
+            )
+        )
     print(f"{file}: {tests['run']} tests, {len(tests['failure'] + tests['error'])} failed")
     return int(not tests["run"] or bool(tests["failure"] or tests["error"]))
 

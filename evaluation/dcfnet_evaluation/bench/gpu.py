@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cupy
@@ -42,6 +43,19 @@ class Load:
     def batch(self) -> int:
         """Targets in all."""
         return self.targets * self.streams
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What tracks: as of `dcfnet.MultiTracker`. backend: attributes of the backend that are set first."""
+
+    model: Path | None = None
+    engine: str = "auto"
+    preset: str | None = None
+    backend: Mapping[str, Any] = field(default_factory=dict)
+
+
+PLAIN = Subject()
 
 
 class Copies:
@@ -85,25 +99,24 @@ class Copies:
 
 
 def sweep(
-    clip: Clip, loads: Sequence[Load], updates: int, warm_up: int, preset: str | None = None, **backend: Any
+    clip: Clip, loads: Sequence[Load], updates: int, warm_up: int, subject: Subject = PLAIN
 ) -> list[dict[str, Any]]:
-    """A row a load; what could not be run says why in `error`. backend: attributes of the backend to set first."""
+    """A row a load; what could not be run says why in `error`."""
     rows: list[dict[str, Any]] = []
     for load in loads:
-        named = {"targets": load.targets, "streams": load.streams, "memory": load.memory, **backend}
+        named = {"targets": load.targets, "streams": load.streams, "memory": load.memory, "engine": subject.engine}
+        named |= subject.backend
         try:
-            rows.append({**named, **run(clip, load, updates, warm_up, preset, backend)})
+            rows.append({**named, **run(clip, load, updates, warm_up, subject)})
         except DcfnetError as error:  # no memory for so many: the other rows still count
             rows.append({**named, "error": str(error)})
     return rows
 
 
-def run(
-    clip: Clip, load: Load, updates: int, warm_up: int, preset: str | None, backend: Mapping[str, Any]
-) -> dict[str, Any]:
+def run(clip: Clip, load: Load, updates: int, warm_up: int, subject: Subject) -> dict[str, Any]:
     """Figures of one load. Raises DcfnetError."""
     free = cupy.cuda.runtime.memGetInfo()[0]
-    tracker = started(clip, load, preset, backend)
+    tracker = started(clip, load, subject)
     device = tracker._pipeline.backend._device
     frames = placed(clip, load.memory, device)
     energy = meter(cupy.cuda.runtime.deviceGetPCIBusId(device.number))
@@ -114,13 +127,15 @@ def run(
     found = {"updates": updates, "ms": told, "target_frames_per_ms": round(rate, 2), "device_bytes": int(taken)}
     if joules is not None:
         found["millijoules_per_target_frame"] = round(1e3 * joules / (updates * load.batch), 4)
-    return found | against_the_roofline(clip, load, tracker.config, device, told["device"]["p50"])
+    return found | against_the_roofline(clip, load, subject, tracker.config, device, told["device"]["p50"])
 
 
-def started(clip: Clip, load: Load, preset: str | None = None, backend: Mapping[str, Any] | None = None) -> Any:
+def started(clip: Clip, load: Load, subject: Subject = PLAIN) -> Any:
     """A tracker that follows the clip's target and places around it, in every stream. Raises DcfnetError."""
-    tracker = dcfnet.MultiTracker(device="cuda", preset=preset, capacity=load.batch)
-    for name, value in (backend or {}).items():
+    tracker = dcfnet.MultiTracker(
+        subject.model, device="cuda", engine=subject.engine, preset=subject.preset, capacity=load.batch
+    )
+    for name, value in subject.backend.items():
         setattr(tracker._pipeline.backend, name, value)
     for source in range(load.streams):
         _add_targets(tracker, clip, load.targets, source)
@@ -192,12 +207,12 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def against_the_roofline(
-    clip: Clip, load: Load, config: TrackerConfig, device: CudaDevice, measured: float
+    clip: Clip, load: Load, subject: Subject, config: TrackerConfig, device: CudaDevice, measured: float
 ) -> dict[str, Any]:
     """The floor of an update, ms, and how many times as long it took; nothing where either side is not known."""
     peak, box = peak_of(device), clip.box(0)
     try:
-        sizes = Sizes.of(load_model(), config)
+        sizes = Sizes.of(load_model(subject.model), config)
     except ModelError:
         return {}
     if peak is None:

@@ -32,6 +32,10 @@ Streams = Annotated[str, typer.Option(help="Numbers of video streams, all in one
 Memories = Annotated[str, typer.Option("--frames", help=f"Where frames come from: {', '.join(MEMORIES)}.")]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Of the rendered frames.")]
 Preset = Annotated[str, typer.Option(help="Operating point.")]
+Model = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="ONNX file or engine; the shipped one where none is given.")
+]
+Engine = Annotated[str, typer.Option(help="What runs the network: auto, native, tensorrt, onnxruntime.")]
 Updates = Annotated[int, typer.Option(help="Updates that are timed for each row.", min=1)]
 WarmUp = Annotated[int, typer.Option(help="Updates before them.", min=0)]
 Output = Annotated[Path, typer.Option(metavar="FILE.json", help="Every figure, p50, p90 and p99.")]
@@ -43,6 +47,8 @@ def gpu(
     frames: Memories = "host,pinned,device",
     size: Size = "1280x720",
     preset: Preset = DEFAULT_PRESET,
+    model: Model = None,
+    engine: Engine = "auto",
     updates: Updates = 200,
     warm_up: WarmUp = 20,
     output: Output = Path("out", "bench", "gpu.json"),
@@ -54,7 +60,7 @@ def gpu(
         if unknown := [name for name in memories if name not in MEMORIES]:
             raise ConfigError(f"--frames {', '.join(unknown)}: there are {', '.join(MEMORIES)}")
         many, cameras = _counts(targets, "--targets"), _counts(streams, "--streams")
-        rows = measured(_clip(size), many, cameras, memories, preset, updates, warm_up)
+        rows = measured(_clip(size), many, cameras, memories, updates, warm_up, (model, engine, preset))
         report = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "size": size, "preset": preset}
         output.parent.mkdir(parents=True, exist_ok=True)
         write_whole((json.dumps({**report, "rows": rows}, indent=1) + "\n").encode(), output)
@@ -70,14 +76,18 @@ def measured(
     targets: Sequence[int],
     streams: Sequence[int],
     memories: Sequence[str],
-    preset: str | None,
     updates: int,
     warm_up: int,
+    subject: tuple[Path | None, str, str],
 ) -> list[dict[str, Any]]:
-    """A row for every number of targets in every number of streams, with frames of every memory."""
-    from dcfnet_evaluation.bench.gpu import Load, sweep  # needs CuPy
+    """A row for every number of targets in every number of streams, with frames of every memory.
 
-    return sweep(clip, [Load(*each) for each in product(targets, streams, memories)], updates, warm_up, preset)
+    subject: model, engine and preset.
+    """
+    from dcfnet_evaluation.bench.gpu import Load, Subject, sweep  # needs CuPy
+
+    loads = [Load(*each) for each in product(targets, streams, memories)]
+    return sweep(clip, loads, updates, warm_up, Subject(*subject))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:

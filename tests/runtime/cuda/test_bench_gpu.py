@@ -61,7 +61,13 @@ def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_an_update_is_told_apart_in_trtexecs_words(bench: Any, clip: Clip) -> None:
     """Queued call by call, so that the kernels are seen: one copy of the frame and one of places for each look."""
-    row = bench.sweep(clip, [bench.Load(1)], updates=6, warm_up=3, preset="balanced", captures=False)[0]
+    row = bench.sweep(
+        clip,
+        [bench.Load(1)],
+        updates=6,
+        warm_up=3,
+        subject=bench.Subject(preset="balanced", backend={"captures": False}),
+    )[0]
     median = {name: times["p50"] for name, times in row["ms"].items()}
     assert median["d2h"] == BACK
     assert median["h2d"] >= COPY
@@ -81,7 +87,7 @@ def test_frames_on_the_device_are_not_copied(bench: Any, clip: Clip) -> None:
 
 def test_the_floor_is_that_of_the_batch_on_this_device(bench: Any, clip: Clip) -> None:
     """The stand-in says that it has an H100's clocks, and compute capability 8.6."""
-    row = bench.sweep(clip, [bench.Load(2, 3)], updates=2, warm_up=1, preset="fast")[0]
+    row = bench.sweep(clip, [bench.Load(2, 3)], updates=2, warm_up=1, subject=bench.Subject(preset="fast"))[0]
     model = load_model()
     sizes, box = Sizes.of(model, model.preset("fast")), clip.box(0)
     region = box.w * 3 * box.h * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from dcfnet.backbones import trt
 from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.make import make_engine
 from dcfnet.engines.options import BuildOptions
+from dcfnet.errors import MissingDependencyError
 from dcfnet.model import load_model
 from dcfnet_evaluation.rendered import Clip
 
@@ -100,3 +102,27 @@ def test_kernels_are_chosen_before_they_are_captured(fake: Any, engine: Path, fl
     assert config.dynamic_shapes_kernel_specialization_strategy == kinds.EAGER
     managed = flavour.module.ExecutionContextAllocationStrategy.USER_MANAGED
     config.set_execution_context_allocation_strategy.assert_called_with(managed)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("place", ["gpu"], indirect=True)
+@pytest.mark.parametrize("captures", [True, False], ids=["captured", "call by call"])
+def test_an_engine_gives_the_boxes_of_the_cpu(
+    place: str, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, captures: bool
+) -> None:
+    """TensorRT itself, built and run where a GPU is."""
+    flavour = open_or_skip()
+    monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
+    model, file = load_model(), tmp_path / "net.engine"
+    make_engine(model, file, BuildOptions.of(model), flavour)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a capture that fails is told, and would go unseen here
+        found = follow(dcfnet.MultiTracker(file, device="cuda"), clip, captures)
+    np.testing.assert_allclose(found, follow(dcfnet.MultiTracker(device="cpu"), clip, False), atol=0.1)
+
+
+def open_or_skip() -> Flavour:
+    try:
+        return open_flavour()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))

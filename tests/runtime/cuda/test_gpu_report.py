@@ -59,6 +59,64 @@ def test_updates_are_timed_for_every_number_of_targets(
     assert rows[3]["ms"]["host"]["p50"] > 0
 
 
+def test_other_engines_are_timed_where_they_are_and_named_where_not(
+    script: ModuleType, clocked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here neither is: ONNX Runtime has no CUDA provider, and TensorRT is hidden."""
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    clip = render_clip(length=4, width=160, height=120, occluder=False)
+    rows = script.times_of_engines(clip, updates=1, warm_up=1, targets=(1, 2))
+    assert [(row["engine"], row.get("targets")) for row in rows] == [
+        *(("onnxruntime", 1), ("onnxruntime", 2), ("tensorrt", None)),
+    ]
+    assert "CUDAExecutionProvider" in rows[0]["error"]
+    assert "tensorrt" in rows[2]["error"]
+
+
+def row(targets: int, memory: str, host: tuple[float, float], rate: float, **more: Any) -> dict[str, Any]:
+    times = {"host": dict(zip(("p50", "p99"), host, strict=True))}
+    return {"targets": targets, "streams": 1, "memory": memory, "ms": times, "target_frames_per_ms": rate, **more}
+
+
+def test_bars_are_held_against_the_product_as_it_comes(script: ModuleType) -> None:
+    """Not against the rows of later trials, nor against loads that failed."""
+    rows = [
+        *(row(1, "pinned", (0.15, 0.5), 6.0), row(64, "device", (2.5, 3.0), 25.0), row(256, "device", (9, 9), 24.0)),
+        *(row(64, "device", (5.0, 6.0), 12.0, captures=False), {"targets": 1, "streams": 1, "error": "no memory"}),
+    ]
+    told = script.bars(rows, True)
+    assert [(bar["found"], bar["met"]) for bar in told] == [
+        *((0.15, True), (0.5, False), (25.0, True), (24.0, False), (True, True))
+    ]
+    assert told[3]["asked"] == 25.0  # no fewer than of 64
+
+
+def test_what_was_not_measured_is_not_met(script: ModuleType) -> None:
+    told = script.bars([], None)
+    assert len(told) == 5
+    assert not any(bar["met"] for bar in told)
+    assert all(bar["found"] is None for bar in told)
+
+
+def test_a_sanitizer_that_is_not_there_has_found_nothing_and_said_nothing(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script.shutil, "which", lambda name: None)
+    assert script.sanitized() is None
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(script.shutil, "which", lambda name: f"/opt/{name}")
+
+    def run(command: Sequence[str], **_: Any) -> Any:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(script.subprocess, "run", run)
+    assert script.sanitized() is False
+    assert asked[0][0] == "compute-sanitizer"
+    assert script.SMALL in asked[0]
+
+
 def test_the_machine_is_described(script: ModuleType, clocked: Any) -> None:
     there = script.machine()
     assert (there["device"], there["compute_capability"], there["cuda"]) == ("Stand-in", "8.6", "13.2")
@@ -95,6 +153,7 @@ def test_a_report_tells_what_was_tested(
 
     monkeypatch.setattr(script.subprocess, "run", run)
     monkeypatch.setattr(script, "times", lambda clip: [])
+    monkeypatch.setattr(script, "times_of_engines", lambda clip: [])
     monkeypatch.setattr(sys, "argv", ["gpu_report.py", "--output", str(tmp_path)])
     assert script.main() == status
     (file,) = tmp_path.iterdir()
