@@ -34,11 +34,9 @@ def _admit(backend: Backend, given: Any) -> Frame | Reason:
 
 def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, NDArray[np.bool_]]:
     """The state in the pixels of frames whose size changed, and which targets that struck, bool (N,)."""
-    sizes = state.frame_size.copy()
-    for i, source in enumerate(state.source):
-        frame = frames[source]
-        if not isinstance(frame, Reason):
-            sizes[i] = frame_size(frame)
+    known = [None if isinstance(frame, Reason) else frame_size(frame) for frame in frames]
+    before = zip(state.source.tolist(), state.frame_size.tolist(), strict=True)
+    sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
     changed = (sizes != state.frame_size).any(axis=1)
     if not changed.any():
         return state, changed
@@ -53,12 +51,11 @@ def rejections(
     backend: Backend, regions: NDArray[np.float64], state: TrackState, frames: Admitted
 ) -> list[Reason | None]:
     """Why nothing can be seen of each target in its frame, or None. regions: where it is looked for, (N, 2)."""
-    found: list[Reason | None] = []
-    for source, size in zip(state.source, state.size, strict=True):
-        frame = frames[source]
-        # Too small: a glitch of a tiny frame, the target shrank with the resolution.
-        tiny = Reason.BAD_FRAME if size.min() < MIN_TARGET_SIDE else None
-        found.append(frame if isinstance(frame, Reason) else tiny)
+    none = [frame if isinstance(frame, Reason) else None for frame in frames]
+    # Too small: a glitch of a tiny frame, the target shrank with the resolution.
+    tiny = state.size.min(axis=1) < MIN_TARGET_SIDE
+    each = zip(state.source.tolist(), tiny.tolist(), strict=True)
+    found = [none[source] or (Reason.BAD_FRAME if small else None) for source, small in each]
     rows = np.flatnonzero([reason is None for reason in found])
     for row in rows[~backend.textured(frames, state.source[rows], state.centre[rows], regions[rows])]:
         found[row] = Reason.NO_TEXTURE

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet.backend import Array, Frame
 from dcfnet.formats import BGR, Colours
-from dcfnet.pixels import sampled
+from dcfnet.pixels import grid_of
 
 SOURCES = ("kernels.cu", "peaks.cu", "products.cu", "filters.cu")  # one program, in this order
 PLACE = np.dtype(
@@ -78,8 +78,8 @@ def source() -> str:
 
 def need(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:
     """`CudaFrame.need` of every frame that patches are cut from. Arguments as those of `Backend.crop`."""
-    for index in np.unique(sources):
-        rows = sources == index
+    for index in set(sources.tolist()):
+        rows = sources == index if len(frames) > 1 else slice(None)
         frames[index].need(centres[rows], regions[rows])
 
 
@@ -88,14 +88,10 @@ def places(
 ) -> Structures:
     """Where the patches lie that `Backend.crop` is asked for, PLACE (M,)."""
     steps, of_frames = regions / size, np.zeros(len(frames), dtype=PLACE)
-    for index in np.unique(sources):
-        place, frame = of_frames[index], frames[index]
-        place["pixels"], place["pitch"] = frame.start
-        place["chroma"], place["chroma_pitch"] = frame.start_of_chroma
-        place["height"], place["width"] = frame.shape[:2]
-        place["channels"] = frame.channels
-        for name, value in frame.colours._asdict().items():
-            place[name] = value
+    for index in set(sources.tolist()):
+        frame = frames[index]
+        image = (*frame.start, *frame.start_of_chroma, *frame.shape[:2], frame.channels)
+        of_frames[index] = (*image, 0, 0, 0, 0, *frame.colours)
     made: Structures = of_frames[sources]
     made["x"], made["y"] = (centres - (size - 1) / 2 * steps).T
     made["step_x"], made["step_y"] = steps.T
@@ -105,13 +101,13 @@ def places(
 def grids(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Structures:
     """The pixels that `has_texture` looks at, GRID (N,)."""
     made = np.zeros(len(centres), dtype=GRID)
-    for grid, index, centre, region in zip(made, sources, centres, regions, strict=True):
-        frame = frames[index]
-        rows, columns = (
-            range(*window.indices(side))
-            for window, side in zip(sampled(frame.shape, centre, region), frame.shape[:2], strict=True)
+    for index in set(sources.tolist()):
+        rows, frame = sources == index, frames[index]
+        (x, y), (right, bottom), (step_x, step_y) = (
+            ends.T for ends in grid_of(frame.shape, centres[rows], regions[rows])
         )
-        grid["pixels"], grid["pitch"] = frame.start
-        grid["channels"], grid["x"], grid["y"] = frame.channels, columns.start, rows.start
-        grid["step_x"], grid["step_y"], grid["columns"], grid["rows"] = columns.step, rows.step, len(columns), len(rows)
+        (pixels, pitch), columns, lines = frame.start, -((x - right) // step_x), -((y - bottom) // step_y)
+        fields = (pixels, pitch, frame.channels, x, y, step_x, step_y, columns.clip(0), lines.clip(0))
+        for name, values in zip(GRID.names or (), fields, strict=True):
+            made[name][rows] = values
     return made

@@ -96,7 +96,7 @@ def have_texture(frame: Frame, centres: NDArray[np.float64], regions: NDArray[np
 
     A few of each region's pixels, of all regions at once, tell of nearly all that do; where they do not all are asked.
     """
-    low, high, step = _grid(frame.shape, centres, regions)
+    low, high, step = grid_of(frame.shape, centres, regions)
     last = (high - low - 1) // step  # place of the last pixel among those that are looked at, (M, 2)
     seen = np.zeros(len(centres), dtype=np.bool_)
     rows = np.flatnonzero((last >= 0).all(axis=1))
@@ -112,15 +112,15 @@ def have_texture(frame: Frame, centres: NDArray[np.float64], regions: NDArray[np
 
 def sampled(shape: Sequence[int], centre: NDArray[np.float64], region: NDArray[np.float64]) -> tuple[slice, slice]:
     """Rows and columns that are looked at of a frame of this shape: SAMPLES or somewhat more of the region's each."""
-    low, high, step = _grid(shape, centre, region)
+    low, high, step = grid_of(shape, centre, region)
     return slice(low[1], high[1], step[1]), slice(low[0], high[0], step[0])
 
 
-def _grid(
+def grid_of(
     shape: Sequence[int], centre: NDArray[np.float64], region: NDArray[np.float64]
 ) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.int_]]:
     """First pixel, the one behind the last, and the step between them, (x, y) each, (..., 2) as the regions are."""
     low = np.maximum(np.floor(centre - region / 2), 0).astype(int)
     high = np.maximum(np.ceil(centre + region / 2).astype(int) + 1, low + 1)
-    high = np.minimum(high, [shape[1], shape[0]])
+    high = np.minimum(high, (shape[1], shape[0]))
     return low, high, np.maximum((high - low) // SAMPLES, 1)

@@ -63,12 +63,12 @@ def touched(shape: Sequence[int], centres: NDArray[np.float64], regions: NDArray
     centres, regions: (M, 2), as of `Backend.crop`. A pixel more on each side than bilinear samples need: coordinates
     are float32 on a GPU. Places that are no number touch nothing.
     """
-    limits = np.array([shape[1], shape[0]])
-    low = np.clip(np.floor(centres - regions / 2) - 1, 0, limits)
-    high = np.clip(np.floor(centres + regions / 2) + 3, 0, limits)
-    seen = (low < high).all(axis=1)  # nor where either is no number
-    if not seen.any():
-        return Rectangle()
-    left, top = low[seen].min(axis=0).astype(int).tolist()
-    right, bottom = high[seen].max(axis=0).astype(int).tolist()
-    return Rectangle(left, top, right, bottom)
+    half = regions / 2
+    low, high = np.floor(centres - half) - 1, np.floor(centres + half) + 3
+    seen = ((low < (shape[1], shape[0])) & (high > 0)).all(axis=1)  # nor where either is no number
+    if not seen.all():
+        if not seen.any():
+            return Rectangle()
+        low, high = low[seen], high[seen]
+    (left, top), (right, bottom) = low.min(axis=0).tolist(), high.max(axis=0).tolist()
+    return Rectangle(*map(int, (max(left, 0), max(top, 0), min(right, shape[1]), min(bottom, shape[0]))))

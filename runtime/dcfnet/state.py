@@ -50,18 +50,18 @@ class TrackState:
 
     def replace(self, **changes: Any) -> TrackState:
         """A copy with some arrays replaced."""
-        return dataclasses.replace(self, **changes)
+        return type(self)(**(vars(self) | changes))  # dataclasses.replace takes three times as long
 
     def take(self, rows: NDArray[np.intp]) -> TrackState:
         """The targets of `rows`; the state itself when these are all of them, in order."""
-        if len(rows) == len(self) and np.array_equal(rows, np.arange(len(self))):
+        if self._are_all(rows):
             return self
         taken = {name: array[rows] for name, array in self._arrays().items()}
         return TrackState(**taken, filters=self.filters.take(rows))
 
     def put(self, rows: NDArray[np.intp], part: TrackState) -> TrackState:
         """The state with the targets of `rows` replaced by `part`, which `take` gave and a step moved on."""
-        if np.array_equal(rows, np.arange(len(self))):
+        if self._are_all(rows):
             return part
         changed = {}
         for name, array in self._arrays().items():
@@ -78,7 +78,12 @@ class TrackState:
 
     def boxes(self) -> list[Box]:
         """Target boxes, frame pixels."""
-        return [Box.of(centre, size) for centre, size in zip(self.centre, self.size, strict=True)]
+        corner = self.centre - (self.size - 1) / 2
+        return [Box(*box) for box in np.concatenate([corner, self.size], axis=1).tolist()]
+
+    def _are_all(self, rows: NDArray[np.intp]) -> bool:
+        """Whether the rows are all targets, in order."""
+        return len(rows) == len(self) and bool((rows[1:] > rows[:-1]).all())  # and none is twice
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """What is on the host, by name."""

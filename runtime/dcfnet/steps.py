@@ -55,13 +55,20 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     admitted = admit(pipeline.backend, frames, state.source)
     seen, changed = follow_resolution(state, admitted)
     rejected = rejections(pipeline.backend, pipeline.regions(seen.size), seen, admitted)
-    said = [lost(box, reason) for box, reason in zip(seen.boxes(), rejected, strict=True)]
     rows = np.flatnonzero([reason is None for reason in rejected])
     if not len(rows):
-        return state, said
+        return state, list(map(lost, seen.boxes(), rejected))
     moved, found = _track(pipeline, seen.take(rows), admitted)
+    if changed.any():
+        found = [
+            mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
+            for row, result in zip(rows, found, strict=True)
+        ]
+    if len(rows) == len(seen):
+        return state.put(rows, moved), found
+    said = list(map(lost, seen.boxes(), rejected))
     for row, result in zip(rows, found, strict=True):
-        said[row] = mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
+        said[row] = result
     return state.put(rows, moved), said
 
 

@@ -17,11 +17,14 @@ def textured(
 ) -> NDArray[np.bool_]:
     """`Backend.textured`. device: a `CudaDevice`."""
     seen = np.zeros(len(sources), dtype=np.bool_)
-    for index in np.unique(sources):
+    away = np.zeros(len(sources), dtype=np.bool_)
+    for index in set(sources.tolist()):
         rows, host = sources == index, frames[index].host
-        if host is not None:
+        if host is None:
+            away |= rows
+        else:
             seen[rows] = have_texture(host, centres[rows], regions[rows])
-    rows = np.flatnonzero([frames[index].host is None for index in sources])
+    rows = np.flatnonzero(away)
     if len(rows):  # frames that were never on the host: one kernel, one small copy
         seen[rows] = _contrasts(device, grids(frames, sources[rows], centres[rows], regions[rows])) > FLAT_RANGE
     return seen

@@ -25,25 +25,29 @@ class Findings:
     sure: NDArray[np.bool_]
     at_limit: NDArray[np.bool_]
 
-    def verdict(self, row: int) -> tuple[Status, Reason]:
-        """Status and reason of one target."""
-        if not self.clear[row]:
-            return Status.LOST, Reason.LOW_PSR
-        if not self.in_view[row]:
-            return Status.LOST, Reason.OUT_OF_VIEW
-        if not self.alike[row]:
-            return Status.LOST, Reason.UNLIKE
-        if not self.sure[row]:
-            return Status.UNCERTAIN, Reason.LOW_PSR
-        return Status.TRACKED, Reason.SCALE_LIMIT if self.at_limit[row] else Reason.FOUND
+    def verdicts(self) -> list[tuple[Status, Reason]]:
+        """Status and reason of each target."""
+        each = (self.clear, self.alike, self.in_view, self.sure, self.at_limit)
+        return [_verdict(*row) for row in zip(*(answers.tolist() for answers in each), strict=True)]
+
+
+def _verdict(clear: bool, alike: bool, in_view: bool, sure: bool, at_limit: bool) -> tuple[Status, Reason]:
+    if not clear:
+        return Status.LOST, Reason.LOW_PSR
+    if not in_view:
+        return Status.LOST, Reason.OUT_OF_VIEW
+    if not alike:
+        return Status.LOST, Reason.UNLIKE
+    if not sure:
+        return Status.UNCERTAIN, Reason.LOW_PSR
+    return Status.TRACKED, Reason.SCALE_LIMIT if at_limit else Reason.FOUND
 
 
 def results(state: TrackState, peak: Peak, findings: Findings) -> list[Result]:
     """A result per target."""
-    return [
-        Result(box, float(peak.value[i]), float(peak.psr[i]), float(peak.apce[i]), *findings.verdict(i))
-        for i, box in enumerate(state.boxes())
-    ]
+    numbers = zip(peak.value.tolist(), peak.psr.tolist(), peak.apce.tolist(), strict=True)
+    each = zip(state.boxes(), numbers, findings.verdicts(), strict=True)
+    return [Result(box, *told, *verdict) for box, told, verdict in each]
 
 
 def lost(box: Box, reason: Reason | None) -> Result:

@@ -306,6 +306,7 @@ def test_any_other_word_for_a_switch_is_refused(text: str) -> None:
 
 def test_the_tracker_of_a_network_has_the_constants_it_was_trained_under() -> None:
     config = Recipe.load("paper").tracker_config()
+    assert config.squareness == 0.0
     assert (config.padding, config.label_sigma, config.patch_size) == (1.5, 0.1, 125)
     assert Recipe().tracker_config(stride=2) == TrackerConfig.named("default")
 

@@ -90,6 +90,7 @@ class Recipe(Settings):
         return TrackerConfig.named("default").replace(
             patch_size=-(-self.patch_size // stride) * stride,
             padding=self.padding,
+            squareness=self.squareness,
             label_sigma=self.label_sigma,
             regularisation=self.regularisation,
         )
