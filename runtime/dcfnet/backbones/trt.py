@@ -45,17 +45,12 @@ class TrtBackbone:
         self._execution = self._executed()
 
     def __call__(self, patches: Array) -> Array:
-        parts = [self._execution.run(patches[first : first + self._most]) for first in self._firsts(patches)]
-        features = self._device.joined(parts)
+        features = self._device.joined([self._execution.run(part) for part in _parts(patches, self._most)])
         return self._device.to_host(features) if isinstance(patches, np.ndarray) else features
 
     def own(self) -> OwnExecutions:
         """The engine for a program that is captured, beside whatever else it is used for."""
-        return OwnExecutions(self._device, self._executed, self._firsts, self._most)
-
-    def _firsts(self, patches: Array) -> range:
-        """Where the parts begin that it takes at once."""
-        return range(0, len(patches), self._most)
+        return OwnExecutions(self._device, self._executed, self._most)
 
     def _executed(self) -> Execution:
         return Execution(self._device, self._name, self._flavour, self._engine, (self._most, 3, self._side, self._side))
@@ -123,9 +118,9 @@ class OwnExecutions:
     TensorRT forbids another use of a context that a graph was captured from, another shape among them.
     """
 
-    def __init__(self, device: Any, make: Callable[[], Execution], firsts: Callable[[Array], range], most: int) -> None:
-        """make: a new execution. firsts, most: where the parts of patches begin, and how long they are at most."""
-        self._device, self._make, self._firsts, self._most = device, make, firsts, most
+    def __init__(self, device: Any, make: Callable[[], Execution], most: int) -> None:
+        """make: a new execution. most: how many patches one takes."""
+        self._device, self._make, self._most = device, make, most
         self._executions: list[Execution] = []
         self._turn = 0
 
@@ -136,8 +131,8 @@ class OwnExecutions:
     def __call__(self, patches: Array) -> Array | None:
         """Features of patches of the device, queued; None where this cannot be captured."""
         parts = []
-        for first in self._firsts(patches):
-            part, execution = patches[first : first + self._most], self._next()
+        for part in _parts(patches, self._most):
+            execution = self._next()
             execution.prepare(tuple(part.shape))
             if not execution.capturable():
                 return None
@@ -149,6 +144,11 @@ class OwnExecutions:
             self._executions.append(self._make())
         self._turn += 1
         return self._executions[self._turn - 1]
+
+
+def _parts(patches: Array, most: int) -> list[Array]:
+    """Patches as an engine takes them, at most so many at once."""
+    return [patches[first : first + most] for first in range(0, len(patches), most)]
 
 
 def _context(trt: Any, engine: Any) -> Any:
