@@ -26,7 +26,7 @@ except Exception as error:  # a CuPy for another CUDA than there is raises what 
     raise MissingDependencyError("cupy", "cuda13", f"{error}; cuda12 or cuda13, in place of cpu") from error
 
 _typed = partial(typed, cupy)
-THREADS = 256  # of a block: no kernel has more to share than the caches
+THREADS = 256  # of a block of `launch`, whose kernels share no more than the caches
 
 
 class CudaDevice:
@@ -70,6 +70,12 @@ class CudaDevice:
         """Such as "8.6"."""
         digits = str(cupy.cuda.Device().compute_capability)
         return f"{digits[:-1]}.{digits[-1]}"
+
+    @cached_property
+    def multiprocessors(self) -> int:
+        """Of the GPU."""
+        runtime = cupy.cuda.runtime
+        return int(runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, self.number))
 
     @property
     def cuda(self) -> str:
@@ -180,8 +186,14 @@ class CudaDevice:
 
     def launch(self, kernel: str, threads: int, *arguments: Array | np.generic) -> None:
         """Queues a kernel. arguments: arrays of the device, and numbers as NumPy's scalars."""
+        self.launch_blocks(kernel, -(-threads // THREADS), THREADS, 0, *arguments)
+
+    def launch_blocks(
+        self, kernel: str, blocks: int, threads: int, shared: int, *arguments: Array | np.generic
+    ) -> None:
+        """As `launch`, in so many blocks of so many threads, each with `shared` bytes of memory of its own."""
         with _typed():
-            self.kernels.get_function(kernel)((-(-threads // THREADS),), (THREADS,), arguments)
+            self.kernels.get_function(kernel)((blocks,), (threads,), arguments, shared_mem=shared)
 
     def current_stream(self) -> Any:
         """The stream that everything is queued on now; streams compare."""

@@ -147,24 +147,29 @@ extern "C" __global__ void convolve(const float* __restrict__ maps, const float*
     }
 }
 
-// Features (count, channels, area) divided by (offset + band . squares)^(3/4), with the squares of `reach` channels to
-// each side: band (channels, channels) has nothing beyond. A thread a feature.
+// A feature divided by (offset + band . squares)^(3/4), with the squares of `reach` channels to each side: band (channels,
+// channels) has nothing beyond. values: of one place, channels `apart` numbers from each other.
+__device__ static inline float normalised(const float* values, long long apart, const float* __restrict__ band,
+                                          const float* __restrict__ offset, int channel, int channels, int reach) {
+    const int first = channel - reach > 0 ? channel - reach : 0;
+    const int last = channel + reach < channels - 1 ? channel + reach : channels - 1;
+    float energy = offset[channel];
+    for (int other = first; other <= last; ++other) {
+        const float value = values[other * apart];
+        energy += band[channel * channels + other] * (value * value);
+    }
+    const float root = sqrtf(energy);
+    return values[channel * apart] / (root * sqrtf(root));
+}
+
+// Features (count, channels, area), normalised. A thread a feature.
 extern "C" __global__ void normalise(const float* __restrict__ features, const float* __restrict__ band,
                                      const float* __restrict__ offset, float* __restrict__ made, int count,
                                      int channels, int area, int reach) {
     const long long at = position();
     if (at >= (long long)count * channels * area) return;
     const int channel = (int)(at / area % channels);
-    const int first = channel - reach > 0 ? channel - reach : 0;
-    const int last = channel + reach < channels - 1 ? channel + reach : channels - 1;
-    const float* neighbours = features + (at - (long long)channel * area);
-    float energy = offset[channel];
-    for (int other = first; other <= last; ++other) {
-        const float value = neighbours[(long long)other * area];
-        energy += band[channel * channels + other] * (value * value);
-    }
-    const float root = sqrtf(energy);
-    made[at] = features[at] / (root * sqrtf(root));
+    made[at] = normalised(features + (at - (long long)channel * area), area, band, offset, channel, channels, reach);
 }
 
 // Colours are told in LEVELS levels of each of blue, green and red: as in colours.py.

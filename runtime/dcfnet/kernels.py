@@ -13,7 +13,7 @@ from dcfnet.backend import Array, Frame
 from dcfnet.formats import BGR, Colours
 from dcfnet.pixels import grid_of
 
-SOURCES = ("kernels.cu", "peaks.cu", "products.cu", "filters.cu")  # one program, in this order
+SOURCES = ("kernels.cu", "features.cu", "peaks.cu", "products.cu", "filters.cu")  # one program, in this order
 PLACE = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),

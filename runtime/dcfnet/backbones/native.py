@@ -1,7 +1,7 @@
 """Backbone on kernels of our own: what a CUDA machine runs where there is no engine and no other library than CuPy.
 
-Float32, a direct convolution with its bias and ReLU in one kernel, the normalisation in another; maps travel through
-memory from layer to layer. Plain on purpose: kernels.cu says where tensor cores would come.
+Float32. Two convolutions, as the shipped network has them, are one kernel with the normalisation (fusion.py). Any other
+number is a kernel for each, plain on purpose, whose maps travel through memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array
+from dcfnet.fusion import Fusion
 from dcfnet.layers import Convolution, read_layers
 from dcfnet.model import Model
 
@@ -29,7 +30,7 @@ class _Placed:
 
 
 class NativeBackbone:
-    """Backbone on kernels.cu; host and device arrays. See `Backbone` for layouts."""
+    """Backbone on features.cu or kernels.cu; host and device arrays. See `Backbone` for layouts."""
 
     capturable = True
 
@@ -43,14 +44,19 @@ class NativeBackbone:
         self._convolutions = [self._place(layer) for layer in convolutions]
         self._band, self._offset = self._device.upload(norm.band), self._device.upload(norm.offset)
         self._reach = norm.reach()
+        self._fusion = Fusion(self._device, convolutions, norm) if Fusion.takes(convolutions) else None
 
     def __call__(self, patches: Array) -> Array:
         host = isinstance(patches, np.ndarray)
-        maps = self._device.upload(patches) if host else patches
+        given = self._device.upload(patches) if host else patches
+        features = self._fusion(given) if self._fusion is not None else None
+        features = self._layer_by_layer(given) if features is None else features
+        return self._device.to_host(features) if host else features
+
+    def _layer_by_layer(self, maps: Array) -> Array:
         for convolution in self._convolutions:
             maps = self._convolve(convolution, maps)
-        features = self._normalise(maps)
-        return self._device.to_host(features) if host else features
+        return self._normalise(maps)
 
     def _place(self, layer: Convolution) -> _Placed:
         weight, bias = grouped(layer.weight), grouped(layer.bias)

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 SHIM = Path(__file__).with_name("shim.h")
-KERNEL = re.compile(r"__global__ void (\w+)\(([^)]*)\)")
+KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(([^)]*)\)")
 
 
 def signatures(source: str) -> dict[str, list[str]]:
@@ -24,8 +24,19 @@ def signatures(source: str) -> dict[str, list[str]]:
     return {name: [" ".join(one.split()) for one in parameters.split(",")] for name, parameters in found}
 
 
+class _Size(ctypes.Structure):
+    """Of a launch, as in shim.h."""
+
+    _fields_: ClassVar = [(name, ctypes.c_uint) for name in ("blocks", "threads", "shared", "backwards")]
+
+
 class HostKernels:
-    """Compiled kernels, called as CuPy calls them: arrays and NumPy's scalars."""
+    """Compiled kernels, called as CuPy calls them: arrays and NumPy's scalars.
+
+    backwards: of threads that share memory the last goes first, which changes nothing unless a barrier is missing.
+    """
+
+    backwards = False
 
     def __init__(self, source: str, folder: Path) -> None:
         compiler = shutil.which("g++") or shutil.which("c++")
@@ -33,11 +44,13 @@ class HostKernels:
             pytest.skip("no C++ compiler (g++): kernels cannot be run on the host")
         self.signatures = signatures(source)
         cases = "".join(
-            f'    if (!std::strcmp(name, "{name}")) return run({name}, blocks, threads, given, count);\n'
+            f'    if (!std::strcmp(name, "{name}")) return run({name}, size, given, count);\n'
             for name in self.signatures
         )
         entry = (
-            'extern "C" int call(const char* name, unsigned blocks, unsigned threads, void** given, int count) {\n'
+            "alignas(16) thread_local Four shared[SHARED / sizeof(Four)];\n"
+            "static unsigned char* block_memory() { return reinterpret_cast<unsigned char*>(shared); }\n"
+            'extern "C" int call(const char* name, Size size, void** given, int count) {\n'
             f"{cases}    return 1;\n}}\n"
         )
         file, library = folder / "kernels.cpp", folder / "kernels.so"
@@ -46,7 +59,7 @@ class HostKernels:
         command = [
             compiler,
             "-std=c++14",
-            "-O2",
+            "-O3",
             "-ffp-contract=off",
             *warnings,
             "-shared",
@@ -58,13 +71,16 @@ class HostKernels:
         assert done.returncode == 0, done.stderr
         self._call = ctypes.CDLL(str(library)).call
 
-    def launch(self, name: str, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
-        """Runs a kernel. Arguments must be of the types that its parameters are written with."""
+    def launch(self, name: str, blocks: int, threads: int, arguments: Sequence[Any], shared: int = 0) -> None:
+        """Runs a kernel. Arguments must be of the types that its parameters are written with.
+
+        shared: bytes that the threads of a block share, which then run in turns from barrier to barrier.
+        """
         parameters = self.signatures[name]
         apart = any("apart" in text for text in parameters)  # then arrays may have gaps along their first axis
         held = [_argument(value, text, apart) for value, text in zip(arguments, parameters, strict=True)]
         given = (ctypes.c_void_p * len(held))(*[ctypes.addressof(value) for value in held])
-        assert self._call(name.encode(), blocks, threads, given, len(held)) == 0
+        assert self._call(name.encode(), _Size(blocks, threads, shared, self.backwards), given, len(held)) == 0, name
 
 
 def _argument(value: Any, parameter: str, apart: bool) -> Any:

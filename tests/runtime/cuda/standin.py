@@ -249,9 +249,9 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     _states[:] = [state]
 
     def launch(name: str) -> Any:
-        def queue(grid: Any, block: Any, args: Any) -> None:
+        def queue(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
             given = [_inside(value) for value in args]
-            state.do(lambda: kernels.launch(name, grid[0], block[0], given))
+            state.do(lambda: kernels.launch(name, grid[0], block[0], given, shared_mem))
 
         return queue
 

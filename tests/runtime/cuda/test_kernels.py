@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dcfnet import kernels, products, reading
+from dcfnet import fusion, kernels, products, reading
 from dcfnet.backbones.native import grouped
 
 from tests.runtime.cuda.host import SHIM, HostKernels, signatures
@@ -59,10 +59,11 @@ def test_the_compiler_says_what_is_wrong(nvrtc: Any) -> None:
 
 
 def test_no_kernel_needs_what_the_host_does_not_have() -> None:
-    """What runs here is the whole kernel: no barrier, no memory shared between threads, no branch for the host."""
+    """What runs here is the whole kernel: no talk between the threads of a warp, no branch for the host."""
     source, shim = kernels.source(), SHIM.read_text()
-    assert not [word for word in ("__syncthreads", "__shared__", "__shfl", "#if") if word in source + shim]
+    assert not [word for word in ("__shfl", "__syncwarp", "#if") if word in source + shim]
     assert set(signatures(source)) == {
+        *("features_large", "features_small"),
         *("crop", "extremes", "convolve", "normalise", "summarise", "read_peaks"),
         *("multiply_real", "multiply_complex", "settle", "count_colours", "likelihood", "sum_rows", "blend"),
         *("respond", "learn", "fold", "begin", "image", "descend", "turn", "conclude"),
@@ -154,7 +155,7 @@ def test_extremes_are_those_of_the_pixels_asked_for(
 
 def test_structures_are_laid_out_as_c_lays_them_out() -> None:
     """A field of 8 bytes first, none unaligned, and the whole a multiple of 8: the next one's pointer is aligned."""
-    for made, size in ((kernels.PLACE, 88), (kernels.GRID, 48)):
+    for made, size in ((kernels.PLACE, 88), (kernels.GRID, 48), (fusion.PLAN, 120)):
         assert made.fields is not None
         assert made.itemsize == size
         assert all(offset % kind.itemsize == 0 for kind, offset, *_ in made.fields.values())
