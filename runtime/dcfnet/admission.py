@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dcfnet.backend import Backend, Frame
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidFrameError
+from dcfnet.geometry import either
 from dcfnet.pixels import frame_size
 from dcfnet.result import Reason
 from dcfnet.state import TrackState
@@ -35,11 +36,11 @@ def _admit(backend: Backend, given: Any) -> Frame | Reason:
 def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, NDArray[np.bool_]]:
     """The state in the pixels of frames whose size changed, and which targets that struck, bool (N,)."""
     known = [None if isinstance(frame, Reason) else frame_size(frame) for frame in frames]
-    before = zip(state.source.tolist(), state.frame_size.tolist(), strict=True)
-    sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
-    changed = (sizes != state.frame_size).any(axis=1)
+    before = list(zip(state.source.tolist(), map(tuple, state.frame_size.tolist()), strict=True))
+    changed = np.array([known[source] not in (None, size) for source, size in before])
     if not changed.any():
         return state, changed
+    sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
     ratio = sizes / state.frame_size
     # pixel centres at integers: the frame's corner lies at -0.5
     centres = {name: (getattr(state, name) + 0.5) * ratio - 0.5 for name in ("centre", "sure_centre")}
@@ -47,16 +48,10 @@ def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, 
     return state.replace(**centres, **sizes_in_it, frame_size=sizes), changed
 
 
-def rejections(
-    backend: Backend, regions: NDArray[np.float64], state: TrackState, frames: Admitted
-) -> list[Reason | None]:
-    """Why nothing can be seen of each target in its frame, or None. regions: where it is looked for, (N, 2)."""
+def rejections(state: TrackState, frames: Admitted) -> list[Reason | None]:
+    """Why nothing can be looked for of each target in its frame, or None."""
     none = [frame if isinstance(frame, Reason) else None for frame in frames]
     # Too small: a glitch of a tiny frame, the target shrank with the resolution.
-    tiny = state.size.min(axis=1) < MIN_TARGET_SIDE
+    tiny = either(state.size < MIN_TARGET_SIDE)
     each = zip(state.source.tolist(), tiny.tolist(), strict=True)
-    found = [none[source] or (Reason.BAD_FRAME if small else None) for source, small in each]
-    rows = np.flatnonzero([reason is None for reason in found])
-    for row in rows[~backend.textured(frames, state.source[rows], state.centre[rows], regions[rows])]:
-        found[row] = Reason.NO_TEXTURE
-    return found
+    return [none[source] or (Reason.BAD_FRAME if small else None) for source, small in each]

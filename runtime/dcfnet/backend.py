@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.util import find_spec
@@ -60,8 +60,11 @@ class Backend(Protocol):
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
-    ) -> NDArray[np.bool_]:
-        """Which regions show something, bool (M,): `has_texture` of pixels.py. Arguments as those of `crop`."""
+    ) -> Callable[[], NDArray[np.bool_]]:
+        """Asks which regions show something; what it returns answers, bool (M,): `has_texture` of pixels.py, each.
+
+        Arguments as those of `crop`. Of frames on a device it is queued to be told, and the answer waits for that.
+        """
 
     def crop(
         self,

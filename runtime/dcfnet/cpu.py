@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -64,11 +64,10 @@ class CpuBackend:
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
-    ) -> NDArray[np.bool_]:
+    ) -> Callable[[], NDArray[np.bool_]]:
         each = zip(sources, centres, regions, strict=True)
-        return np.array(
-            [has_texture(shown(frames[source]), centre, region) for source, centre, region in each], dtype=np.bool_
-        )
+        seen = [has_texture(shown(frames[source]), centre, region) for source, centre, region in each]
+        return lambda: np.array(seen, dtype=np.bool_)
 
     def crop(
         self,

@@ -1,12 +1,12 @@
 """The backend on a CUDA device, the twin of cpu.py.
 
-Everything is queued on CuPy's current stream, and nothing here waits for it but `read`, `to_host` and `textured`, and
-`guarded` for frames of pinned memory.
+Everything is queued on CuPy's current stream, and nothing here waits for it but `read`, `to_host`, what `textured`
+answers, and `guarded` for frames of pinned memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
 from typing import Any
@@ -27,7 +27,7 @@ from dcfnet.products import product
 from dcfnet.reading import PeakReader, told
 from dcfnet.response import Peak
 from dcfnet.spatial import SpatialPenalty
-from dcfnet.texture import textured
+from dcfnet.texture import TextureReader
 from dcfnet.uploads import Uploads
 
 
@@ -44,7 +44,7 @@ class CudaBackend:
         self._device.prepare()
         self._uploads = Uploads(self._device)
         self._turn = RLock()  # threads that share a tracker, or a pipeline, go one after another
-        self._reader = PeakReader(self._device)
+        self._reader, self._texture = PeakReader(self._device), TextureReader(self._device)
         self._arena: Arena | None = None
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
@@ -71,10 +71,8 @@ class CudaBackend:
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
-    ) -> NDArray[np.bool_]:
-        seen = textured(self._device, frames, sources, centres, regions)
-        need(frames, sources[seen], centres[seen], regions[seen])  # all at once, and while the rest is made ready
-        return seen
+    ) -> Callable[[], NDArray[np.bool_]]:
+        return self._texture(frames, sources, centres, regions)
 
     def crop(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dcfnet.backend import Array
 from dcfnet.errors import DeviceError, MissingDependencyError
-from dcfnet.faults import library, typed
+from dcfnet.faults import Typed, library
 from dcfnet.kernels import SOURCES, source
 
 try:
@@ -25,7 +25,7 @@ try:
 except Exception as error:  # a CuPy for another CUDA than there is raises what it likes
     raise MissingDependencyError("cupy", "cuda13", f"{error}; cuda12 or cuda13, in place of cpu") from error
 
-_typed = partial(typed, cupy)
+_typed = Typed(cupy)
 THREADS = 256  # of a block of `launch`, whose kernels share no more than the caches
 
 
@@ -94,23 +94,23 @@ class CudaDevice:
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         """New memory, aligned as CUDA aligns. Raises DeviceError where there is none left."""
-        with _typed():
+        with _typed:
             return cupy.empty(shape, dtype=dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """New memory as `empty`, all zero."""
-        with _typed():
+        with _typed:
             return cupy.zeros(shape, dtype=dtype)
 
     def pinned(self, size: int) -> NDArray[np.uint8]:
         """New memory of the host that the GPU copies from by itself, uint8 (size,). Raises DeviceError as `empty`."""
-        with _typed():
+        with _typed:
             return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
 
     def pins(self, array: NDArray[np.uint8]) -> bool:
         """Whether the array of the host, two-dimensional and not empty, lies in pinned memory from end to end."""
         ends = (array.ctypes.data, array[-1:, -1:].ctypes.data)
-        with _typed():
+        with _typed:
             kinds = [cupy.cuda.runtime.pointerGetAttributes(end).type for end in ends]
         return kinds == [cupy.cuda.runtime.memoryTypeHost] * 2
 
@@ -118,22 +118,22 @@ class CudaDevice:
         """Queues a copy of pinned rows, uint8 (h, w), to an address of the device, its rows `pitch` bytes apart."""
         (height, width), start = rows.shape, rows.ctypes.data
         kind = cupy.cuda.runtime.memcpyHostToDevice
-        with _typed():
+        with _typed:
             cupy.cuda.runtime.memcpy2DAsync(to, pitch, start, rows.strides[0], width, height, kind, self.stream)
 
     def wait(self) -> None:
         """Until all that was queued on the current stream has been done. Raises DeviceError where that failed."""
-        with _typed():
+        with _typed:
             cupy.cuda.get_current_stream().synchronize()
 
     def event(self) -> Any:
         """A mark to be recorded in the current stream, and waited for; passed where it was never recorded."""
-        with _typed():
+        with _typed:
             return cupy.cuda.Event(disable_timing=True)
 
     def upload(self, values: NDArray[np.generic]) -> Array:
         """A host array on the device, contiguous: through pinned memory, queued. Raises DeviceError as `empty`."""
-        with _typed():
+        with _typed:
             return cupy.asarray(np.ascontiguousarray(values))
 
     def copy(self, values: Array, to: Array) -> None:
@@ -160,7 +160,7 @@ class CudaDevice:
 
     def place_of(self, address: int) -> int:
         """Number of the GPU that the address lies on."""
-        with _typed():
+        with _typed:
             return int(cupy.cuda.runtime.pointerGetAttributes(address).device)
 
     def taken(self, given: Any) -> Array:
@@ -168,21 +168,24 @@ class CudaDevice:
         else by its interface, whose stream the host waits for, if it names one.
         """
         shared = hasattr(given, "__dlpack_device__") and not isinstance(given, cupy.ndarray)
-        with _typed():
+        with _typed:
             return cupy.from_dlpack(given) if shared else cupy.asarray(given)
 
     def packed(self, pixels: Array) -> Array:
         """The pixels, copied where those of a row do not lie side by side; rows may lie at any pitch."""
         return pixels if pixels[0].flags.c_contiguous else cupy.ascontiguousarray(pixels)
 
-    def to_host(self, array: Array, to: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The array on the host, once everything queued before has been done. Raises DeviceError where that failed.
-
-        to: pinned memory of the same shape and type to put it in, and to return.
-        """
-        with _typed():
-            values: NDArray[Any] = cupy.asnumpy(array, out=to)
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """The array on the host, once everything queued before has been done. Raises DeviceError where that failed."""
+        with _typed:
+            values: NDArray[Any] = cupy.asnumpy(array)
         return values
+
+    def fetch(self, array: Array, to: NDArray[Any]) -> None:
+        """Queues a copy of a contiguous array to pinned memory of as many bytes, which holds it after `wait`."""
+        with _typed:
+            kind = cupy.cuda.runtime.memcpyDeviceToHost
+            cupy.cuda.runtime.memcpyAsync(to.ctypes.data, array.data.ptr, to.nbytes, kind, self.stream)
 
     def launch(self, kernel: str, threads: int, *arguments: Array | np.generic) -> None:
         """Queues a kernel. arguments: arrays of the device, and numbers as NumPy's scalars."""
@@ -192,7 +195,7 @@ class CudaDevice:
         self, kernel: str, blocks: int, threads: int, shared: int, *arguments: Array | np.generic
     ) -> None:
         """As `launch`, in so many blocks of so many threads, each with `shared` bytes of memory of its own."""
-        with _typed():
+        with _typed:
             self.kernels.get_function(kernel)((blocks,), (threads,), arguments, shared_mem=shared)
 
     def current_stream(self) -> Any:
@@ -205,7 +208,7 @@ class CudaDevice:
 
         @contextmanager
         def there() -> Iterator[None]:
-            with _typed(), gpu, stream:
+            with _typed, gpu, stream:
                 yield
 
         return there()
@@ -217,7 +220,7 @@ class CudaDevice:
     @contextmanager
     def apart(self, pool: Any) -> Iterator[Any]:
         """Within, all is queued on a new stream, which is given, with memory of `pool`; waits before and after."""
-        with _typed():
+        with _typed:
             stream = cupy.cuda.Stream(non_blocking=True)
             cupy.cuda.get_current_stream().synchronize()
             with cupy.cuda.using_allocator(pool.malloc), stream:
@@ -238,7 +241,7 @@ class CudaDevice:
 
     def guarded(self) -> AbstractContextManager[None]:
         """Within, what CUDA raises comes out as DeviceError."""
-        return _typed()
+        return _typed
 
 
 def _served() -> str:

@@ -19,14 +19,20 @@ def library(told: str) -> Iterator[None]:
         raise DeviceError(f"{told}: {error}; {remedy}") from error
 
 
-@contextmanager
-def typed(cupy: Any, *others: type[Exception]) -> Iterator[None]:
-    """What CUDA raises through CuPy, and `others`, as DeviceError."""
-    try:
-        yield
-    except cupy.cuda.memory.OutOfMemoryError as error:
-        raise DeviceError(
-            f"the GPU has no memory left: {error}; track fewer targets, end what else runs there, or use device='cpu'"
-        ) from error
-    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, *others) as error:
-        raise DeviceError(f"the GPU failed: {error}; what it held is lost, start the process anew") from error
+class Typed:
+    """Within, what CUDA raises through CuPy comes out as DeviceError. Costs little to enter."""
+
+    def __init__(self, cupy: Any) -> None:
+        self._no_memory = cupy.cuda.memory.OutOfMemoryError
+        self._failures = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, self._no_memory):
+            remedy = "track fewer targets, end what else runs there, or use device='cpu'"
+            raise DeviceError(f"the GPU has no memory left: {error}; {remedy}") from error
+        if isinstance(error, self._failures):
+            raise DeviceError(f"the GPU failed: {error}; what it held is lost, start the process anew") from error

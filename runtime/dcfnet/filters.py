@@ -7,7 +7,7 @@ host. How they are run is the backend's affair: as they are written here, or as 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dcfnet.pipeline import Pipeline
 
 Rows = NDArray[np.intp]
+Detected = Callable[[], tuple[NDArray[np.intp], Peak]]  # winning scales (N,) and peaks; waits for the device
 
 
 class Filters(Protocol):
@@ -45,8 +46,11 @@ class Filters(Protocol):
     def joined(self, others: Sequence[Filters], capacity: int | None) -> Filters:
         """These and the others, in order. capacity: of targets, to lay out room for; None leaves it to the backend."""
 
-    def detect(self, pipeline: Pipeline, where: Where) -> tuple[NDArray[np.intp], Peak]:
-        """Winning scales (N,) and peaks of the targets in N x S patches. Waits for the device."""
+    def detect(self, pipeline: Pipeline, where: Where) -> Detected:
+        """Looks for the targets in N x S patches: only queued on a device, until what is returned is called.
+
+        That is to be done before they are looked for again.
+        """
 
     def learn(self, pipeline: Pipeline, where: Where) -> Filters:
         """The filters blended towards the present look of their targets, in N patches. Only queued on a device."""
@@ -91,9 +95,9 @@ class ArrayFilters:
         # NumPy's function hands over to the concatenation of whatever device the arrays lie on
         return ArrayFilters(**{name: np.concatenate([part.each()[name] for part in parts]) for name in self.each()})
 
-    def detect(self, pipeline: Pipeline, where: Where) -> tuple[NDArray[np.intp], Peak]:
-        """See `Filters`."""
-        return pipeline.backend.read(*pipeline.responses(where, self), pipeline.config.scale_penalty)
+    def detect(self, pipeline: Pipeline, where: Where) -> Detected:
+        """See `Filters`; done when it is called."""
+        return lambda: pipeline.backend.read(*pipeline.responses(where, self), pipeline.config.scale_penalty)
 
     def learn(self, pipeline: Pipeline, where: Where) -> ArrayFilters:
         """See `Filters`."""

@@ -37,8 +37,8 @@ PLAN = np.dtype(
 class Tile:
     """What a block makes: features, of places between; see Plan of features.cu. count: of tiles that make a map.
 
-    shared: bytes. work: multiply-adds of a thread for one group of channels. spread: whether eight neighbouring features
-    lie in different banks of shared memory where one row ends among them.
+    shared: bytes. work: multiply-adds of a thread for one group of channels. spread: whether eight features, one after
+    another, are made of places in different banks of shared memory, where a row ends among them too.
     """
 
     width: int
@@ -85,7 +85,9 @@ class Fusion:
     def __init__(self, device: Any, convolutions: Sequence[Convolution], norm: Normalisation) -> None:
         """device: a `CudaDevice`."""
         self._device, (self._first, self._second), self._norm = device, convolutions, norm
-        self._weights = {name: device.upload(values) for name, values in _laid_out(*convolutions, norm).items()}
+        self._weights = {
+            name: device.upload(values) for name, values in _laid_out(self._first, self._second, norm).items()
+        }
         self._few = 2 * device.multiprocessors  # blocks: fewer keep no GPU busy
         self._planned = cache(self._plan)
 
@@ -103,7 +105,9 @@ class Fusion:
         large, small = (self._planned(side, kernel) for kernel in PIXELS)
         if large is None or small is None:
             return None
-        kernel, (tile, plan) = ("features_large", large) if count * large[0].count >= self._few else ("features_small", small)
+        kernel, (tile, plan) = (
+            ("features_large", large) if count * large[0].count >= self._few else ("features_small", small)
+        )
         made_side = self._second.made_side(self._first.made_side(side))
         made = self._device.empty((count, len(self._second.bias), made_side, made_side))
         self._device.launch_blocks(kernel, count * tile.count, WARPS * LANES, tile.shared, patches, plan, made)

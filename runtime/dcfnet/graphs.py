@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Array
-from dcfnet.filters import ArrayFilters, Filters, Rows
+from dcfnet.filters import ArrayFilters, Detected, Filters, Rows
 from dcfnet.kernels import PLACE, Structures
 from dcfnet.reading import READ, PeakReader, told
 from dcfnet.recording import Program, Recorded
@@ -74,14 +74,19 @@ class Slots:
         self._in_order()
         return self.filters.take(rows)
 
-    def detect(self, rows: Rows, where: Structures) -> tuple[NDArray[np.intp], Peak]:
+    def detect(self, rows: Rows, where: Structures) -> Detected:
         """As `Filters.detect`, of the slots of `rows`."""
         self._prepare()
         self._in_order()
         places = np.zeros((self.capacity, self._scales), PLACE)  # of a frame without pixels: all of it lies outside
         places[rows] = where.reshape(len(rows), self._scales)
-        found = self._detecting.run(places.reshape(-1).view(np.uint8))
-        return told(self._device.to_host(found, self._found)[rows])
+        self._device.fetch(self._detecting.run(places.reshape(-1).view(np.uint8)), self._found)
+
+        def answer() -> tuple[NDArray[np.intp], Peak]:
+            self._device.wait()
+            return told(self._found[rows])
+
+        return answer
 
     def learn(self, rows: Rows, where: Structures) -> None:
         """As `Filters.learn`, in the slots of `rows`."""
@@ -200,7 +205,7 @@ class SlotFilters:
             rows = np.concatenate([rows, free])
         return SlotFilters(self.lease, rows)
 
-    def detect(self, pipeline: Pipeline, where: Structures) -> tuple[NDArray[np.intp], Peak]:
+    def detect(self, pipeline: Pipeline, where: Structures) -> Detected:
         """See `Filters`."""
         if pipeline is not self.lease.slots.pipeline:
             return self.arrays.detect(pipeline, where)

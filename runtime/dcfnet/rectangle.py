@@ -65,10 +65,11 @@ def touched(shape: Sequence[int], centres: NDArray[np.float64], regions: NDArray
     """
     half = regions / 2
     low, high = np.floor(centres - half) - 1, np.floor(centres + half) + 3
-    seen = ((low < (shape[1], shape[0])) & (high > 0)).all(axis=1)  # nor where either is no number
+    seen = (low < (shape[1], shape[0])) & (high > 0)  # nor where either is no number
     if not seen.all():
-        if not seen.any():
+        rows = seen.all(axis=1)
+        if not rows.any():
             return Rectangle()
-        low, high = low[seen], high[seen]
-    (left, top), (right, bottom) = low.min(axis=0).tolist(), high.max(axis=0).tolist()
+        low, high = low[rows], high[rows]
+    (left, top), (right, bottom) = np.minimum.reduce(low).tolist(), np.maximum.reduce(high).tolist()
     return Rectangle(*map(int, (max(left, 0), max(top, 0), min(right, shape[1]), min(bottom, shape[0]))))

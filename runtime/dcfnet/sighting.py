@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet import dcf
 from dcfnet.backend import Where
-from dcfnet.geometry import Pairs, limit_centre
+from dcfnet.geometry import Pairs, either, limit_centre
 from dcfnet.pipeline import Pipeline
 from dcfnet.response import RESPONSE_SIDE, Peak
 from dcfnet.state import TrackState
@@ -42,13 +42,20 @@ class Sighting:
         return Sighting(self.peak.take(rows), self.centre[rows], self.size[rows], self.psr[rows])
 
 
-def look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Sighting:
-    """Where N targets are seen from where they were. frames: as `Backend.frame` gives them."""
-    winner, peak = state.filters.detect(pipeline, search_places(pipeline, state, frames))
-    scale = pipeline.scales[winner][:, None]
-    region_in_frame = pipeline.regions(state.size) * scale
-    shift_in_frame = peak.shift / RESPONSE_SIDE * region_in_frame
-    return Sighting(peak, state.centre + shift_in_frame, state.size * scale, peak.psr)
+def look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> Callable[[], Sighting]:
+    """Looks for N targets from where they were; what is returned tells, once the device has been waited for.
+
+    frames: as `Backend.frame` gives them. regions: where they are looked for, (N, 2), frame pixels.
+    """
+    answer = state.filters.detect(pipeline, search_places(pipeline, state, frames, regions))
+
+    def sighting() -> Sighting:
+        winner, peak = answer()
+        scale = pipeline.scales[winner][:, None]
+        shift_in_frame = peak.shift / RESPONSE_SIDE * (regions * scale)
+        return Sighting(peak, state.centre + shift_in_frame, state.size * scale, peak.psr)
+
+    return sighting
 
 
 def look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Sighting) -> Sighting:
@@ -57,12 +64,11 @@ def look_again(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], fir
     Towards the border of the search region the cosine window leaves little of a target, so that a peak there is low
     and off its place.
     """
-    share = np.abs(first.centre - state.centre) / state.size
-    far = np.flatnonzero((share > pipeline.config.look_again).any(axis=1))
+    (far,) = either(np.abs(first.centre - state.centre) / state.size > pipeline.config.look_again).nonzero()
     if not len(far):
         return first
     there = state.replace(centre=limit_centre(first.centre, state.frame_size)).take(far)
-    second = look(pipeline, there, frames)
+    second = look(pipeline, there, frames, pipeline.regions(there.size))()
     higher = second.peak.value > first.peak.value[far]
     seen = first.put(far[higher], second.take(higher))
     seen.psr[far] = np.minimum(first.psr[far], second.psr)
@@ -85,7 +91,7 @@ def look_elsewhere(pipeline: Pipeline, state: TrackState, frames: Sequence[Any],
     aside = around[(state.doubtful[rows] - 1) % len(around)] * PLACE_STEP * pipeline.regions(state.sure_size[rows])
     centre = limit_centre(state.sure_centre[rows] + aside, state.frame_size[rows])
     there = state.take(rows).replace(centre=centre, size=state.sure_size[rows])
-    found = look(pipeline, there, frames)
+    found = look(pipeline, there, frames, pipeline.regions(there.size))()
     (usual_psr, usual_peak), peak = state.usual[rows].T, found.peak.value
     good = (found.psr >= np.maximum(FOUND_PSR * usual_psr, config.sure_psr)) & (peak >= FOUND_PEAK * usual_peak)
     good &= peak > seen.peak.value[rows]
@@ -103,12 +109,12 @@ def places_around(rings: int) -> NDArray[np.float64]:
     return np.array(places)
 
 
-def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Where:
-    """Where the search patches of N targets at S scales lie, N x S of them."""
+def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> Where:
+    """Where the search patches of N targets at S scales lie, N x S of them. regions: those of scale 1, (N, 2)."""
     scales = len(pipeline.scales)
-    regions = pipeline.regions(state.size)[:, None] * pipeline.scales[:, None]  # (N, S, 2)
+    pyramid = regions[:, None] * pipeline.scales[:, None]  # (N, S, 2)
     sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
-    return pipeline.places(frames, sources, centres, regions.reshape(-1, 2))
+    return pipeline.places(frames, sources, centres, pyramid.reshape(-1, 2))
 
 
 def unlike(pipeline: Pipeline, state: TrackState, seen: Sighting) -> NDArray[np.bool_]:
@@ -124,11 +130,12 @@ def unlike(pipeline: Pipeline, state: TrackState, seen: Sighting) -> NDArray[np.
 
 def remember(state: TrackState, seen: Sighting, sure: NDArray[np.bool_]) -> TrackState:
     """The state that knows where the targets of `sure`, bool (N,), are and what they are like when they are seen."""
-    now = np.stack([seen.peak.psr, seen.peak.value], axis=1)
+    now, surely = np.empty_like(state.usual), sure[:, None]
+    now[:, 0], now[:, 1] = seen.peak.psr, seen.peak.value
     rate = np.where(state.usual == 0, 1.0, USUAL_RATE)
     return state.replace(
-        sure_centre=np.where(sure[:, None], state.centre, state.sure_centre),
-        sure_size=np.where(sure[:, None], state.size, state.sure_size),
-        usual=np.where(sure[:, None], dcf.blend(state.usual, now, rate), state.usual),
+        sure_centre=np.where(surely, state.centre, state.sure_centre),
+        sure_size=np.where(surely, state.size, state.sure_size),
+        usual=np.where(surely, dcf.blend(state.usual, now, rate), state.usual),
         doubtful=np.where(sure, 0, state.doubtful + 1),
     )

@@ -1,6 +1,7 @@
 """From frames to boxes: the six steps of a frame, as two functions over N targets.
 
-    1  frame     checked, and put where the backend takes it: what is no frame, or shows nothing, moves no state
+    1  frame     checked, and put where the backend takes it: what is no frame, or shows nothing, moves no state (a
+                 device looks for the target while the host looks for texture)
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
     4  response  inverse(respond(search_f, filter_f)), its peaks to the host: the only sync
@@ -22,11 +23,11 @@ from numpy.typing import NDArray
 
 from dcfnet.admission import admit, follow_resolution, rejections
 from dcfnet.backend import Array
-from dcfnet.geometry import Box, limit_centre, limit_size
+from dcfnet.geometry import Box, both, either, limit_centre, limit_size
 from dcfnet.pipeline import Pipeline
 from dcfnet.pixels import frame_size
 from dcfnet.result import Reason, Result
-from dcfnet.sighting import look, look_again, look_elsewhere, remember, search_places, unlike
+from dcfnet.sighting import Sighting, look, look_again, look_elsewhere, remember, search_places, unlike
 from dcfnet.state import TrackState
 from dcfnet.verdict import Findings, lost, mark, results
 
@@ -54,11 +55,23 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     """
     admitted = admit(pipeline.backend, frames, state.source)
     seen, changed = follow_resolution(state, admitted)
-    rejected = rejections(pipeline.backend, pipeline.regions(seen.size), seen, admitted)
-    rows = np.flatnonzero([reason is None for reason in rejected])
+    rejected = rejections(seen, admitted)
+    rows = np.array([row for row, reason in enumerate(rejected) if reason is None], dtype=np.intp)
     if not len(rows):
         return state, list(map(lost, seen.boxes(), rejected))
-    moved, found = _track(pipeline, seen.take(rows), admitted)
+    part = seen.take(rows)
+    regions = pipeline.regions(part.size)
+    looked = look(pipeline, part, admitted, regions)  # queued: what can be done meanwhile is
+    textured = pipeline.backend.textured(admitted, part.source, part.centre, regions)()
+    if textured.all():
+        sighting = looked()
+    else:
+        for row in rows[~textured]:
+            rejected[row] = Reason.NO_TEXTURE
+        if not textured.any():
+            return state, list(map(lost, seen.boxes(), rejected))
+        part, sighting, rows = part.take(np.flatnonzero(textured)), looked().take(textured), rows[textured]
+    moved, found = _track(pipeline, part, admitted, sighting)
     if changed.any():
         found = [
             mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
@@ -72,10 +85,12 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     return state.put(rows, moved), said
 
 
-def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
-    """Steps 2 to 6 for targets whose frames show something."""
+def _track(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Sighting
+) -> tuple[TrackState, list[Result]]:
+    """Steps 5 and 6, and 2 to 5 once more where there is need, for targets that have been looked for a first time."""
     config = pipeline.config
-    seen = look_again(pipeline, state, frames, look(pipeline, state, frames))
+    seen = look_again(pipeline, state, frames, first)
     seen = look_elsewhere(pipeline, state, frames, seen)
     inside = limit_centre(seen.centre, state.frame_size)
     limited = limit_size(seen.size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
@@ -83,17 +98,17 @@ def _track(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tupl
     found, sure = clear & alike, seen.psr >= config.sure_psr
     # What is not found is where it was left: at the border, if it was seen to leave.
     at = np.where(found[:, None], seen.centre, state.centre)
-    in_view = np.asarray(((at > 0) & (at < state.frame_size - 1)).all(axis=1))
+    in_view = both((at > 0) & (at < state.frame_size - 1))
+    kept = found & in_view
     # A response that shows no target moves nothing; a target that leaves is followed to the border.
     state = state.replace(
-        centre=np.where(found[:, None], inside, state.centre),
-        size=np.where((found & in_view)[:, None], limited, state.size),
+        centre=np.where(found[:, None], inside, state.centre), size=np.where(kept[:, None], limited, state.size)
     )
-    state = remember(state, seen, found & in_view & sure)
+    state = remember(state, seen, kept & sure)
     lesson = state.updates % config.learn_every == config.learn_every - 1
-    state = learn(pipeline, state, frames, np.flatnonzero(found & in_view & lesson))
+    state = learn(pipeline, state, frames, (kept & lesson).nonzero()[0])
     # Two looks are two chances for something else to look clear: who was looked for twice must have been sure twice.
-    findings = Findings(clear, alike, in_view, sure, (limited != seen.size).any(axis=1))
+    findings = Findings(clear, alike, in_view, sure, either(limited != seen.size))
     return state.replace(updates=state.updates + 1), results(state, seen.peak, findings)
 
 
@@ -102,7 +117,8 @@ def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Arra
 
     frames: as `Backend.frame` gives them, and so for all that follows step 1.
     """
-    return pipeline.responses(search_places(pipeline, state, frames), state.filters.arrays)[0]
+    where = search_places(pipeline, state, frames, pipeline.regions(state.size))
+    return pipeline.responses(where, state.filters.arrays)[0]
 
 
 def learn(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp]) -> TrackState:

@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.kernels import CudaFrame, Pairs, Structures, grids
+from dcfnet.kernels import GRID, CudaFrame, Pairs, Structures, grids
 from dcfnet.pixels import FLAT_RANGE, have_texture
+from dcfnet.uploads import Staging
+
+LEVELS = np.array([[255] * 3, [0] * 3], np.int32)  # lowest and highest of a grid that has none
 
 
-def textured(
-    device: Any, frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
-) -> NDArray[np.bool_]:
-    """`Backend.textured`. device: a `CudaDevice`."""
-    seen = np.zeros(len(sources), dtype=np.bool_)
-    away = np.zeros(len(sources), dtype=np.bool_)
-    for index in set(sources.tolist()):
-        rows, host = sources == index, frames[index].host
-        if host is None:
-            away |= rows
-        else:
-            seen[rows] = have_texture(host, centres[rows], regions[rows])
-    rows = np.flatnonzero(away)
-    if len(rows):  # frames that were never on the host: one kernel, one small copy
-        seen[rows] = _contrasts(device, grids(frames, sources[rows], centres[rows], regions[rows])) > FLAT_RANGE
-    return seen
+class TextureReader:
+    """`Backend.textured` on a device. What it is asked holds until it is asked again."""
 
+    def __init__(self, device: Any) -> None:
+        """device: a `CudaDevice`."""
+        self._device = device
+        self._turns = [Staging(device), Staging(device)]
+        self._found = np.empty(0, np.uint8)  # pinned
 
-def _contrasts(device: Any, asked: Structures) -> NDArray[np.int32]:
-    """The widest range of levels of any colour over each grid, int32 (N,)."""
-    found = np.zeros((len(asked), 2, 3), dtype=np.int32)
-    found[:, 0] = 255  # a colour that there is not stays below any range
-    levels, side = device.upload(found), int(max(asked["columns"].max(), asked["rows"].max()))
-    if side:
-        where, numbers = device.upload(asked.view(np.uint8)), (np.int32(len(asked)), np.int32(side))
-        device.launch("extremes", len(asked) * side**2, where, levels, *numbers)
-    low, high = np.moveaxis(device.to_host(levels), 1, 0)
-    contrasts: NDArray[np.int32] = (high - low).max(axis=1)
-    return contrasts
+    def __call__(
+        self, frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
+    ) -> Callable[[], NDArray[np.bool_]]:
+        seen = np.zeros(len(sources), dtype=np.bool_)
+        away = np.zeros(len(sources), dtype=np.bool_)
+        for index in set(sources.tolist()):
+            rows, host = sources == index, frames[index].host
+            if host is None:
+                away |= rows
+            else:
+                seen[rows] = have_texture(host, centres[rows], regions[rows])
+        if not away.any():
+            return lambda: seen
+        levels = self._levels(grids(frames, sources[away], centres[away], regions[away]))
+
+        def answer() -> NDArray[np.bool_]:
+            self._device.wait()
+            low, high = np.moveaxis(levels, 1, 0)
+            seen[away] = (high - low).max(axis=1) > FLAT_RANGE
+            return seen
+
+        return answer
+
+    def _levels(self, asked: Structures) -> NDArray[np.int32]:
+        """Lowest and highest level (N, 2, 3) of each colour over each grid, once the device has been waited for."""
+        count, side = len(asked), int(max(asked["columns"].max(), asked["rows"].max()))
+        given = np.concatenate([asked.view(np.uint8), np.tile(LEVELS, (count, 1, 1)).view(np.uint8).reshape(-1)])
+        held, start = self._device.empty((len(given),), np.uint8), count * GRID.itemsize
+        staging = self._turns[0]
+        self._turns.reverse()
+        self._device.copy_rows(staging.filled(given[None]), self._device.address(held), len(given))
+        staging.lent()
+        levels = held[start:].view(np.int32)
+        numbers = (np.int32(count), np.int32(side))
+        self._device.launch("extremes", max(count * side**2, 1), held[:start], levels, *numbers)
+        if len(self._found) < len(given) - start:
+            self._found = self._device.pinned(2 * (len(given) - start))
+        found = self._found[: len(given) - start].view(np.int32).reshape(count, 2, 3)
+        self._device.fetch(levels, found)
+        return found

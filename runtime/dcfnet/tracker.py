@@ -247,6 +247,6 @@ def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> T
         checked = backend.frame(frame)
         target = target_box(box, frame_size(checked))
         region = pipeline.regions(np.array(target.size))
-        if not backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None]).all():
+        if not backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None])().all():
             raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
         return init(pipeline, [checked], [target], sources=[0])

@@ -75,7 +75,7 @@ def test_patches_are_those_of_the_converted_frame(rng: np.random.Generator, kind
     assert np.abs(found - expected).max() <= 1
     assert (found != expected).mean() < 1e-3
     shown = bgr if kind != "nv12" else pixels[:60]
-    textured = [backend.textured([backend.frame(frame)], *where) for frame in (given, shown)]
+    textured = [backend.textured([backend.frame(frame)], *where)() for frame in (given, shown)]
     np.testing.assert_array_equal(*textured)
 
 

@@ -67,12 +67,15 @@ class Copies:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Within, the device's copies are."""
-        for name, way in (("upload", "h2d"), ("copy_rows", "h2d"), ("to_host", "d2h")):
+        copies = {"upload": "h2d", "copy_rows": "h2d", "fetch": "d2h", "to_host": "d2h"}
+        for name, way in copies.items():
             setattr(self._device, name, self._between_events(getattr(self._device, name), way))
+        for name in ("wait", "to_host"):
+            setattr(self._device, name, self._waiting(getattr(self._device, name)))
         try:
             yield
         finally:
-            for name in ("upload", "copy_rows", "to_host"):
+            for name in (*copies, "wait"):
                 delattr(self._device, name)  # the class's own again
 
     def begin(self) -> None:
@@ -86,16 +89,23 @@ class Copies:
 
     def _between_events(self, function: Callable[..., Any], way: str) -> Callable[..., Any]:
         def copied(*given: Any) -> Any:
-            began, ended, since = cupy.cuda.Event(), cupy.cuda.Event(), time.perf_counter()
+            began, ended = cupy.cuda.Event(), cupy.cuda.Event()
             began.record()
             answer = function(*given)
             ended.record()
             self._pairs.setdefault(way, []).append((began, ended))
-            if way == "d2h":
-                self.waited += time.perf_counter() - since
             return answer
 
         return copied
+
+    def _waiting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def waited(*given: Any) -> Any:
+            since = time.perf_counter()
+            answer = function(*given)
+            self.waited += time.perf_counter() - since
+            return answer
+
+        return waited
 
 
 def sweep(

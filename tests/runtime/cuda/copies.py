@@ -34,6 +34,7 @@ class Copies:
         self.state, self.bytes, self.number = state, 0, 0
         self.pinned: list[np.ndarray] = []
         self.queued: list[Queued] = []
+        self.fetched: list[tuple[int, int, int, np.ndarray]] = []  # stream, number, address, what will be there
         self._turn = Lock()  # tests run several trackers on several threads
 
     def alloc_pinned_memory(self, size: int) -> bytearray:
@@ -63,6 +64,17 @@ class Copies:
         _rows(to, pitch, width, height)[...] = source
         self.queue(source, stream)
 
+    def memcpyAsync(self, to: int, start: int, size: int, kind: int, stream: int) -> None:  # noqa: N802  # CuPy's name
+        """To pinned memory, which holds nothing of it before the host has waited."""
+        self.state.refuse_while_capturing("a copy to the host")
+        assert kind == 2, "only to the host"
+        assert {self.kind_of(to), self.kind_of(to + size - 1)} == {HOST}, "to pageable memory a copy waits"
+        assert self.state.holds(start, size), "beyond what was allocated"
+        with self._turn:
+            self.number += 1
+            self.fetched.append((stream, self.number, to, _rows(start, size, size, 1)[0].copy()))
+            _rows(to, size, size, 1)[...] = 0xA5
+
     def queue(self, source: np.ndarray, stream: int) -> None:
         with self._turn:
             self.number += 1
@@ -72,6 +84,10 @@ class Copies:
     def waited(self, stream: int, number: int) -> None:
         """The host has waited for what was queued in the stream up to this copy."""
         with self._turn:
+            for fetched in [each for each in self.fetched if each[0] == stream and each[1] <= number]:
+                _, _, to, content = fetched
+                _rows(to, len(content), len(content), 1)[...] = content
+                self.fetched.remove(fetched)
             done = [copy for copy in self.queued if copy.stream == stream and copy.number <= number]
             self.queued = [copy for copy in self.queued if copy not in done]
             for copy in done:

@@ -59,7 +59,7 @@ def test_patches_of_other_formats_are_the_cpus(place: str, rng: np.random.Genera
         asked = (np.zeros(3, int), rng.uniform(-20, 110, size=(3, 2)), rng.uniform(3, 40, size=(3, 2)))
         found = backend.to_host(backend.crop([frames[1]], *asked, 16, MEAN))
         differences.append(np.abs(found - CpuBackend().crop([frames[0]], *asked, 16, MEAN)))
-        seen = backend.textured([frames[1]], *asked), CpuBackend().textured([frames[0]], *asked)
+        seen = backend.textured([frames[1]], *asked)(), CpuBackend().textured([frames[0]], *asked)()
         np.testing.assert_array_equal(*seen)
     assert np.max(differences) <= 1
     assert (np.array(differences) > 0).mean() < 5e-4

@@ -21,9 +21,10 @@ from dcfnet_evaluation.rendered import Clip, render_clip
 from typer.testing import CliRunner
 
 from tests.runtime.cuda.host import HostKernels
+from tests.runtime.cuda.memory import Stream
 from tests.runtime.cuda.standin import standin
 
-COPY, BACK, KERNEL = 3.0, 5.0, 1.0  # ms
+COPY, BACK, KERNEL, WAIT = 3.0, 5.0, 1.0, 7.0  # ms
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,10 @@ def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(fake.cuda, "Event", lambda **_: Event(fake.state.copies))
     monkeypatch.setattr(fake.cuda, "get_elapsed_time", lambda begin, end: end.at - begin.at)
     monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", taking(fake.cuda.runtime.memcpy2DAsync, COPY))
+    monkeypatch.setattr(fake.cuda.runtime, "memcpyAsync", taking(fake.cuda.runtime.memcpyAsync, BACK))
     monkeypatch.setattr(fake, "asnumpy", taking(fake.asnumpy, BACK))
+    monkeypatch.setattr(Stream, "synchronize", taking(Stream.synchronize, WAIT))
+    monkeypatch.setattr(made, "clock", clock, raising=False)
     device = sys.modules["dcfnet.device"].CudaDevice
     monkeypatch.setattr(device, "launch", taking(device.launch, KERNEL))
     monkeypatch.setattr(made.time, "perf_counter", lambda: clock.now / 1e3)
@@ -79,7 +83,25 @@ def test_an_update_is_told_apart_in_trtexecs_words(bench: Any, clip: Clip) -> No
     assert row["updates"] == 6
 
 
-def test_frames_on_the_device_are_not_copied(bench: Any, clip: Clip) -> None:
+def test_what_the_host_waits_for_is_not_what_it_does(bench: Any, clip: Clip) -> None:
+    """Captured, one copy brings back what was found, and one wait is behind it."""
+    (row,) = bench.sweep(clip, [bench.Load(1)], updates=4, warm_up=3, subject=bench.Subject(preset="balanced"))
+    median = {name: times["p50"] for name, times in row["ms"].items()}
+    assert median["d2h"] == BACK
+    assert median["host"] == pytest.approx(median["enqueue"] + WAIT)
+
+
+def test_frames_on_the_device_are_not_copied(
+    bench: Any, clip: Clip, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte takes a unit of the clock here."""
+    real = fake.state.copies.memcpy2DAsync
+
+    def by_the_byte(to: int, pitch: int, start: int, source_pitch: int, width: int, height: int, *rest: int) -> None:
+        bench.clock.now += width * height
+        real(to, pitch, start, source_pitch, width, height, *rest)
+
+    monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", by_the_byte)
     loads = [bench.Load(1, 1, memory) for memory in ("host", "pinned", "device")]
     host, pinned, device = bench.sweep(clip, loads, updates=4, warm_up=2)
     assert host["ms"]["h2d"]["p50"] == pinned["ms"]["h2d"]["p50"] > device["ms"]["h2d"]["p50"]

@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 
 from tests.runtime.cuda.conftest import STANDING_UPON_CUPY
 from tests.runtime.cuda.host import HostKernels
+from tests.runtime.cuda.memory import Stream
 from tests.runtime.cuda.standin import CudaError, standin
 
 SMALL = {"patch_size": 48}
@@ -175,15 +176,16 @@ def test_other_libraries_arrays_are_taken_where_they_are(tracker: dcfnet.Tracker
 def test_a_frame_is_copied_once_and_waited_for_once(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many targets there are, and however often they are looked at: lessons are in every frame here.
 
-    Two copies besides say where they are looked at, and for what.
+    Two copies besides say where they are looked at, and for what, and one brings back what was found.
     """
     tracker = dcfnet.MultiTracker(device="cuda", config={**SMALL, "learn_every": 1, "look_again": 100.0})
     for _ in range(3):
         tracker.add(clip.frame(0), clip.box(0))
-    real, waits, before = fake.asnumpy, [], fake.state.copies.number
-    monkeypatch.setattr(fake, "asnumpy", lambda values, **to: waits.append(values) or real(values, **to))
     tracker.update(clip.frame(1))
-    assert fake.state.copies.number - before == 3
+    real, waits, before = Stream.synchronize, [], fake.state.copies.number
+    monkeypatch.setattr(Stream, "synchronize", lambda self: waits.append(self) or real(self))
+    tracker.update(clip.frame(1))
+    assert fake.state.copies.number - before == 4
     assert len(waits) == 1
 
 
@@ -256,9 +258,10 @@ def test_a_gpu_that_fails_is_told_and_nothing_is_answered(
 ) -> None:
     state = tracker._state
     frame = fake.asarray(clip.frame(1))
-    faults = (  # at the wait, amid the arithmetic, with the frame
-        (fake, "asnumpy"),
+    faults = (  # at the wait, amid the arithmetic, on the way back, with the frame
+        (Stream, "synchronize"),
         (fake.ndarray, "astype"),
+        (fake.cuda.runtime, "memcpyAsync"),
         (fake.cuda.runtime, "pointerGetAttributes"),
     )
     for owner, operation in faults:

@@ -1,4 +1,4 @@
-"""The network in one kernel: what it gives is what its layers give one by one, and no thread reads what is not there."""
+"""The network in one kernel: what it gives is what its layers give one by one, and no barrier is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dcfnet.layers import Convolution, Normalisation
 
 from tests.runtime.cuda.host import HostKernels
 
-# between, outputs; kernel, stride, padding and dilation of the second convolution; padding of the first; side of a patch
+# channels between, and of features; kernel, stride, padding and dilation of the second convolution; the first one's
+# padding; side of a patch
 NETWORKS = {
     "shipped": ((32, 32), (4, 2, 1, 1), 1, 44),
     "at stride 1": ((32, 32), (3, 1, 1, 1), 1, 21),
@@ -55,7 +56,9 @@ def expected(convolutions: list[Convolution], norm: Normalisation, patches: np.n
     return maps / energy**0.75
 
 
-def fused(place: Any, convolutions: list[Convolution], norm: Normalisation, patches: np.ndarray, few: int) -> np.ndarray:
+def fused(
+    place: Any, convolutions: list[Convolution], norm: Normalisation, patches: np.ndarray, few: int
+) -> np.ndarray:
     """What the kernel gives for large tiles where `few` is none, for small ones where it is much."""
     from dcfnet.device import CudaDevice
 
@@ -130,7 +133,9 @@ def test_what_the_kernel_does_not_take_goes_layer_by_layer(fake: Any, rng: np.ra
     (first, second), norm, side = network("shipped", rng)
     wide = Convolution(np.zeros((33, 32, 3, 3), np.float32), np.zeros(33, np.float32), 1, 1, 1, False)
     stepping = Convolution(first.weight, first.bias, 2, 1, 1, True)
-    assert not any(Fusion.takes(layers) for layers in ([first], [first, second, second], [first, wide], [stepping, second]))
+    assert not any(
+        Fusion.takes(layers) for layers in ([first], [first, second, second], [first, wide], [stepping, second])
+    )
 
     from dcfnet.device import CudaDevice
 

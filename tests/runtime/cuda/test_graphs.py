@@ -135,7 +135,7 @@ def test_nothing_is_allocated_once_all_has_been_done(fake: Any, clip: Clip, on_d
         tracker.update(frames[index])
     assert len(fake.state.chunks) == chunks
     assert len(fake.state.copies.pinned) == pinned
-    assert fake.state.taken - taken == (2 if on_device else 1) * 9
+    assert fake.state.taken - taken == 9
 
 
 def test_more_targets_are_captured_anew_only_where_there_is_no_slot(
@@ -272,12 +272,12 @@ def test_another_stream_waits_for_the_one_before(fake: Any, clip: Clip, monkeypa
     tracker.update(clip.frame(1))
     waited.clear()
     tracker.update(clip.frame(2))
-    assert waited == []
+    assert waited == [0]  # for the box
     with fake.cuda.Stream(non_blocking=True) as other:
         tracker.update(clip.frame(3))
-    assert waited == [0]
+    assert waited == [0, 0, other.ptr]
     tracker.update(clip.frame(4))
-    assert waited == [0, other.ptr]
+    assert waited == [0, 0, other.ptr, other.ptr, 0]
 
 
 def test_what_was_queued_while_it_was_captured_is_done_before_it_is_launched(
@@ -302,7 +302,7 @@ def test_what_was_queued_while_it_was_captured_is_done_before_it_is_launched(
     monkeypatch.setattr(NativeBackbone, "__call__", told("call", calls))
     tracker.update(clip.frame(1))
     prepared = ["wait", "call", "wait", "call", "wait"]  # what was there; rehearsed; captured
-    assert happened == [*prepared, *prepared, "launch", "call", "launch"]
+    assert happened == [*prepared, *prepared, "launch", "call", "launch", "wait"]
 
 
 def test_what_is_not_wanted_keeps_its_values(host_kernels: HostKernels, rng: np.random.Generator) -> None:
@@ -350,8 +350,8 @@ def test_a_queued_update_runs_where_it_was_given(fake: Any, clip: Clip, monkeypa
     """On the stream that was current there, though another is by then, and so is another GPU."""
     tracker, go, streams = started(clip), threading.Event(), []
     expected = tuple(started(clip).update(clip.frame(1)).box)
-    real = fake.asnumpy
-    monkeypatch.setattr(fake, "asnumpy", lambda *a, **to: streams.append(fake.state.stream) or real(*a, **to))
+    real = fake.cuda.runtime.memcpyAsync
+    monkeypatch.setattr(fake.cuda.runtime, "memcpyAsync", lambda *given: streams.append(given[-1]) or real(*given))
     tracker._pipeline.turns.queue(nullcontext(), lambda: go.wait(60))
     with fake.cuda.Stream(non_blocking=True) as stream:
         future = tracker.update_async(clip.frame(1))

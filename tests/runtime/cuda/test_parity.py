@@ -68,7 +68,7 @@ def test_frames_on_the_device_are_those_of_the_host(place: str, rng: np.random.G
         assert device.host is None
         one, other = (backend.to_host(backend.crop([frame], *where, 16, MEAN)) for frame in (host, device))
         np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(backend.textured([host], *where), backend.textured([device], *where))
+        np.testing.assert_array_equal(backend.textured([host], *where)(), backend.textured([device], *where)())
 
 
 @pytest.mark.gpu
@@ -90,9 +90,9 @@ def test_texture_is_judged_as_on_the_cpu(place: str, rng: np.random.Generator) -
     scene[:, :40, 3] = rng.integers(0, 256, size=(70, 40))  # alpha is no colour
     frames = [scene, np.ascontiguousarray(scene[..., 0])]
     where = (rng.integers(0, 2, size=80), *places_of(rng, 80))
-    expected = CpuBackend().textured(frames, *where)
+    expected = CpuBackend().textured(frames, *where)()
     assert 10 < expected.sum() < 70
-    found = backend.textured([backend.frame(on_device(frame)) for frame in frames], *where)
+    found = backend.textured([backend.frame(on_device(frame)) for frame in frames], *where)()
     np.testing.assert_array_equal(found, expected)
 
 

@@ -98,6 +98,17 @@ def test_what_a_graph_has_freed_is_taken_by_others(fake: Any) -> None:
     assert (fake.asnumpy(other) == 3).all()
 
 
+def test_what_is_fetched_is_there_once_it_has_been_waited_for(fake: Any) -> None:
+    given, kind = fake.asarray(np.arange(4, dtype=np.float32)), fake.cuda.runtime.memcpyDeviceToHost
+    found = np.frombuffer(fake.cuda.alloc_pinned_memory(16), np.float32, 4)
+    fake.cuda.runtime.memcpyAsync(found.ctypes.data, given.data.ptr, 16, kind, 0)
+    assert not np.array_equal(found, [0, 1, 2, 3])
+    fake.cuda.get_current_stream().synchronize()
+    np.testing.assert_array_equal(found, [0, 1, 2, 3])
+    with pytest.raises(AssertionError, match="pageable"):
+        fake.cuda.runtime.memcpyAsync(np.empty(4, np.float32).ctypes.data, given.data.ptr, 16, kind, 0)
+
+
 def test_a_capture_refuses_what_cuda_refuses(fake: Any) -> None:
     given, host = fake.asarray(np.ones(4, np.float32)), np.ones(4, np.float32)
     for refused in (
