@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.geometry import both
 
-@dataclass(frozen=True)
-class Rectangle:
+
+class Rectangle(NamedTuple):
     """Columns left .. right - 1 and rows top .. bottom - 1 of a frame; none where an end is not beyond its start."""
 
     left: int = 0
@@ -60,16 +62,17 @@ class Rectangle:
 def touched(shape: Sequence[int], centres: NDArray[np.float64], regions: NDArray[np.float64]) -> Rectangle:
     """The pixels of a frame of this shape that patches of these regions may read, all regions together.
 
-    centres, regions: (M, 2), as of `Backend.crop`. A pixel more on each side than bilinear samples need: coordinates
-    are float32 on a GPU. Places that are no number touch nothing.
+    centres, regions: (M, 2), as of `Backend.crop`. Places that are no number touch nothing.
     """
     half = regions / 2
-    low, high = np.floor(centres - half) - 1, np.floor(centres + half) + 3
-    seen = (low < (shape[1], shape[0])) & (high > 0)  # nor where either is no number
+    low, high = centres - half, centres + half
+    # Less than a frame and a pixel away, nor where either is no number.
+    seen = (low[:, 0] < shape[1] + 1) & (low[:, 1] < shape[0] + 1) & both(high >= -2)
     if not seen.all():
-        rows = seen.all(axis=1)
-        if not rows.any():
+        if not seen.any():
             return Rectangle()
-        low, high = low[rows], high[rows]
+        low, high = low[seen], high[seen]
     (left, top), (right, bottom) = np.minimum.reduce(low).tolist(), np.maximum.reduce(high).tolist()
-    return Rectangle(*map(int, (max(left, 0), max(top, 0), min(right, shape[1]), min(bottom, shape[0]))))
+    # A pixel more on each side than bilinear samples need, whose coordinates are float32 on a GPU.
+    low_x, low_y = max(math.floor(left) - 1, 0), max(math.floor(top) - 1, 0)
+    return Rectangle(low_x, low_y, min(math.floor(right) + 3, shape[1]), min(math.floor(bottom) + 3, shape[0]))
