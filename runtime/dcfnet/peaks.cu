@@ -1,64 +1,68 @@
-// Kernels of reading.py: response maps are read where they lie, as response.py reads them.
+// Kernel of reading.py: response maps are read where they lie, as response.py reads them. A block reads a target's maps,
+// one after another, all of its threads a map.
 
-// What a row of a response map holds: its highest level and the first column that has it, its lowest, and the sum and the
-// sum of squares of its levels less the map's `pivot`. broken: INFINITE and NOT_A_NUMBER, as far as there are such levels.
+#define READERS 256  // threads of a block: as in reading.py
+
+// What some levels of a response map hold: the highest and the first pixel that has it, the lowest, and the sum and the sum
+// of squares of all less the map's `pivot`. broken: INFINITE and NOT_A_NUMBER, as far as there are such levels.
 #define INFINITE 1
 #define NOT_A_NUMBER 2
 #define GREATEST 3.402823466e38f  // that a float32 can be
-struct Row {
+struct Summary {
     double sum, squares;
     float high, low;
-    int column, broken;
+    int pixel, broken;
 };
+
+__device__ static inline Summary joined(const Summary& one, const Summary& other) {
+    Summary both = one;
+    both.sum += other.sum;
+    both.squares += other.squares;
+    both.broken |= other.broken;
+    if (other.low < one.low) both.low = other.low;
+    if (other.high > one.high || (other.high == one.high && other.pixel < one.pixel)) {
+        both.high = other.high;
+        both.pixel = other.pixel;
+    }
+    return both;
+}
+
+// The summary of all that the block's first `count` threads have; `own` is each one's, `held` has room for READERS.
+__device__ static inline Summary of_all(const Summary& own, Summary* held, int count) {
+    __syncthreads();  // what was read of the one before has been read
+    held[threadIdx.x] = own;
+    while (count > 1) {
+        const int half = (count + 1) / 2;
+        __syncthreads();
+        if ((int)threadIdx.x < count - half) held[threadIdx.x] = joined(held[threadIdx.x], held[threadIdx.x + half]);
+        count = half;
+    }
+    __syncthreads();
+    return held[0];
+}
 
 // A level that most of a map is near to, that of the farthest shift, so that sums lose nothing to a common offset.
 __device__ static inline double pivot(const float* map, int side) { return map[side / 2 * side + side / 2]; }
 
-// Rows (maps, side) of maps (maps, side, side). A thread a row.
-extern "C" __global__ void summarise(const float* __restrict__ maps, Row* __restrict__ rows, int count, int side) {
-    const long long at = position();
-    if (at >= (long long)count * side) return;
-    const float* map = maps + at / side * side * side;
-    const float* levels = maps + at * side;
+// A whole map (side, side).
+__device__ static inline Summary summarised(const float* map, int side, Summary* held) {
+    const int area = side * side, count = area < READERS ? area : READERS;
     const double middle = pivot(map, side);
-    Row row = {0.0, 0.0, levels[0], levels[0], 0, 0};
-    for (int column = 0; column < side; ++column) {
-        const float level = levels[column];
+    Summary own = {0.0, 0.0, map[threadIdx.x % area], map[threadIdx.x % area], (int)threadIdx.x, 0};
+    for (int pixel = threadIdx.x; pixel < area; pixel += READERS) {
+        const float level = map[pixel];
         const double apart = level - middle;
-        row.sum += apart;
-        row.squares += apart * apart;
-        if (level > row.high) {
-            row.high = level;
-            row.column = column;
+        own.sum += apart;
+        own.squares += apart * apart;
+        if (level > own.high) {
+            own.high = level;
+            own.pixel = pixel;
         }
-        if (level < row.low) row.low = level;
-        if (level != level) row.broken |= NOT_A_NUMBER;
-        else if (fabsf(level) > GREATEST) row.broken |= INFINITE;
+        if (level < own.low) own.low = level;
+        if (level != level) own.broken |= NOT_A_NUMBER;
+        else if (fabsf(level) > GREATEST) own.broken |= INFINITE;
     }
-    rows[at] = row;
-}
-
-// A whole map from its rows. row: the first one that has its highest level.
-struct Whole {
-    Row all;
-    int row;
-};
-
-__device__ static inline Whole whole(const Row* rows, int side) {
-    Whole map = {rows[0], 0};
-    for (int index = 1; index < side; ++index) {
-        const Row next = rows[index];
-        map.all.sum += next.sum;
-        map.all.squares += next.squares;
-        map.all.broken |= next.broken;
-        if (next.low < map.all.low) map.all.low = next.low;
-        if (next.high > map.all.high) {
-            map.all.high = next.high;
-            map.all.column = next.column;
-            map.row = index;
-        }
-    }
-    return map;
+    return of_all(own, held, count);
 }
 
 // Place on a circle of `side` -> signed shift.
@@ -77,20 +81,25 @@ __device__ static inline double ratio(double numerator, double denominator) {
     return denominator < 1e-12 ? 0.0 : numerator / denominator;
 }
 
-// Which scale of a target's pyramid wins: the highest weighted peak, nearest to the middle where they tie. What is no
-// number counts as the highest, as it does in NumPy's argmax, so that a broken map is told and not passed over.
-__device__ static inline int winner(const Row* rows, const double* weights, int scales, int side) {
-    const int middle = scales / 2;
-    int best = middle;
+// Which scale of a target's pyramid wins, and what its map holds: the highest weighted peak, nearest to the middle where
+// they tie. What is no number counts as the highest, as it does in NumPy's argmax, so that a broken map is told and not
+// passed over. maps: (scales, side, side).
+struct Winner {
+    int scale;
+    Summary map;
+};
+
+__device__ static inline Winner winner(const float* maps, const double* weights, int scales, int side, Summary* held) {
+    Winner best = {};
     double highest = 0.0;
     for (int turn = 0; turn < scales; ++turn) {  // the middle, one below, one above, two below, ...
-        const int scale = middle + (turn % 2 ? -(turn + 1) / 2 : turn / 2);
-        const Row map = whole(rows + (long long)scale * side, side).all;
-        if (map.broken & NOT_A_NUMBER) return scale;
+        const int scale = scales / 2 + (turn % 2 ? -(turn + 1) / 2 : turn / 2);
+        const Summary map = summarised(maps + (long long)scale * side * side, side, held);
+        if (map.broken & NOT_A_NUMBER) return {scale, map};
         const double weighted = map.high * weights[scale];
         if (turn == 0 || weighted > highest) {
             highest = weighted;
-            best = scale;
+            best = {scale, map};
         }
     }
     return best;
@@ -104,44 +113,58 @@ __device__ static inline void locate(const float* map, int x, int y, int side, d
     shift[1] = signed_shift(y + parabola(map[above * side + x], value, map[below * side + x]), side);
 }
 
+// Of a map, the sums over the pixels to `excluded` on each side of (x, y), which are no sidelobe.
+__device__ static inline Summary around(const float* map, int x, int y, int side, int excluded, Summary* held) {
+    const int window = 2 * excluded + 1;
+    const double middle = pivot(map, side);
+    Summary own = {};
+    for (int at = threadIdx.x; at < window * window; at += READERS) {
+        const int row = at / window, column = at % window;
+        const int place = (y + side + row - excluded) % side * side + (x + side + column - excluded) % side;
+        const double apart = map[place] - middle;
+        own.sum += apart;
+        own.squares += apart * apart;
+    }
+    return of_all(own, held, window * window < READERS ? window * window : READERS);
+}
+
+// Peak-to-sidelobe ratio of a map, and its average peak-to-correlation energy.
+__device__ static inline void tell(const Summary& map, const Summary& peak, double middle, int side, int excluded,
+                                   double* psr, double* apce) {
+    const int window = 2 * excluded + 1, number = side * side - window * window;
+    if (side > window) {
+        const double mean = (map.sum - peak.sum) / number, squares = map.squares - peak.squares;
+        const double variance = squares / number - mean * mean;
+        *psr = ratio(map.high - middle - mean, sqrt(variance > 0.0 ? variance : 0.0));
+    }
+    const double value = map.high, low = map.low, lift = middle - low, area = (double)side * side;
+    *apce = ratio((value - low) * (value - low), (map.squares + 2.0 * lift * map.sum) / area + lift * lift);
+}
+
 // Numbers that are said of a target.
 #define READ 6
 
-// Peaks (targets, READ), winning scale, shift along x and y, value, PSR and APCE, of maps (targets, scales, side, side)
-// and their rows; shift and value say the maps `placed` and theirs, which may be the same. `excluded` pixels to each
-// side of a peak are no sidelobe. As response.py reads them. A thread a target.
-extern "C" __global__ void read_peaks(const float* maps, const Row* rows, const float* placed, const Row* placed_rows,
-                                      const double* __restrict__ weights, double* __restrict__ peaks, int targets,
-                                      int scales, int side, int excluded) {
-    const long long target = position();
-    if (target >= targets) return;
-    double* peak = peaks + target * READ;
-    const int scale = winner(rows + target * scales * side, weights, scales, side);
-    const long long at = target * scales + scale;
-    const float* map = maps + at * side * side;
-    const Whole found = whole(rows + at * side, side), there = whole(placed_rows + at * side, side);
-    peak[0] = scale;
-    for (int index = 1; index < READ; ++index) peak[index] = 0.0;
-    if (found.all.broken) return;
-    if (!there.all.broken) {
-        locate(placed + at * side * side, there.all.column, there.row, side, peak + 1);
-        peak[3] = there.all.high;
+// Peaks (targets, READ), winning scale, shift along x and y, value, PSR and APCE, of maps (targets, scales, side, side);
+// shift and value say the maps `placed`, which may be the same. `excluded` pixels to each side of a peak are no sidelobe.
+// As response.py reads them.
+extern "C" __global__ void __launch_bounds__(READERS)
+    read_peaks(const float* maps, const float* placed, const double* __restrict__ weights, double* __restrict__ peaks,
+               int scales, int side, int excluded) {
+    Summary* held = reinterpret_cast<Summary*>(shared);
+    const long long target = blockIdx.x, each = (long long)side * side;
+    const Winner found = winner(maps + target * scales * each, weights, scales, side, held);
+    const long long at = (target * scales + found.scale) * each;
+    const float *map = maps + at, *where = placed + at;
+    const Summary there = placed == maps ? found.map : summarised(where, side, held);
+    const Summary peak = around(map, found.map.pixel % side, found.map.pixel / side, side, excluded, held);
+    if (threadIdx.x) return;
+    double* told = peaks + target * READ;
+    told[0] = found.scale;
+    for (int index = 1; index < READ; ++index) told[index] = 0.0;
+    if (found.map.broken) return;
+    if (!there.broken) {
+        locate(where, there.pixel % side, there.pixel / side, side, told + 1);
+        told[3] = there.high;
     }
-    const int y = found.row, x = found.all.column;
-    const double value = found.all.high, middle = pivot(map, side), low = found.all.low;
-    const int window = 2 * excluded + 1, number = side * side - window * window;
-    if (side > window) {
-        double sum = found.all.sum, squares = found.all.squares;
-        for (int row = 0; row < window; ++row)
-            for (int column = 0; column < window; ++column) {
-                const int place = (y + side + row - excluded) % side * side + (x + side + column - excluded) % side;
-                const double apart = map[place] - middle;
-                sum -= apart;
-                squares -= apart * apart;
-            }
-        const double mean = sum / number, variance = squares / number - mean * mean;
-        peak[4] = ratio(value - middle - mean, sqrt(variance > 0.0 ? variance : 0.0));
-    }
-    const double lift = middle - low, area = (double)side * side;
-    peak[5] = ratio((value - low) * (value - low), (found.all.squares + 2.0 * lift * found.all.sum) / area + lift * lift);
+    tell(found.map, peak, pivot(map, side), side, excluded, told + 4, told + 5);
 }

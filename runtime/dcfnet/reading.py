@@ -1,7 +1,4 @@
-"""Reading response maps where they lie: two kernels, and a copy of a few numbers a target.
-
-Row by row first, then target by target, since no thread waits for another; sums are float64.
-"""
+"""Reading response maps where they lie: a kernel, and a copy of a few numbers a target. Sums are float64."""
 
 from __future__ import annotations
 
@@ -14,7 +11,8 @@ from dcfnet.backend import Array
 from dcfnet.response import PSR_EXCLUDED, Peak, scale_weights
 
 READ = 6  # numbers that are read of a target: as in peaks.cu
-ROW_BYTES = 32  # of the structure Row of peaks.cu
+READERS = 256  # threads that read a target's maps: as in peaks.cu
+SUMMARY_BYTES = 32  # of the structure Summary of peaks.cu
 
 
 class PeakReader:
@@ -28,19 +26,10 @@ class PeakReader:
     def __call__(self, maps: Array, placed: Array, penalty: float) -> Array:
         """Maps float32 (N, S, R, R) -> float64 (N, READ) on the device, queued; `told` says what they are."""
         targets, scales, side, _ = maps.shape
-        rows = self._summarised(maps)
-        given = (maps, rows, maps, rows) if placed is maps else (maps, rows, placed, self._summarised(placed))
         found = self._device.empty((targets, READ), np.float64)
-        numbers = map(np.int32, (targets, scales, side, PSR_EXCLUDED))
-        self._device.launch("read_peaks", targets, *given, self._weighing(scales, penalty), found, *numbers)
+        given = (maps, placed, self._weighing(scales, penalty), found, *map(np.int32, (scales, side, PSR_EXCLUDED)))
+        self._device.launch_blocks("read_peaks", targets, READERS, READERS * SUMMARY_BYTES, *given)
         return found
-
-    def _summarised(self, maps: Array) -> Array:
-        targets, scales, side, _ = maps.shape
-        count = targets * scales
-        rows = self._device.empty((count * side, ROW_BYTES), np.uint8)
-        self._device.launch("summarise", count * side, maps, rows, np.int32(count), np.int32(side))
-        return rows
 
     def _weighing(self, scales: int, penalty: float) -> Array:
         if (scales, penalty) not in self._weights:

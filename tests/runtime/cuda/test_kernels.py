@@ -64,7 +64,7 @@ def test_no_kernel_needs_what_the_host_does_not_have() -> None:
     assert not [word for word in ("__shfl", "__syncwarp", "#if") if word in source + shim]
     assert set(signatures(source)) == {
         *("features_large", "features_small"),
-        *("crop", "extremes", "convolve", "normalise", "summarise", "read_peaks"),
+        *("crop", "extremes", "convolve", "normalise", "read_peaks"),
         *("multiply_real", "multiply_complex", "settle", "count_colours", "likelihood", "sum_rows", "blend"),
         *("respond", "learn", "fold", "begin", "image", "descend", "turn", "conclude"),
     }
@@ -159,6 +159,7 @@ def test_structures_are_laid_out_as_c_lays_them_out() -> None:
         assert made.fields is not None
         assert made.itemsize == size
         assert all(offset % kind.itemsize == 0 for kind, offset, *_ in made.fields.values())
-    assert reading.ROW_BYTES == 2 * 8 + 4 * 4
+    assert reading.SUMMARY_BYTES == 2 * 8 + 4 * 4
+    assert f"#define READERS {reading.READERS} " in kernels.source()
     assert f"#define READ {reading.READ}\n" in kernels.source()
     assert f"#define ROWS_AT_ONCE {products.ROWS_AT_ONCE}\n" in kernels.source()

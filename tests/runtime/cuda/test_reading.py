@@ -9,6 +9,8 @@ import pytest
 from dcfnet.backend import select
 from dcfnet.response import Peak, read_maps
 
+from tests.runtime.cuda.host import HostKernels
+
 PENALTY = 0.9925
 
 
@@ -109,6 +111,16 @@ def test_a_broken_map_moves_nothing(place: str, rng: np.random.Generator, value:
 def test_maps_of_other_sides_are_read_alike(place: str, rng: np.random.Generator, side: int) -> None:
     """Up to the window around a peak, where there is no sidelobe."""
     assert agree(bumps(rng, 4, 3, side=side)).psr.any() == (side > 7)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_no_barrier_is_missing(
+    fake: Any, host_kernels: HostKernels, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, backwards: bool
+) -> None:
+    """Whichever thread comes first between two barriers."""
+    monkeypatch.setattr(host_kernels, "backwards", backwards)
+    maps = bumps(rng, 4, 3)
+    agree(maps, placed=0.4 * maps + 0.6 * bumps(rng, 4, 1, noise=0.1))
 
 
 def test_only_what_is_read_comes_back(place: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
