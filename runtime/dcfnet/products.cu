@@ -6,14 +6,19 @@ struct alignas(8) Complex {
 
 __device__ static inline void add_product(float& sum, float one, float other) { sum += one * other; }
 
+// Two sums of products each, so that every product is added as it is made.
 __device__ static inline void add_product(Complex& sum, Complex one, Complex other) {
-    sum.real += one.real * other.real - one.imaginary * other.imaginary;
-    sum.imaginary += one.real * other.imaginary + one.imaginary * other.real;
+    sum.real += one.real * other.real;
+    sum.real -= one.imaginary * other.imaginary;
+    sum.imaginary += one.real * other.imaginary;
+    sum.imaginary += one.imaginary * other.real;
 }
 
 __device__ static inline void add_conjugate_product(Complex& sum, Complex one, Complex other) {
-    sum.real += one.real * other.real + one.imaginary * other.imaginary;
-    sum.imaginary += one.real * other.imaginary - one.imaginary * other.real;
+    sum.real += one.real * other.real;
+    sum.real += one.imaginary * other.imaginary;
+    sum.imaginary += one.real * other.imaginary;
+    sum.imaginary -= one.imaginary * other.real;
 }
 
 __device__ static inline Complex scaled(Complex value, float by) { return {value.real * by, value.imaginary * by}; }
@@ -30,32 +35,46 @@ __device__ static inline float total(const float* values, int count) {
     return sum;
 }
 
-// Rows of a product that a thread makes at once: it reads a number of the right matrix once for as many sums. As in
+// Rows and columns of a product that a thread makes at once: of as many numbers read it makes the more products. As in
 // products.py.
 #define ROWS_AT_ONCE 4
+#define COLUMNS_AT_ONCE 3
 
 // Matrices (stack, rows, inner) times (stack, inner, columns) -> (stack, rows, columns). A matrix is `step` numbers after
-// the one before; a step of 0 is one matrix for the whole stack. A thread ROWS_AT_ONCE rows of a column.
+// the one before; a step of 0 is one matrix for the whole stack. A thread ROWS_AT_ONCE rows of COLUMNS_AT_ONCE columns, and
+// drops what is beyond the last.
 template <typename Number>
-__device__ static inline void multiply(const Number* left, const Number* right, Number* made, int stack, int rows,
-                                       int inner, int columns, int left_step, int right_step) {
-    const long long at = position(), groups = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
-    if (at >= stack * groups * columns) return;
-    const int column = (int)(at % columns);
-    const long long first = at / columns % groups * ROWS_AT_ONCE, place = at / columns / groups;
-    const int count = rows - first < ROWS_AT_ONCE ? (int)(rows - first) : ROWS_AT_ONCE;
-    const Number* across = left + place * left_step + first * inner;
-    const Number* down = right + place * right_step + column;
-    Number sums[ROWS_AT_ONCE] = {};
-    for (int index = 0; index < inner; ++index, down += columns) {
-        const Number value = *down;
+__device__ static inline void multiply(const Number* __restrict__ left, const Number* __restrict__ right,
+                                       Number* __restrict__ made, int stack, int rows, int inner, int columns,
+                                       int left_step, int right_step) {
+    const int across = (columns + COLUMNS_AT_ONCE - 1) / COLUMNS_AT_ONCE, down = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+    const long long at = position(), place = at / across / down;
+    if (place >= stack) return;
+    const int row = (int)(at / across % down) * ROWS_AT_ONCE, column = (int)(at % across) * COLUMNS_AT_ONCE;
+    const Number* rows_from[ROWS_AT_ONCE];
 #pragma unroll
-        for (int row = 0; row < ROWS_AT_ONCE; ++row)
-            if (row < count) add_product(sums[row], across[(long long)row * inner + index], value);
+    for (int r = 0; r < ROWS_AT_ONCE; ++r)
+        rows_from[r] = left + place * left_step + (long long)(row + r < rows ? row + r : rows - 1) * inner;
+    const Number* numbers = right + place * right_step + column;
+    Number sums[ROWS_AT_ONCE][COLUMNS_AT_ONCE] = {};
+#pragma unroll 4
+    for (int index = 0; index < inner; ++index, numbers += columns) {
+        Number values[COLUMNS_AT_ONCE];
+#pragma unroll
+        for (int c = 0; c < COLUMNS_AT_ONCE; ++c) values[c] = column + c < columns ? numbers[c] : Number();
+#pragma unroll
+        for (int r = 0; r < ROWS_AT_ONCE; ++r) {
+            const Number value = *rows_from[r]++;
+#pragma unroll
+            for (int c = 0; c < COLUMNS_AT_ONCE; ++c) add_product(sums[r][c], value, values[c]);
+        }
     }
 #pragma unroll
-    for (int row = 0; row < ROWS_AT_ONCE; ++row)
-        if (row < count) made[(place * rows + first + row) * columns + column] = sums[row];
+    for (int r = 0; r < ROWS_AT_ONCE; ++r)
+#pragma unroll
+        for (int c = 0; c < COLUMNS_AT_ONCE; ++c)
+            if (row + r < rows && column + c < columns)
+                made[(place * rows + row + r) * columns + column + c] = sums[r][c];
 }
 
 extern "C" __global__ void multiply_real(const float* __restrict__ left, const float* __restrict__ right,

@@ -163,3 +163,4 @@ def test_structures_are_laid_out_as_c_lays_them_out() -> None:
     assert f"#define READERS {reading.READERS} " in kernels.source()
     assert f"#define READ {reading.READ}\n" in kernels.source()
     assert f"#define ROWS_AT_ONCE {products.ROWS_AT_ONCE}\n" in kernels.source()
+    assert f"#define COLUMNS_AT_ONCE {products.COLUMNS_AT_ONCE}\n" in kernels.source()
