@@ -17,6 +17,9 @@ from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidBoxError
 
 Pairs = NDArray[np.float64]  # (N, 2)
+# In a pixel, that a centre may have. What float32 sums in another order, or on another device, differ by is lost between
+# them; else it would grow from frame to frame. Nobody's box is known so finely.
+PLACES = 16
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,12 @@ def limit_size(size: Pairs, initial_size: Pairs, frame_size: Pairs, ratio: tuple
 def limit_centre(centre: Pairs, frame_size: Pairs) -> Pairs:
     """Centres (N, 2) moved to the nearest point inside the frame, frame pixels."""
     return np.minimum(np.maximum(centre, 0.0), frame_size - 1.0)
+
+
+def on_grid(centre: Pairs) -> Pairs:
+    """Centres moved to the nearest of the PLACES of a pixel along each axis."""
+    placed: Pairs = np.rint(centre * PLACES) / PLACES
+    return placed
 
 
 def both(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:

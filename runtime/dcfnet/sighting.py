@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet import dcf
 from dcfnet.backend import Where
-from dcfnet.geometry import Pairs, either, limit_centre
+from dcfnet.geometry import Pairs, either, limit_centre, on_grid
 from dcfnet.pipeline import Pipeline
 from dcfnet.response import RESPONSE_SIDE, Peak
 from dcfnet.state import TrackState
@@ -53,7 +53,7 @@ def look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: 
         winner, peak = answer()
         scale = pipeline.scales[winner][:, None]
         shift_in_frame = peak.shift / RESPONSE_SIDE * (regions * scale)
-        return Sighting(peak, state.centre + shift_in_frame, state.size * scale, peak.psr)
+        return Sighting(peak, on_grid(state.centre + shift_in_frame), state.size * scale, peak.psr)
 
     return sighting
 

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidBoxError
-from dcfnet.geometry import Box, limit_centre, limit_size, scale_pyramid, search_region, target_box
+from dcfnet.geometry import (
+    PLACES,
+    Box,
+    limit_centre,
+    limit_size,
+    on_grid,
+    scale_pyramid,
+    search_region,
+    target_box,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +123,14 @@ def test_a_size_inside_the_limits_keeps_every_bit() -> None:
     initial = np.array([[33.3, 71.7]])
     size = initial * 1.0275**3 / 1.0275**5
     assert np.array_equal(limit_size(size, initial, np.array([[640.0, 360.0]]), (0.2, 5.0)), size)
+
+
+def test_places_are_few_in_a_pixel_and_near(rng: np.random.Generator) -> None:
+    centres = rng.uniform(-10, 4000, size=(100, 2))
+    placed = on_grid(centres)
+    assert np.array_equal(placed * PLACES, np.rint(placed * PLACES))
+    assert np.abs(placed - centres).max() <= 0.5 / PLACES
+    assert np.array_equal(on_grid(placed), placed)
 
 
 def test_a_centre_stays_inside_the_frame() -> None:

@@ -43,6 +43,24 @@ def test_a_bare_install_gives_the_same_boxes(clip: Clip) -> None:
         assert tuple(bare.box) == pytest.approx(tuple(fast.box), abs=0.05)
 
 
+def test_what_another_device_adds_in_the_last_digits_moves_no_box(clip: Clip, rng: np.random.Generator) -> None:
+    """Features are off by what float32 sums in another order are off by, and every box is the same to the last bit."""
+    trackers = [Tracker(), Tracker()]
+    pipeline = trackers[1]._pipeline
+    exact = pipeline.backbone
+
+    def elsewhere(patches: np.ndarray) -> np.ndarray:
+        features = exact(patches)
+        return (features * (1 + rng.normal(0, 2e-7, features.shape))).astype(np.float32)
+
+    object.__setattr__(pipeline, "backbone", elsewhere)
+    for tracker in trackers:
+        tracker.init(clip.frame(0), clip.box(0))
+    pairs = [[tracker.update(clip.frame(t)) for tracker in trackers] for t in range(1, clip.length)]
+    assert [tuple(one.box) for one, _ in pairs] == [tuple(other.box) for _, other in pairs]
+    assert any(one.peak != other.peak for one, other in pairs)
+
+
 def test_the_models_config_is_the_default() -> None:
     assert Tracker(preset="accurate").config == dcfnet.TrackerConfig.named("default").replace(**PRESETS["accurate"])
     assert Tracker(config="paper").config == dcfnet.TrackerConfig.named("paper")
