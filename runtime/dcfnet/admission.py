@@ -33,12 +33,12 @@ def _admit(backend: Backend, given: Any) -> Frame | Reason:
     return frame
 
 
-def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, NDArray[np.bool_]]:
-    """The state in the pixels of frames whose size changed, and which targets that struck, bool (N,)."""
+def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, list[bool]]:
+    """The state in the pixels of frames whose size changed, and which of the N targets that struck."""
     known = [None if isinstance(frame, Reason) else frame_size(frame) for frame in frames]
     before = list(zip(state.source.tolist(), map(tuple, state.frame_size.tolist()), strict=True))
-    changed = np.array([known[source] not in (None, size) for source, size in before])
-    if not changed.any():
+    changed = [known[source] not in (None, size) for source, size in before]
+    if not any(changed):
         return state, changed
     sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
     ratio = sizes / state.frame_size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from dcfnet.backend import Array
 from dcfnet.errors import DeviceError, InvalidFrameError
 from dcfnet.formats import Wrapped, host_frame
@@ -41,6 +43,8 @@ def adopted(device: Any, uploads: Uploads, given: Any) -> CudaFrame:
 
 def _place(device: Any, array: Any) -> int | None:
     """Number of the GPU that an array lies on; None for anything else."""
+    if isinstance(array, np.ndarray):  # nearly always
+        return None
     try:
         if (interface := device_interface(array)) is not None:
             if 0 in interface["shape"]:

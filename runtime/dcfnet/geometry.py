@@ -17,8 +17,8 @@ from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidBoxError
 
 Pairs = NDArray[np.float64]  # (N, 2)
-# In a pixel, that a centre may have. What float32 sums in another order, or on another device, differ by is lost between
-# them; else it would grow from frame to frame. Nobody's box is known so finely.
+# In a pixel, that a centre may have. What float32 sums in another order, or on another device, differ by is lost in it;
+# else it would grow from frame to frame. Nobody's box is known so finely.
 PLACES = 16
 
 

@@ -1,6 +1,7 @@
-// Kernels of cuda.py and backbones/native.py; those of peaks.cu and filters.cu come after. A thread makes its numbers by itself: no barrier and no shared memory, so
-// that every body is plain C++, too, and is proven on a CPU (tests/runtime/cuda). Arrays are contiguous, and laid out as
-// the functions of the same purpose say; counts of threads may be more than there is to do.
+// Kernels of cuda.py and backbones/native.py; the other files follow, as one program (SOURCES of kernels.py). Most threads
+// make their numbers by themselves; those of features.cu and peaks.cu share memory. All is plain C++, too, and is proven on
+// a CPU (tests/runtime/cuda). Arrays are contiguous, and laid out as the functions of the same purpose say; counts of threads
+// may be more than there is to do.
 
 typedef unsigned char uint8;
 
@@ -103,8 +104,7 @@ struct alignas(16) Four {
 
 // Maps (count, channels, side, side) -> made (count, outputs, made_side, made_side): a convolution with its bias, and
 // what is below zero cut off where `rectified`. weights: (groups, channels, kernel, kernel, AT_ONCE), bias: (groups,
-// AT_ONCE), the outputs in groups, filled up with zeros. A thread a pixel and group. Direct, in float32; tensor cores
-// would come here, as a product of matrices over tiles in shared memory, in half precision or TF32.
+// AT_ONCE), the outputs in groups, filled up with zeros. A thread a pixel and group; for networks that features.cu is not for.
 extern "C" __global__ void convolve(const float* __restrict__ maps, const float* __restrict__ weights,
                                     const float* __restrict__ bias, float* __restrict__ made, int count, int channels,
                                     int side, int outputs, int made_side, int kernel, int stride, int padding,

@@ -72,7 +72,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
             return state, list(map(lost, seen.boxes(), rejected))
         part, sighting, rows = part.take(np.flatnonzero(textured)), looked().take(textured), rows[textured]
     moved, found = _track(pipeline, part, admitted, sighting)
-    if changed.any():
+    if any(changed):
         found = [
             mark(result, Reason.RESOLUTION_CHANGED) if changed[row] else result
             for row, result in zip(rows, found, strict=True)
