@@ -49,6 +49,7 @@ def still(module: Any, found: NDArray[np.float64]) -> None:
 
     for graph in module.state.launched:
         graph.steps.clear()
+    HostKernels.launch = leave  # type: ignore[method-assign]  # of those outside of graphs
     found[:, 1:3] = 0
     module.empty, module.cuda.runtime.memcpyAsync, module.cuda.runtime.memcpy2DAsync = empty, leave, leave
 

@@ -78,9 +78,10 @@ class Slots:
         """As `Filters.detect`, of the slots of `rows`."""
         self._prepare()
         self._in_order()
-        places = np.zeros((self.capacity, self._scales), PLACE)  # of a frame without pixels: all of it lies outside
-        places[rows] = where.reshape(len(rows), self._scales)
-        self._device.fetch(self._detecting.run(places.reshape(-1).view(np.uint8)), self._found)
+        # As bytes. Zeros are of a frame without pixels: all of it lies outside.
+        places = np.zeros((self.capacity, self._scales * PLACE.itemsize), np.uint8)
+        places[rows] = where.view(np.uint8).reshape(len(rows), -1)
+        self._device.fetch(self._detecting.run(places.reshape(-1)), self._found)
 
         def answer() -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()
@@ -92,9 +93,9 @@ class Slots:
         """As `Filters.learn`, in the slots of `rows`."""
         self._prepare()
         self._in_order()
-        places, wanted = np.zeros(self.capacity, PLACE), np.zeros(self.capacity, np.int32)
-        places[rows], wanted[rows] = where, 1
-        self._learning.run(np.concatenate([places.view(np.uint8), wanted.view(np.uint8)]))
+        places, wanted = np.zeros((self.capacity, PLACE.itemsize), np.uint8), np.zeros(self.capacity, np.int32)
+        places[rows], wanted[rows] = where.view(np.uint8).reshape(len(rows), -1), 1
+        self._learning.run(np.concatenate([places.reshape(-1), wanted.view(np.uint8)]))
 
     def _detect(self, given: Array) -> Array:
         maps, placed = self._detected.responses(given.reshape(-1, PLACE.itemsize), self.filters)

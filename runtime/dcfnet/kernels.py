@@ -87,11 +87,12 @@ def places(
     frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
 ) -> Structures:
     """Where the patches lie that `Backend.crop` is asked for, PLACE (M,)."""
-    steps, made = regions / size, np.zeros(len(sources), dtype=PLACE)
+    steps, of_frames = regions / size, np.zeros(len(frames), dtype=PLACE)
     for index in set(sources.tolist()):
-        frame, rows = frames[index], sources == index if len(frames) > 1 else slice(None)
+        frame = frames[index]
         image = (*frame.start, *frame.start_of_chroma, *frame.shape[:2], frame.channels)
-        made[rows] = (*image, 0, 0, 0, 0, *frame.colours)
+        of_frames[index] = (*image, 0, 0, 0, 0, *frame.colours)
+    made: Structures = of_frames.take(sources)
     made["x"], made["y"] = (centres - (size - 1) / 2 * steps).T
     made["step_x"], made["step_y"] = steps.T
     return made

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Copies:
         self.pinned: list[np.ndarray] = []
         self.queued: list[Queued] = []
         self.fetched: list[tuple[int, int, int, np.ndarray]] = []  # stream, number, address, what will be there
-        self._turn = Lock()  # tests run several trackers on several threads
+        self._turn = RLock()  # tests run several trackers on several threads; what is freed may wait amid a copy
 
     def alloc_pinned_memory(self, size: int) -> bytearray:
         """Kept for good, so that its addresses become nobody else's."""
