@@ -37,7 +37,8 @@ AT_ONCE = (16, 64, 256)  # patches through the backbone in one call, tried with 
 AT_ONCE_OF_AN_ENGINE = 64  # likewise, and the most that the engine is built for
 WARM_UP, UPDATES = 20, 1000
 SIZE = (1280, 720)
-SMALL = "graphs or parity or reading or fused"  # tests whose every access compute-sanitizer can look at in minutes
+SMALL = "graphs or parity or reading or fus"  # tests whose every access compute-sanitizer can look at in minutes
+TOOLS = ("memcheck", "racecheck")  # of it: all memory, and what threads of a block share
 LATENCY = {"p50": 0.20, "p99": 0.40}  # ms: one target, frames in pinned memory, until the box is on the host
 RATE = 20.0  # target-frames a ms of 64 targets at 3 scales, frames on the device; no fewer of 256
 
@@ -61,8 +62,11 @@ def sanitized() -> bool | None:
     if shutil.which("compute-sanitizer") is None:
         return None
     tests = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/runtime/cuda", "-k", SMALL]
-    done = subprocess.run(["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "1", *tests], cwd=ROOT)
-    return done.returncode == 0
+    clean = True
+    for tool in TOOLS:
+        command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "1", *tests]
+        clean &= subprocess.run(command, cwd=ROOT).returncode == 0
+    return clean
 
 
 def machine() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dcfnet.backend import Backend, Frame
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidFrameError
-from dcfnet.geometry import either
+from dcfnet.geometry import either, on_grid
 from dcfnet.pixels import frame_size
 from dcfnet.result import Reason
 from dcfnet.state import TrackState
@@ -43,7 +43,7 @@ def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, 
     sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
     ratio = sizes / state.frame_size
     # pixel centres at integers: the frame's corner lies at -0.5
-    centres = {name: (getattr(state, name) + 0.5) * ratio - 0.5 for name in ("centre", "sure_centre")}
+    centres = {name: on_grid((getattr(state, name) + 0.5) * ratio - 0.5) for name in ("centre", "sure_centre")}
     sizes_in_it = {name: getattr(state, name) * ratio for name in ("size", "initial_size", "sure_size")}
     return state.replace(**centres, **sizes_in_it, frame_size=sizes), changed
 

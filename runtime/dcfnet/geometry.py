@@ -20,6 +20,9 @@ Pairs = NDArray[np.float64]  # (N, 2)
 # In a pixel, that a centre may have. What float32 sums in another order, or on another device, differ by is lost in it;
 # else it would grow from frame to frame. Nobody's box is known so finely.
 PLACES = 16
+# In a pixel, that neighbouring pixels of a patch may be apart. With centres as above every place that a patch samples
+# is a float32 number, however it is rounded on the way there: patches are the same on every device, to the level.
+STEPS = 1024
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,12 @@ def on_grid(centre: Pairs) -> Pairs:
     """Centres moved to the nearest of the PLACES of a pixel along each axis."""
     placed: Pairs = np.rint(centre * PLACES) / PLACES
     return placed
+
+
+def on_steps(regions: Pairs, patch_size: int) -> Pairs:
+    """Regions (..., 2) of patches whose pixels lie whole STEPS of a pixel apart: the nearest ones."""
+    stepped: Pairs = np.maximum(np.rint(regions * (STEPS / patch_size)), 1) * (patch_size / STEPS)
+    return stepped
 
 
 def both(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:

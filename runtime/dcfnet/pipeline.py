@@ -19,7 +19,7 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
 from dcfnet.filters import ArrayFilters
 from dcfnet.fourier import Transform, band_of_label, label_spectrum
-from dcfnet.geometry import Pairs, scale_pyramid, search_region
+from dcfnet.geometry import Pairs, on_steps, scale_pyramid, search_region
 from dcfnet.learning import Learning
 from dcfnet.response import RESPONSE_SIDE
 from dcfnet.spatial import SpatialPenalty
@@ -87,7 +87,11 @@ class Pipeline:
 
     def regions(self, size: Pairs) -> Pairs:
         """Search regions of targets of these sizes, (..., 2) each, frame pixels."""
-        return search_region(size, self.config.padding, self.config.squareness)
+        return self.stepped(search_region(size, self.config.padding, self.config.squareness))
+
+    def stepped(self, regions: Pairs) -> Pairs:
+        """The nearest regions that patches are cut from."""
+        return on_steps(regions, self.config.patch_size)
 
     def places(self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Where:
         """Where M patches lie, for the array programs."""

@@ -89,7 +89,7 @@ def look_elsewhere(pipeline: Pipeline, state: TrackState, frames: Sequence[Any],
         return seen
     around = places_around(config.search_rings)
     aside = around[(state.doubtful[rows] - 1) % len(around)] * PLACE_STEP * pipeline.regions(state.sure_size[rows])
-    centre = limit_centre(state.sure_centre[rows] + aside, state.frame_size[rows])
+    centre = limit_centre(on_grid(state.sure_centre[rows] + aside), state.frame_size[rows])
     there = state.take(rows).replace(centre=centre, size=state.sure_size[rows])
     found = look(pipeline, there, frames, pipeline.regions(there.size))()
     (usual_psr, usual_peak), peak = state.usual[rows].T, found.peak.value
@@ -112,7 +112,7 @@ def places_around(rings: int) -> NDArray[np.float64]:
 def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> Where:
     """Where the search patches of N targets at S scales lie, N x S of them. regions: those of scale 1, (N, 2)."""
     scales = len(pipeline.scales)
-    pyramid = regions[:, None] * pipeline.scales[:, None]  # (N, S, 2)
+    pyramid = pipeline.stepped(regions[:, None] * pipeline.scales[:, None])  # (N, S, 2)
     sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
     return pipeline.places(frames, sources, centres, pyramid.reshape(-1, 2))
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dcfnet.admission import admit, follow_resolution, rejections
 from dcfnet.backend import Array
-from dcfnet.geometry import Box, both, either, limit_centre, limit_size
+from dcfnet.geometry import Box, both, either, limit_centre, limit_size, on_grid
 from dcfnet.pipeline import Pipeline
 from dcfnet.pixels import frame_size
 from dcfnet.result import Reason, Result
@@ -39,7 +39,7 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
     """
     frames = [pipeline.backend.frame(frame) for frame in frames]
     source = np.asarray(sources, dtype=np.intp)
-    centre = np.array([box.centre for box in boxes])
+    centre = on_grid(np.array([box.centre for box in boxes]))
     size = np.array([box.size for box in boxes])
     sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
     where = pipeline.places(frames, source, centre, pipeline.regions(size))

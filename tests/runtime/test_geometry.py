@@ -10,10 +10,12 @@ from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidBoxError
 from dcfnet.geometry import (
     PLACES,
+    STEPS,
     Box,
     limit_centre,
     limit_size,
     on_grid,
+    on_steps,
     scale_pyramid,
     search_region,
     target_box,
@@ -131,6 +133,21 @@ def test_places_are_few_in_a_pixel_and_near(rng: np.random.Generator) -> None:
     assert np.array_equal(placed * PLACES, np.rint(placed * PLACES))
     assert np.abs(placed - centres).max() <= 0.5 / PLACES
     assert np.array_equal(on_grid(placed), placed)
+
+
+@pytest.mark.parametrize("patch_size", [48, 80, 108, 125])
+def test_places_that_a_patch_samples_are_numbers_of_float32(rng: np.random.Generator, patch_size: int) -> None:
+    """Its first pixel's, and every one that is whole steps from there, up to 8192 px from the frame's corner."""
+    centres = on_grid(rng.uniform(1000, 7000, size=(50, 2)))
+    regions = rng.uniform(10, 2000, size=(50, 2))
+    stepped = on_steps(regions, patch_size)
+    assert np.abs(stepped - regions).max() <= patch_size / STEPS / 2
+    steps = (stepped / patch_size).astype(np.float32)
+    first = (centres - (patch_size - 1) / 2 * (stepped / patch_size)).astype(np.float32)
+    for index in range(patch_size):
+        exact = centres + (index - (patch_size - 1) / 2) * np.rint(regions * (STEPS / patch_size)) / STEPS
+        np.testing.assert_array_equal(first + np.float32(index) * steps, exact)
+    assert on_steps(np.zeros((1, 2)), patch_size).min() > 0
 
 
 def test_a_centre_stays_inside_the_frame() -> None:

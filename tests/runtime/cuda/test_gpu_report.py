@@ -109,7 +109,7 @@ def test_a_sanitizer_that_is_not_there_has_found_nothing_and_said_nothing(
 
     def run(command: Sequence[str], **_: Any) -> Any:
         asked.append(command)
-        return subprocess.CompletedProcess(command, 1)
+        return subprocess.CompletedProcess(command, int("racecheck" in command))
 
     monkeypatch.setattr(script.subprocess, "run", run)
     assert script.sanitized() is False

@@ -14,7 +14,7 @@ from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.backend import select
 from dcfnet.config import TrackerConfig
 from dcfnet.cpu import CpuBackend
-from dcfnet.geometry import Box
+from dcfnet.geometry import Box, on_grid, on_steps
 from dcfnet.model import Model, load_model
 from dcfnet_evaluation.rendered import Clip
 from dcfnet_export.graph import make_model
@@ -48,6 +48,20 @@ def test_patches_are_the_cpus(place: str, rng: np.random.Generator, layout: str,
     differences = np.abs(found - expected)
     assert differences.max() <= 1
     assert (differences > 0).mean() < 5e-4
+
+
+@pytest.mark.parametrize("sides", [(90, 60), (1920, 1080), (7680, 200)])
+def test_patches_that_a_tracker_cuts_are_the_cpus(place: str, rng: np.random.Generator, sides: tuple[int, int]) -> None:
+    """Every place that is sampled is a float32 number there: what is left is a level half-way between two, in a million."""
+    backend, frame = select("cuda"), rng.integers(0, 256, size=(*sides[::-1], 3), dtype=np.uint8)
+    for size in (48, 80, 108):
+        centres = on_grid(rng.uniform(0, 1, (20, 2)) * sides)
+        regions = on_steps(rng.uniform(20, 600, (20, 2)), size)
+        where = (np.zeros(20, int), centres, regions, size, MEAN)
+        found = backend.to_host(backend.crop([backend.frame(frame)], *where))
+        differences = np.abs(found - CpuBackend().crop([frame], *where))
+        assert differences.max() <= 1
+        assert (differences > 0).sum() <= 3
 
 
 def test_outside_the_frame_a_patch_is_exactly_zero(place: str, rng: np.random.Generator) -> None:
