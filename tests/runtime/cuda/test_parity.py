@@ -52,7 +52,7 @@ def test_patches_are_the_cpus(place: str, rng: np.random.Generator, layout: str,
 
 @pytest.mark.parametrize("sides", [(90, 60), (1920, 1080), (7680, 200)])
 def test_patches_that_a_tracker_cuts_are_the_cpus(place: str, rng: np.random.Generator, sides: tuple[int, int]) -> None:
-    """Every place that is sampled is a float32 number there: what is left is a level half-way between two, in a million."""
+    """Every place that is sampled is a float32 number there: a level in a million lies half-way between two."""
     backend, frame = select("cuda"), rng.integers(0, 256, size=(*sides[::-1], 3), dtype=np.uint8)
     for size in (48, 80, 108):
         centres = on_grid(rng.uniform(0, 1, (20, 2)) * sides)
