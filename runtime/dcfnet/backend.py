@@ -132,7 +132,8 @@ class Backend(Protocol):
     def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of response.py.
 
-        The one point of synchronisation of a frame: the maps stay on the device, what is read of them does not.
+        With what `textured` answers the one point of synchronisation of a frame: the maps stay on the device, what is
+        read of them does not.
         """
 
     def to_host(self, array: Array) -> NDArray[np.float32]:

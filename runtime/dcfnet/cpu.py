@@ -34,7 +34,7 @@ class Places:
     def __len__(self) -> int:
         return len(self.sources)
 
-    def __getitem__(self, part: slice) -> Places:
+    def __getitem__(self, part: slice | NDArray[np.intp]) -> Places:
         return Places(self.frames, self.sources[part], self.centres[part], self.regions[part])
 
 

@@ -1,7 +1,7 @@
 """A CUDA device through CuPy: its memory, its kernels, and the current stream. The only importer of cupy.
 
-Everything is queued on CuPy's current stream, and nothing here waits for it but `to_host`. A device belongs to the
-process, and to the GPU, that were current when it was opened.
+Everything is queued on CuPy's current stream, and nothing here waits for it but `wait`, `to_host`, `constant` and
+`apart`. A device belongs to the process, and to the GPU, that were current when it was opened.
 """
 
 from __future__ import annotations
@@ -71,11 +71,10 @@ class CudaDevice:
         digits = str(cupy.cuda.Device().compute_capability)
         return f"{digits[:-1]}.{digits[-1]}"
 
-    @cached_property
-    def multiprocessors(self) -> int:
-        """Of the GPU."""
-        runtime = cupy.cuda.runtime
-        return int(runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, self.number))
+    def attribute(self, name: str) -> int:
+        """Of the GPU, by the end of its name in CUDA, such as "MultiProcessorCount"."""
+        asked = getattr(cupy.cuda.runtime, f"cudaDevAttr{name}")
+        return int(cupy.cuda.runtime.deviceGetAttribute(asked, self.number))
 
     @property
     def cuda(self) -> str:
@@ -103,7 +102,7 @@ class CudaDevice:
             return cupy.zeros(shape, dtype=dtype)
 
     def pinned(self, size: int) -> NDArray[np.uint8]:
-        """New memory of the host that the GPU copies from by itself, uint8 (size,). Raises DeviceError as `empty`."""
+        """New memory of the host that the GPU copies by itself, from and to, uint8 (size,). Raises as `empty`."""
         with _typed:
             return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
 
@@ -135,6 +134,12 @@ class CudaDevice:
         """A host array on the device, contiguous: through pinned memory, queued. Raises DeviceError as `empty`."""
         with _typed:
             return cupy.asarray(np.ascontiguousarray(values))
+
+    def constant(self, values: NDArray[np.generic]) -> Array:
+        """As `upload`, and there for every stream: waits for it. Not while a graph is captured."""
+        array = self.upload(values)
+        self.wait()
+        return array
 
     def copy(self, values: Array, to: Array) -> None:
         """Values of the host or of the device into memory of the device, queued on the stream."""
@@ -191,12 +196,10 @@ class CudaDevice:
         """Queues a kernel. arguments: arrays of the device, and numbers as NumPy's scalars."""
         self.launch_blocks(kernel, -(-threads // THREADS), THREADS, 0, *arguments)
 
-    def launch_blocks(
-        self, kernel: str, blocks: int, threads: int, shared: int, *arguments: Array | np.generic
-    ) -> None:
+    def launch_blocks(self, kernel: str, blocks: int, threads: int, shared: int, *given: Array | np.generic) -> None:
         """As `launch`, in so many blocks of so many threads, each with `shared` bytes of memory of its own."""
         with _typed:
-            self.kernels.get_function(kernel)((blocks,), (threads,), arguments, shared_mem=shared)
+            self.kernels.get_function(kernel)((blocks,), (threads,), given, shared_mem=shared)
 
     def current_stream(self) -> Any:
         """The stream that everything is queued on now; streams compare."""
@@ -236,8 +239,8 @@ class CudaDevice:
         return module
 
     def prepare(self) -> None:
-        """Loads what a tracker needs, so that what is missing is told at the start. Raises DeviceError."""
-        self.kernels  # noqa: B018  # compiles them
+        """Compiles what a tracker needs, so that what is missing is told at the start. Raises DeviceError."""
+        self.kernels  # noqa: B018
 
     def guarded(self) -> AbstractContextManager[None]:
         """Within, what CUDA raises comes out as DeviceError."""

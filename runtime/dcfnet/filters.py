@@ -7,7 +7,7 @@ host. How they are run is the backend's affair: as they are written here, or as 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from dcfnet.pipeline import Pipeline
 
 Rows = NDArray[np.intp]
-Detected = Callable[[], tuple[NDArray[np.intp], Peak]]  # winning scales (N,) and peaks; waits for the device
+
+
+class Detected(Protocol):
+    """What has been found."""
+
+    def __call__(self, rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
+        """Winning scales (N,) and peaks, of all targets or those of `rows`. Waits for the device."""
 
 
 class Filters(Protocol):
@@ -47,9 +53,8 @@ class Filters(Protocol):
         """These and the others, in order. capacity: of targets, to lay out room for; None leaves it to the backend."""
 
     def detect(self, pipeline: Pipeline, where: Where) -> Detected:
-        """Looks for the targets in N x S patches: only queued on a device, until what is returned is called.
-
-        That is to be done before they are looked for again.
+        """Looks for the targets in N x S patches. What is returned tells of them, once or never, until they are looked
+        for again; what of it can be is queued on a device at once.
         """
 
     def learn(self, pipeline: Pipeline, where: Where) -> Filters:
@@ -96,8 +101,16 @@ class ArrayFilters:
         return ArrayFilters(**{name: np.concatenate([part.each()[name] for part in parts]) for name in self.each()})
 
     def detect(self, pipeline: Pipeline, where: Where) -> Detected:
-        """See `Filters`; done when it is called."""
-        return lambda: pipeline.backend.read(*pipeline.responses(where, self), pipeline.config.scale_penalty)
+        """See `Filters`; done when it is called, for whom it is."""
+
+        def answer(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
+            part, places = self, where
+            if rows is not None:
+                scales = len(where) // len(self)
+                part, places = self.take(rows), where[(rows[:, None] * scales + np.arange(scales)).reshape(-1)]
+            return pipeline.backend.read(*pipeline.responses(places, part), pipeline.config.scale_penalty)
+
+        return answer
 
     def learn(self, pipeline: Pipeline, where: Where) -> ArrayFilters:
         """See `Filters`."""

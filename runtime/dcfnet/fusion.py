@@ -86,9 +86,9 @@ class Fusion:
         """device: a `CudaDevice`."""
         self._device, (self._first, self._second), self._norm = device, convolutions, norm
         self._weights = {
-            name: device.upload(values) for name, values in _laid_out(self._first, self._second, norm).items()
+            name: device.constant(values) for name, values in _laid_out(self._first, self._second, norm).items()
         }
-        self._few = 2 * device.multiprocessors  # blocks: fewer keep no GPU busy
+        self._blocks_to_fill = 2 * device.attribute("MultiProcessorCount")  # fewer large tiles keep no GPU busy
         self._planned = cache(self._plan)
 
     @staticmethod
@@ -96,8 +96,9 @@ class Fusion:
         """Whether the kernel is for these: the first of two is 3 x 3, without stride and dilation."""
         if len(convolutions) != 2 or len(convolutions[1].bias) > OUTPUTS:
             return False
-        first = convolutions[0]
-        return (first.weight.shape[-1], first.stride, first.dilation, first.rectified) == (3, 1, 1, True)
+        first, second = convolutions
+        plain = (first.weight.shape[-1], first.stride, first.dilation) == (3, 1, 1)
+        return plain and first.rectified and not second.rectified
 
     def __call__(self, patches: Array) -> Array | None:
         """float32 (B, I, S, S) -> (B, O, H, H), or None where a tile finds no room."""
@@ -106,7 +107,7 @@ class Fusion:
         if large is None or small is None:
             return None
         kernel, (tile, plan) = (
-            ("features_large", large) if count * large[0].count >= self._few else ("features_small", small)
+            ("features_large", large) if count * large[0].count >= self._blocks_to_fill else ("features_small", small)
         )
         made_side = self._second.made_side(self._first.made_side(side))
         made = self._device.empty((count, len(self._second.bias), made_side, made_side))
@@ -126,7 +127,7 @@ class Fusion:
         after = (second.weight.shape[-1], second.stride, second.padding, second.dilation, len(second.bias), side, reach)
         addresses = (self._device.address(self._weights[name]) for name in (PLAN.names or ())[:6])
         plan[0] = (*addresses, *before, *after, *(getattr(tile, field.name) for field in fields(tile)[:6]))
-        return tile, self._device.upload(plan.view(np.uint8))
+        return tile, self._device.constant(plan.view(np.uint8))
 
 
 def _laid_out(first: Convolution, second: Convolution, norm: Normalisation) -> dict[str, NDArray[np.float32]]:

@@ -17,12 +17,12 @@ from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidBoxError
 
 Pairs = NDArray[np.float64]  # (N, 2)
-# In a pixel, that a centre may have. What float32 sums in another order, or on another device, differ by is lost in it;
+# What float32 sums in another order, or on another device, differ by is lost between them;
 # else it would grow from frame to frame. Nobody's box is known so finely.
-PLACES = 16
-# In a pixel, that neighbouring pixels of a patch may be apart. With centres as above every place that a patch samples
+CENTRES_A_PIXEL = 16
+# Neighbouring pixels of a patch lie whole steps apart. With centres as above every place that a patch samples
 # is a float32 number, however it is rounded on the way there: patches are the same on every device, to the level.
-STEPS = 1024
+STEPS_A_PIXEL = 1024
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,14 @@ def limit_centre(centre: Pairs, frame_size: Pairs) -> Pairs:
 
 
 def on_grid(centre: Pairs) -> Pairs:
-    """Centres moved to the nearest of the PLACES of a pixel along each axis."""
-    placed: Pairs = np.rint(centre * PLACES) / PLACES
+    """Centres moved to the nearest of CENTRES_A_PIXEL along each axis."""
+    placed: Pairs = np.rint(centre * CENTRES_A_PIXEL) / CENTRES_A_PIXEL
     return placed
 
 
 def on_steps(regions: Pairs, patch_size: int) -> Pairs:
-    """Regions (..., 2) of patches whose pixels lie whole STEPS of a pixel apart: the nearest ones."""
-    stepped: Pairs = np.maximum(np.rint(regions * (STEPS / patch_size)), 1) * (patch_size / STEPS)
+    """Regions (..., 2) of patches whose pixels lie whole steps apart, STEPS_A_PIXEL: the nearest ones."""
+    stepped: Pairs = np.maximum(np.rint(regions * (STEPS_A_PIXEL / patch_size)), 1) * (patch_size / STEPS_A_PIXEL)
     return stepped
 
 

@@ -74,18 +74,18 @@ class Slots:
         self._in_order()
         return self.filters.take(rows)
 
-    def detect(self, rows: Rows, where: Structures) -> Detected:
-        """As `Filters.detect`, of the slots of `rows`."""
+    def detect(self, slots: Rows, where: Structures) -> Detected:
+        """As `Filters.detect`, of these slots."""
         self._prepare()
         self._in_order()
         # As bytes. Zeros are of a frame without pixels: all of it lies outside.
         places = np.zeros((self.capacity, self._scales * PLACE.itemsize), np.uint8)
-        places[rows] = where.view(np.uint8).reshape(len(rows), -1)
+        places[slots] = where.view(np.uint8).reshape(len(slots), -1)
         self._device.fetch(self._detecting.run(places.reshape(-1)), self._found)
 
-        def answer() -> tuple[NDArray[np.intp], Peak]:
+        def answer(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()
-            return told(self._found[rows])
+            return told(self._found[slots if rows is None else slots[rows]])
 
         return answer
 

@@ -116,6 +116,7 @@ __device__ static inline void locate(const float* map, int x, int y, int side, d
 // Of a map, the sums over the pixels to `excluded` on each side of (x, y), which are no sidelobe.
 __device__ static inline Summary around(const float* map, int x, int y, int side, int excluded, Summary* held) {
     const int window = 2 * excluded + 1;
+    if (side <= window) return {};  // there is nothing else
     const double middle = pivot(map, side);
     Summary own = {};
     for (int at = threadIdx.x; at < window * window; at += READERS) {

@@ -33,7 +33,7 @@ class PeakReader:
 
     def _weighing(self, scales: int, penalty: float) -> Array:
         if (scales, penalty) not in self._weights:
-            self._weights[scales, penalty] = self._device.upload(scale_weights(scales, penalty))
+            self._weights[scales, penalty] = self._device.constant(scale_weights(scales, penalty))
         return self._weights[scales, penalty]
 
 

@@ -74,5 +74,6 @@ def touched(shape: Sequence[int], centres: NDArray[np.float64], regions: NDArray
         low, high = low[seen], high[seen]
     (left, top), (right, bottom) = np.minimum.reduce(low).tolist(), np.maximum.reduce(high).tolist()
     # A pixel more on each side than bilinear samples need, whose coordinates are float32 on a GPU.
-    low_x, low_y = max(math.floor(left) - 1, 0), max(math.floor(top) - 1, 0)
-    return Rectangle(low_x, low_y, min(math.floor(right) + 3, shape[1]), min(math.floor(bottom) + 3, shape[0]))
+    low_x, low_y = max(math.floor(max(left, 0)) - 1, 0), max(math.floor(max(top, 0)) - 1, 0)
+    high_x, high_y = math.floor(min(right, shape[1])) + 3, math.floor(min(bottom, shape[0])) + 3
+    return Rectangle(low_x, low_y, min(high_x, shape[1]), min(high_y, shape[0]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +42,28 @@ class Sighting:
         return Sighting(self.peak.take(rows), self.centre[rows], self.size[rows], self.psr[rows])
 
 
-def look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> Callable[[], Sighting]:
-    """Looks for N targets from where they were; what is returned tells, once the device has been waited for.
+class Looked(Protocol):
+    """What is seen where it was looked."""
+
+    def __call__(self, rows: NDArray[np.intp] | None = None) -> Sighting:
+        """Of all targets, or those of `rows`. Waits for the device."""
+
+
+def look(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> Looked:
+    """Looks for N targets from where they were; what is returned tells of them, as of `Filters.detect`.
 
     frames: as `Backend.frame` gives them. regions: where they are looked for, (N, 2), frame pixels.
     """
     answer = state.filters.detect(pipeline, search_places(pipeline, state, frames, regions))
 
-    def sighting() -> Sighting:
-        winner, peak = answer()
+    def sighting(rows: NDArray[np.intp] | None = None) -> Sighting:
+        winner, peak = answer(rows)
+        at, size, region = state.centre, state.size, regions
+        if rows is not None:
+            at, size, region = at[rows], size[rows], region[rows]
         scale = pipeline.scales[winner][:, None]
-        shift_in_frame = peak.shift / RESPONSE_SIDE * (regions * scale)
-        return Sighting(peak, on_grid(state.centre + shift_in_frame), state.size * scale, peak.psr)
+        shift_in_frame = peak.shift / RESPONSE_SIDE * (region * scale)
+        return Sighting(peak, on_grid(at + shift_in_frame), size * scale, peak.psr)
 
     return sighting
 

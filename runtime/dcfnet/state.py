@@ -50,6 +50,7 @@ class TrackState:
 
     def replace(self, **changes: Any) -> TrackState:
         """A copy with some arrays replaced."""
+        assert changes.keys() <= vars(self).keys(), changes.keys()
         copy = object.__new__(type(self))  # dataclasses.replace takes six times as long
         vars(copy).update(vars(self), **changes)
         return copy

@@ -4,7 +4,7 @@
                  device looks for the target while the host looks for texture)
     2  patches   all targets x scales cut out in one call, mean taken off
     3  search_f  forward(backbone(patches)): the transform of fourier.py, the cosine window within
-    4  response  inverse(respond(search_f, filter_f)), its peaks to the host: the only sync
+    4  response  inverse(respond(search_f, filter_f)), its peaks to the host: the one wait for a device
     5  geometry  signed shift in the response -> in the patch -> in the frame; scale; size; centre; where the target has
                  moved far, 2 to 5 once more from there; where it is lost, once more elsewhere
     6  learn     crop at the new place, spectrum, blend (eq. 13), solve
@@ -70,7 +70,8 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
             rejected[row] = Reason.NO_TEXTURE
         if not textured.any():
             return state, list(map(lost, seen.boxes(), rejected))
-        part, sighting, rows = part.take(np.flatnonzero(textured)), looked().take(textured), rows[textured]
+        (shown,) = textured.nonzero()
+        part, sighting, rows = part.take(shown), looked(shown), rows[shown]
     moved, found = _track(pipeline, part, admitted, sighting)
     if any(changed):
         found = [

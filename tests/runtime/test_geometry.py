@@ -9,8 +9,8 @@ import pytest
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidBoxError
 from dcfnet.geometry import (
-    PLACES,
-    STEPS,
+    CENTRES_A_PIXEL,
+    STEPS_A_PIXEL,
     Box,
     limit_centre,
     limit_size,
@@ -130,8 +130,8 @@ def test_a_size_inside_the_limits_keeps_every_bit() -> None:
 def test_places_are_few_in_a_pixel_and_near(rng: np.random.Generator) -> None:
     centres = rng.uniform(-10, 4000, size=(100, 2))
     placed = on_grid(centres)
-    assert np.array_equal(placed * PLACES, np.rint(placed * PLACES))
-    assert np.abs(placed - centres).max() <= 0.5 / PLACES
+    assert np.array_equal(placed * CENTRES_A_PIXEL, np.rint(placed * CENTRES_A_PIXEL))
+    assert np.abs(placed - centres).max() <= 0.5 / CENTRES_A_PIXEL
     assert np.array_equal(on_grid(placed), placed)
 
 
@@ -141,11 +141,13 @@ def test_places_that_a_patch_samples_are_numbers_of_float32(rng: np.random.Gener
     centres = on_grid(rng.uniform(1000, 7000, size=(50, 2)))
     regions = rng.uniform(10, 2000, size=(50, 2))
     stepped = on_steps(regions, patch_size)
-    assert np.abs(stepped - regions).max() <= patch_size / STEPS / 2
+    assert np.abs(stepped - regions).max() <= patch_size / STEPS_A_PIXEL / 2
     steps = (stepped / patch_size).astype(np.float32)
     first = (centres - (patch_size - 1) / 2 * (stepped / patch_size)).astype(np.float32)
     for index in range(patch_size):
-        exact = centres + (index - (patch_size - 1) / 2) * np.rint(regions * (STEPS / patch_size)) / STEPS
+        exact = (
+            centres + (index - (patch_size - 1) / 2) * np.rint(regions * (STEPS_A_PIXEL / patch_size)) / STEPS_A_PIXEL
+        )
         np.testing.assert_array_equal(first + np.float32(index) * steps, exact)
     assert on_steps(np.zeros((1, 2)), patch_size).min() > 0
 

@@ -61,6 +61,26 @@ def test_what_another_device_adds_in_the_last_digits_moves_no_box(clip: Clip, rn
     assert any(one.peak != other.peak for one, other in pairs)
 
 
+def test_a_covered_lens_costs_its_own_targets_a_frame_and_moves_no_bit_of_them(clip: Clip) -> None:
+    """What other cameras show is found as if they were alone."""
+    tracker, alone = MultiTracker(), Tracker()
+    for source in (0, 1, 2):
+        tracker.add(clip.frame(0), clip.box(0), source)
+    alone.init(clip.frame(0), clip.box(0))
+    for index in (1, 2, 3):
+        before = tracker._state
+        assert before is not None
+        kept = {name: array.copy() for name, array in (before._arrays() | before.filters.arrays.each()).items()}
+        dark = np.zeros_like(clip.frame(index))
+        found = tracker.update({0: dark, 1: clip.frame(index), 2: dark})
+        assert found[1] == alone.update(clip.frame(index))
+        assert {found[id_].reason for id_ in (0, 2)} == {Reason.NO_TEXTURE}
+        after = tracker._state
+        assert after is not None
+        for name, array in (after._arrays() | after.filters.arrays.each()).items():
+            np.testing.assert_array_equal(array[[0, 2]], kept[name][[0, 2]])
+
+
 def test_the_models_config_is_the_default() -> None:
     assert Tracker(preset="accurate").config == dcfnet.TrackerConfig.named("default").replace(**PRESETS["accurate"])
     assert Tracker(config="paper").config == dcfnet.TrackerConfig.named("paper")

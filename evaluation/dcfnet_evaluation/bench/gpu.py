@@ -234,8 +234,7 @@ def against_the_roofline(
 
 def peak_of(device: CudaDevice) -> Peak | None:
     """The device at its best; None where it does not tell its clocks."""
-    runtime, number = cupy.cuda.runtime, device.number
     asked = ("MultiProcessorCount", "ClockRate", "MemoryClockRate", "GlobalMemoryBusWidth")
-    found = [int(runtime.deviceGetAttribute(getattr(runtime, f"cudaDevAttr{name}"), number)) for name in asked]
+    found = [device.attribute(name) for name in asked]
     count, clock, memory_clock, bus = found
     return Peak.of(device.compute_capability, count, clock * 1e3, memory_clock * 1e3, bus) if all(found) else None

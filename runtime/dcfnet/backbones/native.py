@@ -42,7 +42,7 @@ class NativeBackbone:
         convolutions, norm = read_layers(model)
         self._device = device or _open_device()
         self._convolutions = [self._place(layer) for layer in convolutions]
-        self._band, self._offset = self._device.upload(norm.band), self._device.upload(norm.offset)
+        self._band, self._offset = self._device.constant(norm.band), self._device.constant(norm.offset)
         self._reach = norm.reach()
         self._fusion = Fusion(self._device, convolutions, norm) if Fusion.takes(convolutions) else None
 
@@ -60,7 +60,7 @@ class NativeBackbone:
 
     def _place(self, layer: Convolution) -> _Placed:
         weight, bias = grouped(layer.weight), grouped(layer.bias)
-        return _Placed(layer, self._device.upload(weight), self._device.upload(bias))
+        return _Placed(layer, self._device.constant(weight), self._device.constant(bias))
 
     def _convolve(self, placed: _Placed, maps: Array) -> Array:
         """Maps (B, I, H, H) -> (B, O, H', H')."""

@@ -1,4 +1,4 @@
-"""The stand-in's copies from the host: pinned memory, events, and copies that take as long as the host has not waited.
+"""The stand-in's copies from and to the host: pinned memory, events, and copies that run until the host has waited.
 
 What a copy brings is there for whatever is queued behind it. Where the host has not waited for it, its source must stay
 as it is: writing it is refused when the host comes to wait, as a real copy might have taken the new bytes.
@@ -95,7 +95,7 @@ class Copies:
 
     def finish(self) -> None:
         """All of them are waited for."""
-        for stream in {copy.stream for copy in self.queued}:
+        for stream in {copy.stream for copy in self.queued} | {fetched[0] for fetched in self.fetched}:
             self.waited(stream, self.number)
 
     def Event(self, block: bool = False, disable_timing: bool = False) -> Event:  # noqa: N802  # CuPy's name

@@ -65,7 +65,7 @@ def fused(
     assert Fusion.takes(convolutions)
     device = CudaDevice()
     made = Fusion(device, convolutions, norm)
-    made._few = few
+    made._blocks_to_fill = few
     features = made(device.upload(patches))
     assert features is not None
     return device.to_host(features)
@@ -146,7 +146,7 @@ def test_what_the_kernel_does_not_take_goes_layer_by_layer(fake: Any, rng: np.ra
 
 @pytest.mark.parametrize("side", [40, 54, 63, 125])
 def test_tiles_hold_every_feature_and_little_is_made_twice(rng: np.random.Generator, side: int) -> None:
-    """By the work of the shipped network's tiles: features beyond the map and places made again take 30 % or less."""
+    """By the work of the shipped network's tiles: features beyond the map, and places made again."""
     (first, second), _, _ = network("shipped", rng)
     for pixels, most in ((8, 1.2), (2, 1.55)):
         tile = Tile.best(second, 3, side, pixels)

@@ -302,7 +302,8 @@ def test_what_was_queued_while_it_was_captured_is_done_before_it_is_launched(
     monkeypatch.setattr(NativeBackbone, "__call__", told("call", calls))
     tracker.update(clip.frame(1))
     prepared = ["wait", "call", "wait", "call", "wait"]  # what was there; rehearsed; captured
-    assert happened == [*prepared, *prepared, "launch", "call", "launch", "wait"]
+    with_constants = ["wait", "call", "wait", *prepared[2:]]
+    assert happened == [*with_constants, *prepared, "launch", "call", "launch", "wait"]
 
 
 def test_what_is_not_wanted_keeps_its_values(host_kernels: HostKernels, rng: np.random.Generator) -> None:

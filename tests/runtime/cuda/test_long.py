@@ -44,15 +44,17 @@ def started(device: str, clip: Clip, targets: int, config: dict[str, Any], captu
 def test_boxes_of_a_long_clip_are_the_cpus(place: str, long: Clip, single: bool, captures: bool) -> None:
     targets = 1 if single else TARGETS[place]
     one, other = (started(device, long, targets, CONFIG[place], captures) for device in ("cpu", "cuda"))
-    apart, unlike = [], 0
+    apart = []
     for index in range(1, long.length):
         expected, found = (tracker.update(long.frame(index)) for tracker in (one, other))
-        apart += [np.abs(np.subtract(tuple(found[id_].box), tuple(expected[id_].box))).max() for id_ in found]
-        unlike += sum(found[id_].reason is not expected[id_].reason for id_ in found)
-    # Of 64 targets two scales answer alike, to the last digits of float32, now and then: either is then taken.
-    ties = 0 if single else len(apart) // 1000
-    assert unlike <= ties
-    assert np.sum(np.array(apart) > 0.1) <= ties
+        boxes = [np.abs(np.subtract(tuple(found[id_].box), tuple(expected[id_].box))).max() for id_ in found]
+        unlike = [found[id_].reason is not expected[id_].reason for id_ in found]
+        apart.append(np.where(unlike, np.inf, boxes))
+    # Of 64 targets two scales may once answer alike to the last digits of float32: either is then taken, and boxes are
+    # apart until both agree again.
+    off = np.array(apart) > 0.1
+    parted = off[0].sum() + (off[1:] & ~off[:-1]).sum()
+    assert parted <= (0 if single else 2)
     assert np.median(apart) == 0
 
 

@@ -16,6 +16,7 @@ from dcfnet.config import TrackerConfig
 from dcfnet.cpu import CpuBackend
 from dcfnet.geometry import Box, on_grid, on_steps
 from dcfnet.model import Model, load_model
+from dcfnet.result import Reason
 from dcfnet_evaluation.rendered import Clip
 from dcfnet_export.graph import make_model
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
@@ -62,6 +63,25 @@ def test_patches_that_a_tracker_cuts_are_the_cpus(place: str, rng: np.random.Gen
         differences = np.abs(found - CpuBackend().crop([frame], *where))
         assert differences.max() <= 1
         assert (differences > 0).sum() <= 3
+
+
+@pytest.mark.parametrize("captures", [True, False])
+@pytest.mark.parametrize("on_its_device", [True, False])
+def test_a_covered_lens_is_told_as_on_the_cpu(place: str, clip: Clip, captures: bool, on_its_device: bool) -> None:
+    trackers = [dcfnet.MultiTracker(device=device, config={"patch_size": 48}) for device in ("cpu", "cuda")]
+    trackers[1]._pipeline.backend.captures = captures  # type: ignore[misc]
+    for tracker in trackers:
+        for source in (0, 1, 2):
+            tracker.add(clip.frame(0), clip.box(0), source)
+    covered: tuple[set[int], ...] = ({0, 2}, {1}, {0, 1, 2}, set())
+    for index, dark in enumerate(covered, start=1):
+        frames = {source: clip.frame(index) * (source not in dark) for source in range(3)}
+        away = {source: on_device(frame) if on_its_device else frame for source, frame in frames.items()}
+        expected, found = trackers[0].update(frames), trackers[1].update(away)
+        for id_, result in expected.items():
+            assert found[id_].reason is result.reason
+            assert (result.reason is Reason.NO_TEXTURE) == (id_ in dark)
+            np.testing.assert_allclose(tuple(found[id_].box), tuple(result.box), atol=0.1)
 
 
 def test_outside_the_frame_a_patch_is_exactly_zero(place: str, rng: np.random.Generator) -> None:
