@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Array
-from dcfnet.uploads import Staging
+from dcfnet.uploads import Staging, send
 
 _warned: list[str] = []
 
@@ -147,10 +147,7 @@ class Program:
     def run(self, parameters: NDArray[np.uint8]) -> Array:
         """Queues it with these parameters, uint8 (size,); returns the array that it makes, the same one each time."""
         assert self._queued is not None, "prepare comes first"
-        staging = self._turns[0]
-        self._turns.reverse()
-        self._device.copy_rows(staging.filled(parameters[None]), self._device.address(self._given), len(parameters))
-        staging.lent()
+        send(self._device, self._turns, parameters[None], self._device.address(self._given), len(parameters))
         return self._queued()
 
     def _recorded(self, recording: Recording) -> Array:

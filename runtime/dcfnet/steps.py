@@ -63,15 +63,14 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     regions = pipeline.regions(part.size)
     looked = look(pipeline, part, admitted, regions)  # queued: what can be done meanwhile is
     textured = pipeline.backend.textured(admitted, part.source, part.centre, regions)()
-    if textured.all():
-        sighting = looked()
-    else:
-        for row in rows[~textured]:
-            rejected[row] = Reason.NO_TEXTURE
-        if not textured.any():
-            return state, list(map(lost, seen.boxes(), rejected))
-        (shown,) = textured.nonzero()
-        part, sighting, rows = part.take(shown), looked(shown), rows[shown]
+    for row in rows[~textured]:
+        rejected[row] = Reason.NO_TEXTURE
+    if not textured.any():
+        return state, list(map(lost, seen.boxes(), rejected))
+    shown = None if textured.all() else textured.nonzero()[0]
+    sighting = looked(shown)
+    if shown is not None:
+        part, rows = part.take(shown), rows[shown]
     moved, found = _track(pipeline, part, admitted, sighting)
     if any(changed):
         found = [

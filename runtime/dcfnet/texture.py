@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dcfnet.kernels import GRID, CudaFrame, Pairs, Structures, grids
 from dcfnet.pixels import FLAT_RANGE, have_texture
-from dcfnet.uploads import Staging
+from dcfnet.uploads import Staging, send
 
 LEVELS = np.array([[255] * 3, [0] * 3], np.int32)  # lowest and highest of a grid that has none
 
@@ -52,10 +52,7 @@ class TextureReader:
         count, side = len(asked), int(max(asked["columns"].max(), asked["rows"].max()))
         given = np.concatenate([asked.view(np.uint8), np.tile(LEVELS, (count, 1, 1)).view(np.uint8).reshape(-1)])
         held, start = self._device.empty((len(given),), np.uint8), count * GRID.itemsize
-        staging = self._turns[0]
-        self._turns.reverse()
-        self._device.copy_rows(staging.filled(given[None]), self._device.address(held), len(given))
-        staging.lent()
+        send(self._device, self._turns, given[None], self._device.address(held), len(given))
         levels = held[start:].view(np.int32)
         numbers = (np.int32(count), np.int32(side))
         self._device.launch("extremes", max(count * side**2, 1), held[:start], levels, *numbers)

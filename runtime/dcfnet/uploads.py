@@ -41,12 +41,22 @@ class Staging:
         self._left.record()
 
 
+def send(device: Any, turns: list[Staging], part: NDArray[np.uint8], to: int, pitch: int) -> None:
+    """Queues a copy of a part, uint8 (h, w), to an address of the device, rows at `pitch`, out of two pieces in turns:
+    one is filled while a copy runs from the other.
+    """
+    staging = turns[0]
+    turns.reverse()
+    device.copy_rows(staging.filled(part), to, pitch)
+    staging.lent()
+
+
 class Uploads:
     """The way of frames to one device, of one thread. copied: bytes that were queued to be, in all."""
 
     def __init__(self, device: Any) -> None:
         self._device = device
-        self._turns = [Staging(device), Staging(device)]  # one is filled while a copy runs from the other
+        self._turns = [Staging(device), Staging(device)]
         self._borrowed: Any = None  # an event behind the copies out of memory that is not ours
         self.copied = 0
 
@@ -63,10 +73,7 @@ class Uploads:
             self._borrowed = self._borrowed or self._device.event()
             self._borrowed.record()
             return
-        staging = self._turns[0]
-        self._turns.reverse()
-        self._device.copy_rows(staging.filled(part), to, pitch)
-        staging.lent()
+        send(self._device, self._turns, part, to, pitch)
 
     def settle(self) -> None:
         """Waits until nothing is copied any more out of memory that is not ours."""

@@ -6,7 +6,9 @@ number is a kernel for each, plain on purpose, whose maps travel through memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,19 +16,10 @@ from numpy.typing import NDArray
 
 from dcfnet.backend import Array
 from dcfnet.fusion import Fusion
-from dcfnet.layers import Convolution, read_layers
+from dcfnet.layers import Convolution, Normalisation, read_layers
 from dcfnet.model import Model
 
 AT_ONCE = 16  # channels that a thread sums at once: as in kernels.cu
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A convolution whose weights and bias, float32, lie on the device, in groups of AT_ONCE outputs."""
-
-    layer: Convolution
-    weight: Array
-    bias: Array
 
 
 class NativeBackbone:
@@ -39,21 +32,43 @@ class NativeBackbone:
 
         Raises ModelError naming what the file has that is not taken, MissingDependencyError and DeviceError.
         """
-        convolutions, norm = read_layers(model)
+        self._convolutions, self._norm = read_layers(model)
         self._device = device or _open_device()
-        self._convolutions = [self._place(layer) for layer in convolutions]
-        self._band, self._offset = self._device.constant(norm.band), self._device.constant(norm.offset)
-        self._reach = norm.reach()
-        self._fusion = Fusion(self._device, convolutions, norm) if Fusion.takes(convolutions) else None
+        taken = Fusion.takes(self._convolutions)
+        self._fusion = Fusion(self._device, self._convolutions, self._norm) if taken else None
 
     def __call__(self, patches: Array) -> Array:
         host = isinstance(patches, np.ndarray)
         given = self._device.upload(patches) if host else patches
         features = self._fusion(given) if self._fusion is not None else None
-        features = self._layer_by_layer(given) if features is None else features
+        features = self._layers(given) if features is None else features
         return self._device.to_host(features) if host else features
 
-    def _layer_by_layer(self, maps: Array) -> Array:
+    @cached_property
+    def _layers(self) -> _Layers:
+        """For what is not fused; most files never need it."""
+        return _Layers(self._device, self._convolutions, self._norm)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A convolution whose weights and bias, float32, lie on the device, in groups of AT_ONCE outputs."""
+
+    layer: Convolution
+    weight: Array
+    bias: Array
+
+
+class _Layers:
+    """Patches to features by kernels.cu, a kernel a layer, queued."""
+
+    def __init__(self, device: Any, convolutions: Sequence[Convolution], norm: Normalisation) -> None:
+        self._device = device
+        self._convolutions = [self._place(layer) for layer in convolutions]
+        self._band, self._offset = device.constant(norm.band), device.constant(norm.offset)
+        self._reach = norm.reach()
+
+    def __call__(self, maps: Array) -> Array:
         for convolution in self._convolutions:
             maps = self._convolve(convolution, maps)
         return self._normalise(maps)
