@@ -12,6 +12,7 @@ from dcfnet import fusion, kernels
 from dcfnet.fusion import Fusion, Tile
 from dcfnet.layers import Convolution, Normalisation
 
+from tests.runtime.cuda.definitions import convolved, normalised
 from tests.runtime.cuda.host import HostKernels
 
 # channels between, and of features; kernel, stride, padding and dilation of the second convolution; the first one's
@@ -42,18 +43,10 @@ def network(name: str, rng: np.random.Generator) -> tuple[list[Convolution], Nor
 
 def expected(convolutions: list[Convolution], norm: Normalisation, patches: np.ndarray) -> np.ndarray:
     """The definition, in float64."""
-    maps = patches.astype(np.float64)
+    maps = patches
     for layer in convolutions:
-        kernel, made = layer.weight.shape[-1], layer.made_side(maps.shape[-1])
-        padded = np.pad(maps, [(0, 0), (0, 0), *[(layer.padding, layer.padding)] * 2])
-        sums = np.zeros((len(maps), len(layer.bias), made, made)) + layer.bias[:, None, None]
-        for row, column in np.ndindex(kernel, kernel):
-            ends = (slice(at * layer.dilation, None, layer.stride) for at in (row, column))
-            seen = padded[(..., *ends)][..., :made, :made]
-            sums += np.einsum("oc,bcyx->boyx", layer.weight[:, :, row, column], seen)
-        maps = sums.clip(0) if layer.rectified else sums
-    energy = norm.offset[:, None, None] + np.einsum("cd,bdyx->bcyx", norm.band, maps**2)
-    return maps / energy**0.75
+        maps = convolved(maps, layer)
+    return normalised(maps, norm)
 
 
 def fused(

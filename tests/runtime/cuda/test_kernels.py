@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from dcfnet import fusion, kernels, products, reading
 from dcfnet.backbones.native import grouped
+from dcfnet.layers import Convolution, Normalisation
 
+from tests.runtime.cuda.definitions import convolved, normalised
 from tests.runtime.cuda.host import SHIM, HostKernels, signatures
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 120)  # Turing to Blackwell
@@ -98,23 +100,15 @@ def test_a_convolution_is_its_definition(
     dilation: int,
     rectified: int,
 ) -> None:
-    """The definition in float64: a sum over places of the padded maps, one product of matrices a place."""
     maps = rng.normal(size=(2, channels, side, side)).astype(np.float32)
     weight = rng.normal(size=(outputs, channels, kernel, kernel)).astype(np.float32)
     bias = rng.normal(size=outputs).astype(np.float32)
-    padded = np.pad(maps.astype(np.float64), [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    expected = convolved(maps, Convolution(weight, bias, stride, padding, dilation, bool(rectified)))
     made_side = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-    expected = np.zeros((2, outputs, made_side, made_side)) + bias[:, None, None]
-    for row in range(kernel):
-        for column in range(kernel):
-            rows, columns = (slice(at * dilation, at * dilation + made_side * stride, stride) for at in (row, column))
-            seen = padded[:, :, rows, columns][:, :, :made_side, :made_side]
-            expected += np.einsum("oc,bcyx->boyx", weight[:, :, row, column], seen)
-    found = np.full(expected.shape, np.nan, dtype=np.float32)
+    found = np.full((2, outputs, made_side, made_side), np.nan, dtype=np.float32)
     sizes = numbers(2, channels, side, outputs, made_side, kernel, stride, padding, dilation, rectified)
     threads = 2 * -(-outputs // 16) * made_side**2
     host_kernels.launch("convolve", -(-threads // 32), 32, (maps, grouped(weight), grouped(bias), found, *sizes))
-    expected = expected.clip(0) if rectified else expected
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
@@ -125,11 +119,10 @@ def test_the_normalisation_is_its_definition(
     features = rng.normal(0, 300, size=(2, channels, 5, 5)).astype(np.float32)
     near = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels))) <= size // 2
     band, offset = (near * 1e-4 / size).astype(np.float32), np.ones(channels, np.float32)
-    energy = 1 + np.einsum("cd,bdyx->bcyx", band.astype(np.float64), features.astype(np.float64) ** 2)
     found = np.full_like(features, np.nan)
     arguments = (features, band, offset, found, *numbers(2, channels, 25, size // 2))
     host_kernels.launch("normalise", 2 * channels, 32, arguments)
-    np.testing.assert_allclose(found, features / energy**0.75, rtol=1e-5)
+    np.testing.assert_allclose(found, normalised(features, Normalisation(band, offset)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
