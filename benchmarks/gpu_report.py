@@ -2,9 +2,10 @@
 
 Runs the tests marked `gpu`, and the small ones once more under compute-sanitizer where there is one; then times whole
 updates in a rendered clip of 1280 x 720 as `dcfnet-bench gpu` does: 1, 8, 64 and 256 targets with frames of every
-memory, several streams, a frame's work queued call by call in place of graphs, other batches, and the other engines
-that can be had. Writes gpu_DATE.json: what was tested, the device, its driver, the commit, the figures beside the
-roofline, and of each bar what was found. Exits with 1 where a test failed or none ran, and writes it all the same.
+memory, several streams, a frame's work queued call by call in place of graphs, other batches, patches in float32, and
+the other engines that can be had. Writes gpu_DATE.json: what was tested, the device, its driver, the commit, the
+figures beside the roofline, and of each bar what was found. Exits with 1 where a test failed or none ran, and writes it
+all the same.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from dcfnet.model import load_model
 from dcfnet.sinks import write_whole
 from dcfnet_evaluation.bench.gpu_command import MEMORIES
 from dcfnet_evaluation.rendered import Clip, render_clip
+from dcfnet_export.precision import convert
 
 ROOT = Path(__file__).parents[1]
 TARGETS = (1, 8, 64, 256)
 STREAMS = (4, 16)  # with a target each
 AT_ONCE = (16, 64, 256)  # patches through the backbone in one call, tried with 64 targets
+PRECISIONS = ("fp32", "fp16")  # of engines
 AT_ONCE_OF_AN_ENGINE = 64  # likewise, and the most that the engine is built for
 WARM_UP, UPDATES = 20, 1000
 SIZE = (1280, 720)
@@ -104,6 +107,7 @@ def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: S
     rows = sweep(clip, loads + [Load(targets[0], streams, "host") for streams in STREAMS], updates, warm_up)
     on_device = [Load(count, 1, "device") for count in targets]
     rows += sweep(clip, on_device, updates, warm_up, Subject(backend={"captures": False}))
+    rows += sweep(clip, on_device, updates, warm_up, Subject(patches="float32"))
     for at_once in AT_ONCE:
         rows += sweep(clip, on_device[-2:-1], updates, warm_up, Subject(backend={"patches_at_once": at_once}))
     return rows
@@ -117,15 +121,20 @@ def times_of_engines(
 
     loads = [Load(count, 1, "device") for count in targets]
     rows = sweep(clip, loads, updates, warm_up, Subject(engine="onnxruntime"))
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "dcfnet.engine"
-        try:
-            model, flavour = load_model(), open_flavour()
-            most = {"max_batch": AT_ONCE_OF_AN_ENGINE, "opt_batch": AT_ONCE_OF_AN_ENGINE}
-            make_engine(model, file, BuildOptions.of(model, **most), flavour)
-        except DcfnetError as error:
-            return [*rows, {"engine": "tensorrt", "error": str(error)}]
-        return rows + sweep(clip, loads, updates, warm_up, Subject(model=file, engine="tensorrt"))
+    for precision in PRECISIONS:
+        named = {"precision": precision}
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "dcfnet.engine"
+            try:
+                model, flavour = convert(load_model(), precision, "tensorrt"), open_flavour()
+                most = {"max_batch": AT_ONCE_OF_AN_ENGINE, "opt_batch": AT_ONCE_OF_AN_ENGINE}
+                make_engine(model, file, BuildOptions.of(model, **most), flavour)
+            except DcfnetError as error:
+                rows.append({"engine": "tensorrt", **named, "error": str(error)})
+                continue
+            timed = sweep(clip, loads, updates, warm_up, Subject(model=file, engine="tensorrt"))
+            rows += [named | row for row in timed]
+    return rows
 
 
 def bars(rows: Sequence[Mapping[str, Any]], clean: bool | None) -> list[dict[str, Any]]:

@@ -39,7 +39,8 @@ def fold(model: Model, names: Sequence[str]) -> bytes:
 def _fold_mean(proto: ModelProto, model: Model) -> None:
     for node in proto.graph.node:
         node.input[:] = [CENTRED if tensor == INPUT else tensor for tensor in node.input]
-    proto.graph.initializer.append(numpy_helper.from_array(model.mean.reshape(1, 3, 1, 1), "mean"))
+    dtype = helper.tensor_dtype_to_np_dtype(proto.graph.input[0].type.tensor_type.elem_type)  # holds a whole mean
+    proto.graph.initializer.append(numpy_helper.from_array(model.mean.reshape(1, 3, 1, 1).astype(dtype), "mean"))
     proto.graph.node.insert(0, helper.make_node("Sub", [INPUT, "mean"], [CENTRED], name=CENTRED))
 
 

@@ -10,17 +10,23 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, checker, helper, load_from_string, numpy_helper
 
+from dcfnet_export.naming import INPUT
+
 HALF, FLOAT = ".half", ".float"  # put after a tensor's name by a cast
 
 
-def halve(onnx: bytes, layers: Sequence[str]) -> bytes:
+def halve(onnx: bytes, layers: Sequence[str], patches: bool = False) -> bytes:
     """The model with these convolutions, by their names, and the ReLUs behind them in float16.
 
-    Names, types and dynamic axes of input and output stay, and so does the metadata; the same input gives the same
+    patches: whether its input is, too, where nothing but these convolutions reads it; patches are whole numbers, all of
+    which float16 holds. All else of input and output stays, and so does the metadata; the same input gives the same
     bytes.
     """
     proto = load_from_string(onnx)
     halved = _halved(proto.graph, layers)
+    if patches and all(node.name in halved for node in proto.graph.node if INPUT in node.input):
+        halved.add(INPUT)
+        proto.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     nodes: list[NodeProto] = []
     made: set[str] = set()
     for node in proto.graph.node:

@@ -6,7 +6,8 @@
     mixed   the same, but for the convolutions that the ranges call sensitive: those in half precision for TensorRT,
             float32 on a CPU, which has no faster half
 
-The normalisation, the input and the output are float32 in all of them.
+The normalisation and the output are float32 in all of them, and so is the input, but in what TensorRT is given of a
+first convolution in half precision.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ def _converted(model: Model, precision: str, form: str, ranges: Ranges | None, p
     if precision == "fp32":
         return model.onnx
     if precision == "fp16":
-        return halve(model.onnx, layers)
+        return halve(model.onnx, layers, patches=form == "tensorrt")
     if ranges is None:
         raise RangesError(
             f"{precision} needs the ranges of activations: --ranges FILE, which dcfnet-calibrate ranges makes"
         )
     kept = ranges.sensitive if precision == "mixed" else ()
     content = quantise(model.onnx, ranges, [name for name in layers if name not in kept], form, per_channel)
-    return halve(content, kept) if form == "tensorrt" else content
+    return halve(content, kept, patches=True) if form == "tensorrt" else content
 
 
 def _of_one_size(model: Model) -> Model:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dcfnet.errors import ConfigError, DeviceError, MissingDependencyError
 from dcfnet.response import Peak
@@ -28,7 +28,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 class Backend(Protocol):
-    """Where arrays live. All of it is float32 and complex64, contiguous, target axis first.
+    """Where arrays live. All of it is float32 and complex64, contiguous, target axis first; patches may be float16.
 
     name: "cpu" or "cuda". patches_at_once: how many go through the backbone in one call, more in turns.
     """
@@ -92,8 +92,8 @@ class Backend(Protocol):
     ) -> Where:
         """Where the patches lie that `crop` is asked for with the same arguments: M of them, as `cut` takes them."""
 
-    def cut(self, where: Where, size: int, mean: NDArray[np.float32]) -> Array:
-        """The patches of `places`, as `crop` makes them of the same size."""
+    def cut(self, where: Where, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32) -> Array:
+        """The patches of `places`, as `crop` makes them of the same size; float16 holds the same numbers."""
 
     def remember(self, pipeline: Any, filters: Filters) -> Filters:
         """Filters of new targets as they are to be kept from frame to frame: themselves, or laid out by the backend."""
@@ -119,8 +119,8 @@ class Backend(Protocol):
     def count_colours(self, patches: Array, mean: Array, step: int, parts: Array) -> Array:
         """How often each bin of colours.py is in parts 1 and 2 of each patch: int32 (N, 2, BINS).
 
-        patches: float32 (N, 3, S, S), BGR, mean taken off; every `step`th pixel is looked at, P along each axis. mean:
-        float32 (3,). parts: int32 (P, P), 0, 1 or 2; what is 0 is not counted.
+        patches: float32 or float16 (N, 3, S, S), BGR, mean taken off; every `step`th pixel is looked at, P along each
+        axis. mean: float32 (3,). parts: int32 (P, P), 0, 1 or 2; what is 0 is not counted.
         """
 
     def likelihood(self, patches: Array, mean: Array, step: int, histograms: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dcfnet import dcf
 from dcfnet.backend import Array, Frame
@@ -90,11 +90,11 @@ class CpuBackend:
     ) -> Places:
         return Places(frames, sources, centres, regions)
 
-    def cut(self, where: Places, size: int, mean: NDArray[np.float32]) -> Array:
+    def cut(self, where: Places, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32) -> Array:
         patches = np.empty((len(where), 3, size, size), dtype=np.float32)
         for patch, source, centre, region in zip(patches, where.sources, where.centres, where.regions, strict=True):
             _crop_into(patch, *near(where.frames[source], centre, region), region, mean)
-        return patches
+        return patches.astype(dtype, copy=False)
 
     def remember(self, pipeline: Any, filters: Filters) -> Filters:
         return filters

@@ -12,7 +12,7 @@ from threading import RLock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dcfnet.adoption import adopted
 from dcfnet.backend import Array
@@ -21,7 +21,7 @@ from dcfnet.device import CudaDevice
 from dcfnet.filters import Filters
 from dcfnet.fused import FusedLearning, blend, respond
 from dcfnet.graphs import Arena
-from dcfnet.kernels import CudaFrame, Structures, need, places
+from dcfnet.kernels import CudaFrame, Structures, for_pixels, need, places
 from dcfnet.learning import Learning
 from dcfnet.products import product
 from dcfnet.reading import PeakReader, told
@@ -96,12 +96,14 @@ class CudaBackend:
         need(frames, sources, centres, regions)
         return places(frames, sources, centres, regions, size)
 
-    def cut(self, where: Structures | Array, size: int, mean: NDArray[np.float32]) -> Array:
+    def cut(
+        self, where: Structures | Array, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32
+    ) -> Array:
         count = len(where)
         given = self._device.upload(where.view(np.uint8)) if isinstance(where, np.ndarray) else where
-        patches = self._device.empty((count, 3, size, size))
+        patches = self._device.empty((count, 3, size, size), dtype)
         numbers = (np.int32(count), np.int32(size), *mean.astype(np.float32))
-        self._device.launch("crop", count * size * size, given, patches, *numbers)
+        self._device.launch(for_pixels("crop", patches), count * size * size, given, patches, *numbers)
         return patches
 
     def remember(self, pipeline: Any, filters: Filters) -> Filters:
@@ -142,7 +144,7 @@ class CudaBackend:
         count, size = len(patches), patches.shape[-1]
         side, apart = len(range(0, size, step)), patches.strides[0] // patches.dtype.itemsize
         numbers = map(np.int32, (count, size, step, side, apart))
-        self._device.launch(kernel, count * side * side, patches, *arrays, *numbers, *more)
+        self._device.launch(for_pixels(kernel, patches), count * side * side, patches, *arrays, *numbers, *more)
 
     def read(self, maps: Array, placed: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         return told(self._device.to_host(self._reader(maps, placed, penalty)))

@@ -35,14 +35,15 @@ __device__ static inline int sorted(int column, const Plan& plan) {
 
 // The pixels (channels, rows + 2, seen_columns) of a patch (channels, side, side) that a tile is made of, from (left, top)
 // on, with nothing outside.
-__device__ static inline void see(const float* __restrict__ patch, float* seen, const Plan& plan, int left, int top) {
+template <typename Pixel>
+__device__ static inline void see(const Pixel* __restrict__ patch, float* seen, const Plan& plan, int left, int top) {
     const int rows = plan.rows + 2, columns = seen_columns(plan), side = plan.patch_side;
     for (int at = threadIdx.x / LANES; at < plan.channels * rows; at += WARPS) {
         const int y = top + at % rows;
-        const float* row = patch + ((long long)(at / rows) * side + y) * side + left;
+        const Pixel* row = patch + ((long long)(at / rows) * side + y) * side + left;
         for (int column = threadIdx.x % LANES; column < columns; column += LANES) {
             const bool inside = left + column >= 0 && y >= 0 && left + column < side && y < side;
-            seen[at * columns + column] = inside ? row[column] : 0.0f;
+            seen[at * columns + column] = inside ? value_of(row[column]) : 0.0f;
         }
     }
 }
@@ -128,8 +129,8 @@ __device__ static inline void make_features(const float* sums, float* __restrict
 
 extern __shared__ Four shared[];
 
-template <int PIXELS>
-__device__ static inline void make_tile(const float* __restrict__ patches, const Plan& plan, float* __restrict__ features) {
+template <int PIXELS, typename Pixel>
+__device__ static inline void make_tile(const Pixel* __restrict__ patches, const Plan& plan, float* __restrict__ features) {
     const int across = (plan.side + plan.width - 1) / plan.width, down = (plan.side + plan.height - 1) / plan.height;
     const int tile = blockIdx.x % (across * down), left = tile % across * plan.width, top = tile / across * plan.height;
     const int between_left = left * plan.stride - plan.padding, between_top = top * plan.stride - plan.padding;
@@ -180,6 +181,16 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES, 3)
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS* LANES, 3)
+    features_large_half(const Half* __restrict__ patches, const Plan* __restrict__ plan, float* __restrict__ features) {
+    make_tile<LARGE>(patches, *plan, features);
+}
+
+extern "C" __global__ void __launch_bounds__(WARPS* LANES, 3)
     features_small(const float* __restrict__ patches, const Plan* __restrict__ plan, float* __restrict__ features) {
+    make_tile<SMALL>(patches, *plan, features);
+}
+
+extern "C" __global__ void __launch_bounds__(WARPS* LANES, 3)
+    features_small_half(const Half* __restrict__ patches, const Plan* __restrict__ plan, float* __restrict__ features) {
     make_tile<SMALL>(patches, *plan, features);
 }

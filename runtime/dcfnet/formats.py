@@ -20,7 +20,7 @@ SHIFT = 20  # bits behind the point of the factors below
 
 
 class Colours(NamedTuple):
-    """How blue, green and red are made of what a frame holds; in kernels.cu word for word.
+    """How blue, green and red are made of what a frame holds; in patches.cu word for word.
 
     red_first: the channels come the other way round. The rest is for luma and chroma, factors times 2 ** SHIFT: with
     Y = gain * max(luma - black, 0), U and V less 128: B = Y + blue_u U, G = Y + green_u U + green_v V, R = Y + red_v V.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backend import Array
+from dcfnet.kernels import for_pixels
 from dcfnet.layers import Convolution, Normalisation
 
 LANES, WARPS, OUTPUTS_AT_ONCE, CHANNELS_AT_ONCE, FIRST_AT_ONCE = 32, 4, 8, 4, 5  # as in features.cu
@@ -101,7 +102,7 @@ class Fusion:
         return plain and first.rectified and not second.rectified
 
     def __call__(self, patches: Array) -> Array | None:
-        """float32 (B, I, S, S) -> (B, O, H, H), or None where a tile finds no room."""
+        """float32 or float16 (B, I, S, S) -> float32 (B, O, H, H), or None where a tile finds no room."""
         count, side = len(patches), patches.shape[-1]
         large, small = (self._planned(side, kernel) for kernel in PIXELS)
         if large is None or small is None:
@@ -111,7 +112,8 @@ class Fusion:
         )
         made_side = self._second.made_side(self._first.made_side(side))
         made = self._device.empty((count, len(self._second.bias), made_side, made_side))
-        self._device.launch_blocks(kernel, count * tile.count, WARPS * LANES, tile.shared, patches, plan, made)
+        arrays, kernel = (patches, plan, made), for_pixels(kernel, patches)
+        self._device.launch_blocks(kernel, count * tile.count, WARPS * LANES, tile.shared, *arrays)
         return made
 
     def _plan(self, patch_side: int, kernel: str) -> tuple[Tile, Array] | None:

@@ -13,7 +13,14 @@ from dcfnet.backend import Array, Frame
 from dcfnet.formats import BGR, Colours
 from dcfnet.pixels import grid_of
 
-SOURCES = ("kernels.cu", "features.cu", "peaks.cu", "products.cu", "filters.cu")  # one program, in this order
+SOURCES = (
+    "kernels.cu",
+    "patches.cu",
+    "features.cu",
+    "peaks.cu",
+    "products.cu",
+    "filters.cu",
+)  # one program, in this order
 PLACE = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),
@@ -74,6 +81,11 @@ class CudaFrame:
 def source() -> str:
     """The text of SOURCES; a compiler names file and line."""
     return "".join(f'#line 1 "{name}"\n{(files("dcfnet") / name).read_text()}' for name in SOURCES)
+
+
+def for_pixels(kernel: str, patches: Array) -> str:
+    """The name of the kernel for patches of this type, float32 or float16."""
+    return f"{kernel}_half" if patches.dtype == np.float16 else kernel
 
 
 def need(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:

@@ -51,9 +51,10 @@ class Engine:
 class Model:
     """A checked model.
 
-    onnx: bytes of the graph: input "patches" float32 (B, 3, S, S), BGR with the mean taken off, S any multiple of
-    `stride`; output "features" float32 (B, C, S / stride, S / stride). config: the tracker it was made for, and
-    presets: its operating points. mean: float32 (3,), BGR, whole numbers in [0, 255]. precision: a name of PRECISIONS.
+    onnx: bytes of the graph: input "patches" (B, 3, S, S), float32, or float16 where TensorRT is to have it so, BGR
+    with the mean taken off, S any multiple of `stride`; output "features" float32 (B, C, S / stride, S / stride).
+    config: the tracker it was made for, and presets: its operating points. mean: float32 (3,), BGR, whole numbers in
+    [0, 255]. precision: a name of PRECISIONS.
     folded: what the graph does itself. With "mean" it takes patches as they are, BGR in [0, 255], the mean outside the
     frame; with "window" its features are multiplied by the cosine window, and S is the config's patch size alone.
     engine: what runs in place of the graph, where that was loaded.

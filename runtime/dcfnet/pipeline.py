@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Array, Backend, Where
@@ -33,7 +33,8 @@ class Pipeline:
 
     mean: float32 (3,), BGR. scales: float64 (S,), the pyramid.
     learning: of the filters. colours: None where they have no say.
-    raw: what the backbone takes has the mean in it still, float32 (3, 1, 1); None where it takes patches without.
+    raw: what the backbone takes has the mean in it still, (3, 1, 1); None where it takes patches without.
+    dtype: of the patches, float32 or float16, and of `raw`: as the backbone would rather have them.
     turns: of the trackers upon it, whose calls run one at a time.
     """
 
@@ -46,6 +47,7 @@ class Pipeline:
     scales: NDArray[np.float64]
     colours: ColourModel | None = None
     raw: Array | None = None
+    dtype: DTypeLike = np.float32
     turns: Turns = field(default_factory=Turns, compare=False)
 
     @classmethod
@@ -81,9 +83,10 @@ class Pipeline:
         if config.colour_share:
             sizes = (config.patch_size, stride, config.target_side(), RESPONSE_SIDE)
             colours = ColourModel.build(backend, mean, *sizes, config.lesson_colour_rate())
-        raw = backend.asarray(mean[:, None, None]) if "mean" in folded else None
+        dtype = getattr(backbone, "takes", np.float32)
+        raw = backend.asarray(mean[:, None, None].astype(dtype)) if "mean" in folded else None
         learning = backend.learning(label_f, config.lesson_rate(), config.regularisation, penalty)
-        return cls(config, backend, backbone, mean, transform, learning, scales, colours, raw)
+        return cls(config, backend, backbone, mean, transform, learning, scales, colours, raw, dtype)
 
     def regions(self, size: Pairs) -> Pairs:
         """Search regions of targets of these sizes, (..., 2) each, frame pixels."""
@@ -109,7 +112,7 @@ class Pipeline:
         size, spectra, middle = self.config.patch_size, [], []
         for part in np.array_split(np.arange(len(where)), -(-len(where) // self.backend.patches_at_once)):
             first, last = int(part[0]), int(part[-1]) + 1
-            patches = self.backend.cut(where[first:last], size, self.mean)
+            patches = self.backend.cut(where[first:last], size, self.mean, self.dtype)
             start = (every // 2 - first) % every if every else last  # of the first middle patch among these
             if self.colours is not None and first + start < last:
                 middle.append(patches[start::every])

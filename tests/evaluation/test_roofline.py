@@ -61,8 +61,8 @@ class CountingBackend(CpuBackend):
         return super().read(maps.view(np.ndarray), placed.view(np.ndarray), penalty)
 
 
-def run(clip: Clip, model: Model, config: Any, targets: int) -> tuple[CountingBackend, Any]:
-    """One step of so many targets, with what it took."""
+def run(clip: Clip, model: Model, config: Any, targets: int, taken: Any) -> tuple[CountingBackend, Any]:
+    """One step of so many targets, of patches of a type, with what it took."""
     backend, network = CountingBackend(), OrtBackbone(model)
 
     def backbone(patches: Any) -> Any:
@@ -70,6 +70,7 @@ def run(clip: Clip, model: Model, config: Any, targets: int) -> tuple[CountingBa
         backend.bytes["features"] += features.nbytes
         return features.view(Counted)
 
+    backbone.takes = taken  # type: ignore[attr-defined]
     made = Pipeline.build(config, backend, backbone, model.mean, model.stride)
     state = init(made, [clip.frame(0)], [clip.box(0)] * targets, [0] * targets)
     backend.bytes.clear()
@@ -78,12 +79,12 @@ def run(clip: Clip, model: Model, config: Any, targets: int) -> tuple[CountingBa
 
 
 @pytest.mark.parametrize("changes", CONFIGS.values(), ids=CONFIGS)
-@pytest.mark.parametrize("targets", [1, 3])
-def test_bytes_and_operations_are_those_of_a_run(clip: Clip, changes: dict[str, Any], targets: int) -> None:
+@pytest.mark.parametrize(("targets", "taken"), [(1, np.float32), (3, np.float16)])
+def test_bytes_and_operations_are_those_of_a_run(clip: Clip, changes: dict[str, Any], targets: int, taken: Any) -> None:
     model = load_model()
     config = model.config.replace(**{"min_psr": 0.0, "look_again": 100.0, **changes})
-    backend, state = run(clip, model, config, targets)
-    sizes, patches = Sizes.of(model, config), targets * config.scales
+    backend, state = run(clip, model, config, targets, taken)
+    sizes, patches = Sizes.of(model, config, taken), targets * config.scales
     stages = step(sizes, targets, 1000)
     assert backend.bytes["patches"] == stages["crop"].writes
     assert backend.bytes["features"] == stages["network"].writes
@@ -118,6 +119,7 @@ def test_operations_of_the_network_are_those_of_its_graph(side: int) -> None:
     assert sizes.network(5).operations == pytest.approx(5 * expected, rel=1e-3)  # a weight may be nothing by chance
     held = sum(array.nbytes for array in weights.values())
     assert sizes.network(1).reads == held + 3 * side * side * 4
+    assert Sizes.of(model, sizes.config, np.float16).network(1).reads == held + 3 * side * side * 2
 
 
 def test_lessons_count_as_often_as_they_come() -> None:

@@ -75,19 +75,31 @@ def test_every_precision_is_parsed_and_built_by_tensorrt_rtx(model: Model, preci
     for capability in ("8.6", "8.9", "12.0"):
         plan = build(made.onnx, made.name, BuildOptions.of(made, compute_capabilities=capability), flavour)
         assert [end.name for end in (*plan.inputs, *plan.outputs)] == ["patches", "features"]
-        assert {end.dtype for end in (*plan.inputs, *plan.outputs)} == {"float"}
+        halved = precision in ("fp16", "mixed")  # of which the first convolution is sensitive here
+        assert [end.dtype for end in (*plan.inputs, *plan.outputs)] == ["half" if halved else "float", "float"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_what_surrounds_the_convolutions_stays_float32(model: Model, precision: str) -> None:
-    """Input, output and normalisation, which squares features: half precision ends at 65,504."""
+    """Output and normalisation, which squares features: half precision ends at 65,504. Patches are whole numbers: they
+    are of the type of what reads them.
+    """
     made = convert(model, precision, "tensorrt", ranges_of(model))
     proto = onnx.shape_inference.infer_shapes(load_from_string(made.onnx))
     ends = [*proto.graph.value_info, *proto.graph.input, *proto.graph.output]
     types = {end.name: end.type.tensor_type.elem_type for end in ends}
     norm = [node for node in proto.graph.node if node.name.startswith("norm.")]
     assert {types[name] for node in norm for name in node.output} == {TensorProto.FLOAT}
-    assert types["patches"] == types["features"] == TensorProto.FLOAT
+    assert types["features"] == TensorProto.FLOAT
+    assert types["patches"] == (TensorProto.FLOAT16 if precision in ("fp16", "mixed") else TensorProto.FLOAT)
+    assert not any(node.op_type == "Cast" and "patches" in node.input for node in proto.graph.node)
+    readable = load_from_string(convert(model, precision, "cpu", ranges_of(model)).onnx)
+    assert readable.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT  # for whoever feeds it
+
+
+def test_patches_that_something_else_reads_stay_float32(model: Model) -> None:
+    made = convert(model, "mixed", "tensorrt", ranges_of(model, ("conv1",)))
+    assert load_from_string(made.onnx).graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
 
 
 def test_weights_of_half_precision_take_half_the_room(model: Model) -> None:

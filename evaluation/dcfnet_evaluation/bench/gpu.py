@@ -10,17 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cupy
 import dcfnet
 import numpy as np
-from dcfnet.config import TrackerConfig
 from dcfnet.device import CudaDevice
 from dcfnet.errors import ConfigError, DcfnetError, InvalidBoxError, ModelError
 from dcfnet.model import load_model
+from dcfnet.pipeline import Pipeline
 
 from dcfnet_evaluation.bench.energy import Meter, meter
 from dcfnet_evaluation.bench.roofline import Peak, Sizes, floor_ms, step
@@ -47,12 +47,19 @@ class Load:
 
 @dataclass(frozen=True)
 class Subject:
-    """What tracks: as of `dcfnet.MultiTracker`. backend: attributes of the backend that are set first."""
+    """What tracks: as of `dcfnet.MultiTracker`. backend: attributes of the backend that are set first. patches: their
+    type, in place of that which the backbone would rather have.
+    """
 
     model: Path | None = None
     engine: str = "auto"
     preset: str | None = None
     backend: Mapping[str, Any] = field(default_factory=dict)
+    patches: str | None = None
+
+    def named(self) -> dict[str, Any]:
+        """What tells it from others, for a row."""
+        return {"engine": self.engine, **self.backend} | ({"patches": self.patches} if self.patches else {})
 
 
 PLAIN = Subject()
@@ -114,8 +121,7 @@ def sweep(
     """A row a load; what could not be run says why in `error`."""
     rows: list[dict[str, Any]] = []
     for load in loads:
-        named = {"targets": load.targets, "streams": load.streams, "memory": load.memory, "engine": subject.engine}
-        named |= subject.backend
+        named = {"targets": load.targets, "streams": load.streams, "memory": load.memory, **subject.named()}
         try:
             rows.append({**named, **run(clip, load, updates, warm_up, subject)})
         except DcfnetError as error:  # no memory for so many: the other rows still count
@@ -137,7 +143,7 @@ def run(clip: Clip, load: Load, updates: int, warm_up: int, subject: Subject) ->
     found = {"updates": updates, "ms": told, "target_frames_per_ms": round(rate, 2), "device_bytes": int(taken)}
     if joules is not None:
         found["millijoules_per_target_frame"] = round(1e3 * joules / (updates * load.batch), 4)
-    return found | against_the_roofline(clip, load, subject, tracker.config, device, told["device"]["p50"])
+    return found | against_the_roofline(clip, load, subject, tracker._pipeline, device, told["device"]["p50"])
 
 
 def started(clip: Clip, load: Load, subject: Subject = PLAIN) -> Any:
@@ -147,6 +153,8 @@ def started(clip: Clip, load: Load, subject: Subject = PLAIN) -> Any:
     )
     for name, value in subject.backend.items():
         setattr(tracker._pipeline.backend, name, value)
+    if subject.patches:
+        tracker._pipeline = replace(tracker._pipeline, dtype=np.dtype(subject.patches))
     for source in range(load.streams):
         _add_targets(tracker, clip, load.targets, source)
     return tracker
@@ -217,17 +225,17 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def against_the_roofline(
-    clip: Clip, load: Load, subject: Subject, config: TrackerConfig, device: CudaDevice, measured: float
+    clip: Clip, load: Load, subject: Subject, pipeline: Pipeline, device: CudaDevice, measured: float
 ) -> dict[str, Any]:
     """The floor of an update, ms, and how many times as long it took; nothing where either side is not known."""
     peak, box = peak_of(device), clip.box(0)
     try:
-        sizes = Sizes.of(load_model(subject.model), config)
+        sizes = Sizes.of(load_model(subject.model), pipeline.config, pipeline.dtype)
     except ModelError:
         return {}
     if peak is None:
         return {}
-    stages = step(sizes, load.batch, box.w * box.h * (1 + config.padding) ** 2)
+    stages = step(sizes, load.batch, box.w * box.h * (1 + pipeline.config.padding) ** 2)
     floor = floor_ms(stages, peak)
     return {"floor_ms": round(floor, 5), "measured_over_floor": round(measured / floor, 1)}
 

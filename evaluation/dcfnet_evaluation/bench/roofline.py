@@ -18,6 +18,7 @@ from dcfnet.fourier import band_of_label
 from dcfnet.layers import Convolution, Normalisation, read_layers
 from dcfnet.model import Model
 from dcfnet.response import RESPONSE_SIDE
+from numpy.typing import DTypeLike
 
 FLOAT, COMPLEX = 4, 8  # bytes
 MULTIPLY_ADD, COMPLEX_MULTIPLY_ADD = 2, 8  # operations
@@ -65,7 +66,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a pipeline's arrays measure. Spectra are (channels, rows, columns), responses (RESPONSE_SIDE,) * 2."""
+    """What a pipeline's arrays measure. Spectra are (channels, rows, columns), responses (RESPONSE_SIDE,) * 2.
+
+    pixel: bytes of a number of a patch.
+    """
 
     config: TrackerConfig
     convolutions: tuple[Convolution, ...]
@@ -74,14 +78,15 @@ class Sizes:
     map_side: int
     rows: int
     columns: int
+    pixel: int
 
     @classmethod
-    def of(cls, model: Model, config: TrackerConfig) -> Sizes:
-        """Raises ModelError for a file that the native backbone does not read."""
+    def of(cls, model: Model, config: TrackerConfig, patches: DTypeLike = np.float32) -> Sizes:
+        """patches: their type. Raises ModelError for a file that the native backbone does not read."""
         convolutions, norm = read_layers(model)
         side = config.patch_size // model.stride
         band = band_of_label(side, config.label_sigma_in_patch() / model.stride, config.band)
-        return cls(config, convolutions, norm, model.stride, side, 2 * band + 1, band + 1)
+        return cls(config, convolutions, norm, model.stride, side, 2 * band + 1, band + 1, np.dtype(patches).itemsize)
 
     @property
     def channels(self) -> int:
@@ -98,9 +103,13 @@ class Sizes:
         """Bytes of one target's numerator, or filter."""
         return self.channels * self.frequencies * COMPLEX
 
+    def patches(self, patches: int) -> int:
+        """Bytes of so many."""
+        return patches * 3 * self.config.patch_size**2 * self.pixel
+
     def crop(self, patches: int, region: float) -> Work:
         """Patches out of `region` pixels of frames, which overlap of scales are counted once in."""
-        return Work(region * BYTES_OF_A_PIXEL, patches * 3 * self.config.patch_size**2 * FLOAT)
+        return Work(region * BYTES_OF_A_PIXEL, self.patches(patches))
 
     def network(self, patches: int) -> Work:
         """Patches to features."""
@@ -110,9 +119,8 @@ class Sizes:
             operations += MULTIPLY_ADD * layer.weight.size * side**2
             weights += layer.weight.size + layer.bias.size
         operations += MULTIPLY_ADD * int(np.count_nonzero(self.norm.band)) * side**2
-        reads = patches * 3 * self.config.patch_size**2 + weights
         features = patches * self.channels * self.map_side**2
-        return Work(reads * FLOAT, features * FLOAT, patches * operations)
+        return Work(self.patches(patches) + weights * FLOAT, features * FLOAT, patches * operations)
 
     def forward(self, patches: int) -> Work:
         """Features to spectra: real maps across, complex ones down."""
@@ -146,7 +154,7 @@ class Sizes:
         """The pixels of patches that are looked at, and two histograms, to the colours' answer."""
         side = -(-self.config.patch_size // self.stride)  # pixels that are looked at
         operations = MULTIPLY_ADD * RESPONSE_SIDE * side * (side + RESPONSE_SIDE)
-        answer, pixels = RESPONSE_SIDE**2 * FLOAT, 3 * side**2 * FLOAT
+        answer, pixels = RESPONSE_SIDE**2 * FLOAT, 3 * side**2 * self.pixel
         looks = Work(pixels + 2 * BINS * FLOAT, answer, operations).times(bool(self.config.colour_share))
         return looks.times(targets)
 
@@ -154,7 +162,7 @@ class Sizes:
         """The pixels of templates, blended into two histograms."""
         side = -(-self.config.patch_size // self.stride)
         held = 2 * BINS * FLOAT
-        return Work(3 * side**2 * FLOAT + held, held).times(targets * bool(self.config.colour_share))
+        return Work(3 * side**2 * self.pixel + held, held).times(targets * bool(self.config.colour_share))
 
     def solve(self, targets: int) -> Work:
         """Template spectra, blended into numerator and denominator, to the two filters."""

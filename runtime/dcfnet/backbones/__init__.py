@@ -18,6 +18,7 @@ ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
 class Backbone(Protocol):
     """Patches -> features, the same array type in and out.
 
+    One that has `takes`, a type of NumPy's, would rather have patches of that, float16, which holds the same numbers.
     One whose `capturable` is true does nothing but queue kernels, on the current stream, the same ones for the same
     number of patches, and is not harmed by other use: what it does can be part of a CUDA graph. One that has `own`
     gives by it what does the same for one program alone (`Own` of recording.py). Others are called between two graphs.

@@ -35,9 +35,10 @@ class OrtBackbone:
     def __init__(self, model: Model) -> None:
         """Raises ModelError for a graph that ONNX Runtime does not read."""
         self._session = _session(model, "CPUExecutionProvider", {})
+        self.takes = _taken(self._session)
 
     def __call__(self, patches: Array) -> Array:
-        return self._session.run(["features"], {"patches": patches})[0]
+        return self._session.run(["features"], {"patches": patches.astype(self.takes, copy=False)})[0]
 
 
 class OrtCudaBackbone:
@@ -68,12 +69,13 @@ class OrtCudaBackbone:
                 f"CUDA; they come with: pip install 'onnxruntime-gpu[cuda,cudnn]'. {told}"
             )
         (self._channels,) = (output.shape[1] for output in self._session.get_outputs() if output.name == "features")
+        self.takes = _taken(self._session)
         self._queued = onnxruntime.RunOptions()
         self._queued.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     def __call__(self, patches: Array) -> Array:
         host = isinstance(patches, np.ndarray)
-        given = self._device.upload(patches) if host else patches
+        given = (self._device.upload(patches) if host else patches).astype(self.takes, copy=False)
         count, _, height, width = given.shape
         features = self._device.empty((count, self._channels, height // self._stride, width // self._stride))
         own = self._stream != 0 and self._device.stream == self._stream
@@ -86,9 +88,9 @@ class OrtCudaBackbone:
         return self._device.to_host(features) if host else features
 
     def _bound(self, patches: Array, features: Array) -> Any:
-        binding, place = self._session.io_binding(), (self.memory, self._device.number, np.float32)
-        binding.bind_input("patches", *place, tuple(patches.shape), self._device.address(patches))
-        binding.bind_output("features", *place, tuple(features.shape), self._device.address(features))
+        binding, place = self._session.io_binding(), (self.memory, self._device.number)
+        binding.bind_input("patches", *place, self.takes, tuple(patches.shape), self._device.address(patches))
+        binding.bind_output("features", *place, np.float32, tuple(features.shape), self._device.address(features))
         return binding
 
     def _options(self) -> dict[str, str]:
@@ -106,6 +108,11 @@ def _session(model: Model, provider: str, settings: dict[str, str]) -> Any:
         return onnxruntime.InferenceSession(model.onnx, options, providers=[(provider, settings)], enable_fallback=0)
     except Exception as error:  # its exceptions share no base class
         raise ModelError(f"{model.name}: ONNX Runtime does not read it: {error}") from error
+
+
+def _taken(session: Any) -> type[np.floating[Any]]:
+    """The type of a graph's patches."""
+    return np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
 
 
 def _loaded() -> str:

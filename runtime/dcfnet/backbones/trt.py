@@ -14,6 +14,8 @@ from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.errors import DeviceError, EngineError, MissingDependencyError, ModelError
 from dcfnet.model import Model
 
+ALIGNED = 256  # bytes: what TensorRT asks of every address, and new memory of a device is; parts of it are not
+
 
 class TrtBackbone:
     """Backbone on an engine whose passport has been checked; host and device arrays. See `Backbone` for layouts.
@@ -41,7 +43,8 @@ class TrtBackbone:
         if self._engine is None:
             raise EngineError(f"{model.name}: {flavour.name} {flavour.version} refuses it: {flavour.errors()}")
         self._check_tensors()
-        self._most, self._side = self._passport.options.max_batch, side
+        self._most = self._passport.options.max_batch
+        self.takes: type[np.floating[Any]] = np.float16 if self._passport.inputs[0].dtype == "half" else np.float32
         self._execution = self._executed()
 
     def __call__(self, patches: Array) -> Array:
@@ -53,7 +56,7 @@ class TrtBackbone:
         return OwnExecutions(self._device, self._executed, self._most)
 
     def _executed(self) -> Execution:
-        return Execution(self._device, self._name, self._flavour, self._engine, (self._most, 3, self._side, self._side))
+        return Execution(self._device, self._name, self._flavour, self._engine, self.takes)
 
     def _check_tensors(self) -> None:
         """Raises EngineError where the engine has other tensors than its passport says."""
@@ -67,16 +70,16 @@ class TrtBackbone:
 
 
 class Execution:
-    """A context of an engine, with an input and scratch memory of its own: TensorRT takes none by itself, which it
-    could not while a graph is captured.
+    """A context of an engine, with scratch memory of its own: TensorRT takes none by itself, which it could not while a
+    graph is captured.
     """
 
-    def __init__(self, device: Any, name: str, flavour: Flavour, engine: Any, most: tuple[int, ...]) -> None:
-        """most: shape of the largest input. Raises EngineError where there is no context to be had."""
+    def __init__(self, device: Any, name: str, flavour: Flavour, engine: Any, takes: Any) -> None:
+        """takes: type of its patches. Raises EngineError where there is no context to be had."""
         self._device, self._name, self._context = device, name, _context(flavour.module, engine)
         if self._context is None:
             raise EngineError(f"{name}: no memory to run it in: {flavour.errors()}")
-        self._input = device.empty(most)  # of its own: slices of others are misaligned
+        self._takes = takes
         self._scratch = device.empty((1,), np.uint8)
         self._shape: tuple[int, ...] = ()
         self._capturable: bool | None = None
@@ -84,14 +87,22 @@ class Execution:
     def run(self, patches: Array) -> Array:
         """Features of patches (B, 3, S, S) of the device or the host, queued. Raises EngineError."""
         self.prepare(tuple(patches.shape))
-        device, context, given = self._device, self._context, self._input[: len(patches)]
-        device.copy(patches, given)
+        device, context, given = self._device, self._context, self._placed(patches)
         features = device.empty(tuple(context.get_tensor_shape("features")))
         context.set_tensor_address("patches", device.address(given))
         context.set_tensor_address("features", device.address(features))
         if not context.execute_async_v3(device.stream):
             raise EngineError(f"{self._name}: the engine did not run on patches {tuple(patches.shape)}")
         return features
+
+    def _placed(self, patches: Array) -> Array:
+        """The patches themselves, or a copy on the device, of the engine's type and aligned as it asks."""
+        there = not isinstance(patches, np.ndarray) and patches.dtype == self._takes
+        if there and self._device.address(patches) % ALIGNED == 0:
+            return patches
+        given = self._device.empty(tuple(patches.shape), self._takes)
+        self._device.copy(patches, given)
+        return given
 
     def prepare(self, shape: tuple[int, ...]) -> None:
         """For an input of this shape; nothing where it was of this shape the last time."""

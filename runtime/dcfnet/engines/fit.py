@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dcfnet.engines.options import AMPERE
 from dcfnet.engines.passport import Passport
 
-INPUT, OUTPUT = ("patches", "float", 3), ("features", "float", None)  # name, type as TensorRT has it, channels
+INPUT, OUTPUT = ("patches", ("float", "half"), 3), ("features", ("float",), None)  # name, TensorRT's types, channels
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ def misfits(passport: Passport, here: Environment, batch: int, side: int) -> lis
     for name, needed, (low, _, high) in (("batch", batch, options.batches()), ("side", side, options.sides())):
         if not low <= needed <= high:
             found.append(f"profile: takes a {name} from {low} to {high}, needed is {needed}")
-    for ends, wanted_end in ((passport.inputs, INPUT), (passport.outputs, OUTPUT)):
+    for ends, (name, types, channels) in ((passport.inputs, INPUT), (passport.outputs, OUTPUT)):
         got = [(end.name, end.dtype, end.shape[1] if len(end.shape) == 4 else 0) for end in ends]
-        if [entry[:2] for entry in got] != [wanted_end[:2]] or wanted_end[2] not in (None, got[0][2]):
-            found.append(f"tensors: has {got}, needed is one {wanted_end}")
+        wanted_ends = [(name, dtype, channels or got[0][2] if got else 0) for dtype in types]
+        if got not in [[end] for end in wanted_ends]:
+            found.append(f"tensors: has {got}, needed is one of {' or '.join(map(str, wanted_ends))}")
     return found
 
 

@@ -90,7 +90,13 @@ def _argument(value: Any, parameter: str, apart: bool) -> Any:
         assert isinstance(value, np.ndarray), parameter
         assert value.flags.c_contiguous or (apart and value[0].flags.c_contiguous), parameter
         written = parameter.replace("const ", "").split("*")[0]
-        numbers = {"float": np.float32, "double": np.float64, "int": np.int32, "Complex": np.complex64}
+        numbers = {
+            "float": np.float32,
+            "double": np.float64,
+            "int": np.int32,
+            "Half": np.float16,
+            "Complex": np.complex64,
+        }
         element = numbers.get(written, np.uint8)
         assert value.dtype == element, (parameter, value.dtype)
         return ctypes.c_void_p(value.ctypes.data)

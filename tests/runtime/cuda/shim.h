@@ -21,6 +21,9 @@ static inline int atomicMin(int* at, int value) { int old = *at; if (value < old
 static inline int atomicAdd(int* at, int value) { int old = *at; *at += value; return old; }
 static inline int atomicMax(int* at, int value) { int old = *at; if (value > old) *at = value; return old; }
 
+static inline int __float_as_int(float value) { int bits; std::memcpy(&bits, &value, sizeof bits); return bits; }
+static inline float __int_as_float(int bits) { float value; std::memcpy(&value, &bits, sizeof value); return value; }
+
 struct Size { unsigned blocks, threads, shared, backwards; };  // of a launch; shared: bytes
 
 enum { SHARED = 48 * 1024, MOST_THREADS = 256, STACK = 32 * 1024, UNTOUCHED = 0xff };

@@ -67,6 +67,10 @@ class ndarray:  # noqa: N801  # CuPy's name
         assert self._held.flags.c_contiguous  # else it is a copy
         return ndarray(self._held.reshape(*shape))
 
+    def astype(self, dtype: Any, copy: bool = True) -> ndarray:
+        held = alias(self._held)
+        return self if held.dtype == dtype and not copy else _made(lambda: held.astype(dtype))
+
     @property
     def real(self) -> ndarray:
         return ndarray(self._held.real)
@@ -84,7 +88,7 @@ def _method(name: str) -> Any:
     return method
 
 
-for _name in ("sum", "mean", "conj", "clip", "copy", "astype"):
+for _name in ("sum", "mean", "conj", "clip", "copy"):
     setattr(ndarray, _name, _method(_name))
 for _name in OPERATORS:
     setattr(ndarray, f"__{_name}__", _method(f"__{_name}__"))

@@ -111,7 +111,7 @@ def test_the_floor_is_that_of_the_batch_on_this_device(bench: Any, clip: Clip) -
     """The stand-in says that it has an H100's clocks, and compute capability 8.6."""
     row = bench.sweep(clip, [bench.Load(2, 3)], updates=2, warm_up=1, subject=bench.Subject(preset="fast"))[0]
     model = load_model()
-    sizes, box = Sizes.of(model, model.preset("fast")), clip.box(0)
+    sizes, box = Sizes.of(model, model.preset("fast"), np.float16), clip.box(0)
     region = box.w * 3 * box.h * 3
     peak = Peak.of("8.6", 132, 1.98e9, 2.619e9, 5120)
     assert row["floor_ms"] == pytest.approx(floor_ms(step(sizes, 6, region), peak), abs=1e-5)

@@ -15,27 +15,36 @@ from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.make import make_engine
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import MissingDependencyError
-from dcfnet.model import load_model
+from dcfnet.model import Model, load_model
 from dcfnet_evaluation.rendered import Clip
+from dcfnet_export.precision import convert
 
 from tests.runtime.engines.standins import standin
 
 SIDE = 48
 
 
+@pytest.fixture(params=["fp32"])
+def model(request: pytest.FixtureRequest) -> Model:
+    """The shipped one, as an engine is built from it."""
+    return convert(load_model(), request.param, "tensorrt")
+
+
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An engine of the shipped model for patches of SIDE px, four at once."""
+def engine(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An engine for patches of SIDE px, four at once."""
     pytest.importorskip("tensorrt_rtx", reason="engines are built with TensorRT-RTX, which has wheels for x86-64 alone")
     monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
-    model, file = load_model(), tmp_path / "net.engine"
+    file = tmp_path / "net.engine"
     sizes = {"min_side": SIDE, "opt_side": SIDE, "max_side": SIDE, "max_batch": 4, "opt_batch": 3}
     make_engine(model, file, BuildOptions.of(model, compute_capabilities="8.6", **sizes), open_flavour("tensorrt_rtx"))
     return file
 
 
 @pytest.fixture
-def flavour(fake: Any, engine: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Flavour:
+def flavour(
+    fake: Any, model: Model, engine: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Flavour:
     """TensorRT on the stand-in's memory, whose work is captured where that captures."""
     rules = {
         "do": fake.state.do,
@@ -44,7 +53,7 @@ def flavour(fake: Any, engine: Path, monkeypatch: pytest.MonkeyPatch, request: p
         "aligned": 1,
         **getattr(request, "param", {}),
     }
-    made = standin(open_flavour("tensorrt_rtx"), load_model().onnx, rules, plain=rules.pop("plain", False))
+    made = standin(open_flavour("tensorrt_rtx"), model.onnx, rules, plain=rules.pop("plain", False))
     monkeypatch.setattr(trt, "open_flavour", lambda name: made)
     return made
 
@@ -67,18 +76,45 @@ def trackers(engine: Path) -> list[dcfnet.MultiTracker]:
     ]
 
 
+@pytest.mark.parametrize("model", ["fp32", "fp16"], indirect=True)
 @pytest.mark.parametrize("flavour", [{}, {"plain": True}], indirect=True, ids=["tensorrt_rtx", "tensorrt"])
-def test_an_engine_is_part_of_both_graphs(fake: Any, engine: Path, flavour: Flavour, clip: Clip) -> None:
+def test_an_engine_is_part_of_both_graphs(fake: Any, model: Model, engine: Path, flavour: Flavour, clip: Clip) -> None:
     """Six patches of two targets are two calls for at most four: each has a context, and each context one shape."""
     captured, queued, cpu = trackers(engine)
     found = follow(captured, clip, True)
     graphs = set(map(id, fake.state.launched))
     assert len(graphs) == 2
     np.testing.assert_array_equal(found, follow(queued, clip, False))
-    np.testing.assert_allclose(found, follow(cpu, clip, False), atol=0.01)
+    np.testing.assert_allclose(found, follow(cpu, clip, False), atol=0.01 if model.precision == "fp32" else 0.3)
     own = [context for context in flavour.module.contexts if context.captured]
     assert sorted(context.shapes["patches"][0] for context in own) == [2, 2, 4]
     assert all(context.runs == 2 for context in own)  # rehearsed once, captured once
+
+
+@pytest.mark.parametrize("model", ["fp32", "fp16"], indirect=True)
+@pytest.mark.parametrize("flavour", [{}], indirect=True)
+def test_patches_are_taken_where_they_are(
+    fake: Any, model: Model, engine: Path, flavour: Flavour, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the engine's own type, they need no copy where they lie as TensorRT asks; else one, with the same boxes."""
+    from dcfnet.device import CudaDevice  # upon the stand-in
+
+    copied: list[tuple[str, str]] = []
+    real = CudaDevice.copy
+
+    def copy(self: CudaDevice, values: Any, to: Any) -> None:
+        copied.append((str(values.dtype), str(to.dtype)))
+        real(self, values, to)
+
+    found, takes = [], "float16" if model.precision == "fp16" else "float32"
+    for aligned in (1, 2**62):
+        monkeypatch.setattr(trt, "ALIGNED", aligned)
+        tracker = trackers(engine)[0]
+        monkeypatch.setattr(CudaDevice, "copy", copy)
+        found.append(follow(tracker, clip, True))
+        monkeypatch.setattr(CudaDevice, "copy", real)
+        assert set(copied) == (set() if aligned == 1 else {(takes, takes)})
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("flavour", [{"capturable": False}], indirect=True)
@@ -107,18 +143,19 @@ def test_kernels_are_chosen_before_they_are_captured(fake: Any, engine: Path, fl
 @pytest.mark.gpu
 @pytest.mark.parametrize("place", ["gpu"], indirect=True)
 @pytest.mark.parametrize("captures", [True, False], ids=["captured", "call by call"])
+@pytest.mark.parametrize(("model", "close"), [("fp32", 0.1), ("fp16", 0.5)], indirect=["model"])
 def test_an_engine_gives_the_boxes_of_the_cpu(
-    place: str, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, captures: bool
+    place: str, model: Model, close: float, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, captures: bool
 ) -> None:
     """TensorRT itself, built and run where a GPU is."""
     flavour = open_or_skip()
     monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
-    model, file = load_model(), tmp_path / "net.engine"
+    file = tmp_path / "net.engine"
     make_engine(model, file, BuildOptions.of(model), flavour)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a capture that fails is told, and would go unseen here
         found = follow(dcfnet.MultiTracker(file, device="cuda"), clip, captures)
-    np.testing.assert_allclose(found, follow(dcfnet.MultiTracker(device="cpu"), clip, False), atol=0.1)
+    np.testing.assert_allclose(found, follow(dcfnet.MultiTracker(device="cpu"), clip, False), atol=close)
 
 
 def open_or_skip() -> Flavour:

@@ -52,7 +52,8 @@ def test_updates_are_timed_for_every_number_of_targets(
     assert [row[0] for row in shown[3:6]] == [2, 2, 2]
     assert shown[6:8] == [(1, 4, "host", None), (1, 16, "host", None)]
     assert [(row["targets"], row["captures"]) for row in rows[8:10]] == [(1, False), (2, False)]
-    assert shown[10:] == [(1, 1, "device", 16), (1, 1, "device", 64), (1, 1, "device", 256)]
+    assert [(row["targets"], row["patches"]) for row in rows[10:12]] == [(1, "float32"), (2, "float32")]
+    assert shown[12:] == [(1, 1, "device", 16), (1, 1, "device", 64), (1, 1, "device", 256)]
     assert [launches > 0 for launches in counted] == [row.get("captures", True) for row in rows]
     assert rows[3]["target_frames_per_ms"] == 1.0
     assert rows[3]["ms"]["device"] == {"p50": 2.0, "p90": 2.0, "p99": 2.0}
@@ -67,8 +68,8 @@ def test_other_engines_are_timed_where_they_are_and_named_where_not(
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     clip = render_clip(length=4, width=160, height=120, occluder=False)
     rows = script.times_of_engines(clip, updates=1, warm_up=1, targets=(1, 2))
-    assert [(row["engine"], row.get("targets")) for row in rows] == [
-        *(("onnxruntime", 1), ("onnxruntime", 2), ("tensorrt", None)),
+    assert [(row["engine"], row.get("targets"), row.get("precision")) for row in rows] == [
+        *(("onnxruntime", 1, None), ("onnxruntime", 2, None), ("tensorrt", None, "fp32"), ("tensorrt", None, "fp16")),
     ]
     assert "CUDAExecutionProvider" in rows[0]["error"]
     assert "tensorrt" in rows[2]["error"]

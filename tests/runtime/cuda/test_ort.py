@@ -38,19 +38,26 @@ def provided(place: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return place
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_features_are_the_cpus(provided: str, rng: np.random.Generator, precision: str) -> None:
-    """Of any number of patches of any side, from and to either memory; half precision as well."""
-    model = convert(load_model(), precision, "cpu")
+@pytest.mark.parametrize(
+    ("precision", "form", "takes"),
+    [("fp32", "cpu", np.float32), ("fp16", "cpu", np.float32), ("fp16", "tensorrt", np.float16)],
+)
+def test_features_are_the_cpus(
+    provided: str, rng: np.random.Generator, precision: str, form: str, takes: type[np.floating[Any]]
+) -> None:
+    """Of any number of patches of any side, from and to either memory, of either type; half precision as well."""
+    model = convert(load_model(), precision, form)
     backbone, reference = OrtCudaBackbone(model), OrtBackbone(model)
+    assert backbone.takes is reference.takes is takes
     for count, side in ((1, 48), (3, 48), (7, 96), (3, 48)):
-        patches = rng.normal(0, 60, size=(count, 3, side, side)).astype(np.float32)
+        patches = rng.integers(-123, 152, size=(count, 3, side, side)).astype(np.float32)
         expected = reference(patches)
         bound = (CLOSE if precision == "fp32" else HALF_CLOSE)[provided] * np.abs(expected).max()
         np.testing.assert_allclose(backbone(patches), expected, rtol=0, atol=bound)
-        found = backbone(on_device(patches))
-        assert not isinstance(found, np.ndarray)
-        np.testing.assert_allclose(select("cuda").to_host(found), expected, rtol=0, atol=bound)
+        for given in (patches, patches.astype(np.float16)):
+            found = backbone(on_device(given))
+            assert not isinstance(found, np.ndarray)
+            np.testing.assert_allclose(select("cuda").to_host(found), expected, rtol=0, atol=bound)
 
 
 def boxes(clip: Clip, **how: Any) -> np.ndarray:
@@ -80,7 +87,7 @@ def spied(fake: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A session that runs nothing, and what it was asked for."""
     from dcfnet.device import CudaDevice  # upon the stand-in
 
-    told = SimpleNamespace(made=[], bound=[], runs=[], loads=True, fails=None)
+    told = SimpleNamespace(made=[], bound=[], runs=[], loads=True, fails=None, type="tensor(float)")
 
     class Binding:
         def bind_input(self, *given: Any) -> None:
@@ -97,6 +104,9 @@ def spied(fake: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
         def get_outputs(self) -> list[Any]:
             return [SimpleNamespace(name="features", shape=["batch", 32, "h", "w"])]
+
+        def get_inputs(self) -> list[Any]:
+            return [SimpleNamespace(name="patches", type=told.type)]
 
         def io_binding(self) -> Binding:
             return Binding()
@@ -121,6 +131,13 @@ def test_it_binds_memory_of_the_device(spied: SimpleNamespace, fake: Any) -> Non
         ("patches", "cuda", 0, np.float32, (5, 3, 48, 48), patches.data.ptr),
         ("features", "cuda", 0, np.float32, (5, 32, 24, 24), features.data.ptr),
     ]
+
+
+def test_a_graph_of_half_precision_is_given_its_own_type(spied: SimpleNamespace, fake: Any) -> None:
+    spied.type = "tensor(float16)"
+    patches = fake.asarray(np.zeros((5, 3, 48, 48), np.float16))
+    OrtCudaBackbone(load_model())(patches)
+    assert [entry[3] for entry in spied.bound] == [np.float16, np.float32]
 
 
 def test_on_a_stream_of_ones_own_a_run_is_only_queued(spied: SimpleNamespace, fake: Any) -> None:

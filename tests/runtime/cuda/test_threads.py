@@ -73,7 +73,7 @@ def interrupting(launch: Any, operation: str, moment: int) -> Any:
     return interrupted
 
 
-@pytest.mark.parametrize("operation", ["crop", "features_small", "multiply_complex"])
+@pytest.mark.parametrize("operation", ["crop_half", "features_small_half", "multiply_complex"])
 def test_a_signal_in_the_midst_of_an_update_moves_nothing(
     fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:

@@ -61,6 +61,7 @@ class Rules:
     streams: Callable[[], int] = lambda: HostDevice.stream
     capturable: bool = True
     runs: bool = True
+    takes: type = np.float32
     stride: int = 2
     aligned: int = ALIGNED
 
@@ -108,8 +109,8 @@ class Context:
         self.captured, self.fresh, shape, places = capturing, False, self.shapes["patches"], dict(self.addresses)
 
         def compute() -> None:
-            made = self.rules.features(_at(places["patches"], shape))
-            _at(places["features"], made.shape)[...] = made
+            made = self.rules.features(_at(places["patches"], shape, self.rules.takes))
+            _at(places["features"], made.shape, np.float32)[...] = made
 
         self.runs += 1
         self.rules.do(compute)
@@ -127,7 +128,11 @@ def standin(real: Flavour, onnx: bytes, rules: dict[str, Any] | None = None, **w
     def features(patches: Any) -> Any:
         return session.run(["features"], {"patches": patches})[0]
 
-    told = Rules(features, **{"runs": wrong.get("runs", True), "stride": wrong.get("stride", 2), **(rules or {})})
+    half = session.get_inputs()[0].type == "tensor(float16)"
+    takes = np.float16 if half else np.float32
+    told = Rules(
+        features, takes=takes, **{"runs": wrong.get("runs", True), "stride": wrong.get("stride", 2), **(rules or {})}
+    )
     contexts: list[Context] = []
 
     def create(given: Any) -> Any:
@@ -145,7 +150,7 @@ def standin(real: Flavour, onnx: bytes, rules: dict[str, Any] | None = None, **w
     names = wrong.get("names", ("patches", "features"))
     engine = Mock(spec=trt.ICudaEngine, num_io_tensors=len(names))
     engine.get_tensor_name.side_effect = names.__getitem__
-    engine.get_tensor_dtype.return_value = trt.float32
+    engine.get_tensor_dtype.side_effect = lambda name: trt.float16 if half and name == "patches" else trt.float32
     engine.get_tensor_shape.side_effect = lambda name: (-1, 3 if name == "patches" else 32, -1, -1)
     engine.create_runtime_config.return_value = config
     engine.create_execution_context.side_effect = create
@@ -158,6 +163,6 @@ def standin(real: Flavour, onnx: bytes, rules: dict[str, Any] | None = None, **w
     return Flavour(real.name, real.version, module, real.journal)
 
 
-def _at(address: int, shape: tuple[int, ...]) -> Any:
-    size = int(np.prod(shape))
-    return np.frombuffer((ctypes.c_float * size).from_address(address), dtype=np.float32).reshape(shape)
+def _at(address: int, shape: tuple[int, ...], dtype: type) -> Any:
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer((ctypes.c_ubyte * size).from_address(address), dtype=dtype).reshape(shape)

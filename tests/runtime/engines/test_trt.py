@@ -14,10 +14,13 @@ from dcfnet.backbones.trt import TrtBackbone
 from dcfnet.engines.builder import Binding
 from dcfnet.engines.fit import Environment, misfits
 from dcfnet.engines.flavour import Flavour
+from dcfnet.engines.make import make_engine
+from dcfnet.engines.options import BuildOptions
 from dcfnet.engines.passport import Passport
 from dcfnet.errors import ConfigError, DeviceError, EngineError, ModelError
 from dcfnet.model import Engine, Model, load_model
 from dcfnet_evaluation.rendered import Clip
+from dcfnet_export.precision import convert
 from numpy.testing import assert_array_equal
 
 from tests.runtime.engines.standins import HostDevice, standin
@@ -66,15 +69,16 @@ def test_it_fits_where_it_was_built_for(model: Model) -> None:
         ({}, HERE, 64, "profile: takes a side from 80 to 126, needed is 64"),
         ({"min_batch": 2}, HERE, 108, "profile: takes a batch from 2 to 3, needed is 1"),
         ({"inputs": (Binding("images", "float", (-1, 3, -1, -1)),)}, HERE, 108, "'images'"),
-        ({"inputs": (Binding("patches", "half", (-1, 3, -1, -1)),)}, HERE, 108, "'half'"),
+        ({"inputs": (Binding("patches", "int8", (-1, 3, -1, -1)),)}, HERE, 108, "'int8'"),
+        ({"outputs": (Binding("features", "half", (-1, 32, -1, -1)),)}, HERE, 108, "needed is one of ('features'"),
         (
             {"inputs": (Binding("patches", "float", (-1, 1, -1, -1)),)},
             HERE,
             108,
-            "needed is one ('patches', 'float', 3)",
+            "needed is one of ('patches', 'float', 3) or",
         ),
         ({"inputs": (Binding("patches", "float", (-1,)),)}, HERE, 108, "('patches', 'float', 0)"),
-        ({"outputs": ()}, HERE, 108, "has [], needed is one ('features'"),
+        ({"outputs": ()}, HERE, 108, "has [], needed is one of ('features'"),
     ],
 )
 def test_every_field_that_differs_is_named(
@@ -130,6 +134,17 @@ def test_features_are_those_of_the_graph(model: Model, rtx: Flavour, rng: np.ran
     backbone = TrtBackbone(model, 108, flavour, HostDevice())
     patches = rng.normal(0, 60, (count, 3, 108, 108)).astype(np.float32)
     assert_array_equal(backbone(patches), OrtBackbone(model)(patches))
+
+
+def test_an_engine_of_half_precision_takes_halves(rtx: Flavour, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Built for real; patches of either type are given, and hold the same numbers."""
+    model, file = convert(load_model(), "fp16", "tensorrt"), tmp_path / "half.engine"
+    make_engine(model, file, BuildOptions.of(model, compute_capabilities="8.6"), rtx)
+    backbone = TrtBackbone(load_model(file), 108, standin(rtx, model.onnx), HostDevice())
+    assert backbone.takes is np.float16
+    patches = rng.integers(-123, 152, (3, 3, 108, 108)).astype(np.float32)
+    for given in (patches, patches.astype(np.float16)):
+        assert_array_equal(backbone(given), OrtBackbone(model)(patches))
 
 
 def test_host_code_in_a_plan_is_not_allowed(model: Model, rtx: Flavour) -> None:
