@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dcfnet.backend import Backend, Frame
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.errors import InvalidFrameError
-from dcfnet.geometry import either, on_grid
+from dcfnet.geometry import either, on_grid, size_limits
 from dcfnet.pixels import frame_size
 from dcfnet.result import Reason
 from dcfnet.state import TrackState
@@ -33,19 +33,23 @@ def _admit(backend: Backend, given: Any) -> Frame | Reason:
     return frame
 
 
-def follow_resolution(state: TrackState, frames: Admitted) -> tuple[TrackState, list[bool]]:
-    """The state in the pixels of frames whose size changed, and which of the N targets that struck."""
+def follow_resolution(state: TrackState, frames: Admitted, ratio: tuple[float, float]) -> tuple[TrackState, list[bool]]:
+    """The state in the pixels of frames whose size changed, and which of the N targets that struck.
+
+    ratio: as of `size_limits`.
+    """
     known = [None if isinstance(frame, Reason) else frame_size(frame) for frame in frames]
     before = list(zip(state.source.tolist(), map(tuple, state.frame_size.tolist()), strict=True))
     changed = [known[source] not in (None, size) for source, size in before]
     if not any(changed):
         return state, changed
     sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
-    ratio = sizes / state.frame_size
+    grown = sizes / state.frame_size
     # pixel centres at integers: the frame's corner lies at -0.5
-    centres = {name: on_grid((getattr(state, name) + 0.5) * ratio - 0.5) for name in ("centre", "sure_centre")}
-    sizes_in_it = {name: getattr(state, name) * ratio for name in ("size", "initial_size", "sure_size")}
-    return state.replace(**centres, **sizes_in_it, frame_size=sizes), changed
+    centres = {name: on_grid((getattr(state, name) + 0.5) * grown - 0.5) for name in ("centre", "sure_centre")}
+    sizes_in_it = {name: getattr(state, name) * grown for name in ("size", "initial_size", "sure_size")}
+    limits = size_limits(sizes_in_it["initial_size"], sizes, ratio)
+    return state.replace(**centres, **sizes_in_it, frame_size=sizes, limits=limits), changed
 
 
 def rejections(state: TrackState, frames: Admitted) -> list[Reason | None]:

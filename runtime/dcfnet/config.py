@@ -94,6 +94,10 @@ class TrackerConfig(Settings):
         """Half the side of the place where the filter looks freely, px of the patch."""
         return self.filter_extent * self.target_side() / 2
 
+    def scale_limits(self) -> tuple[float, float]:
+        """Smallest and largest size, as ratios of the initial one."""
+        return self.min_scale, self.max_scale
+
     def lesson_rate(self) -> float:
         """Learning rate of one lesson: `learn_every` frames at `learning_rate` forget as much."""
         return 1 - float((1 - self.learning_rate) ** self.learn_every)

@@ -108,7 +108,8 @@ class CudaDevice:
 
     def pins(self, array: NDArray[np.uint8]) -> bool:
         """Whether the array of the host, two-dimensional and not empty, lies in pinned memory from end to end."""
-        ends = (array.ctypes.data, array[-1:, -1:].ctypes.data)
+        start, (height, width) = array.ctypes.data, array.shape
+        ends = (start, start + (height - 1) * array.strides[0] + width - 1)
         with _typed:
             kinds = [cupy.cuda.runtime.pointerGetAttributes(end).type for end in ends]
         return kinds == [cupy.cuda.runtime.memoryTypeHost] * 2

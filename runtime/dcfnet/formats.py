@@ -196,5 +196,5 @@ def near(
     if not isinstance(frame, Wrapped):
         return frame, centre
     part = touched(frame.shape, centre[None], region[None])
-    part = part.even() if part.area else Rectangle(0, 0, 2, 2)  # all of the patch is outside: any part will do
+    part = part.even() if part else Rectangle(0, 0, 2, 2)  # all of the patch is outside: any part will do
     return frame.bgr(part), centre - (part.left, part.top)

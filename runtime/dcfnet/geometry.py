@@ -106,18 +106,25 @@ def search_region(size: Pairs, padding: float, squareness: float = 0.0) -> Pairs
     return region
 
 
-def limit_size(size: Pairs, initial_size: Pairs, frame_size: Pairs, ratio: tuple[float, float]) -> Pairs:
-    """Sizes (N, 2) scaled back, aspect kept, to between `ratio` times the initial size, the minimum and the frame.
+def size_limits(initial_size: Pairs, frame_size: Pairs, ratio: tuple[float, float]) -> Pairs:
+    """Least and greatest size of each target in initial sizes, (N, 2): `ratio`, but for the minimum and the frame.
+
+    The minimum side yields to nothing: a size is never under MIN_TARGET_SIDE.
+    """
+    least = np.maximum(ratio[0], (MIN_TARGET_SIDE / initial_size).max(axis=1))
+    most = np.minimum(ratio[1], np.maximum(frame_size / initial_size, 1).min(axis=1))
+    return np.stack([least, np.maximum(most, least)], axis=1)
+
+
+def limit_size(size: Pairs, initial_size: Pairs, limits: Pairs) -> Pairs:
+    """Sizes (N, 2) scaled back, aspect kept, to within `limits`, as `size_limits` gives them.
 
     A size that entered the limits is returned bit for bit. Width and height shrink or grow together, so a clamp never
-    bends a box. The minimum side yields to nothing: a size is never under MIN_TARGET_SIDE.
+    bends a box.
     """
-    least, most = MIN_TARGET_SIDE / initial_size, np.maximum(frame_size / initial_size, 1)
-    smallest = np.maximum(ratio[0], np.maximum(least[:, :1], least[:, 1:]))
-    largest = np.minimum(ratio[1], np.minimum(most[:, :1], most[:, 1:]))
     scale = size[:, :1] / initial_size[:, :1]  # aspect is constant, so one axis tells
-    limited = np.minimum(np.maximum(scale, smallest), np.maximum(largest, smallest))
-    return np.where(limited == scale, size, initial_size * limited)
+    limited = np.minimum(np.maximum(scale, limits[:, :1]), limits[:, 1:])
+    return chosen((limited == scale)[:, 0], size, initial_size * limited)
 
 
 def limit_centre(centre: Pairs, frame_size: Pairs) -> Pairs:
@@ -135,6 +142,11 @@ def on_steps(regions: Pairs, patch_size: int) -> Pairs:
     """Regions (..., 2) of patches whose pixels lie whole steps apart, STEPS_A_PIXEL: the nearest ones."""
     stepped: Pairs = np.maximum(np.rint(regions * (STEPS_A_PIXEL / patch_size)), 1) * (patch_size / STEPS_A_PIXEL)
     return stepped
+
+
+def chosen(rows: NDArray[np.bool_], these: Pairs, others: Pairs) -> Pairs:
+    """Pairs (N, 2): `these` where `rows`, (N,), is true, else the others'; the very array where it is nearly always."""
+    return these if all(rows.tolist()) else np.where(rows[:, None], these, others)
 
 
 def both(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:

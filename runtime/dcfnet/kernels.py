@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -30,6 +31,7 @@ PLACE = np.dtype(
     ],
     align=True,
 )
+SAMPLED = slice(11, 15)  # x, y, step_x and step_y among the words of 4 bytes that it is made of
 GRID = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("channels", "i4"), ("x", "i4"), ("y", "i4")),
@@ -54,7 +56,7 @@ class CudaFrame:
     chroma: Array | None = None
     colours: Colours = BGR
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """(H, W) or (H, W, C)."""
         return tuple(self.pixels.shape)
@@ -73,6 +75,12 @@ class CudaFrame:
     def start_of_chroma(self) -> tuple[int, int]:
         """The same of the chroma; zeros where there is none."""
         return (0, 0) if self.chroma is None else (int(self.chroma.data.ptr), int(self.chroma.strides[0]))
+
+    @cached_property
+    def place(self) -> np.void:
+        """What a PLACE in it says of the frame."""
+        image = (*self.start, *self.start_of_chroma, *self.shape[:2], self.channels)
+        return np.array([(*image, 0, 0, 0, 0, *self.colours)], PLACE)[0]  # type: ignore[no-any-return]
 
     def need(self, centres: Pairs, regions: Pairs) -> None:
         """Sees to it that what patches of these regions, (M, 2) each, are made of is there for what is queued next."""
@@ -101,12 +109,10 @@ def places(
     """Where the patches lie that `Backend.crop` is asked for, PLACE (M,)."""
     steps, of_frames = regions / size, np.zeros(len(frames), dtype=PLACE)
     for index in set(sources.tolist()):
-        frame = frames[index]
-        image = (*frame.start, *frame.start_of_chroma, *frame.shape[:2], frame.channels)
-        of_frames[index] = (*image, 0, 0, 0, 0, *frame.colours)
+        of_frames[index] = frames[index].place
     made: Structures = of_frames.take(sources)
-    made["x"], made["y"] = (centres - (size - 1) / 2 * steps).T
-    made["step_x"], made["step_y"] = steps.T
+    sampled = made.view(np.float32).reshape(len(made), -1)[:, SAMPLED]
+    sampled[:, :2], sampled[:, 2:] = centres - (size - 1) / 2 * steps, steps
     return made
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet import dcf
 from dcfnet.backend import Where
-from dcfnet.geometry import Pairs, either, limit_centre, on_grid
+from dcfnet.geometry import Pairs, chosen, either, limit_centre, on_grid
 from dcfnet.pipeline import Pipeline
 from dcfnet.response import RESPONSE_SIDE, Peak
 from dcfnet.state import TrackState
@@ -140,12 +140,12 @@ def unlike(pipeline: Pipeline, state: TrackState, seen: Sighting) -> NDArray[np.
 
 def remember(state: TrackState, seen: Sighting, sure: NDArray[np.bool_]) -> TrackState:
     """The state that knows where the targets of `sure`, bool (N,), are and what they are like when they are seen."""
-    now, surely = np.empty_like(state.usual), sure[:, None]
+    now = np.empty_like(state.usual)
     now[:, 0], now[:, 1] = seen.peak.psr, seen.peak.value
     rate = np.where(state.usual == 0, 1.0, USUAL_RATE)
     return state.replace(
-        sure_centre=np.where(surely, state.centre, state.sure_centre),
-        sure_size=np.where(surely, state.size, state.sure_size),
-        usual=np.where(surely, dcf.blend(state.usual, now, rate), state.usual),
+        sure_centre=chosen(sure, state.centre, state.sure_centre),
+        sure_size=chosen(sure, state.size, state.sure_size),
+        usual=chosen(sure, dcf.blend(state.usual, now, rate), state.usual),
         doubtful=np.where(sure, 0, state.doubtful + 1),
     )

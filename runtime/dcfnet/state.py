@@ -18,8 +18,9 @@ from dcfnet.geometry import Box, Pairs
 class TrackState:
     """N targets; the target axis comes first everywhere.
 
-    On the host, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), all
-    (x, y) or (width, height); source (N,), index of each target's frame; updates (N,), frames it was looked for in.
+    On the host, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), all (x, y)
+    or (width, height); limits (N, 2), of the size, as `size_limits` gives them; source (N,), index of each target's
+    frame; updates (N,), frames it was looked for in.
     Of the frames in which it was surely seen: sure_centre and sure_size (N, 2), in the last one; usual (N, 2), running
     means of the peak-to-sidelobe ratio and of the peak, 0 before the first; doubtful (N,), how many have gone by since.
     On the backend: filters, what is learnt of the targets.
@@ -29,6 +30,7 @@ class TrackState:
     size: NDArray[np.float64]
     initial_size: NDArray[np.float64]
     frame_size: NDArray[np.float64]
+    limits: NDArray[np.float64]
     source: NDArray[np.intp]
     updates: NDArray[np.intp]
     sure_centre: NDArray[np.float64]
@@ -39,11 +41,11 @@ class TrackState:
 
     @classmethod
     def begun(
-        cls, centre: Pairs, size: Pairs, frame_size: Pairs, source: NDArray[np.intp], filters: Filters
+        cls, centre: Pairs, size: Pairs, frame_size: Pairs, limits: Pairs, source: NDArray[np.intp], filters: Filters
     ) -> TrackState:
         """The state of targets that were given just now."""
         none, usual = np.zeros_like(source), np.zeros_like(centre)
-        return cls(centre, size, size, frame_size, source, none, centre, size, usual, none, filters)
+        return cls(centre, size, size, frame_size, limits, source, none, centre, size, usual, none, filters)
 
     def __len__(self) -> int:
         return len(self.centre)

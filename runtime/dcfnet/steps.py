@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dcfnet.admission import admit, follow_resolution, rejections
 from dcfnet.backend import Array
-from dcfnet.geometry import Box, both, either, limit_centre, limit_size, on_grid
+from dcfnet.geometry import Box, both, chosen, either, limit_centre, limit_size, on_grid, size_limits
 from dcfnet.pipeline import Pipeline
 from dcfnet.pixels import frame_size
 from dcfnet.result import Reason, Result
@@ -44,7 +44,8 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
     sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
     where = pipeline.places(frames, source, centre, pipeline.regions(size))
     filters = pipeline.backend.remember(pipeline, pipeline.first_lesson(where))
-    return TrackState.begun(centre, size, sizes, source, filters)
+    limits = size_limits(size, sizes, pipeline.config.scale_limits())
+    return TrackState.begun(centre, size, sizes, limits, source, filters)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -54,7 +55,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     the target's state.
     """
     admitted = admit(pipeline.backend, frames, state.source)
-    seen, changed = follow_resolution(state, admitted)
+    seen, changed = follow_resolution(state, admitted, pipeline.config.scale_limits())
     rejected = rejections(seen, admitted)
     rows = np.array([row for row, reason in enumerate(rejected) if reason is None], dtype=np.intp)
     if not len(rows):
@@ -93,17 +94,15 @@ def _track(
     seen = look_again(pipeline, state, frames, first)
     seen = look_elsewhere(pipeline, state, frames, seen)
     inside = limit_centre(seen.centre, state.frame_size)
-    limited = limit_size(seen.size, state.initial_size, state.frame_size, (config.min_scale, config.max_scale))
+    limited = limit_size(seen.size, state.initial_size, state.limits)
     clear, alike = (seen.peak.psr >= config.min_psr) & (seen.peak.psr > 0), ~unlike(pipeline, state, seen)
     found, sure = clear & alike, seen.psr >= config.sure_psr
     # What is not found is where it was left: at the border, if it was seen to leave.
-    at = np.where(found[:, None], seen.centre, state.centre)
+    at = chosen(found, seen.centre, state.centre)
     in_view = both((at > 0) & (at < state.frame_size - 1))
     kept = found & in_view
     # A response that shows no target moves nothing; a target that leaves is followed to the border.
-    state = state.replace(
-        centre=np.where(found[:, None], inside, state.centre), size=np.where(kept[:, None], limited, state.size)
-    )
+    state = state.replace(centre=chosen(found, inside, state.centre), size=chosen(kept, limited, state.size))
     state = remember(state, seen, kept & sure)
     lesson = state.updates % config.learn_every == config.learn_every - 1
     state = learn(pipeline, state, frames, (kept & lesson).nonzero()[0])

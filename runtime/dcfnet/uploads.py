@@ -93,7 +93,7 @@ class HostFrame(CudaFrame):
         self._uploads, self._held = uploads, Rectangle()
 
     def need(self, centres: Pairs, regions: Pairs) -> None:
-        if self._held.area and self._held.holds(touched(self.shape, centres, regions)):
+        if self._held and self._held.holds(touched(self.shape, centres, regions)):
             return
         wanted = self._held.joined(touched(self.shape, centres, regions * (1 + 2 * MARGIN)))
         whole = Rectangle(0, 0, self.shape[1], self.shape[0])

@@ -18,6 +18,7 @@ from dcfnet.geometry import (
     on_steps,
     scale_pyramid,
     search_region,
+    size_limits,
     target_box,
 )
 from hypothesis import given
@@ -115,7 +116,7 @@ def test_a_search_region_keeps_width_and_height_apart() -> None:
 @given(sides, sides, st.floats(0.01, 100))
 def test_a_limited_size_is_within_limits_and_keeps_its_aspect(w: float, h: float, scale: float) -> None:
     initial = np.maximum(np.array([[w, h]]), MIN_TARGET_SIDE)
-    limited = limit_size(initial * scale, initial, np.array([[640.0, 360.0]]), (0.2, 5.0))
+    limited = limit_size(initial * scale, initial, size_limits(initial, np.array([[640.0, 360.0]]), (0.2, 5.0)))
     assert limited.min() >= MIN_TARGET_SIDE - 1e-9
     np.testing.assert_allclose(limited[0, 0] / limited[0, 1], initial[0, 0] / initial[0, 1])
     assert (limited <= np.maximum(initial, [[640, 360]]) + 1e-9).all()
@@ -124,7 +125,7 @@ def test_a_limited_size_is_within_limits_and_keeps_its_aspect(w: float, h: float
 def test_a_size_inside_the_limits_keeps_every_bit() -> None:
     initial = np.array([[33.3, 71.7]])
     size = initial * 1.0275**3 / 1.0275**5
-    assert np.array_equal(limit_size(size, initial, np.array([[640.0, 360.0]]), (0.2, 5.0)), size)
+    assert np.array_equal(limit_size(size, initial, size_limits(initial, np.array([[640.0, 360.0]]), (0.2, 5.0))), size)
 
 
 def test_places_are_few_in_a_pixel_and_near(rng: np.random.Generator) -> None:

@@ -91,7 +91,7 @@ def test_one_target_in_doubt_costs_the_others_nothing(raw_pipeline: Pipeline, fr
 
 def test_where_it_was_seen_last_follows_the_resolution(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
     state = init(raw_pipeline, [frame], [Box(100, 80, 50, 30)], [0])
-    half, _ = follow_resolution(state, [frame[::2, ::2]])
+    half, _ = follow_resolution(state, [frame[::2, ::2]], (0.2, 5.0))
     np.testing.assert_allclose(half.sure_size, state.sure_size / 2)
     np.testing.assert_allclose(half.sure_centre, half.centre)
 
