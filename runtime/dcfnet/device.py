@@ -107,7 +107,7 @@ class CudaDevice:
             return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
 
     def pins(self, array: NDArray[np.uint8]) -> bool:
-        """Whether the array of the host, two-dimensional and not empty, lies in pinned memory from end to end."""
+        """Whether an array of the host, uint8 (h, w), not empty, bytes of a row side by side, is pinned end to end."""
         start, (height, width) = array.ctypes.data, array.shape
         ends = (start, start + (height - 1) * array.strides[0] + width - 1)
         with _typed:

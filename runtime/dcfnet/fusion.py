@@ -81,7 +81,7 @@ class Tile:
 
 
 class Fusion:
-    """Patches to features in one kernel, queued. Of two convolutions for which `takes` is true."""
+    """Patches to features in one kernel, queued. Of two convolutions for which `fits` is true."""
 
     def __init__(self, device: Any, convolutions: Sequence[Convolution], norm: Normalisation) -> None:
         """device: a `CudaDevice`."""
@@ -93,7 +93,7 @@ class Fusion:
         self._planned = cache(self._plan)
 
     @staticmethod
-    def takes(convolutions: Sequence[Convolution]) -> bool:
+    def fits(convolutions: Sequence[Convolution]) -> bool:
         """Whether the kernel is for these: the first of two is 3 x 3, without stride and dilation."""
         if len(convolutions) != 2 or len(convolutions[1].bias) > OUTPUTS:
             return False

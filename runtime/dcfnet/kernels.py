@@ -31,7 +31,9 @@ PLACE = np.dtype(
     ],
     align=True,
 )
-SAMPLED = slice(11, 15)  # x, y, step_x and step_y among the words of 4 bytes that it is made of
+WORDS = PLACE.itemsize // 4  # of 4 bytes, that it is made of
+_FIRST = PLACE.fields["x"][1] // 4 if PLACE.fields else 0
+SAMPLED = slice(_FIRST, _FIRST + 4)  # which of them are x, y, step_x and step_y
 GRID = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("channels", "i4"), ("x", "i4"), ("y", "i4")),
@@ -111,7 +113,7 @@ def places(
     for index in set(sources.tolist()):
         of_frames[index] = frames[index].place
     made: Structures = of_frames.take(sources)
-    sampled = made.view(np.float32).reshape(len(made), -1)[:, SAMPLED]
+    sampled = made.view(np.float32).reshape(len(made), WORDS)[:, SAMPLED]
     sampled[:, :2], sampled[:, 2:] = centres - (size - 1) / 2 * steps, steps
     return made
 

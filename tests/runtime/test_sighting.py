@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dcfnet import Tracker
 from dcfnet.admission import follow_resolution
-from dcfnet.geometry import Box
+from dcfnet.geometry import Box, size_limits
 from dcfnet.pipeline import Pipeline
 from dcfnet.result import Reason, Result, Status
 from dcfnet.sighting import places_around
@@ -91,7 +91,11 @@ def test_one_target_in_doubt_costs_the_others_nothing(raw_pipeline: Pipeline, fr
 
 def test_where_it_was_seen_last_follows_the_resolution(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
     state = init(raw_pipeline, [frame], [Box(100, 80, 50, 30)], [0])
-    half, _ = follow_resolution(state, [frame[::2, ::2]], (0.2, 5.0))
+    ratio = (0.2, 5.0)
+    half, _ = follow_resolution(state, [frame[::2, ::2]], ratio)
+    eighth, _ = follow_resolution(state, [frame[::8, ::8]], ratio)
+    np.testing.assert_array_equal(eighth.limits, size_limits(eighth.initial_size, eighth.frame_size, ratio))
+    assert eighth.limits[0, 0] > half.limits[0, 0]  # it may shrink no more: a side has its least
     np.testing.assert_allclose(half.sure_size, state.sure_size / 2)
     np.testing.assert_allclose(half.sure_centre, half.centre)
 

@@ -18,14 +18,14 @@ ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
 class Backbone(Protocol):
     """Patches -> features, the same array type in and out.
 
-    One that has `takes`, a type of NumPy's, would rather have patches of that, float16, which holds the same numbers.
+    One that has `takes`, a type of NumPy's, would rather have patches of that: float16 holds the same numbers.
     One whose `capturable` is true does nothing but queue kernels, on the current stream, the same ones for the same
     number of patches, and is not harmed by other use: what it does can be part of a CUDA graph. One that has `own`
     gives by it what does the same for one program alone (`Own` of recording.py). Others are called between two graphs.
     """
 
     def __call__(self, patches: Array) -> Array:
-        """Patches float32 (B, 3, S, S), BGR, mean taken off -> features float32 (B, C, H, W)."""
+        """Patches (B, 3, S, S), BGR, mean taken off, float32 or of type `takes` -> features float32 (B, C, H, W)."""
 
 
 def open_backbone(model: Model, engine: str = "auto", side: int | None = None, device: str = "cpu") -> Backbone:
@@ -72,7 +72,7 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None, d
 def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:
     """The backbone, once it has taken two patches and given two finite feature maps. Raises ModelError."""
     try:
-        features = backbone(np.zeros((2, 3, side, side), dtype=np.float32))
+        features = backbone(np.zeros((2, 3, side, side), dtype=getattr(backbone, "takes", np.float32)))
     except DeviceError:  # says itself what is the matter: no memory, most likely
         raise
     except Exception as error:  # engines have no exceptions in common

@@ -26,7 +26,6 @@ class NativeBackbone:
     """Backbone on features.cu or kernels.cu; host and device arrays. See `Backbone` for layouts."""
 
     capturable = True
-    takes = np.float16  # half as many bytes to read; sums are float32 all the same
 
     def __init__(self, model: Model, device: Any = None) -> None:
         """Device is opened where none is given.
@@ -35,8 +34,10 @@ class NativeBackbone:
         """
         self._convolutions, self._norm = read_layers(model)
         self._device = device or _open_device()
-        taken = Fusion.takes(self._convolutions)
-        self._fusion = Fusion(self._device, self._convolutions, self._norm) if taken else None
+        fused = Fusion.fits(self._convolutions)
+        self._fusion = Fusion(self._device, self._convolutions, self._norm) if fused else None
+        # Half as many bytes to read; sums are float32 all the same.
+        self.takes: type[np.floating[Any]] = np.float16 if fused else np.float32
 
     def __call__(self, patches: Array) -> Array:
         host = isinstance(patches, np.ndarray)
@@ -70,7 +71,7 @@ class _Layers:
         self._reach = norm.reach()
 
     def __call__(self, maps: Array) -> Array:
-        maps = maps.astype(np.float32, copy=False)
+        maps = maps.astype(np.float32, copy=False)  # of a tile that finds no room
         for convolution in self._convolutions:
             maps = self._convolve(convolution, maps)
         return self._normalise(maps)

@@ -96,8 +96,8 @@ class Execution:
         return features
 
     def _placed(self, patches: Array) -> Array:
-        """The patches themselves, or a copy on the device, of the engine's type and aligned as it asks."""
-        there = not isinstance(patches, np.ndarray) and patches.dtype == self._takes
+        """The patches, or a copy of them on the device, as the engine reads them: of its type, contiguous, aligned."""
+        there = not isinstance(patches, np.ndarray) and patches.dtype == self._takes and patches.flags.c_contiguous
         if there and self._device.address(patches) % ALIGNED == 0:
             return patches
         given = self._device.empty(tuple(patches.shape), self._takes)

@@ -37,9 +37,9 @@ def misfits(passport: Passport, here: Environment, batch: int, side: int) -> lis
             found.append(f"profile: takes a {name} from {low} to {high}, needed is {needed}")
     for ends, (name, types, channels) in ((passport.inputs, INPUT), (passport.outputs, OUTPUT)):
         got = [(end.name, end.dtype, end.shape[1] if len(end.shape) == 4 else 0) for end in ends]
-        wanted_ends = [(name, dtype, channels or got[0][2] if got else 0) for dtype in types]
-        if got not in [[end] for end in wanted_ends]:
-            found.append(f"tensors: has {got}, needed is one of {' or '.join(map(str, wanted_ends))}")
+        fits = len(got) == 1 and got[0][0] == name and got[0][1] in types and channels in (None, got[0][2])
+        if not fits:
+            found.append(f"tensors: has {got}, needed is one {(name, ' or '.join(types), channels)}")
     return found
 
 

@@ -50,8 +50,9 @@ class Pool:
                 if asked > state.left:
                     raise NoMemoryError(f"Out of memory allocating {asked} bytes")
                 state.left -= asked
-                state.chunks.append(np.empty(asked, np.uint8))
-                free.append(state.chunks[-1])
+                state.chunks.append(np.empty(asked + UNIT, np.uint8))
+                start = -state.chunks[-1].ctypes.data % UNIT  # aligned as CUDA's memory is
+                free.append(state.chunks[-1][start : start + asked])
             state.taken += 1
             return Block(free.pop(), free)
 

@@ -118,6 +118,16 @@ def test_the_floor_is_that_of_the_batch_on_this_device(bench: Any, clip: Clip) -
     assert row["measured_over_floor"] == pytest.approx(row["ms"]["device"]["p50"] / row["floor_ms"], rel=0.01)
 
 
+def test_patches_of_another_type_are_asked_for(bench: Any, clip: Clip) -> None:
+    rows = []
+    for patches, dtype in ((None, np.float16), ("float32", np.float32)):
+        subject = bench.Subject(preset="fast", patches=patches)
+        assert bench.started(clip, bench.Load(1), subject)._pipeline.dtype == dtype
+        rows += bench.sweep(clip, [bench.Load(1)], updates=1, warm_up=1, subject=subject)
+    assert rows[0]["floor_ms"] < rows[1]["floor_ms"]  # by the bytes of its patches
+    assert [row.get("patches") for row in rows] == [None, "float32"]
+
+
 def test_a_device_that_hides_its_clocks_has_no_floor(bench: Any, fake: Any, clip: Clip) -> None:
     fake.cuda.runtime.cudaDevAttrMemoryClockRate = 0
     row = bench.sweep(clip, [bench.Load(1)], updates=1, warm_up=0)[0]

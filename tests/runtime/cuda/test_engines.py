@@ -10,7 +10,9 @@ import dcfnet
 import numpy as np
 import pytest
 from dcfnet import recording
-from dcfnet.backbones import trt
+from dcfnet.backbones import open_backbone, trt
+from dcfnet.backbones.ort import OrtBackbone
+from dcfnet.backend import select
 from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.make import make_engine
 from dcfnet.engines.options import BuildOptions
@@ -21,13 +23,14 @@ from dcfnet_export.precision import convert
 
 from tests.runtime.engines.standins import standin
 
-SIDE = 48
+SIDE = 42  # of which four patches, of either type, are no multiple of what TensorRT asks of an address
 
 
 @pytest.fixture(params=["fp32"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """The shipped one, as an engine is built from it."""
-    return convert(load_model(), request.param, "tensorrt")
+    """The shipped one, as an engine is built from it: "fp32", or "fp16 mean" with that folded in."""
+    precision, *folded = request.param.split()
+    return convert(load_model(), precision, "tensorrt", folded=folded)
 
 
 @pytest.fixture
@@ -50,7 +53,6 @@ def flavour(
         "do": fake.state.do,
         "capturing": lambda: fake.state.recording is not None,
         "streams": lambda: fake.state.stream,
-        "aligned": 1,
         **getattr(request, "param", {}),
     }
     made = standin(open_flavour("tensorrt_rtx"), model.onnx, rules, plain=rules.pop("plain", False))
@@ -76,7 +78,7 @@ def trackers(engine: Path) -> list[dcfnet.MultiTracker]:
     ]
 
 
-@pytest.mark.parametrize("model", ["fp32", "fp16"], indirect=True)
+@pytest.mark.parametrize("model", ["fp32", "fp16", "fp16 mean"], indirect=True)
 @pytest.mark.parametrize("flavour", [{}, {"plain": True}], indirect=True, ids=["tensorrt_rtx", "tensorrt"])
 def test_an_engine_is_part_of_both_graphs(fake: Any, model: Model, engine: Path, flavour: Flavour, clip: Clip) -> None:
     """Six patches of two targets are two calls for at most four: each has a context, and each context one shape."""
@@ -91,30 +93,46 @@ def test_an_engine_is_part_of_both_graphs(fake: Any, model: Model, engine: Path,
     assert all(context.runs == 2 for context in own)  # rehearsed once, captured once
 
 
-@pytest.mark.parametrize("model", ["fp32", "fp16"], indirect=True)
+@pytest.mark.parametrize("model", ["fp32", "fp16", "fp16 mean"], indirect=True)
 @pytest.mark.parametrize("flavour", [{}], indirect=True)
 def test_patches_are_taken_where_they_are(
     fake: Any, model: Model, engine: Path, flavour: Flavour, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the engine's own type, they need no copy where they lie as TensorRT asks; else one, with the same boxes."""
+    """Of the engine's own type, they need a copy only where they lie otherwise than TensorRT asks: those of the second
+    call of a look, here. Where nothing is aligned all are copied, with the same boxes.
+    """
     from dcfnet.device import CudaDevice  # upon the stand-in
 
-    copied: list[tuple[str, str]] = []
+    copied: list[tuple[int, str, str]] = []
     real = CudaDevice.copy
 
     def copy(self: CudaDevice, values: Any, to: Any) -> None:
-        copied.append((str(values.dtype), str(to.dtype)))
+        copied.append((len(values), str(values.dtype), str(to.dtype)))
         real(self, values, to)
 
     found, takes = [], "float16" if model.precision == "fp16" else "float32"
-    for aligned in (1, 2**62):
-        monkeypatch.setattr(trt, "ALIGNED", aligned)
+    for counts in ({2}, {1, 2, 4}):  # one of a target that is added; two of a lesson; four and two of a look
         tracker = trackers(engine)[0]
         monkeypatch.setattr(CudaDevice, "copy", copy)
         found.append(follow(tracker, clip, True))
         monkeypatch.setattr(CudaDevice, "copy", real)
-        assert set(copied) == (set() if aligned == 1 else {(takes, takes)})
+        assert set(copied) == {(count, takes, takes) for count in counts}
+        monkeypatch.setattr(trt, "ALIGNED", 2**62)
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("model", ["fp32", "fp16"], indirect=True)
+@pytest.mark.parametrize("flavour", [{}], indirect=True)
+def test_patches_are_read_as_they_are_given(
+    fake: Any, model: Model, engine: Path, flavour: Flavour, rng: np.random.Generator
+) -> None:
+    """Of either type, and cut out of wider ones on the device, whose rows no engine would read aright."""
+    backbone, backend = open_backbone(load_model(engine), "tensorrt", SIDE, "cuda"), select("cuda")
+    patches = rng.integers(-123, 152, size=(3, 3, SIDE, SIDE)).astype(np.float32)
+    for dtype in (np.float32, np.float16):
+        whole, wide = patches.astype(dtype), np.pad(patches, ((0, 0), (0, 0), (0, 0), (0, 2))).astype(dtype)
+        for given in (backend.asarray(whole), backend.asarray(wide)[..., :SIDE]):
+            np.testing.assert_array_equal(backend.to_host(backbone(given)), OrtBackbone(model)(whole))
 
 
 @pytest.mark.parametrize("flavour", [{"capturable": False}], indirect=True)

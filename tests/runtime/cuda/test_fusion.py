@@ -55,7 +55,7 @@ def fused(
     """What the kernel gives for large tiles where `few` is none, for small ones where it is much."""
     from dcfnet.device import CudaDevice
 
-    assert Fusion.takes(convolutions)
+    assert Fusion.fits(convolutions)
     device = CudaDevice()
     made = Fusion(device, convolutions, norm)
     made._blocks_to_fill = few
@@ -127,7 +127,7 @@ def test_what_the_kernel_does_not_take_goes_layer_by_layer(fake: Any, rng: np.ra
     wide = Convolution(np.zeros((33, 32, 3, 3), np.float32), np.zeros(33, np.float32), 1, 1, 1, False)
     stepping = Convolution(first.weight, first.bias, 2, 1, 1, True)
     assert not any(
-        Fusion.takes(layers) for layers in ([first], [first, second, second], [first, wide], [stepping, second])
+        Fusion.fits(layers) for layers in ([first], [first, second, second], [first, wide], [stepping, second])
     )
 
     from dcfnet.device import CudaDevice

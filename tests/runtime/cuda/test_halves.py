@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dcfnet
@@ -93,8 +94,9 @@ def test_boxes_are_the_same_bits(place: str, clip: Clip, monkeypatch: pytest.Mon
         return real(self, patches)
 
     for dtype in (HALF, np.float32):
-        monkeypatch.setattr(NativeBackbone, "takes", dtype)
         tracker = dcfnet.Tracker(device="cuda", config={"patch_size": 48})
+        assert tracker._pipeline.dtype is HALF
+        tracker._pipeline = replace(tracker._pipeline, dtype=dtype)
         tracker._pipeline.backend.captures = captures  # type: ignore[misc]
         monkeypatch.setattr(NativeBackbone, "__call__", call)
         tracker.init(clip.frame(0), clip.box(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import dcfnet
@@ -157,6 +158,17 @@ def test_pinned_frames_are_copied_from_where_they_are(place: str, clip: Clip, mo
     assert followed(tracker, clip, written) == expected
     turns = tracker._pipeline.backend._uploads._turns
     assert [len(staging._memory) for staging in turns] == [0, 0]
+
+
+def test_memory_is_pinned_where_both_its_ends_are(fake: Any) -> None:
+    """Rows at a pitch; the second end is the last byte of the last row, and not one further."""
+    device = select("cuda")._device
+    memory = np.zeros((4, 1024), np.uint8)
+    first, last = memory.ctypes.data, memory[2:3, 99:].ctypes.data
+    for pinned in ([first, last], [first], [last], []):
+        kinds = dict.fromkeys(pinned, fake.cuda.runtime.memoryTypeHost)
+        fake.cuda.runtime.pointerGetAttributes = lambda at, kinds=kinds: SimpleNamespace(type=kinds.get(at, 0))
+        assert device.pins(memory[:3, :100]) is (len(pinned) == 2)
 
 
 def test_the_standin_refuses_frames_that_are_written_too_early(
