@@ -21,7 +21,7 @@ from dcfnet.device import CudaDevice
 from dcfnet.filters import Filters
 from dcfnet.fused import FusedLearning, blend, respond
 from dcfnet.graphs import Arena
-from dcfnet.kernels import CudaFrame, Structures, for_pixels, need, places
+from dcfnet.kernels import CudaFrame, Words, for_pixels, need, places
 from dcfnet.learning import Learning
 from dcfnet.products import product
 from dcfnet.reading import PeakReader, told
@@ -92,12 +92,12 @@ class CudaBackend:
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
         size: int,
-    ) -> Structures:
+    ) -> Words:
         need(frames, sources, centres, regions)
         return places(frames, sources, centres, regions, size)
 
     def cut(
-        self, where: Structures | Array, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32
+        self, where: Words | Array, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32
     ) -> Array:
         count = len(where)
         given = self._device.upload(where.view(np.uint8)) if isinstance(where, np.ndarray) else where

@@ -102,7 +102,7 @@ def search_region(size: Pairs, padding: float, squareness: float = 0.0) -> Pairs
     squareness: of its shape, whatever its area: 0 leaves it that of the target, 1 makes it a square.
     """
     side = np.sqrt(size[..., :1] * size[..., 1:])
-    region: Pairs = size ** (1 - squareness) * side**squareness * (1 + padding)
+    region: Pairs = size * (side / size) ** squareness * (1 + padding)
     return region
 
 

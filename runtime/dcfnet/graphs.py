@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dcfnet.backbones import Backbone
 from dcfnet.backend import Array
 from dcfnet.filters import ArrayFilters, Detected, Filters, Rows
-from dcfnet.kernels import PLACE, Structures
+from dcfnet.kernels import PLACE, WORDS, Words
 from dcfnet.reading import READ, PeakReader, told
 from dcfnet.recording import Program, Recorded
 from dcfnet.response import Peak
@@ -74,14 +74,14 @@ class Slots:
         self._in_order()
         return self.filters.take(rows)
 
-    def detect(self, slots: Rows, where: Structures) -> Detected:
+    def detect(self, slots: Rows, where: Words) -> Detected:
         """As `Filters.detect`, of these slots."""
         self._prepare()
         self._in_order()
-        # As bytes. Zeros are of a frame without pixels: all of it lies outside.
-        places = np.zeros((self.capacity, self._scales * PLACE.itemsize), np.uint8)
-        places[slots] = where.view(np.uint8).reshape(len(slots), -1)
-        self._device.fetch(self._detecting.run(places.reshape(-1)), self._found)
+        # Zeros are of a frame without pixels: all of it lies outside.
+        given = np.zeros((self.capacity, self._scales * WORDS), np.int32)
+        given[slots] = where.reshape(len(slots), -1)
+        self._device.fetch(self._detecting.run(given.reshape(-1).view(np.uint8)), self._found)
 
         def answer(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()
@@ -89,13 +89,14 @@ class Slots:
 
         return answer
 
-    def learn(self, rows: Rows, where: Structures) -> None:
+    def learn(self, rows: Rows, where: Words) -> None:
         """As `Filters.learn`, in the slots of `rows`."""
         self._prepare()
         self._in_order()
-        places, wanted = np.zeros((self.capacity, PLACE.itemsize), np.uint8), np.zeros(self.capacity, np.int32)
-        places[rows], wanted[rows] = where.view(np.uint8).reshape(len(rows), -1), 1
-        self._learning.run(np.concatenate([places.reshape(-1), wanted.view(np.uint8)]))
+        given = np.zeros(self.capacity * (WORDS + 1), np.int32)  # where, and behind it who learns
+        end = self.capacity * WORDS
+        given[:end].reshape(-1, WORDS)[rows], given[end:][rows] = where, 1
+        self._learning.run(given.view(np.uint8))
 
     def _detect(self, given: Array) -> Array:
         maps, placed = self._detected.responses(given.reshape(-1, PLACE.itemsize), self.filters)
@@ -206,13 +207,13 @@ class SlotFilters:
             rows = np.concatenate([rows, free])
         return SlotFilters(self.lease, rows)
 
-    def detect(self, pipeline: Pipeline, where: Structures) -> Detected:
+    def detect(self, pipeline: Pipeline, where: Words) -> Detected:
         """See `Filters`."""
         if pipeline is not self.lease.slots.pipeline:
             return self.arrays.detect(pipeline, where)
         return self.lease.slots.detect(self.rows, where)
 
-    def learn(self, pipeline: Pipeline, where: Structures) -> Filters:
+    def learn(self, pipeline: Pipeline, where: Words) -> Filters:
         """See `Filters`."""
         if pipeline is not self.lease.slots.pipeline:
             return self.arrays.learn(pipeline, where)

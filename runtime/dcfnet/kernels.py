@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ GRID = np.dtype(
     align=True,
 )
 Structures = NDArray[np.void]
+Words = NDArray[np.int32]
 Pairs = NDArray[np.float64]  # (N, 2)
 
 
@@ -79,10 +81,10 @@ class CudaFrame:
         return (0, 0) if self.chroma is None else (int(self.chroma.data.ptr), int(self.chroma.strides[0]))
 
     @cached_property
-    def place(self) -> np.void:
-        """What a PLACE in it says of the frame."""
+    def words(self) -> Words:
+        """Of a PLACE in it, (WORDS,), but for where it is sampled."""
         image = (*self.start, *self.start_of_chroma, *self.shape[:2], self.channels)
-        return np.array([(*image, 0, 0, 0, 0, *self.colours)], PLACE)[0]  # type: ignore[no-any-return]
+        return np.array([(*image, 0, 0, 0, 0, *self.colours)], PLACE).view(np.int32)
 
     def need(self, centres: Pairs, regions: Pairs) -> None:
         """Sees to it that what patches of these regions, (M, 2) each, are made of is there for what is queued next."""
@@ -100,20 +102,25 @@ def for_pixels(kernel: str, patches: Array) -> str:
 
 def need(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:
     """`CudaFrame.need` of every frame that patches are cut from. Arguments as those of `Backend.crop`."""
-    for index in set(sources.tolist()):
-        rows = sources == index if len(frames) > 1 else slice(None)
-        frames[index].need(centres[rows], regions[rows])
+    for frame, rows in by_frame(frames, sources):
+        frame.need(centres[rows], regions[rows])
+
+
+def by_frame(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> list[tuple[CudaFrame, Any]]:
+    """The frames that are the source of something, each with the rows that it is of."""
+    if len(frames) == 1:
+        return [(frames[0], slice(None))] if len(sources) else []
+    return [(frames[index], sources == index) for index in set(sources.tolist())]
 
 
 def places(
     frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
-) -> Structures:
-    """Where the patches lie that `Backend.crop` is asked for, PLACE (M,)."""
-    steps, of_frames = regions / size, np.zeros(len(frames), dtype=PLACE)
-    for index in set(sources.tolist()):
-        of_frames[index] = frames[index].place
-    made: Structures = of_frames.take(sources)
-    sampled = made.view(np.float32).reshape(len(made), WORDS)[:, SAMPLED]
+) -> Words:
+    """Where the patches lie that `Backend.crop` is asked for: M structures PLACE, as (M, WORDS)."""
+    steps, made = regions / size, np.empty((len(sources), WORDS), np.int32)
+    for frame, rows in by_frame(frames, sources):
+        made[rows] = frame.words
+    sampled = made.view(np.float32)[:, SAMPLED]
     sampled[:, :2], sampled[:, 2:] = centres - (size - 1) / 2 * steps, steps
     return made
 
@@ -121,8 +128,7 @@ def places(
 def grids(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Structures:
     """The pixels that `has_texture` looks at, GRID (N,)."""
     made = np.zeros(len(centres), dtype=GRID)
-    for index in set(sources.tolist()):
-        rows, frame = sources == index, frames[index]
+    for frame, rows in by_frame(frames, sources):
         (x, y), (right, bottom), (step_x, step_y) = (
             ends.T for ends in grid_of(frame.shape, centres[rows], regions[rows])
         )
