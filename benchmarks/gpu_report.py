@@ -1,11 +1,17 @@
-"""All that needs a GPU, in one command: python benchmarks/gpu_report.py [--output FOLDER]; `./justw gpu`.
+"""All that needs a GPU, in one command: python benchmarks/gpu_report.py [--parts PART,PART] [--output FOLDER].
 
-Runs the tests marked `gpu`, and the small ones once more under compute-sanitizer where there is one; then times whole
-updates in a rendered clip of 1280 x 720 as `dcfnet-bench gpu` does: 1, 8, 64 and 256 targets with frames of every
-memory, several streams, a frame's work queued call by call in place of graphs, other batches, patches in float32, and
-the other engines that can be had. Writes gpu_DATE.json: what was tested, the device, its driver, the commit, the
-figures beside the roofline, and of each bar what was found. Exits with 1 where a test failed or none ran, and writes it
-all the same.
+`./justw gpu` runs it. The parts, in this order:
+
+    times      whole updates in a rendered clip of 1280 x 720, as `dcfnet-bench gpu` times them: 1, 8, 64 and 256
+               targets with frames of every memory, several streams, a frame's work queued call by call in place of
+               graphs, patches in float32, other batches
+    tests      those marked `gpu`, but for the long ones
+    long       whole clips against the CPU, and two million target-frames; minutes
+    engines    the same times of ONNX Runtime and TensorRT, where they can be had
+    sanitizer  the small tests once more under compute-sanitizer, where there is one; minutes
+
+Writes gpu_DATE.json after each of them: the device, its driver, the commit, what was found, and what of the bars. Parts
+of the same day, commit and device that are there already are kept. Exits with 1 where a test failed or none ran.
 """
 
 from __future__ import annotations
@@ -15,24 +21,21 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
-from dcfnet.engines.flavour import open_flavour
-from dcfnet.engines.make import make_engine
-from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import DcfnetError
 from dcfnet.model import load_model
 from dcfnet.sinks import write_whole
 from dcfnet_evaluation.bench.gpu_command import MEMORIES
 from dcfnet_evaluation.rendered import Clip, render_clip
-from dcfnet_export.precision import convert
 
 ROOT = Path(__file__).parents[1]
+TESTS, LONG = "tests/runtime/cuda", "tests/runtime/cuda/test_long.py"
 TARGETS = (1, 8, 64, 256)
 STREAMS = (4, 16)  # with a target each
 AT_ONCE = (16, 64, 256)  # patches through the backbone in one call, tried with 64 targets
@@ -40,18 +43,22 @@ PRECISIONS = ("fp32", "fp16")  # of engines
 AT_ONCE_OF_AN_ENGINE = 64  # likewise, and the most that the engine is built for
 WARM_UP, UPDATES = 20, 1000
 SIZE = (1280, 720)
-SMALL = "graphs or parity or reading or fus"  # tests whose every access compute-sanitizer can look at in minutes
+SMALL = (
+    "graphs or parity or reading or fus or halves"  # tests whose every access compute-sanitizer can look at in minutes
+)
 TOOLS = ("memcheck", "racecheck")  # of it: all memory, and what threads of a block share
 LATENCY = {"p50": 0.20, "p99": 0.40}  # ms: one target, frames in pinned memory, until the box is on the host
 RATE = 20.0  # target-frames a ms of 64 targets at 3 scales, frames on the device; no fewer of 256
 
 
-def tested() -> dict[str, Any]:
-    """How the tests marked `gpu` went: the number that ran, and the names of those that failed or were skipped."""
+def tested(*selected: str) -> dict[str, Any]:
+    """How the tests marked `gpu` went, of those selected: how many ran, and which failed or were skipped."""
     with TemporaryDirectory() as folder:
         written = Path(folder) / "tests.xml"
-        command = [sys.executable, "-m", "pytest", "-m", "gpu", f"--junitxml={written}", "tests/runtime/cuda"]
-        subprocess.run(command, cwd=ROOT)
+        command = [sys.executable, "-m", "pytest", "-m", "gpu", f"--junitxml={written}", *selected]
+        status = subprocess.run(command, cwd=ROOT).returncode
+        if not written.exists():
+            return {"run": 0, "failure": [], "error": [f"pytest ended with {status}"], "skipped": []}
         cases = list(ElementTree.parse(written).iter("testcase"))
     named = {
         tag: [case.get("name") for case in cases if case.find(tag) is not None]
@@ -126,15 +133,24 @@ def times_of_engines(
         with TemporaryDirectory() as folder:
             file = Path(folder) / "dcfnet.engine"
             try:
-                model, flavour = convert(load_model(), precision, "tensorrt"), open_flavour()
-                most = {"max_batch": AT_ONCE_OF_AN_ENGINE, "opt_batch": AT_ONCE_OF_AN_ENGINE}
-                make_engine(model, file, BuildOptions.of(model, **most), flavour)
+                build(precision, file)
             except DcfnetError as error:
                 rows.append({"engine": "tensorrt", **named, "error": str(error)})
                 continue
             timed = sweep(clip, loads, updates, warm_up, Subject(model=file, engine="tensorrt"))
             rows += [named | row for row in timed]
     return rows
+
+
+def build(precision: str, file: Path) -> None:
+    """The shipped model's engine. Raises DcfnetError, of whose kind is what a missing library raises."""
+    from dcfnet.engines.flavour import open_flavour
+    from dcfnet.engines.make import make_engine
+    from dcfnet.engines.options import BuildOptions
+    from dcfnet_export.precision import convert
+
+    model, most = convert(load_model(), precision, "tensorrt"), AT_ONCE_OF_AN_ENGINE
+    make_engine(model, file, BuildOptions.of(model, max_batch=most, opt_batch=most), open_flavour())
 
 
 def bars(rows: Sequence[Mapping[str, Any]], clean: bool | None) -> list[dict[str, Any]]:
@@ -160,38 +176,63 @@ def bars(rows: Sequence[Mapping[str, Any]], clean: bool | None) -> list[dict[str
     return [*told, {"bar": "compute-sanitizer finds nothing", "asked": True, "found": clean, "met": clean is True}]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
-    folder = parser.parse_args().output
-    try:
-        there = machine()
-    except DcfnetError as error:
-        print(f"gpu_report: {error}", file=sys.stderr)
-        return 1
-    tests, clean = tested(), sanitized()
+def parts() -> dict[str, Callable[[], Any]]:
+    """What can be asked for, by name, in its order."""
     clip = render_clip(length=60, width=SIZE[0], height=SIZE[1], occluder=False)
-    rows = times(clip)
-    report = {
+    return {
+        "times": lambda: times(clip),
+        "tests": lambda: tested(TESTS, f"--ignore={LONG}"),
+        "long": lambda: tested(LONG),
+        "engines": lambda: times_of_engines(clip),
+        "sanitizer": sanitized,
+    }
+
+
+def begun(there: Mapping[str, Any], folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The report's file and what is in it: who and what was asked, and parts of the same that are there already."""
+    head = {
         "date": date.today().isoformat(),
         "commit": said("git", "rev-parse", "HEAD") + ("+changes" if said("git", "status", "--porcelain") else ""),
         **there,
-        "tests": tests,
-        "bars": bars(rows, clean),
         "clip": "rendered, {} x {}".format(*SIZE),
         "preset": "balanced",
-        "times": rows + times_of_engines(clip),
     }
-    file = folder / f"gpu_{report['date']}.json"
-    write_whole((json.dumps(report, indent=1) + "\n").encode(), file)
+    file = folder / f"gpu_{head['date']}.json"
+    before = json.loads(file.read_text()) if file.exists() else {}
+    return file, before if before.items() >= head.items() else head
+
+
+def failed(report: Mapping[str, Any]) -> list[str]:
+    """What of its tests failed, or that none ran."""
+    told = [report[part] for part in ("tests", "long") if part in report]
+    return [name for tests in told for name in tests["failure"] + tests["error"] + ["none ran"] * (not tests["run"])]
+
+
+def main() -> int:
+    available = parts()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", default=",".join(available))
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    asked = parser.parse_args()
+    if unknown := set(asked.parts.split(",")) - set(available):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(available)}")
+    try:
+        file, report = begun(machine(), asked.output)
+    except DcfnetError as error:
+        print(f"gpu_report: {error}", file=sys.stderr)
+        return 1
+    for part in asked.parts.split(","):
+        report[part] = available[part]()
+        report["bars"] = bars(report.get("times", []), report.get("sanitizer"))
+        write_whole((json.dumps(report, indent=1) + "\n").encode(), file)
     for bar in report["bars"]:
         print(
             "{}: asked {}, found {}{}".format(
                 *(bar[key] for key in ("bar", "asked", "found")), "" if bar["met"] else ", NOT MET"
             )
         )
-    print(f"{file}: {tests['run']} tests, {len(tests['failure'] + tests['error'])} failed")
-    return int(not tests["run"] or bool(tests["failure"] or tests["error"]))
+    print(f"{file}: {', '.join(failed(report)) or 'no test failed'}")
+    return int(bool(failed(report)))
 
 
 if __name__ == "__main__":

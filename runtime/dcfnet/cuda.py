@@ -96,9 +96,7 @@ class CudaBackend:
         need(frames, sources, centres, regions)
         return places(frames, sources, centres, regions, size)
 
-    def cut(
-        self, where: Words | Array, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32
-    ) -> Array:
+    def cut(self, where: Words | Array, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32) -> Array:
         count = len(where)
         given = self._device.upload(where.view(np.uint8)) if isinstance(where, np.ndarray) else where
         patches = self._device.empty((count, 3, size, size), dtype)

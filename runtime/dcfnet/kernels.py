@@ -113,9 +113,7 @@ def by_frame(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> list[tup
     return [(frames[index], sources == index) for index in set(sources.tolist())]
 
 
-def places(
-    frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
-) -> Words:
+def places(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int) -> Words:
     """Where the patches lie that `Backend.crop` is asked for: M structures PLACE, as (M, WORDS)."""
     steps, made = regions / size, np.empty((len(sources), WORDS), np.int32)
     for frame, rows in by_frame(frames, sources):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dcfnet.engines.options import AMPERE
-from dcfnet.engines.passport import Passport
+
+if TYPE_CHECKING:
+    from dcfnet.engines.passport import Passport
 
 INPUT, OUTPUT = ("patches", ("float", "half"), 3), ("features", ("float",), None)  # name, TensorRT's types, channels
 

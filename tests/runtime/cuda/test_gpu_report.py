@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -73,6 +74,22 @@ def test_other_engines_are_timed_where_they_are_and_named_where_not(
     ]
     assert "CUDAExecutionProvider" in rows[0]["error"]
     assert "tensorrt" in rows[2]["error"]
+
+
+def test_where_engines_cannot_be_had_all_else_runs() -> None:
+    """TensorRT-RTX has no wheel there, and what it would have brought is missing as well."""
+    program = (
+        "import sys\n"
+        "for name in ('tensorrt', 'tensorrt_rtx', 'cryptography', 'platformdirs'): sys.modules[name] = None\n"
+        "import tests.runtime.cuda.test_engines\n"
+        "from tests.scripts import load_script\n"
+        "from dcfnet.errors import DcfnetError\n"
+        "from pathlib import Path\n"
+        "try: load_script('gpu_report').build('fp32', Path('none.engine'))\n"
+        "except DcfnetError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "dcfnet[rtx]" in done.stdout
 
 
 def row(targets: int, memory: str, host: tuple[float, float], rate: float, **more: Any) -> dict[str, Any]:
@@ -158,5 +175,52 @@ def test_a_report_tells_what_was_tested(
     monkeypatch.setattr(sys, "argv", ["gpu_report.py", "--output", str(tmp_path)])
     assert script.main() == status
     (file,) = tmp_path.iterdir()
-    assert '"commit": "abc+changes"' in file.read_text()
+    report = json.loads(file.read_text())
+    assert report["commit"] == "abc+changes"
     assert file.name.startswith("gpu_20")
+    assert list(script.parts()) == [part for part in report if part in script.parts()]
+
+
+def asked(script: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, parts: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["gpu_report.py", "--parts", parts, "--output", str(folder)])
+    return int(script.main())
+
+
+def test_parts_that_are_done_are_kept(
+    script: ModuleType, clocked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a machine is lent for minutes they come one by one; of another commit nothing is kept."""
+    commits = ["abc"]
+    monkeypatch.setattr(script, "said", lambda *command: commits[0] if "rev-parse" in command else "")
+    rows = [row(64, "device", (2.5, 3.0), 25.0)]
+    monkeypatch.setattr(script, "times", lambda clip: rows)
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "sanitized", killed)
+    with pytest.raises(KeyboardInterrupt):
+        asked(script, monkeypatch, tmp_path, "times,sanitizer")
+    (file,) = tmp_path.iterdir()
+    assert json.loads(file.read_text())["times"] == rows
+    monkeypatch.setattr(script, "sanitized", lambda: True)
+    assert asked(script, monkeypatch, tmp_path, "sanitizer") == 0
+    report = json.loads(file.read_text())
+    assert [bar["met"] for bar in report["bars"]] == [False, False, True, False, True]
+    commits[0] = "def"
+    assert asked(script, monkeypatch, tmp_path, "sanitizer") == 0
+    assert "times" not in json.loads(file.read_text())
+
+
+def test_a_part_that_is_none_is_told(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        asked(script, monkeypatch, tmp_path, "tests,speed")
+    assert "no part speed; there are times, tests, long, engines, sanitizer" in capsys.readouterr().err
+
+
+def test_tests_that_end_at_once_are_an_error(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 4))
+    told = script.tested("tests/runtime/cuda")
+    assert script.failed({"tests": told}) == ["pytest ended with 4", "none ran"]
