@@ -108,10 +108,9 @@ class CudaDevice:
 
     def pins(self, array: NDArray[np.uint8]) -> bool:
         """Whether an array of the host, uint8 (h, w), not empty, bytes of a row side by side, is pinned end to end."""
-        start, (height, width) = array.ctypes.data, array.shape
-        ends = (start, start + (height - 1) * array.strides[0] + width - 1)
+        first, further = array.ctypes.data, (len(array) - 1) * array.strides[0] + array.shape[1] - 1
         with _typed:
-            kinds = [cupy.cuda.runtime.pointerGetAttributes(end).type for end in ends]
+            kinds = [cupy.cuda.runtime.pointerGetAttributes(end).type for end in (first, first + further)]
         return kinds == [cupy.cuda.runtime.memoryTypeHost] * 2
 
     def copy_rows(self, rows: NDArray[np.uint8], to: int, pitch: int) -> None:

@@ -222,9 +222,9 @@ def test_a_cpu_tracker_says_where_the_frame_lies(fake: Any, clip: Clip) -> None:
         dcfnet.Tracker(device="cpu").init(fake.asarray(clip.frame(0)), clip.box(0))
 
 
-@pytest.mark.parametrize("memory", [0, 100_000, 1_150_000])
+@pytest.mark.parametrize("memory", [0, 100_000, 900_000, 1_020_000])
 def test_no_memory_at_the_start_is_told(host_kernels: HostKernels, use_cupy: Any, memory: int) -> None:
-    """In the weights, in the features of the first patches, and in the constants."""
+    """In the weights, in the first patches, in their features, and in the constants."""
     use_cupy(standin(host_kernels, memory=memory))
     with pytest.raises(DeviceError, match=r"the GPU has no memory left: .*use device='cpu'"):
         dcfnet.Tracker(device="cuda")
