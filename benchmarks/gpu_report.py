@@ -43,9 +43,8 @@ PRECISIONS = ("fp32", "fp16")  # of engines
 AT_ONCE_OF_AN_ENGINE = 64  # likewise, and the most that the engine is built for
 WARM_UP, UPDATES = 20, 1000
 SIZE = (1280, 720)
-SMALL = (
-    "graphs or parity or reading or fus or halves"  # tests whose every access compute-sanitizer can look at in minutes
-)
+# Tests whose every access compute-sanitizer can look at in minutes.
+SMALL = "graphs or parity or reading or fus or halves"
 TOOLS = ("memcheck", "racecheck")  # of it: all memory, and what threads of a block share
 LATENCY = {"p50": 0.20, "p99": 0.40}  # ms: one target, frames in pinned memory, until the box is on the host
 RATE = 20.0  # target-frames a ms of 64 targets at 3 scales, frames on the device; no fewer of 256
@@ -190,9 +189,10 @@ def parts() -> dict[str, Callable[[], Any]]:
 
 def begun(there: Mapping[str, Any], folder: Path) -> tuple[Path, dict[str, Any]]:
     """The report's file and what is in it: who and what was asked, and parts of the same that are there already."""
+    changes = said("git", "status", "--porcelain", "--", ".", ":!benchmarks/results")  # where this writes itself
     head = {
         "date": date.today().isoformat(),
-        "commit": said("git", "rev-parse", "HEAD") + ("+changes" if said("git", "status", "--porcelain") else ""),
+        "commit": said("git", "rev-parse", "HEAD") + ("+changes" if changes else ""),
         **there,
         "clip": "rendered, {} x {}".format(*SIZE),
         "preset": "balanced",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -210,6 +211,25 @@ def test_parts_that_are_done_are_kept(
     commits[0] = "def"
     assert asked(script, monkeypatch, tmp_path, "sanitizer") == 0
     assert "times" not in json.loads(file.read_text())
+
+
+def test_a_report_among_the_results_makes_its_commit_no_other(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the second part would be of a changed commit, and the first one dropped."""
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    for command in (("init",), (*who, "commit", "--allow-empty", "-m", "t")):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    file, report = script.begun({"device": "d"}, results)
+    file.write_text(json.dumps({**report, "times": []}))
+    assert script.begun({"device": "d"}, results)[1]["times"] == []
+    (tmp_path / "other.py").write_text("")
+    assert script.begun({"device": "d"}, results)[1]["commit"] == report["commit"] + "+changes"
 
 
 def test_a_part_that_is_none_is_told(
