@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from dcfnet.backbones import Backbone
+from dcfnet.backbones import Backbone, taken_by
 from dcfnet.backend import Array, Backend, Where
 from dcfnet.colours import ColourModel
 from dcfnet.config import TrackerConfig
@@ -83,7 +83,7 @@ class Pipeline:
         if config.colour_share:
             sizes = (config.patch_size, stride, config.target_side(), RESPONSE_SIDE)
             colours = ColourModel.build(backend, mean, *sizes, config.lesson_colour_rate())
-        dtype = getattr(backbone, "takes", np.float32)
+        dtype = taken_by(backbone)
         raw = backend.asarray(mean[:, None, None].astype(dtype)) if "mean" in folded else None
         learning = backend.learning(label_f, config.lesson_rate(), config.regularisation, penalty)
         return cls(config, backend, backbone, mean, transform, learning, scales, colours, raw, dtype)

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from dcfnet.backend import Array
 from dcfnet.errors import ConfigError, DeviceError, ModelError
@@ -26,6 +27,12 @@ class Backbone(Protocol):
 
     def __call__(self, patches: Array) -> Array:
         """Patches (B, 3, S, S), BGR, mean taken off, float32 or of type `takes` -> features float32 (B, C, H, W)."""
+
+
+def taken_by(backbone: Backbone) -> DTypeLike:
+    """The type of patches that it would rather have."""
+    taken: DTypeLike = getattr(backbone, "takes", np.float32)
+    return taken
 
 
 def open_backbone(model: Model, engine: str = "auto", side: int | None = None, device: str = "cpu") -> Backbone:
@@ -72,7 +79,7 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None, d
 def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:
     """The backbone, once it has taken two patches and given two finite feature maps. Raises ModelError."""
     try:
-        features = backbone(np.zeros((2, 3, side, side), dtype=getattr(backbone, "takes", np.float32)))
+        features = backbone(np.zeros((2, 3, side, side), dtype=taken_by(backbone)))
     except DeviceError:  # says itself what is the matter: no memory, most likely
         raise
     except Exception as error:  # engines have no exceptions in common

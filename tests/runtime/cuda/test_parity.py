@@ -175,9 +175,8 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 def test_features_are_onnx_runtimes(place: str, model: Model, rng: np.random.Generator) -> None:
     native, reference = NativeBackbone(model), OrtBackbone(model)
-    assert native.takes is (
-        np.float16 if len(native._convolutions) == 2 else np.float32
-    )  # where no layer is cast first
+    fused = len(native._convolutions) == 2
+    assert native.takes is (np.float16 if fused else np.float32)  # layer by layer they would be cast first
     for side in (7 * model.stride, 30):
         patches = rng.normal(0, 60, size=(3, 3, side, side)).astype(np.float32)
         expected = reference(patches)
