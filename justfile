@@ -6,93 +6,94 @@ bin := ".venv/bin"
 default:
     @{{bin}}/just --list
 
-# Tracks a rendered clip, or your own: demo VIDEO X,Y,W,H. Writes out/demo.mp4 and out/demo.csv.
+# Tracks a target in a rendered clip, or in your video: demo VIDEO X,Y,W,H. Writes out/demo.mp4 and out/demo.csv.
 demo *args: (_install "cpu")
     @{{bin}}/python -m dcfnet_evaluation.demo "$@"
 
-# The whole check, as CI runs it: style, types, tests. It writes nothing into the tree.
+# Runs the checks that CI runs: style, imports, types, tests. Does not change the source files.
 test *args: (_install "dev")
     {{bin}}/ruff format --check .
     {{bin}}/ruff check .
+    {{bin}}/lint-imports
     {{bin}}/mypy
     {{bin}}/pytest "$@"
 
 alias check := test
 
-# Formats the code and mends what ruff can mend.
+# Formats the code, and applies ruff's automatic fixes.
 fmt: (_install "dev")
     {{bin}}/ruff format .
     {{bin}}/ruff check --fix .
 
-# Scores the shipped weights on sequences in OTB's layout, with a report: eval FOLDER.
+# Scores the shipped weights on sequences in OTB's layout, and writes a report: eval FOLDER.
 eval *args: (_install "cpu,evaluation")
     @{{bin}}/dcfnet-eval otb "$@"
 
-# The same beside OpenCV's trackers, in .venv-peers, since they come with another wheel of OpenCV: eval-peers FOLDER.
+# As eval, with OpenCV's trackers: eval-peers FOLDER. Uses .venv-peers, because they need another wheel of OpenCV.
 eval-peers *args: _peers
     @.venv-peers/bin/python -m dcfnet_evaluation otb "$@" --peers
 
-# Times the presets beside OpenCV's trackers, all in turns: bench [FOLDER]; docs/benchmark.md.
+# Times the presets and OpenCV's trackers, alternately: bench [FOLDER]. See docs/benchmark.md.
 bench *args: _peers
     @.venv-peers/bin/python -m dcfnet_evaluation.bench run "$@" --peers
 
-# Speed against accuracy, of the presets and of OpenCV's trackers: pareto FOLDER [PAGE]. Writes PAGE and two plots.
+# Compares speed and accuracy of the presets and OpenCV's trackers: pareto FOLDER [PAGE]. Writes PAGE and two plots.
 pareto dataset page="docs/pareto.md": _peers
     #!/bin/sh
     set -eu
-    dcfnet() { module="dcfnet_evaluation$1"; shift; .venv-peers/bin/python -m "$module" "$@" || [ $? -eq 3 ]; }  # 3: done, though some tracker failed
+    dcfnet() { module="dcfnet_evaluation$1"; shift; .venv-peers/bin/python -m "$module" "$@" || [ $? -eq 3 ]; }  # exit code 3: done, but a tracker failed somewhere
     dcfnet "" otb "$1" --preset accurate,balanced,fast --peers --rates none --fresh --output out/pareto/scores
     dcfnet .bench run "$1" --peers --repeats 1 --targets 1,8 --output out/pareto/bench
     dcfnet .bench pareto out/pareto/scores out/pareto/bench --output "$2"
 
-# Makes .venv-vot with the VOT toolkit, which is GPL and run as a program, never imported.
+# Installs the VOT toolkit into .venv-vot. It is GPL, so it is run as a program and never imported.
 vot:
     #!/bin/sh
     set -eu
     [ -x .venv-vot/bin/python ] || {{bin}}/python -m venv .venv-vot
     .venv-vot/bin/python -m pip install --quiet --disable-pip-version-check --requirement evaluation/vot-requirements.txt
 
-# All that needs a GPU, tests and times: gpu [12], for CUDA 12. Writes benchmarks/results/gpu_DATE.json.
+# Runs all tests and times that need a GPU: gpu, or gpu 12 for CUDA 12. Writes benchmarks/results/gpu_DATE.json.
 gpu cuda="13":
     #!/bin/sh
     set -eu
-    # Of its own, so that in .venv "auto" stays the CPU.
+    # A separate environment: in .venv device="auto" stays the CPU.
     [ -x .venv-gpu/bin/python ] || {{bin}}/python -m venv .venv-gpu
     pip() { .venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
-    .venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime  # owns the same module; an older .venv-gpu had it
+    .venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime  # installs the same module; an older .venv-gpu has it
     pip --constraint constraints.txt --editable ".[cuda{{cuda}},export,energy]" pytest "onnxruntime-gpu[cudnn]"
-    pip --constraint constraints.txt --editable ".[rtx]" || echo "without TensorRT-RTX: its tests are skipped" >&2
+    pip --constraint constraints.txt --editable ".[rtx]" || echo "gpu: TensorRT-RTX cannot be installed; its tests are skipped" >&2
     exec .venv-gpu/bin/python benchmarks/gpu_report.py
 
-# The tests that need the programs of others: OpenCV's contributed trackers, and the VOT toolkit.
+# Runs the tests that need other programs: OpenCV's contributed trackers and the VOT toolkit.
 test-others: (_install "dev") _peers vot
     .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil
     .venv-peers/bin/python -m pytest tests/evaluation/test_peers.py
     {{bin}}/pytest tests/evaluation/test_vot_toolkit.py
 
-# opencv-contrib-python stands in for opencv-python, which it holds: never both, hence no dependencies.
+# opencv-contrib-python includes opencv-python, and both install the same module. Hence --no-deps for this project.
 _peers:
     #!/bin/sh
     set -eu
     stamp=".venv-peers/.installed"
-    wanted="$(cat pyproject.toml constraints.txt | cksum)"
-    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    current="$(cat pyproject.toml constraints.txt | cksum)"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
         echo "installing OpenCV's contributed trackers into .venv-peers" >&2
         [ -x .venv-peers/bin/python ] || {{bin}}/python -m venv .venv-peers
         pip() { .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
         pip --constraint constraints.txt numpy typer onnxruntime matplotlib jinja2 pillow opencv-contrib-python
         pip --no-deps --editable .
-        echo "$wanted" > "$stamp"
+        echo "$current" > "$stamp"
     fi
 
-# Installs the project and one extra, in place, at the pinned versions; does nothing where that is done.
+# Installs the project and one extra in place, at the pinned versions. Does nothing if that is up to date.
 _install extra:
     #!/bin/sh
     set -eu
     stamp="{{bin}}/../.installed-{{extra}}"
-    wanted="$(cat pyproject.toml constraints.txt | cksum)"
-    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    current="$(cat pyproject.toml constraints.txt | cksum)"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
         echo "installing dcfnet[{{extra}}] into .venv" >&2
         {{bin}}/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[{{extra}}]"
-        echo "$wanted" > "$stamp"
+        echo "$current" > "$stamp"
     fi

@@ -1,9 +1,9 @@
-"""Speed of two commits, pair by pair: python benchmarks/compare_commits.py REV_A REV_B [--pairs 10] [--footage FOLDER].
+"""Compares the speed of two commits: python benchmarks/compare_commits.py REV_A REV_B [--pairs 10] [--footage FOLDER].
 
-Both are checked out into a temporary folder and tracked with in fresh processes of the present interpreter, in the
-order A B B A, on the same frames, decoded beforehand: rendered ones, or those of a sequence in OTB's layout. What
-counts is the median of B / A over the pairs. Only `Tracker`'s `init` and `update` are asked for, which every commit
-has. Neither pyproject.toml nor libraries follow a commit: both run on what is installed.
+Both commits are checked out into a temporary folder. Each run is a new process of this interpreter, in the order
+A B B A, on the same decoded frames: rendered ones, or a sequence in OTB's layout. The result is the median of B / A
+over the pairs. Only `Tracker.init` and `Tracker.update` are used, which every commit has. Libraries and pyproject.toml
+do not change with the commit: both run with what is installed.
 """
 
 from __future__ import annotations
@@ -26,44 +26,47 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-WARM_UP = 10  # updates that do not count
+WARM_UP = 10  # updates that are not counted
 
 
 class CommitError(Exception):
-    """A commit that cannot be measured; the message says why."""
+    """A commit cannot be measured; the message says why."""
 
 
 def measure(clip: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """In a process of its own: seconds of every update after the warm-up, and where dcfnet came from."""
+    """Runs in a child process: seconds of every update after the warm-up, and the file of the imported dcfnet."""
     import dcfnet
 
-    held = np.load(clip)
+    arrays = np.load(clip)
     tracker = dcfnet.Tracker(**options)
-    tracker.init(held["frames"][0], dcfnet.Box(*held["box"].tolist()))
+    tracker.init(arrays["frames"][0], dcfnet.Box(*arrays["box"].tolist()))
     seconds = []
-    for frame in held["frames"][1:]:
-        began = time.perf_counter()
+    for frame in arrays["frames"][1:]:
+        start = time.perf_counter()
         tracker.update(frame)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
     return {"file": dcfnet.__file__, "seconds": seconds[WARM_UP:]}
 
 
-def measured(tree: Path, clip: Path, options: Mapping[str, Any]) -> list[float]:
-    """Seconds of the commit that is checked out in `tree`. Raises CommitError."""
+def run_child(tree: Path, clip: Path, options: Mapping[str, Any]) -> list[float]:
+    """Seconds of every counted update of the commit that is checked out in `tree`. Raises CommitError."""
     command = [sys.executable, str(Path(__file__).resolve()), "--child", str(clip), json.dumps(options)]
     environment = {**os.environ, "PYTHONPATH": str(tree / "runtime"), "PYTHONDONTWRITEBYTECODE": ""}
-    done = subprocess.run(command, env=environment, cwd=tree, capture_output=True, text=True)
-    if done.returncode:
-        raise CommitError(f"{tree.name}: cannot be measured: {done.stderr.strip().splitlines()[-1]}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    if not Path(told["file"]).resolve().is_relative_to(tree.resolve()):
-        raise CommitError(f"{tree.name}: another dcfnet was imported, {told['file']}; is one on sys.path before it?")
-    return list(told["seconds"])
+    process = subprocess.run(command, env=environment, cwd=tree, capture_output=True, text=True)
+    if process.returncode:
+        raise CommitError(f"{tree.name}: cannot be measured: {process.stderr.strip().splitlines()[-1]}")
+    output = json.loads(process.stdout.splitlines()[-1])
+    if not Path(output["file"]).resolve().is_relative_to(tree.resolve()):
+        raise CommitError(
+            f"{tree.name}: another dcfnet was imported, {output['file']}; it must be the one of the commit: remove the "
+            "other one from sys.path"
+        )
+    return list(output["seconds"])
 
 
 @contextmanager
 def worktrees(revisions: Sequence[str]) -> Iterator[list[Path]]:
-    """The commits, checked out; gone afterwards, whatever happens. Raises CommitError for a name that is none."""
+    """Checks the commits out, and removes them in any case. Raises CommitError if git does not know a revision."""
     with TemporaryDirectory() as folder:
         trees = [Path(folder).resolve() / f"{letter}-{index}" for index, letter in enumerate("AB")]
         try:
@@ -77,52 +80,55 @@ def worktrees(revisions: Sequence[str]) -> Iterator[list[Path]]:
 
 
 def git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise CommitError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    process = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    if process.returncode:
+        raise CommitError(f"git {' '.join(arguments)}: {process.stderr.strip()}")
+    return process.stdout.strip()
 
 
 def write_clip(clip: Path, footage: Path | None, frames: int, size: str) -> None:
-    """Frames and the first box, by the present code, so that both commits see the same."""
+    """Writes the frames and the first box with the present code, so that both commits get the same input."""
     from dcfnet_evaluation.bench.footage import decode, rendered_sequences, resized, size_of
     from dcfnet_evaluation.datasets.otb import read_otb
 
     try:
         sequence = rendered_sequences(1, frames)[0] if footage is None else read_otb(footage)
-        held = decode(resized(sequence, size_of(size)), frames)
-    except (ValueError, OSError) as error:  # a size that is none, frames that cannot be read
+        decoded = decode(resized(sequence, size_of(size)), frames)
+    except (ValueError, OSError) as error:  # an invalid size, unreadable frames
         raise CommitError(str(error)) from error
-    if len(held.frames) < WARM_UP + 12:
-        raise CommitError(f"{held.name}: {len(held.frames)} frames; at least {WARM_UP + 12} are needed")
-    np.savez(clip, frames=np.stack(list(held.frames)), box=held.boxes[0])
+    if len(decoded.frames) < WARM_UP + 12:
+        raise CommitError(
+            f"{decoded.name}: {len(decoded.frames)} frames; at least {WARM_UP + 12} are needed; raise --frames, or "
+            "give another --footage"
+        )
+    np.savez(clip, frames=np.stack(list(decoded.frames)), box=decoded.boxes[0])
 
 
 def settings(entries: Sequence[str]) -> dict[str, Any]:
-    """Arguments of Tracker from NAME=VALUE; what reads as JSON is JSON."""
-    found: dict[str, Any] = {}
+    """Arguments of Tracker from NAME=VALUE. A value is parsed as JSON if possible, else it is text."""
+    arguments: dict[str, Any] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
         if not equals:
-            raise CommitError(f"{entry}: give an argument of Tracker as NAME=VALUE, such as preset=fast")
+            raise CommitError(f"{entry}: an argument of Tracker is NAME=VALUE, for example preset=fast")
         try:
-            found[name] = json.loads(value)
+            arguments[name] = json.loads(value)
         except ValueError:
-            found[name] = value
-    return found
+            arguments[name] = value
+    return arguments
 
 
 def order(pairs: int) -> list[str]:
-    """Which commit is measured when: A B B A A B B A, so that a drift strikes both alike."""
+    """The order of the runs, A B B A A B B A: a drift of the machine then affects both commits equally."""
     return list(islice(cycle("ABBA"), 2 * pairs))
 
 
 def report(runs: Mapping[str, Sequence[Sequence[float]]]) -> None:
     from dcfnet_evaluation.bench.figures import Interval
 
-    for name, of in (("p50", median), ("p99", lambda row: float(np.percentile(row, 99))), ("mean", np.mean)):
-        a, b = ([float(of(row)) * 1000 for row in runs[letter]] for letter in "AB")  # type: ignore[operator]
-        ratio = Interval.of([theirs / ours for ours, theirs in zip(a, b, strict=True)])
+    for name, statistic in (("p50", median), ("p99", lambda row: float(np.percentile(row, 99))), ("mean", np.mean)):
+        a, b = ([float(statistic(row)) * 1000 for row in runs[letter]] for letter in "AB")  # type: ignore[operator]
+        ratio = Interval.of([of_b / of_a for of_a, of_b in zip(a, b, strict=True)])
         bounds = f"{ratio.low:.3f} to {ratio.high:.3f}"
         print(
             f"{name}: A {median(a):.2f} ms, B {median(b):.2f} ms; B / A {ratio.median:.3f} ({bounds}, {len(a)} pairs)"
@@ -131,14 +137,16 @@ def report(runs: Mapping[str, Sequence[Sequence[float]]]) -> None:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("revisions", nargs=2, metavar="REV", help="commits, A and B, as git names them")
+    parser.add_argument("revisions", nargs=2, metavar="REV", help="the commits A and B, as git names them")
     parser.add_argument("--pairs", type=int, default=10, help="runs of each commit")
-    parser.add_argument("--frames", type=int, default=100, help="of the clip")
-    parser.add_argument("--footage", type=Path, help="a sequence in OTB's layout; else a rendered clip")
-    parser.add_argument("--size", default="640x360", help="of the frames, or native")
-    parser.add_argument("--with", dest="both", action="append", default=[], metavar="NAME=VALUE", help="of Tracker")
-    parser.add_argument("--with-a", action="append", default=[], metavar="NAME=VALUE", help="the same, of A alone")
-    parser.add_argument("--with-b", action="append", default=[], metavar="NAME=VALUE", help="the same, of B alone")
+    parser.add_argument("--frames", type=int, default=100, help="frames of the clip")
+    parser.add_argument("--footage", type=Path, help="a sequence in OTB's layout; default: a rendered clip")
+    parser.add_argument("--size", default="640x360", help="size of the frames, or native")
+    parser.add_argument(
+        "--with", dest="both", action="append", default=[], metavar="NAME=VALUE", help="argument of Tracker"
+    )
+    parser.add_argument("--with-a", action="append", default=[], metavar="NAME=VALUE", help="the same, for A only")
+    parser.add_argument("--with-b", action="append", default=[], metavar="NAME=VALUE", help="the same, for B only")
     return parser.parse_args(arguments)
 
 
@@ -148,12 +156,12 @@ def main(arguments: Sequence[str]) -> None:
     commits = [git("rev-parse", "--verify", f"{revision}^{{commit}}") for revision in chosen.revisions]
     runs: dict[str, list[list[float]]] = {"A": [], "B": []}
     with TemporaryDirectory() as folder, worktrees(commits) as trees:
-        clip, places = Path(folder) / "clip.npz", dict(zip("AB", trees, strict=True))
+        clip, tree_of = Path(folder) / "clip.npz", dict(zip("AB", trees, strict=True))
         write_clip(clip, chosen.footage, chosen.frames, chosen.size)
         for letter in "AB":
-            measured(places[letter], clip, options[letter])  # fills the file cache, and fails early
+            run_child(tree_of[letter], clip, options[letter])  # fills the file cache, and fails early
         for letter in order(max(chosen.pairs, 1)):
-            runs[letter].append(measured(places[letter], clip, options[letter]))
+            runs[letter].append(run_child(tree_of[letter], clip, options[letter]))
     print(*(f"{letter}: {commit[:10]}" for letter, commit in zip("AB", commits, strict=True)))
     report(runs)
 
@@ -162,7 +170,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         print(json.dumps(measure(Path(sys.argv[2]), json.loads(sys.argv[3]))))
     else:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop cleans the worktrees up, too
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM removes the worktrees too
         try:
             main(sys.argv[1:])
         except CommitError as error:

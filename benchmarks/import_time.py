@@ -1,6 +1,6 @@
-"""Time of `import dcfnet` against that of the libraries it stands on: python benchmarks/import_time.py [REPEATS].
+"""Compares the time of `import dcfnet` with that of its libraries: python benchmarks/import_time.py [REPEATS].
 
-Fresh interpreters, the two taken in turn; the median of the ratios is what counts.
+Both are measured alternately, in new interpreters. The result is the median of the ratios.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import subprocess
 import sys
 import time
 
-OURS, FLOOR = "import dcfnet", "import numpy, cv2"
+PACKAGE, LIBRARIES = "import dcfnet", "import numpy, cv2"
 
 
 def seconds(statement: str) -> float:
-    started = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run([sys.executable, "-c", statement], check=True)
-    return time.perf_counter() - started
+    return time.perf_counter() - start
 
 
 def main(repeats: int) -> None:
-    for statement in (OURS, FLOOR):
+    for statement in (PACKAGE, LIBRARIES):
         seconds(statement)  # fills the file cache
-    pairs = [(seconds(OURS), seconds(FLOOR)) for _ in range(repeats)]
-    ours, floor = (statistics.median(times) for times in zip(*pairs, strict=True))
+    pairs = [(seconds(PACKAGE), seconds(LIBRARIES)) for _ in range(repeats)]
+    package, libraries = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
-    print(f"{OURS}: {ours:.3f} s; {FLOOR}: {floor:.3f} s; ratio {ratio:.2f} (median of {repeats})")
+    print(f"{PACKAGE}: {package:.3f} s; {LIBRARIES}: {libraries:.3f} s; ratio {ratio:.2f} (median of {repeats})")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Int8 against float32 in ONNX Runtime on this CPU: python benchmarks/int8_latency.py RANGES [MODEL].
+"""Compares int8 with float32 in ONNX Runtime on this CPU: python benchmarks/int8_latency.py RANGES [MODEL].
 
-RANGES is what dcfnet-calibrate ranges wrote for MODEL, or for the shipped model. One thread, the patches of a frame of
-the default preset in a call, all files in turns; medians as ratios to float32, with the quartiles of the paired ratios.
+RANGES is the output of dcfnet-calibrate ranges for MODEL, by default the shipped model. One thread; a call has the
+patches of one frame of the default preset; in every round all files run once. Prints the median of the ratios to
+float32 in the same round, with quartiles.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from dcfnet.backbones.loading import load_model
 from dcfnet.config import DEFAULT_PRESET
-from dcfnet.model import load_model
 from dcfnet_export.naming import convolutions
 from dcfnet_export.quantise import FORMS, quantise
 from dcfnet_export.ranges import Ranges
 from onnx import load_from_string
 
-TURNS = 400
+ROUNDS, WARM_UP = 400, 5
 
 
-def opened(content: bytes) -> onnxruntime.InferenceSession:
+def open_session(content: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -38,18 +39,18 @@ def main(ranges: Path, model: Path | None = None) -> None:
         for form in FORMS
         for label, layers in chosen.items()
     }
-    sessions = {label: opened(content) for label, content in files.items()}
+    sessions = {label: open_session(content) for label, content in files.items()}
     size = (config.scales, 3, config.patch_size, config.patch_size)
     patches = np.random.default_rng(0).integers(-110, 130, size).astype(np.float32)
     seconds: dict[str, list[float]] = {label: [] for label in files}
-    for turn in range(TURNS + 5):
+    for turn in range(WARM_UP + ROUNDS):
         for label, session in sessions.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             session.run(["features"], {"patches": patches})
-            if turn >= 5:
-                seconds[label].append(time.perf_counter() - began)
+            if turn >= WARM_UP:
+                seconds[label].append(time.perf_counter() - start)
     reference = np.array(seconds["float32"])
-    print(f"{size[0]} patches of {size[2]} px, {TURNS} turns, float32 {1e3 * np.median(reference):.2f} ms")
+    print(f"{size[0]} patches of {size[2]} px, {ROUNDS} rounds, float32 {1e3 * np.median(reference):.2f} ms")
     for label, content in files.items():
         low, middle, high = np.quantile(np.array(seconds[label]) / reference, [0.25, 0.5, 0.75])
         print(f"{label:24} {len(content) / 1024:6.1f} KB   {middle:.2f} x float32 ({low:.2f} to {high:.2f})")

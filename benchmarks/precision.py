@@ -1,9 +1,9 @@
-"""What each precision costs and saves: python benchmarks/precision.py RANGES SEQUENCES.
+"""Measures what each precision costs and saves: python benchmarks/precision.py RANGES SEQUENCES.
 
-The shipped weights in every precision and form. Time: three patches of the default preset's size in ONNX Runtime, the
-files in turns, over that of fp32 in the same turn. Accuracy: as `dcfnet-export --verify` measures it, but beside the
-float32 file in ONNX Runtime, which is faster than torch, with OpenCV's engine for a control. Prints the table of
-docs/export.md.
+The shipped weights in every precision and form. Time: three patches of the default preset's size in ONNX Runtime.
+Every file runs once per round; the ratio is to fp32 in the same round. Accuracy: as for `dcfnet-export --verify`, but
+the reference is the float32 file in ONNX Runtime, which is faster than torch, and the control is OpenCV's engine.
+Prints the table of docs/export.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from dcfnet.backbones.cvdnn import CvDnnBackbone
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.config import DEFAULT_PRESET
-from dcfnet.model import Model
+from dcfnet.model.file import Model
 from dcfnet_export.files import load
 from dcfnet_export.graph import make_model
 from dcfnet_export.precision import convert
@@ -36,43 +36,43 @@ KINDS = [
 ROUNDS, WARM_UP = 300, 20
 
 
-def ratios(backbones: list[OrtBackbone], side: int) -> NDArray[np.float64]:
-    """Times of every backbone over those of the first, quartiles (3, N)."""
+def time_ratios(backbones: list[OrtBackbone], side: int) -> NDArray[np.float64]:
+    """Quartiles (3, N) of the time of every backbone, relative to the first one in the same round."""
     patches = np.random.default_rng(0).normal(0, 50, (3, 3, side, side)).astype(np.float32)
     times = np.empty((WARM_UP + ROUNDS, len(backbones)))
-    for turn in times:
+    for row in times:
         for index, backbone in enumerate(backbones):
-            began = time.perf_counter()
+            start = time.perf_counter()
             backbone(patches)
-            turn[index] = time.perf_counter() - began
+            row[index] = time.perf_counter() - start
     return np.quantile((times / times[:, :1])[WARM_UP:], [0.25, 0.5, 0.75], axis=0)
 
 
 def main(ranges: Path, sequences: str) -> None:
     checkpoint, name = load(None)
     model = make_model(checkpoint, checkpoint.recipe.tracker_config(2), name)
-    made: dict[str, Model] = {
+    models: dict[str, Model] = {
         f"{precision} | {form}": convert(model, precision, form, Ranges.read(ranges)) for precision, form in KINDS
     }
-    backbones = {kind: OrtBackbone(each) for kind, each in made.items()}
+    backbones = {kind: OrtBackbone(converted) for kind, converted in models.items()}
     config = model.preset(DEFAULT_PRESET)
-    quartiles = ratios(list(backbones.values()), config.patch_size)
-    print("| precision | form | KB | time of fp32's, CPU | features | peak, cells | AUC | 95 % interval |")
+    quartiles = time_ratios(list(backbones.values()), config.patch_size)
+    print("| precision | form | KB | time / fp32, CPU | features | peak, cells | AUC | 95 % interval |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     control = CvDnnBackbone(model)
     tracked = {"fp32, OpenCV's engine | cpu": control, **dict(list(backbones.items())[1:])}
-    verdicts = verify(model, backbones["fp32 | cpu"], control, tracked, open_sequences(sequences), config)
-    first = next(iter(verdicts.values()))
+    results = verify(model, backbones["fp32 | cpu"], control, tracked, open_sequences(sequences), config)
+    first = next(iter(results.values()))
     print(f"| fp32 | cpu | {len(model.onnx) / 1024:.0f} | 1 | | | {first.reference:.4f} | |")
-    for kind, verdict in verdicts.items():
-        found = verdict.comparison
-        size, pace = ("", "")
-        if kind in made:
-            low, middle, high = quartiles[:, list(made).index(kind)]
-            size, pace = f"{len(made[kind].onnx) / 1024:.0f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    for kind, result in results.items():
+        comparison = result.comparison
+        size, ratio = "", ""
+        if kind in models:
+            low, middle, high = quartiles[:, list(models).index(kind)]
+            size, ratio = f"{len(models[kind].onnx) / 1024:.0f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"
         print(
-            f"| {kind} | {size} | {pace} | {verdict.feature_error:.1e} | {verdict.peak_shift:.3f} "
-            f"| {verdict.auc:.4f}, {found.difference:+.4f} | {found.low:+.4f} to {found.high:+.4f} |"
+            f"| {kind} | {size} | {ratio} | {result.feature_error:.1e} | {result.peak_shift:.3f} "
+            f"| {result.auc:.4f}, {comparison.difference:+.4f} | {comparison.low:+.4f} to {comparison.high:+.4f} |"
         )
 
 

@@ -1,7 +1,7 @@
-"""p99 / p50 of like frames, a sequence at a time: python benchmarks/tail.py BENCH [UPDATES].
+"""p99 / p50 by kind of frame, per sequence: python benchmarks/tail.py BENCH [UPDATES].
 
-BENCH is what dcfnet-bench wrote. Its own table takes the updates of all sequences together, whose medians differ; here
-is the median over the sequences, and the largest, of those that have UPDATES (30) of the kind.
+BENCH is the output of dcfnet-bench run. The table of dcfnet-bench mixes the updates of all sequences, whose medians
+differ. This script prints the median and the maximum over the sequences that have at least UPDATES (30) of a kind.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dcfnet_evaluation.bench.sheet import read_bench
 def main(bench: Path, updates: int = 30) -> None:
     for name, figures in read_bench(bench).figures.items():
         for kind in KINDS:
-            found = (course.kinds[kind] for course in figures.sequences.values() if kind in course.kinds)
-            ratios = [spread.p99 / spread.p50 for spread in found if spread.updates >= updates]
+            spreads = (course.kinds[kind] for course in figures.sequences.values() if kind in course.kinds)
+            ratios = [spread.p99 / spread.p50 for spread in spreads if spread.updates >= updates]
             if ratios:
                 print(
                     f"{name:16s} {kind:20s} {median(ratios):5.2f}, up to {max(ratios):5.2f}, {len(ratios):2d} sequences"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dcfnet.config import TrackerConfig
-from dcfnet.cpu import CpuBackend
-from dcfnet.pipeline import Pipeline
+from dcfnet.devices.cpu import CpuBackend
+from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.rendered import Clip, noise_texture, render_clip
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -59,9 +59,9 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
     ("library", "file"),
     [
         ("onnxruntime", "backbones/ort.py"),
-        ("cupy", "device.py"),
+        ("cupy", "devices/cuda/device.py"),
         ("cryptography", "engines/signing.py"),
-        ("typer", "cli.py"),
+        ("typer", "cli/run.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
@@ -81,14 +81,14 @@ def test_tensorrt_is_imported_by_name_in_one_place() -> None:
 
 
 def test_the_formula_imports_no_array_library() -> None:
-    assert set(imports(ROOT / "runtime/dcfnet/dcf.py")) <= {"__future__", "typing"}
+    assert set(imports(ROOT / "runtime/dcfnet/filter/dcf.py")) <= {"__future__", "typing"}
 
 
 @pytest.mark.parametrize("package", ROOMS)
 def test_files_and_functions_stay_small(package: str) -> None:
     for file in sources(package):
         text = file.read_text()
-        assert len(text.splitlines()) <= 260, f"{file} is too long to open gladly"
+        assert len(text.splitlines()) <= 250, f"{file} is too long to open gladly"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
@@ -105,7 +105,7 @@ def test_the_readme_program_is_the_docstrings_and_runs(
 ) -> None:
     """What a newcomer copies is one text, the package's docstring, shown again in the README."""
     import dcfnet
-    from dcfnet.sinks import VideoSink
+    from dcfnet.io.video import VideoSink
     from dcfnet_evaluation.rendered import render_clip
 
     program = textwrap.dedent((dcfnet.__doc__ or "").split("to the end:\n\n", 1)[1]).strip()

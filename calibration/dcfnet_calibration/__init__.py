@@ -1,1 +1,1 @@
-"""Measures what a model is made smaller and tuned by: ranges of activations, and the tracker's constants."""
+"""Measures activation ranges for int8, and tunes the constants of the tracker."""

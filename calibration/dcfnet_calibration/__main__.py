@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dcfnet.entry import start
+from dcfnet.cli.entry import start
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""dcfnet-calibrate: measures activation ranges for int8, and tunes the tracker's constants."""
+"""dcfnet-calibrate: measures activation ranges for int8, and tunes the constants of the tracker."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import typer
-from dcfnet.backbones import open_backbone
+from dcfnet.backbones.loading import load_model
+from dcfnet.backbones.selection import open_backbone
 from dcfnet.errors import DcfnetError
-from dcfnet.model import load_model
-from dcfnet.tracker import open_pipeline
+from dcfnet.tracking.opening import open_pipeline
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
 from dcfnet_evaluation.selection import subject_of
 from dcfnet_evaluation.sequences import SequenceError
@@ -29,7 +29,7 @@ from dcfnet_calibration.sensitivity import Cost, costs_table, layer_costs, most_
 from dcfnet_calibration.space import check_tunable, space_of
 from dcfnet_calibration.tune import JOURNAL, RESULT, Tuning, tune, write_tuned
 
-HELD_OUT_SHARE = 0.5  # held-out views, as a share of those that are measured on
+HELD_OUT_SHARE = 0.5  # number of held-out views / number of measured views
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -37,7 +37,7 @@ console = Console(stderr=True)
 
 @app.callback()
 def about() -> None:
-    """Measures activation ranges for int8, and tunes the tracker's constants; both on annotated sequences."""
+    """Measures activation ranges for int8, and tunes the constants of the tracker, on annotated sequences."""
 
 
 @app.command()
@@ -52,7 +52,7 @@ def ranges(
     seed: options.Seed = 0,
     output: options.RangesFile = Path("out/calibration/ranges.json"),
 ) -> None:
-    """Ranges of activations on real search patches, and what each layer costs in int8; dcfnet-export reads the file."""
+    """Measures activation ranges on real search patches, and the cost of each layer in int8, for dcfnet-export."""
     try:
         check_method(method)
         opened = subject_of(layout, root, None, sequences).sequences
@@ -60,34 +60,35 @@ def ranges(
         names = convolutions(load_from_string(loaded.onnx).graph)
         with Progress(console=console) as bar:
             task = bar.add_task("patches", total=3 + len(FORMS) * (len(names) + (len(names) > 1)))
-            seen = collect(opened, pipeline, patches, seed)
+            measured = collect(opened, pipeline, patches, seed)
             bar.update(task, advance=1)
             views = collect(opened, pipeline, max(int(HELD_OUT_SHARE * patches), 1), seed, held_out=True)
             bar.update(task, advance=1, description=f"ranges, {method}")
-            found = measure_ranges(loaded, seen.search, method)
+            activations = measure_ranges(loaded, measured.search, method)
             bar.update(task, advance=1, description="layers")
             costs = {
-                form: layer_costs(loaded, found, views, pipeline, form, lambda: bar.update(task, advance=1))
+                form: layer_costs(loaded, activations, views, pipeline, form, lambda: bar.update(task, advance=1))
                 for form in FORMS
             }
-        found = replace(found, sensitive=most_sensitive([cost for made in costs.values() for cost in made]))
-        found.write(output)
+        sensitive = most_sensitive([cost for of_form in costs.values() for cost in of_form])
+        activations = replace(activations, sensitive=sensitive)
+        activations.write(output)
     except (DcfnetError, SequenceError, OSError) as error:
-        raise _failed(error) from error
-    _tell_ranges(costs, found.tensors, found.sensitive)
-    typer.echo(f"{output}: {found.patches} patches of {len(opened)} sequences, {found.method}")
+        raise _exit_with(error) from error
+    _report_ranges(costs, activations.tensors, activations.sensitive)
+    typer.echo(f"{output}: {activations.patches} patches of {len(opened)} sequences, {activations.method}")
 
 
-def _tell_ranges(
+def _report_ranges(
     costs: Mapping[str, list[Cost]], tensors: Mapping[str, tuple[float, float]], sensitive: tuple[str, ...]
 ) -> None:
-    shown, table = Console(), empty_table("tensor", "low", "high")
+    stdout, table = Console(), empty_table("tensor", "low", "high")
     for name, ends in tensors.items():
         table.add_row(name, *(f"{end:.1f}" for end in ends))
-    shown.print(table)
-    for form, made in costs.items():
-        shown.print(costs_table(made, form))
-    typer.echo(f"mixed precision leaves out of int8: {', '.join(sensitive) or 'none'}")
+    stdout.print(table)
+    for form, of_form in costs.items():
+        stdout.print(costs_table(of_form, form))
+    typer.echo(f"mixed precision keeps out of int8: {', '.join(sensitive) or 'none'}")
 
 
 @app.command("tune")
@@ -97,7 +98,7 @@ def tune_(
     sequences: options.Names = None,
     model: options.ModelFile = None,
     preset: options.Preset = options.PRESET,
-    constants: options.Constants = options.EVERY,
+    constants: options.Constants = options.ALL_CONSTANTS,
     trials: options.Trials = 40,
     starts: options.Starts = 5,
     limit: options.Limit = None,
@@ -107,7 +108,7 @@ def tune_(
     fresh: options.Fresh = False,
     into: options.Into = None,
 ) -> None:
-    """Searches the tracker's constants by tracking, and says what they gain on sequences that were left out."""
+    """Searches constants of the tracker by tracking, and measures their gain on held-out sequences."""
     try:
         opened, loaded = subject_of(layout, root, None, sequences).sequences, load_model(model)
         check_tunable(opened, folds)
@@ -119,34 +120,34 @@ def tune_(
         with Progress(console=console) as bar:
             task = bar.add_task("search", total=trials * (folds + 1))
 
-            def told(name: str, best: float) -> None:
+            def on_trial(name: str, best: float) -> None:
                 bar.update(task, advance=1, description=f"{name}, best AUC {best:.3f}")
 
-            found = tune(scorer, opened, space, output, trials, folds, seed, told)
+            tuning = tune(scorer, opened, space, output, trials, folds, seed, on_trial)
         if into:
-            write_tuned(loaded, found.constants, preset, into)
+            write_tuned(loaded, tuning.constants, preset, into)
     except (DcfnetError, SequenceError, OSError) as error:
-        raise _failed(error) from error
-    _tell_tuning(found, config.to_mapping())
-    typer.echo(f"{into}: holds these constants" if into else f"{output / RESULT}")
+        raise _exit_with(error) from error
+    _report_tuning(tuning, config.to_mapping())
+    typer.echo(f"{into}: contains these constants" if into else f"{output / RESULT}")
 
 
-def _tell_tuning(found: Tuning, own: Mapping[str, float]) -> None:
-    shown = Console()
-    table = empty_table("constant", "own", "tuned", *(f"fold {n + 1}" for n in range(len(found.fold_constants))))
-    for name, value in found.constants.items():
-        columns = (own[name], value, *(constants[name] for constants in found.fold_constants))
+def _report_tuning(tuning: Tuning, original: Mapping[str, float]) -> None:
+    stdout = Console()
+    table = empty_table("constant", "original", "tuned", *(f"fold {n + 1}" for n in range(len(tuning.fold_constants))))
+    for name, value in tuning.constants.items():
+        columns = (original[name], value, *(constants[name] for constants in tuning.fold_constants))
         table.add_row(name, *(f"{column:.4g}" for column in columns))
-    shown.print(table)
-    shown.print(comparison_table(found.gain))
-    gain = found.gain
+    stdout.print(table)
+    stdout.print(comparison_table(tuning.gain))
+    gain = tuning.gain
     typer.echo(
-        f"on sequences left out: AUC {mean_score(found.own).auc:.3f} -> {mean_score(found.tuned).auc:.3f}, "
+        f"on held-out sequences: AUC {mean_score(tuning.original).auc:.3f} -> {mean_score(tuning.tuned).auc:.3f}, "
         f"{gain.difference:+.4f} ({CONFIDENCE:.0%} interval {gain.low:+.4f} to {gain.high:+.4f}, bootstrap): "
-        + ("a gain" if found.real else "no gain that is sure")
+        + ("a significant gain" if tuning.significant else "no significant gain")
     )
 
 
-def _failed(error: Exception) -> typer.Exit:
+def _exit_with(error: Exception) -> typer.Exit:
     typer.echo(f"dcfnet-calibrate: {error}", err=True)
     return typer.Exit(1)

@@ -1,4 +1,4 @@
-"""How well a set of constants tracks: mean success AUC over sequences, each from a few starts."""
+"""Scores sets of constants: success AUC on sequences, from a few starts in each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from dcfnet.backbones import Backbone
-from dcfnet.backend import select
 from dcfnet.config import TrackerConfig
-from dcfnet.model import Model
-from dcfnet.pipeline import Pipeline
+from dcfnet.devices.selection import open_backend
+from dcfnet.model.backbone import Backbone
+from dcfnet.model.file import Model
 from dcfnet.tracker import Tracker
+from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.protocols import Start, ope, tre
 from dcfnet_evaluation.scores import Score
@@ -20,10 +20,10 @@ from dcfnet_evaluation.sequences import AnnotatedSequence
 
 @dataclass
 class Scorer:
-    """Scores constants on sequences, each pair of them once.
+    """Scores constants on sequences. It caches the score of each pair of constants and sequence.
 
-    config: the model's, in which constants are changed. backbone: what runs the model. starts: in each sequence, 1 is
-    OPE and more are spread over it as TRE's are. limit: frames of each pass; None is to the sequence's end.
+    config: of the model; the constants replace its values. backbone: runs the model. starts: per sequence; 1 is OPE,
+    more are spread over it as in TRE. limit: frames of each pass; None tracks to the end of the sequence.
     """
 
     model: Model
@@ -31,25 +31,25 @@ class Scorer:
     backbone: Backbone
     starts: int
     limit: int | None = None
-    _known: dict[tuple[object, ...], Score] = field(default_factory=dict)
+    _cache: dict[tuple[object, ...], Score] = field(default_factory=dict)
 
     def scores(self, constants: Mapping[str, float], sequences: Sequence[AnnotatedSequence]) -> list[Score]:
-        """Scores on each of the sequences. Raises SequenceError for a frame that cannot be read."""
+        """The score on each sequence. Raises SequenceError for an unreadable frame."""
         return [self._score(constants, sequence) for sequence in sequences]
 
     def _score(self, constants: Mapping[str, float], sequence: AnnotatedSequence) -> Score:
         key = (sequence.name, *sorted(constants.items()))
-        if key not in self._known:
+        if key not in self._cache:
             config = self.config.replace(**constants)
-            pipeline = Pipeline.build(config, select("cpu"), self.backbone, self.model.mean, self.model.stride)
+            pipeline = Pipeline.build(config, open_backend("cpu"), self.backbone, self.model.mean, self.model.stride)
             tracker, starts = Tracker.of(pipeline), starts_of(sequence, self.starts)
             passes = [run_pass(tracker, sequence, start, self.limit) for start in starts]
-            self._known[key] = Score.of(passes, sequence)
-        return self._known[key]
+            self._cache[key] = Score.of(passes, sequence)
+        return self._cache[key]
 
 
 def starts_of(sequence: AnnotatedSequence, count: int) -> list[Start]:
-    """`count` starts spread over the sequence, the first of them its first frame: of TRE's, every so many."""
+    """`count` starts from those of TRE, spread over the sequence; the first start is the first frame."""
     if count == 1:
         return ope(sequence)
     starts = tre(sequence)

@@ -1,4 +1,4 @@
-"""Where the tracker's constants are searched, and what cannot be tuned on."""
+"""The search space of the constants, and the check of the sequences for the search."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ try:
 except ImportError as error:
     raise MissingDependencyError("optuna", "calibration") from error
 
-# Lowest and highest value, and whether it is the ratio of two values that counts. Around what the paper, its authors'
-# code and this project use; a model's own constant is always within.
+# Lowest and highest value, and whether the search is logarithmic. The intervals contain the values of the paper, of the
+# code of its authors and of this project. `space_of` extends them to the values of the model.
 SPACE: dict[str, tuple[float, float, bool]] = {
     "learning_rate": (0.003, 0.04, True),
     "regularisation": (1e-6, 1e-2, True),
@@ -26,49 +26,51 @@ SPACE: dict[str, tuple[float, float, bool]] = {
     "scale_penalty": (0.96, 1.0, False),
     "padding": (1.25, 2.75, False),
 }
-STILL = 0.001  # of its size, on each axis: a target that moves less from one frame to the next stands still
-MIDDLE = 0.05  # of its size, on each axis: a target that is nearer to the frame's middle is in it
+STILL = 0.001  # motion per frame / target size, on each axis: below it, the target does not move
+CENTRED = 0.05  # distance to the frame centre / target size, on each axis: below it, the target is centred
 
 
 def space_of(names: Collection[str], config: TrackerConfig) -> dict[str, FloatDistribution]:
-    """Distributions of these constants, in the order of SPACE, the config's own values within.
+    """Distributions of the constants `names`, in the order of SPACE. They include the values of the config.
 
-    Raises ConfigError for no constant, or one that is not searched.
+    Raises ConfigError if `names` is empty or contains an unknown name.
     """
     unknown = [name for name in names if name not in SPACE]
     if unknown or not names:
-        raise ConfigError(f"nothing to search in {', '.join(unknown) or 'no constants'}; there are {', '.join(SPACE)}")
-    own, space = config.to_mapping(), {}
-    for name, (low, high, ratio) in SPACE.items():
+        raise ConfigError(f"cannot search {', '.join(unknown) or 'no constants'}; there are {', '.join(SPACE)}")
+    values, space = config.to_mapping(), {}
+    for name, (low, high, logarithmic) in SPACE.items():
         if name in names:
-            space[name] = FloatDistribution(min(low, own[name]), max(high, own[name]), log=ratio)
+            space[name] = FloatDistribution(min(low, values[name]), max(high, values[name]), log=logarithmic)
     return space
 
 
-def own_values(space: Mapping[str, Any], config: TrackerConfig) -> dict[str, float]:
-    """The config's own values of the searched constants."""
+def config_values(space: Mapping[str, Any], config: TrackerConfig) -> dict[str, float]:
+    """The values of the searched constants in the config."""
     values = config.to_mapping()
     return {name: float(values[name]) for name in space}
 
 
 def check_tunable(sequences: Sequence[AnnotatedSequence], folds: int) -> None:
-    """Raises SequenceError where the sequences are too few, or where following teaches nothing: clips cut around it."""
+    """Raises SequenceError if there are too few sequences, or if some are target-centred clips."""
     if len(sequences) < folds:
-        raise SequenceError(f"{len(sequences)} sequences cannot be left out in {folds} parts: give more, or --folds 2")
+        raise SequenceError(
+            f"{len(sequences)} sequences cannot be divided into {folds} folds: add sequences, or use --folds 2"
+        )
     clips = [sequence.name for sequence in sequences if _is_clip(sequence)]
     if clips:
         raise SequenceError(
-            f"the target never moves in the picture, or is always in its middle, in {', '.join(clips)}: these are "
-            "clips cut around it, where a tracker that stands still is the best; tune on whole frames"
+            f"the target does not move, or stays at the centre of the frame, in {', '.join(clips)}: these are "
+            "target-centred clips, and the best tracker on them never moves; tune on whole frames"
         )
 
 
 def _is_clip(sequence: AnnotatedSequence) -> bool:
-    """Whether the target stands still, or lies in the middle of the frame, in most frames."""
-    here = np.isfinite(sequence.boxes).all(axis=1)
-    boxes = sequence.boxes[here]
-    height, width = sequence.read(int(np.flatnonzero(here)[0])).shape[:2]
-    middle = (np.array([width, height]) - 1) / 2
-    off = (np.abs(centres(boxes) - middle) / boxes[:, 2:]).max(axis=1)
+    """Whether the target does not move, or is at the centre of the frame, in most frames."""
+    valid = np.isfinite(sequence.boxes).all(axis=1)
+    boxes = sequence.boxes[valid]
+    height, width = sequence.read(int(np.flatnonzero(valid)[0])).shape[:2]
+    frame_centre = (np.array([width, height]) - 1) / 2
+    distances = (np.abs(centres(boxes) - frame_centre) / boxes[:, 2:]).max(axis=1)
     moves = (np.abs(np.diff(centres(boxes), axis=0)) / boxes[1:, 2:]).max(axis=1)
-    return bool(np.median(off) < MIDDLE or (len(moves) and np.median(moves) < STILL))
+    return bool(np.median(distances) < CENTRED or (len(moves) and np.median(moves) < STILL))

@@ -1,7 +1,7 @@
-"""The tracker's constants, searched by tracking, and the proof on sequences that the search did not see.
+"""Searches constants of the tracker by tracking, with cross-validation.
 
-For every fold a search of its own over the other sequences finds constants, which are then scored on the sequences left
-out: what the gain is where nothing was chosen. A last search over all sequences gives the constants that are kept.
+For each fold, a separate search on the other sequences finds constants. The held-out sequences of the fold show their
+gain on data that the search did not use. A last search on all sequences gives the final constants.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dcfnet.errors import ConfigError
-from dcfnet.model import CONFIG_KEY, Model, parse_model
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
+from dcfnet.model.file import CONFIG_KEY, Model, parse_model
 from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from onnx import helper, load_from_string
@@ -26,15 +26,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from dcfnet_calibration.scoring import Scorer
-from dcfnet_calibration.space import own_values
+from dcfnet_calibration.space import config_values
 
 JOURNAL, RESULT = "study.journal", "tuned.json"
-Told = Callable[[str, float], None]  # the search that has tried one more, and its best AUC
+TrialCallback = Callable[[str, float], None]  # called after each trial: name of the search, its best AUC
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a search depends on, whatever the number of its trials: one that goes on must go on under the same."""
+    """All settings of a search except the number of trials. A search can only continue under the same conditions."""
 
     weights_sha256: str
     config: dict[str, Any]
@@ -45,28 +45,29 @@ class Conditions:
     folds: int
     seed: int
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        held: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return held
+    def to_mapping(self) -> dict[str, Any]:
+        """The conditions after a JSON round trip."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was found. constants: by all sequences. own, tuned: scores of every sequence while it was left out.
+    """The result. constants: of the search on all sequences. fold_constants: of the search for each fold.
 
-    gain: tuned - own on the sequences left out, paired. fold_constants: what was found without each part of them.
+    original, tuned: scores of each sequence while it was held out, with the constants of the model and of its fold.
+    gain: tuned - original, paired by sequence.
     """
 
     constants: dict[str, float]
-    own: list[Score]
+    original: list[Score]
     tuned: list[Score]
     gain: Comparison
     fold_constants: list[dict[str, float]]
 
     @property
-    def real(self) -> bool:
-        """Whether the gain on sequences left out is above 0 beyond its interval."""
+    def significant(self) -> bool:
+        """Whether the interval of the gain is above 0."""
         return self.gain.low > 0
 
 
@@ -78,12 +79,12 @@ def tune(
     trials: int,
     folds: int,
     seed: int,
-    told: Told,
+    on_trial: TrialCallback,
 ) -> Tuning:
-    """Searches `space`, `trials` sets of constants in each of folds + 1 searches, with Optuna's TPE.
+    """Runs folds + 1 searches in `space` with `trials` trials each, with the TPE sampler of Optuna.
 
-    The searches lie in `folder`; those that were stopped go on as if they had not been. told: called after each trial.
-    Raises ConfigError where the folder holds searches under other conditions.
+    Saves the searches in `folder`. A stopped search continues with the same trials as without the stop.
+    on_trial: called after each trial. Raises ConfigError if the folder contains searches under other conditions.
     """
     conditions = Conditions(
         scorer.model.weights_sha256,
@@ -95,43 +96,45 @@ def tune(
         folds,
         seed,
     )
-    storage, own = _opened(folder, conditions), own_values(space, scorer.config)
+    storage, original = _open_storage(folder, conditions), config_values(space, scorer.config)
 
-    def search(name: str, seen: Sequence[AnnotatedSequence]) -> dict[str, float]:
+    def search(name: str, training: Sequence[AnnotatedSequence]) -> dict[str, float]:
         study = create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         for _ in range(trials - _completed(study)):
-            _try_one(study, space, own, seed, lambda constants: mean_score(scorer.scores(constants, seen)).auc)
-            told(name, study.best_value)
+            _run_trial(
+                study, space, original, seed, lambda constants: mean_score(scorer.scores(constants, training)).auc
+            )
+            on_trial(name, study.best_value)
         return dict(study.best_params)
 
     before: list[Score] = []
     after: list[Score] = []
-    found = []
+    fold_constants = []
     for number in range(folds):
-        left_out = sequences[number::folds]
-        seen = [sequence for place, sequence in enumerate(sequences) if place % folds != number]
-        found.append(search(f"fold {number + 1}", seen))
-        before += scorer.scores(own, left_out)
-        after += scorer.scores(found[-1], left_out)
-    tuning = Tuning(search("all", sequences), before, after, compare(before, after), found)
-    write_whole((json.dumps(_report(tuning, conditions, trials), indent=2) + "\n").encode(), folder / RESULT)
+        held_out = sequences[number::folds]
+        training = [sequence for index, sequence in enumerate(sequences) if index % folds != number]
+        fold_constants.append(search(f"fold {number + 1}", training))
+        before += scorer.scores(original, held_out)
+        after += scorer.scores(fold_constants[-1], held_out)
+    tuning = Tuning(search("all", sequences), before, after, compare(before, after), fold_constants)
+    write_atomically((json.dumps(_report(tuning, conditions, trials), indent=2) + "\n").encode(), folder / RESULT)
     return tuning
 
 
-def _opened(folder: Path, conditions: Conditions) -> JournalStorage:
-    """The folder's searches. Raises ConfigError naming the conditions that are others than theirs."""
+def _open_storage(folder: Path, conditions: Conditions) -> JournalStorage:
+    """The searches in the folder. Raises ConfigError with the conditions that differ."""
     logging.set_verbosity(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-    kept = create_study(storage=storage, study_name="conditions", load_if_exists=True)
-    plain = conditions.plain()
-    if not kept.user_attrs:
-        kept.set_user_attr("conditions", plain)
-    before = kept.user_attrs["conditions"]
-    others = [name for name in plain if before.get(name) != plain[name]]
-    if others:
+    study = create_study(storage=storage, study_name="conditions", load_if_exists=True)
+    values = conditions.to_mapping()
+    if not study.user_attrs:
+        study.set_user_attr("conditions", values)
+    saved = study.user_attrs["conditions"]
+    differing = [name for name in values if saved.get(name) != values[name]]
+    if differing:
         raise ConfigError(
-            f"{folder} holds a search with other {', '.join(others)}: add --fresh, or choose another --output"
+            f"{folder} contains a search with different {', '.join(differing)}: add --fresh, or choose another --output"
         )
     return storage
 
@@ -140,20 +143,20 @@ def _completed(study: Study) -> int:
     return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
-def _try_one(
+def _run_trial(
     study: Study,
     space: Mapping[str, BaseDistribution],
-    own: Mapping[str, float],
+    original: Mapping[str, float],
     seed: int,
     score: Callable[[Mapping[str, float]], float],
 ) -> None:
-    """One more trial; the first is the model's own constants, so that what is found is never worse where it was sought.
+    """Runs the next trial. The first trial is the constants of the model, so the result is never worse on this data.
 
-    Each trial has a seed of its own: a search that was stopped goes on as it would have gone.
+    Each trial has its own seed, so a stopped search continues with the same trials.
     """
     number = _completed(study)
     if not number:
-        study.add_trial(create_trial(params=dict(own), distributions=dict(space), value=score(own)))
+        study.add_trial(create_trial(params=dict(original), distributions=dict(space), value=score(original)))
         return
     study.sampler = TPESampler(seed=seed * 10_000 + number)
     trial = study.ask(dict(space))
@@ -162,35 +165,37 @@ def _try_one(
 
 def _report(tuning: Tuning, conditions: Conditions, trials: int) -> dict[str, Any]:
     gain = tuning.gain
-    pairs = zip(tuning.own, tuning.tuned, strict=True)
+    pairs = zip(tuning.original, tuning.tuned, strict=True)
     return {
         "constants": tuning.constants,
         "held_out": {
-            "own": mean_score(tuning.own).auc,
+            "own": mean_score(tuning.original).auc,
             "tuned": mean_score(tuning.tuned).auc,
             "difference": gain.difference,
             "interval": [gain.low, gain.high],
-            "sequences": {own.sequence: [own.auc, tuned.auc] for own, tuned in pairs},
+            "sequences": {before.sequence: [before.auc, after.auc] for before, after in pairs},
         },
         "folds": tuning.fold_constants,
         "trials": trials,
-        "conditions": conditions.plain(),
+        "conditions": conditions.to_mapping(),
     }
 
 
 def write_tuned(model: Model, constants: Mapping[str, float], preset: str, file: Path) -> Model:
-    """Writes a copy of the model whose config holds the constants; returns it as read back.
+    """Writes a copy of the model with the constants in its config; returns the copy, parsed again.
 
-    Raises ConfigError, and writes nothing, where the model's preset overrides one of them.
+    Raises ConfigError, and writes no file, if the preset of the model overrides one of the constants.
     """
     proto = load_from_string(model.onnx)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     metadata[CONFIG_KEY] = json.dumps(model.config.replace(**constants).to_mapping())
     helper.set_model_props(proto, metadata)
-    made = parse_model(proto.SerializeToString(), str(file))
-    held = made.preset(preset).to_mapping()
-    lost = [name for name, value in constants.items() if held[name] != value]
-    if lost:
-        raise ConfigError(f"preset {preset} of {model.name} sets {', '.join(lost)} itself, over what was tuned")
-    write_whole(made.onnx, file)
-    return made
+    tuned = parse_model(proto.SerializeToString(), str(file))
+    values = tuned.preset(preset).to_mapping()
+    overridden = [name for name, value in constants.items() if values[name] != value]
+    if overridden:
+        raise ConfigError(
+            f"preset {preset} of {model.name} overrides the tuned {', '.join(overridden)}; use another --preset"
+        )
+    write_atomically(tuned.onnx, file)
+    return tuned

@@ -1,1 +1,1 @@
-"""Judging a tracker: annotated and rendered sequences, protocols and scores."""
+"""Evaluation of trackers: annotated and rendered sequences, protocols and scores."""

@@ -1,4 +1,4 @@
-"""`python -m dcfnet_evaluation` is `dcfnet-eval`."""
+"""`python -m dcfnet_evaluation` runs `dcfnet-eval`."""
 
 from dcfnet_evaluation.cli import app
 

@@ -1,11 +1,11 @@
-"""The paper's ablation (Table 2): networks against sizes of the scale pyramid."""
+"""The ablation of the paper (Table 2): networks and sizes of the scale pyramid."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcfnet.model import load_model
+from dcfnet.backbones.loading import load_model
 from rich.table import Table
 
 from dcfnet_evaluation.contenders import Contender, Dcfnet
@@ -17,20 +17,21 @@ SEPARATOR = " S="
 
 
 def ablation_contenders(models: Sequence[Path], scales: Sequence[int]) -> list[Contender]:
-    """A tracker for every model (the shipped one without any) and every number of scales, all else equal.
+    """One tracker for each pair of a model and a number of scales; all other constants are equal.
 
-    Raises ModelError, and ConfigError for an even number of scales.
+    models: () selects the shipped model. Raises ModelError if a model cannot be read, and ConfigError if a number of
+    scales is even.
     """
-    found: list[Contender] = []
+    contenders: list[Contender] = []
     for model in models or (None,):
         config = load_model(model).config
         name = Path(model).stem if model else "shipped"
-        found += [Dcfnet(f"{name}{SEPARATOR}{size}", model, config.replace(scales=size)) for size in scales]
-    return found
+        contenders += [Dcfnet(f"{name}{SEPARATOR}{size}", model, config.replace(scales=size)) for size in scales]
+    return contenders
 
 
 def ablation_table(sheet: Sheet) -> Table:
-    """A row a network and number of scales, the paper's columns and AUC; FPS where times were taken."""
+    """One row for each network and number of scales: the columns of the paper, AUC, and FPS if times were measured."""
     table = empty_table("network", "S", "OP@0.5", "DP@20", "CLE px", "AUC", "FPS")
     for name, scores in sheet.scores.items():
         mean, timing = mean_score(scores), sheet.timings.get(name)

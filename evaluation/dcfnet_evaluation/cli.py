@@ -1,4 +1,4 @@
-"""dcfnet-eval: scores trackers on annotated sequences, and compares two sets of scores."""
+"""dcfnet-eval: scores trackers on annotated sequences and compares two sets of scores."""
 
 from __future__ import annotations
 
@@ -15,28 +15,35 @@ from rich.progress import Progress as Bar
 from dcfnet_evaluation import options, tables
 from dcfnet_evaluation.ablation import ablation_contenders, ablation_table
 from dcfnet_evaluation.datasets import LAYOUTS
-from dcfnet_evaluation.evaluate import Manner, Subject, evaluate
+from dcfnet_evaluation.evaluate import EvaluationSettings, Subject, evaluate
 from dcfnet_evaluation.got10k import average_overlap, write_submission
 from dcfnet_evaluation.metrics import scored
 from dcfnet_evaluation.published import PublishedScores, read_table
 from dcfnet_evaluation.records import Evaluation
 from dcfnet_evaluation.runs import Progress
 from dcfnet_evaluation.scores import CONFIDENCE, compare
-from dcfnet_evaluation.selection import dcfnets, numbers, others, rates_of, result_folders, subject_of
+from dcfnet_evaluation.selection import (
+    dcfnet_contenders,
+    other_contenders,
+    parse_numbers,
+    parse_rates,
+    result_folders,
+    subject_of,
+)
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_evaluation.sheet import SHEET, Sheet, has_truth, read_sheet
 
 WORSE = 2  # exit code of `compare` when B is worse
-FAILED = 3  # exit code when a tracker failed somewhere: its scores stand, what it did not track counted as missed
+FAILED = 3  # exit code when a tracker gave no usable box in some frames; these frames count as misses
 
-TRACKERS_SHOWN = 7  # columns of scores that fit on a terminal; the report has them all
+MAX_TERMINAL_TRACKERS = 7  # score columns that fit on a terminal; the report shows all trackers
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def about() -> None:
-    """Scores trackers on annotated sequences, and compares two sets of scores."""
+    """Scores trackers on annotated sequences and compares two sets of scores."""
 
 
 def evaluate_(
@@ -65,22 +72,23 @@ def evaluate_(
     fresh: options.Fresh = False,
     report: options.Report = True,
 ) -> None:
-    """Runs the trackers and writes boxes, scores and a report; the layout is the command's name."""
+    """Runs the trackers and writes boxes, scores and a report. The command name is the layout of the dataset."""
     layout = str(context.info_name)
     try:
         subject = subject_of(layout, root, subset, sequences)
-        contenders = [*dcfnets(model or [], config, set_, preset), *others(add or [], peers, peer, peer_models)]
+        contenders = dcfnet_contenders(model or [], config, set_, preset)
+        contenders += other_contenders(add or [], peers, peer, peer_models)
         serial = workers == 1 and ray is None
-        chosen = rates_of(rates, serial and protocol == "ope")
-        manner = Manner(protocol, limit, chosen, workers, ray, memory and serial)
+        chosen = parse_rates(rates, serial and protocol == "ope")
+        settings = EvaluationSettings(protocol, limit, chosen, workers, ray, memory and serial)
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}")
         table = read_table(published) if published else None
-        _check(subject, manner, submission, report)
+        _check_outputs(subject, settings, submission, report)
         with Bar(console=Console(stderr=True)) as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
-            evaluation, sheet = evaluate(subject, contenders, folder, manner, folders, fresh, progress)
-        _tell(sheet)
-        _tell_got10k(subject, evaluation, submission)
+            evaluation, sheet = evaluate(subject, contenders, folder, settings, folders, fresh, progress)
+        _print_scores(sheet)
+        _print_got10k(subject, evaluation, submission)
         _write_report(subject, evaluation, folder, table, report)
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
@@ -106,14 +114,14 @@ def ablation(
     output: options.Output = None,
     fresh: options.Fresh = False,
 ) -> None:
-    """Table 2 of the paper: every model with every number of scales, scored by one pass."""
+    """Table 2 of the paper: scores every model with every number of scales, with one pass (OPE)."""
     try:
         subject = subject_of(layout, root, subset, sequences)
-        contenders = ablation_contenders(model or [], numbers(scales, "--scales"))
+        contenders = ablation_contenders(model or [], parse_numbers(scales, "--scales"))
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-ablation")
-        manner = Manner("ope", limit, (), workers, ray)
+        settings = EvaluationSettings("ope", limit, (), workers, ray)
         with Bar(console=Console(stderr=True)) as bar:
-            _, sheet = evaluate(subject, contenders, folder, manner, {}, fresh, partial(_progress, bar))
+            _, sheet = evaluate(subject, contenders, folder, settings, {}, fresh, partial(_progress, bar))
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
     Console().print(ablation_table(sheet))
@@ -121,24 +129,31 @@ def ablation(
 
 @app.command("compare")
 def compare_(first: options.A, second: options.B, tracker: options.Tracker = None) -> None:
-    """B - A in success AUC, paired by sequence; exit code 2 when B is worse beyond the interval."""
+    """Compares success AUC, B - A, paired by sequence. Exit code 2: B is worse, and the interval excludes 0."""
     try:
         sheets = read_sheet(first), read_sheet(second)
         if differing := [k for k in ("protocol", "limit") if sheets[0].run[k] != sheets[1].run[k]]:
-            told = "; ".join(f"{key} {sheets[0].run[key]} in A, {sheets[1].run[key]} in B" for key in differing)
-            raise SequenceError(f"{first} and {second} were not run alike: {told}")
+            differences = "; ".join(f"{key} {sheets[0].run[key]} in A, {sheets[1].run[key]} in B" for key in differing)
+            raise SequenceError(
+                f"{first} and {second} have different settings: {differences}; "
+                "run both with the same --protocol and --limit"
+            )
         a, b = (sheet.tracker(tracker) for sheet in sheets)
         if lacking := {score.sequence for score in a} - {score.sequence for score in b}:
-            raise SequenceError(f"{second}: lacks {', '.join(sorted(lacking))}, which {first} has; run it on these too")
-        found = compare(a, b)
+            raise SequenceError(
+                f"{second}: has no scores for {', '.join(sorted(lacking))}, which {first} has; evaluate B on these too"
+            )
+        comparison = compare(a, b)
     except SequenceError as error:
         raise _failed(error) from error
-    Console().print(tables.comparison_table(found))
-    interval = f"{CONFIDENCE:.0%} interval {found.low:+.3f} to {found.high:+.3f}, {len(found.sequences)} sequences"
-    typer.echo(f"AUC B - A: {found.difference:+.4f} ({interval}, bootstrap)")
-    if found.unpaired:
-        typer.echo(f"left out, because only one of the two has them: {', '.join(found.unpaired)}", err=True)
-    if found.worse:
+    Console().print(tables.comparison_table(comparison))
+    interval = f"{CONFIDENCE:.0%} interval {comparison.low:+.3f} to {comparison.high:+.3f}"
+    typer.echo(
+        f"AUC B - A: {comparison.difference:+.4f} ({interval}, {len(comparison.sequences)} sequences, bootstrap)"
+    )
+    if comparison.unpaired:
+        typer.echo(f"left out, because only A or only B has them: {', '.join(comparison.unpaired)}", err=True)
+    if comparison.worse:
         typer.echo("B is worse")
         raise typer.Exit(WORSE)
 
@@ -148,31 +163,34 @@ def _progress(bar: Bar, jobs: int) -> Progress:
     return lambda name: bar.update(task, advance=1, description=escape(name))
 
 
-def _check(subject: Subject, manner: Manner, submission: Path | None, report: bool) -> None:
-    """Raises, before anything is run, for what could not be written after it.
+def _check_outputs(subject: Subject, settings: EvaluationSettings, submission: Path | None, report: bool) -> None:
+    """Checks, before any tracker runs, that the outputs can be written.
 
-    A library that the report lacks: MissingDependencyError. An archive that the server of GOT-10k would not take:
-    SequenceError.
+    Raises MissingDependencyError if the report needs a library that is not installed, and SequenceError if the server
+    of GOT-10k would refuse the archive.
     """
     if report:
         _report_writer()
     if submission is None:
         return
     if subject.layout != "got10k":
-        raise SequenceError(f"--submission: the layout must be got10k, not {subject.layout}")
-    if not subject.whole or manner.limit or manner.protocol != "ope":
-        raise SequenceError("--submission: needs one pass over all frames of all sequences of the subset")
+        raise SequenceError(f"--submission: the layout is {subject.layout}; it must be got10k; leave out --submission")
+    if not subject.whole or settings.limit or settings.protocol != "ope":
+        raise SequenceError(
+            "--submission: needs one pass over all frames of all sequences of the subset; "
+            "use --protocol ope without --limit and --sequences"
+        )
 
 
-def _tell(sheet: Sheet) -> None:
+def _print_scores(sheet: Sheet) -> None:
     console = Console()
     if not any(sheet.scores.values()):
-        typer.echo("the dataset keeps the truth of these sequences to itself: nothing is scored", err=True)
+        typer.echo("the dataset does not publish the true boxes of these sequences: nothing is scored", err=True)
         return
     if len(sheet.scores) == 1:
         console.print(tables.tracker_table(sheet.tracker()))
     else:
-        if len(sheet.scores) <= TRACKERS_SHOWN:
+        if len(sheet.scores) <= MAX_TERMINAL_TRACKERS:
             console.print(tables.sequences_table(sheet))
         console.print(tables.trackers_table(sheet))
     if sheet.timings:
@@ -185,15 +203,17 @@ def _tell(sheet: Sheet) -> None:
             typer.echo(f"{tracker}: frames without a usable box: {', '.join(failed)}", err=True)
 
 
-def _tell_got10k(subject: Subject, evaluation: Evaluation, submission: Path | None) -> None:
-    """AO and SR of every tracker where GOT-10k gives the truth; the archive for its server, of the first tracker."""
+def _print_got10k(subject: Subject, evaluation: Evaluation, submission: Path | None) -> None:
+    """Prints AO and SR of every tracker if true boxes are public; writes the archive of the first tracker."""
     if subject.layout != "got10k":
         return
-    passes = {t: {s: record.passes for s, record in found.items()} for t, found in evaluation.passes.items()}
+    passes = {
+        t: {s: record.passes for s, record in by_sequence.items()} for t, by_sequence in evaluation.passes.items()
+    }
     whole = evaluation.conditions.protocol == "ope" and evaluation.conditions.limit is None
     if whole and any(scored(sequence.boxes).sum() > 1 for sequence in subject.sequences):
-        for name, found in passes.items():
-            ao, sr50, sr75 = average_overlap(found, subject.sequences)
+        for name, by_sequence in passes.items():
+            ao, sr50, sr75 = average_overlap(by_sequence, subject.sequences)
             typer.echo(f"{name}: AO {ao:.3f}, SR0.50 {sr50:.3f}, SR0.75 {sr75:.3f}")
     if submission:
         write_submission(next(iter(passes.values())), submission)
@@ -201,16 +221,16 @@ def _tell_got10k(subject: Subject, evaluation: Evaluation, submission: Path | No
 
 
 def _write_report(
-    subject: Subject, evaluation: Evaluation, folder: Path, published: PublishedScores | None, wanted: bool
+    subject: Subject, evaluation: Evaluation, folder: Path, published: PublishedScores | None, write: bool
 ) -> None:
     typer.echo(f"{folder / SHEET}")
-    if not wanted or not any(has_truth(sequence) for sequence in subject.sequences):
+    if not write or not any(has_truth(sequence) for sequence in subject.sequences):
         return
     typer.echo(f"{_report_writer()(evaluation, subject.sequences, folder, published)}")
 
 
 def _report_writer() -> Callable[..., Path]:
-    """The function that writes reports, loaded when it is wanted: matplotlib takes a second."""
+    """Loads the function that writes reports only when it is needed: importing matplotlib takes a second."""
     try:
         from dcfnet_evaluation.report import write_report
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""What can be evaluated: this project's tracker, OpenCV's, anybody's.
+"""The trackers that can be evaluated: this project's tracker, those of OpenCV, and classes of the user.
 
-Each is a name and what it takes to open the tracker, so that it can be sent to another process and opened there.
+A contender is a name and the arguments that open the tracker. It can be sent to another process and opened there.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
+from dcfnet.backbones.loading import load_model
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
-from dcfnet.model import load_model
-from dcfnet.tracker import open_pipeline
+from dcfnet.tracking.opening import open_pipeline
 
 from dcfnet_evaluation.passes import SingleTracker
 from dcfnet_evaluation.peers import describe_peer, open_peer
@@ -28,24 +28,24 @@ from dcfnet_evaluation.stages import ClockedTracker
 
 
 class Contender(Protocol):
-    """A tracker by name, not yet opened; equal ones give equal boxes."""
+    """A tracker that is not open yet. Equal contenders give equal boxes."""
 
     @property
     def name(self) -> str:
-        """As it stands in tables and file names."""
+        """The name in tables and file names."""
 
     def __hash__(self) -> int: ...
 
     def open(self) -> SingleTracker:
-        """The tracker, ready for `init`."""
+        """Opens the tracker; it is ready for `init`."""
 
     def describe(self) -> dict[str, Any]:
-        """What it is, ready for JSON; differs wherever its boxes may."""
+        """A description for JSON. Two descriptions differ if the boxes can differ."""
 
 
 @dataclass(frozen=True)
 class Dcfnet:
-    """This project's tracker. model: None is the shipped one. config: None is the model's own."""
+    """This project's tracker. model: None selects the shipped model. config: None selects that of the model."""
 
     name: str = "dcfnet"
     model: Path | None = None
@@ -53,61 +53,61 @@ class Dcfnet:
     engine: str = "auto"
 
     def open(self) -> SingleTracker:
-        """Raises ModelError, ConfigError and MissingDependencyError."""
+        """Raises ModelError, ConfigError or MissingDependencyError if the tracker cannot be opened."""
         return ClockedTracker(open_pipeline(self.model, config=self.config, engine=self.engine))
 
     def describe(self) -> dict[str, Any]:
-        """Weights and constants, and the engine that computes."""
+        """Weights, constants, engine and source code of the tracker."""
         model = load_model(self.model)
         config = self.config or model.config
         engine = self.engine if self.engine != "auto" else _engine()
         weights, source = model.weights_sha256[:12], source_of("dcfnet")
-        told = {"kind": "dcfnet", "weights": weights, "engine": engine, "source": source}
-        return {**told, "config": config.to_mapping()}
+        description = {"kind": "dcfnet", "weights": weights, "engine": engine, "source": source}
+        return {**description, "config": config.to_mapping()}
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One of OpenCV's trackers; models: folder of the files that some of them need."""
+    """A tracker of OpenCV. models: folder with the model files that some of these trackers need."""
 
     name: str
     models: Path | None = None
 
     def open(self) -> SingleTracker:
-        """Raises an error naming the wheel or the files that it lacks."""
+        """Raises PeerError if the wheel of OpenCV or a model file is missing; the message names it."""
         return open_peer(self.name, self.models)
 
     def describe(self) -> dict[str, Any]:
-        """OpenCV's version, since its trackers change with it."""
+        """The version of OpenCV, because its trackers change with it, and the model files."""
         return {"kind": "opencv", **describe_peer(self.name, self.models)}
 
 
 @dataclass(frozen=True)
 class Python:
-    """Anybody's tracker: a class "package.module:Class" with `init(frame, box)` and `update(frame)`."""
+    """A tracker of the user: a class "package.module:Class" with `init(frame, box)` and `update(frame)`."""
 
     name: str
     target: str
 
     def open(self) -> SingleTracker:
-        """Raises ConfigError where there is no such class."""
+        """Raises ConfigError if the class cannot be imported or constructed."""
         module, _, attribute = self.target.partition(":")
         try:
             tracker: SingleTracker = getattr(import_module(module), attribute)()
-        except Exception as error:  # whatever a module or a class raises
-            told = f"{type(error).__name__}: {error}"
+        except Exception as error:  # the module and the class are code of the user
+            reason = f"{type(error).__name__}: {error}"
             raise ConfigError(
-                f"{self.target}: cannot be opened ({told}); give a class as package.module:Class"
+                f"{self.target}: cannot be opened ({reason}); give a class as package.module:Class"
             ) from error
         return tracker
 
     def describe(self) -> dict[str, Any]:
-        """Its place, and what its source is."""
+        """The name of the class and a checksum of its source code."""
         return {"kind": "python", "class": self.target, "source": source_of(self.target.partition(":")[0])}
 
 
 def source_of(module: str) -> str:
-    """Eight digits that change with a module's file, or any of its package's; "" where there is none."""
+    """CRC-32 of the files of a module or of its package, 8 hexadecimal digits; "" if there is no such file."""
     try:
         origin = find_spec(module)
     except (ImportError, ValueError):
@@ -116,20 +116,20 @@ def source_of(module: str) -> str:
         return ""
     file = Path(origin.origin)
     files = sorted(file.parent.rglob("*.py")) if "." in module or file.name == "__init__.py" else [file]
-    digits = 0
-    for found in files:
-        digits = zlib.crc32(found.read_bytes(), digits)
-    return f"{digits:08x}"
+    checksum = 0
+    for source in files:
+        checksum = zlib.crc32(source.read_bytes(), checksum)
+    return f"{checksum:08x}"
 
 
 @lru_cache(maxsize=32)
-def opened(contender: Contender) -> SingleTracker:
-    """The contender's tracker, opened once in a process."""
+def open_once(contender: Contender) -> SingleTracker:
+    """The tracker of the contender. Each process opens it once."""
     return contender.open()
 
 
 def machine() -> dict[str, Any]:
-    """What an evaluation runs on: versions and cores; no names."""
+    """The machine of an evaluation: cores, architecture and versions; no host or user name."""
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "architecture": platform.machine(),

@@ -1,6 +1,6 @@
-"""The demo: `python -m dcfnet_evaluation.demo [VIDEO X,Y,W,H]` writes an annotated video and boxes under out/.
+"""The demo: `python -m dcfnet_evaluation.demo [VIDEO X,Y,W,H]` writes an annotated video and boxes to out/.
 
-Without a video it renders a clip whose truth is known and says how well the tracker did.
+Without VIDEO it renders a clip with known true boxes and prints the mean overlap of the tracker.
 """
 
 from __future__ import annotations
@@ -8,36 +8,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 import typer
-from dcfnet.cli import run
-from dcfnet.errors import DcfnetError
-from dcfnet.sinks import BoxWriter, VideoSink
+from dcfnet.cli.run import run
+from dcfnet.errors import DcfnetError, SinkError
+from dcfnet.io.boxes import BoxWriter
+from dcfnet.io.sources import open_source
+from dcfnet.io.video import VideoSink
 
-from dcfnet_evaluation.rendered import render_clip
+from dcfnet_evaluation.street import render_street
 
 OUT = Path("out")
 FPS = 30.0
+PICTURE_WIDTH = 480  # px
 
 
 def demo(
-    video: Annotated[str | None, typer.Argument(help="Your own video.")] = None,
-    init: Annotated[str | None, typer.Argument(metavar="X,Y,W,H", help="The target in its first frame.")] = None,
+    video: Annotated[str | None, typer.Argument(help="Video to track in. Default: a rendered clip.")] = None,
+    init: Annotated[str | None, typer.Argument(metavar="X,Y,W,H", help="Target box in the first frame.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Animated WebP to write, from the annotated video.")] = None,
 ) -> None:
-    """Tracks a rendered clip, or the target in a video of yours."""
+    """Tracks the target in a rendered clip or in your video."""
     try:
         if video is None:
-            _rendered()
+            _track_rendered_clip()
         else:
             summary = run(video, init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv")
             typer.echo(f"{summary.text()}; see {OUT / 'demo.mp4'} and {OUT / 'demo.csv'}")
+        if picture is not None:
+            _write_picture(OUT / "demo.mp4", picture)
     except DcfnetError as error:
         typer.echo(f"demo: {error}", err=True)
         raise typer.Exit(1) from error
 
 
-def _rendered() -> None:
-    clip, source = render_clip(), OUT / "clip.mp4"
+def _track_rendered_clip() -> None:
+    clip, source = render_street(), OUT / "clip.mp4"
     with VideoSink(source, FPS, (640, 360)) as video, BoxWriter(OUT / "clip.csv") as truth:
         for t, (frame, box) in enumerate(clip):
             video.write(frame)
@@ -45,8 +52,19 @@ def _rendered() -> None:
     init = ",".join(str(value) for value in clip.box(0))
     summary = run(str(source), init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv")
     overlap = float(np.mean([box.iou(clip.box(t)) for t, box in enumerate(summary.boxes)]))
-    typer.echo(f"{summary.text()}, mean overlap with the truth {overlap:.2f}")
-    typer.echo(f"see {OUT / 'demo.mp4'} (annotated), {OUT / 'demo.csv'} (boxes), {OUT / 'clip.csv'} (truth)")
+    typer.echo(f"{summary.text()}, mean overlap with the true boxes {overlap:.2f}")
+    typer.echo(f"see {OUT / 'demo.mp4'} (annotated), {OUT / 'demo.csv'} (boxes), {OUT / 'clip.csv'} (true boxes)")
+
+
+def _write_picture(video: Path, picture: Path) -> None:
+    """Writes every third frame, at PICTURE_WIDTH px, as an animated WebP."""
+    animation = cv2.Animation()
+    frames = [frame for index, frame in enumerate(open_source(video)) if index % 3 == 0]
+    height = round(PICTURE_WIDTH * frames[0].shape[0] / frames[0].shape[1])
+    animation.frames = [cv2.resize(frame, (PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA) for frame in frames]
+    animation.durations = [round(3000 / FPS)] * len(frames)  # ms
+    if not cv2.imwriteanimation(str(picture), animation, [cv2.IMWRITE_WEBP_QUALITY, 60]):
+        raise SinkError(f"{picture}: OpenCV cannot write it; the name must end in .webp")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An evaluation from end to end: conditions, runs, memory, scores, report, all in one folder."""
+"""A whole evaluation in one folder: conditions, passes, memory and scores."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from dcfnet_evaluation.runs import Progress, jobs_left, run
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from dcfnet_evaluation.sheet import SHEET, Sheet, write_sheet
 
-RATES = (30, 60)  # Hz of the cameras that are simulated
+RATES = (30, 60)  # Hz of the simulated cameras
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How an evaluation is run. Its boxes do not depend on workers and ray; its times do, and are then not told.
+class EvaluationSettings:
+    """Settings of an evaluation.
 
-    rates: Hz of the passes against the clock. memory: measure it, in a process per tracker.
+    protocol: "ope", "tre" or "sre". limit: number of first frames of each pass, None for all. rates: camera rates of
+    the real-time passes, Hz. workers: local processes. ray: address of a Ray cluster. memory: whether to measure the
+    peak memory of each tracker, in a process of its own. workers and ray do not change the boxes. Times mean nothing
+    with several workers, so they are then left out.
     """
 
     protocol: str = "ope"
@@ -39,23 +42,29 @@ class Manner:
     memory: bool = False
 
     def __post_init__(self) -> None:
-        """Raises SequenceError for times that would mean nothing."""
+        """Raises SequenceError if the protocol is unknown, or if the rates are not positive or cannot be measured."""
         if self.protocol not in PROTOCOLS:
-            raise SequenceError(f"protocol {self.protocol!r}: one of {', '.join(PROTOCOLS)}")
+            raise SequenceError(f"protocol {self.protocol!r}: must be one of {', '.join(PROTOCOLS)}")
         if self.rates and (self.protocol != "ope" or not self.serial):
-            raise SequenceError("passes against the clock need --protocol ope and one worker: leave out --rates")
+            raise SequenceError(
+                f"rates {', '.join(map(str, self.rates))} with protocol {self.protocol}: real-time passes need "
+                "--protocol ope and one worker; leave out --rates"
+            )
         if any(rate <= 0 for rate in self.rates):
-            raise SequenceError(f"rates {', '.join(map(str, self.rates))}: whole numbers of Hz above 0")
+            raise SequenceError(f"rates {', '.join(map(str, self.rates))}: must be whole numbers of Hz above 0")
 
     @property
     def serial(self) -> bool:
-        """Whether the only worker is this process."""
+        """Whether this process is the only worker."""
         return self.workers == 1 and self.ray is None
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What the trackers are run on. layout, name: of the dataset. whole: all sequences of the dataset or its subset."""
+    """The sequences of an evaluation.
+
+    layout, name: layout and name of the dataset. whole: whether `sequences` are all of the dataset or of its subset.
+    """
 
     layout: str
     name: str
@@ -67,31 +76,34 @@ def evaluate(
     subject: Subject,
     contenders: Sequence[Contender],
     folder: Path,
-    manner: Manner,
+    settings: EvaluationSettings,
     published: Mapping[str, Path] = MappingProxyType({}),
     fresh: bool = False,
     progress: Callable[[int], Progress] = lambda jobs: lambda name: None,
 ) -> tuple[Evaluation, Sheet]:
-    """Runs what is not there yet, and scores it; the folder holds every box, the times and scores.json.
+    """Runs the passes that the folder does not contain yet, scores all passes and writes boxes, times and scores.json.
 
-    published: name -> folder of the boxes of a tracker that is not run, see `read_results`. fresh: throw away what the
-    folder holds. progress(jobs) is told how many sequences are left, and what it returns is called with the name of
-    each that is done. Raises SequenceError for a folder that holds another run, for frames that cannot be read and for
-    names that are given twice.
+    published: name -> folder with the boxes of a tracker that is not run here, see `read_results`. fresh: delete the
+    run in the folder first. progress: called with the number of sequences to run; it returns a function that is called
+    with the name of each finished sequence.
+
+    Raises SequenceError if the folder contains another run, a frame cannot be read, or two trackers have the same name.
     """
-    read = _read_published(subject, manner, published)
-    described = [(contender.name, contender.describe()) for contender in contenders]
-    described += [(name, {"kind": PUBLISHED, "folder": place.name}) for name, place in published.items()]
-    conditions = _conditions(subject, described, manner)
+    published_passes = _read_published(subject, settings, published)
+    descriptions = [(contender.name, contender.describe()) for contender in contenders]
+    descriptions += [
+        (name, {"kind": PUBLISHED, "folder": published_folder.name}) for name, published_folder in published.items()
+    ]
+    conditions = _conditions(subject, descriptions, settings)
     store = Store(folder)
     if fresh:
         store.clear()
     store.begin(conditions, machine())
-    for (name, sequence), done in read.items():
-        store.save(manner.protocol, name, sequence, Record((done,), serial=True))
+    for (name, sequence), one_pass in published_passes.items():
+        store.save(settings.protocol, name, sequence, Record((one_pass,), serial=True))
     jobs = jobs_left(store, conditions, subject.sequences, contenders)
-    run(jobs, store, manner.workers, manner.ray, progress(len(jobs)))
-    if manner.memory and not read_memory(folder):
+    run(jobs, store, settings.workers, settings.ray, progress(len(jobs)))
+    if settings.memory and not read_memory(folder):
         write_memory(folder, peak_memory(contenders, subject.sequences[0]))
     evaluation = Evaluation.load(folder)
     sheet = Sheet.of(evaluation, subject.sequences)
@@ -99,39 +111,48 @@ def evaluate(
     return evaluation, sheet
 
 
-def _read_published(subject: Subject, manner: Manner, folders: Mapping[str, Path]) -> dict[tuple[str, str], Pass]:
-    """The boxes of other trackers, by tracker and sequence."""
-    if folders and (manner.protocol != "ope" or manner.limit):
-        raise SequenceError("published boxes are of one pass over whole sequences: --protocol ope without --limit")
+def _read_published(
+    subject: Subject, settings: EvaluationSettings, folders: Mapping[str, Path]
+) -> dict[tuple[str, str], Pass]:
+    """The published boxes, by tracker and sequence."""
+    if folders and (settings.protocol != "ope" or settings.limit):
+        raise SequenceError(
+            f"--results with protocol {settings.protocol} and limit {settings.limit}: published boxes are of one pass "
+            "over whole sequences; use --protocol ope without --limit"
+        )
     one_based = LAYOUTS[subject.layout].one_based
-    found = {name: read_results(folder, subject.sequences, one_based) for name, folder in folders.items()}
-    return {(name, sequence): done for name, passes in found.items() for sequence, done in passes.items()}
+    results = {name: read_results(folder, subject.sequences, one_based) for name, folder in folders.items()}
+    return {(name, sequence): one_pass for name, passes in results.items() for sequence, one_pass in passes.items()}
 
 
-def _content(sequences: Sequence[AnnotatedSequence]) -> str:
-    """Eight digits that change with the truth of the sequences and the sizes of their files."""
-    digits = 0
+def _checksum(sequences: Sequence[AnnotatedSequence]) -> str:
+    """CRC-32 of the names, true boxes and file sizes of the sequences, 8 hexadecimal digits."""
+    checksum = 0
     for sequence in sequences:
-        told = f"{sequence.name} {sequence.frames.size()}".encode()
-        digits = zlib.crc32(sequence.boxes.tobytes() + told, digits)
-    return f"{digits:08x}"
+        file_text = f"{sequence.name} {sequence.frames.size()}".encode()
+        checksum = zlib.crc32(sequence.boxes.tobytes() + file_text, checksum)
+    return f"{checksum:08x}"
 
 
-def _conditions(subject: Subject, described: Sequence[tuple[str, dict[str, Any]]], manner: Manner) -> Conditions:
-    names = [name for name, _ in described]
+def _conditions(
+    subject: Subject, descriptions: Sequence[tuple[str, dict[str, Any]]], settings: EvaluationSettings
+) -> Conditions:
+    names = [name for name, _ in descriptions]
     unusable = [name for name in names if not re.fullmatch(r"[^/\\.][^/\\]*", name)]
-    if unusable:  # a name is a folder of the run
-        raise SequenceError(f"tracker {unusable[0]!r}: a name is not empty, has no / or \\ and begins with no dot")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SequenceError(f"two trackers are named {', '.join(twice)}; each needs a name of its own")
+    if unusable:  # the boxes of a tracker are in a folder with its name
+        raise SequenceError(
+            f"tracker {unusable[0]!r}: a name must not be empty, contain / or \\, or begin with a dot; rename it"
+        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SequenceError(f"two trackers have the name {', '.join(repeated)}; give each tracker its own name")
     return Conditions(
         layout=subject.layout,
         dataset=subject.name,
-        content=_content(subject.sequences),
+        content=_checksum(subject.sequences),
         sequences={sequence.name: len(sequence) for sequence in subject.sequences},
-        protocol=manner.protocol,
-        limit=manner.limit,
-        rates=manner.rates,
-        trackers=dict(described),
+        protocol=settings.protocol,
+        limit=settings.limit,
+        rates=settings.rates,
+        trackers=dict(descriptions),
     )

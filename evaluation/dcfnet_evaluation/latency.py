@@ -1,10 +1,10 @@
-"""Tracking against the clock: while a tracker works, frames go by.
+"""Real-time passes: the camera does not wait for the tracker.
 
-A camera of `rate` Hz shows frame i from i / rate to (i + 1) / rate. The tracker takes the newest frame whenever it is
-idle, and skips those that went by. Its box counts for every frame that is shown from its arrival on, until the next
-one arrives: a late box counts against the frame that is current when it arrives (the streaming accuracy of Li et al.,
-ECCV 2020, with the grace of one frame that VOT's real-time experiment gives). The clock is simulated from the measured
-time of each call, decoding left out, so a paused machine pauses nothing but the call it strikes.
+A camera of `rate` Hz shows frame i from i / rate to (i + 1) / rate. When the tracker is idle it reads the newest frame
+and skips the frames before it. A box is valid from its arrival until the next box arrives. A late box is therefore
+scored against the frame that is current when it arrives. This is the streaming accuracy of Li et al., ECCV 2020, with
+the one-frame tolerance of VOT's real-time experiment. The clock is simulated: it adds the measured times of the calls,
+without decoding, so a pause of the machine affects only the call in progress.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ def run_against_clock(
     limit: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Pass:
-    """The pass whose boxes are those that were there when each frame was current.
+    """Runs a tracker in real time. In the returned pass each frame has the newest box that arrived before it ended.
 
-    rate: frames a second. seconds: of the frames that the tracker took, 0 in those that it skipped.
-    Raises SequenceError for a frame that cannot be read.
+    rate: frames per second. start, limit: as in `run_pass`. The seconds of skipped frames are 0.
+    Raises SequenceError if a frame cannot be read.
     """
     start = start or ope(sequence)[0]
     frames = range(start.index, len(sequence))[:limit]
     record = PassRecorder("", tracker, start, clock)
-    taken: list[int] = []
+    processed: list[int] = []
     arrivals: list[float] = []
     index, now = 0, 0.0
     while index < len(frames):
         seconds = record.feed(frames[index], sequence.read(frames[index]))
         now = max(now, index / rate) + seconds
-        taken.append(index)
+        processed.append(index)
         arrivals.append(now)
-        index = max(index + 1, int(now * rate))  # idle until the next frame, or the newest one there is
-    return _current(record.done(), taken, arrivals, len(frames), rate)
+        index = max(index + 1, int(now * rate))  # waits for the next frame, or skips to the newest one
+    return _hold_boxes(record.done(), processed, arrivals, len(frames), rate)
 
 
-def _current(done: Pass, taken: list[int], arrivals: list[float], frames: int, rate: float) -> Pass:
-    """A pass over the frames taken -> over all frames, each with the newest box that had arrived before it ended."""
+def _hold_boxes(one_pass: Pass, processed: list[int], arrivals: list[float], frames: int, rate: float) -> Pass:
+    """Extends a pass over `processed` frames to all frames: each gets the newest box that arrived before it ended."""
     ends = (np.arange(frames) + 1) / rate
     newest = np.maximum(np.searchsorted(arrivals, ends, side="left") - 1, 0)
     seconds = np.zeros(frames)
-    seconds[taken] = done.seconds
+    seconds[processed] = one_pass.seconds
     return replace(
-        done,
-        boxes=done.boxes[newest],
-        statuses=tuple(done.statuses[i] for i in newest),
-        psr=done.psr[newest],
+        one_pass,
+        boxes=one_pass.boxes[newest],
+        statuses=tuple(one_pass.statuses[i] for i in newest),
+        psr=one_pass.psr[newest],
         seconds=seconds,
         stages={},
     )

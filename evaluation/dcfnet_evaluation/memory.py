@@ -1,4 +1,4 @@
-"""How much memory a tracker takes: the peak of a process that does nothing but open it and track."""
+"""Peak memory of a tracker, measured in a process that only opens it and tracks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from dcfnet_evaluation.contenders import Contender
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
-FRAMES = 60  # tracked before the peak is read: buffers are at their size by then
+FRAMES = 60  # frames before the peak is read; by then all buffers have their full size
 
 
 def peak_memory(contenders: Iterable[Contender], sequence: AnnotatedSequence) -> dict[str, int]:
-    """Peak resident memory, bytes, of a fresh process per tracker over the first frames of the sequence.
+    """Peak resident memory, bytes, of each tracker over the first frames of the sequence, in a new process.
 
-    The interpreter, the evaluation and the decoded frames are part of it, the same for all. A tracker whose
-    process dies has no figure.
+    It includes the interpreter, the evaluation and the decoded frames, which are the same for all trackers. A tracker
+    whose process dies has no entry.
     """
-    found = {}
+    peaks = {}
     for contender in contenders:
         with suppress(BrokenProcessPool), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            found[contender.name] = process.submit(_track, contender, sequence).result()
-    return found
+            peaks[contender.name] = process.submit(_track, contender, sequence).result()
+    return peaks
 
 
 def _track(contender: Contender, sequence: AnnotatedSequence) -> int:
@@ -39,11 +39,11 @@ def _track(contender: Contender, sequence: AnnotatedSequence) -> int:
 def _peak() -> int:
     """Peak resident memory of this process, bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # Linux's getrusage would hand the parent's peak down to its children
+    if status.exists():  # on Linux getrusage includes the peak of the parent
         kilobytes = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
         if kilobytes:
             return int(kilobytes[1]) * 1024
-    import resource  # not on Windows, where this fails and nothing else
+    import resource  # does not exist on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,4 +1,4 @@
-"""The options of dcfnet-eval, each described once."""
+"""The options of dcfnet-eval."""
 
 from __future__ import annotations
 
@@ -8,59 +8,72 @@ from typing import Annotated, TypeAlias
 import typer
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 
-Root: TypeAlias = Annotated[Path, typer.Argument(help="Folder of the dataset, as it is unpacked.")]
+Root: TypeAlias = Annotated[Path, typer.Argument(help="Folder of the unpacked dataset.")]
 Models: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Option("--model", metavar="FILE", help="Model file, may be repeated; without it the shipped one."),
+    typer.Option("--model", metavar="FILE", help="Model file; may be repeated. Default: the shipped model."),
 ]
 Preset: TypeAlias = Annotated[
     str | None,
-    typer.Option(help=f"Operating points, separated by commas: {', '.join(PRESETS)}. [{DEFAULT_PRESET}]"),
+    typer.Option(
+        help=f"Operating points of the model, separated by commas: {', '.join(PRESETS)}. Default: {DEFAULT_PRESET}."
+    ),
 ]
-Config: TypeAlias = Annotated[str | None, typer.Option(help=f"Constants in place of a preset: {', '.join(CONSTANTS)}.")]
+Config: TypeAlias = Annotated[
+    str | None, typer.Option(help=f"Constants to use instead of a preset: {', '.join(CONSTANTS)}.")
+]
 Set: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a constant of the tracker; may be repeated."),
 ]
 Add: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=MODULE:CLASS", help="Another tracker, with init(frame, box) and update(frame)."),
+    typer.Option(metavar="NAME=MODULE:CLASS", help="Add a Python class with init(frame, box) and update(frame)."),
 ]
 Results: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=FOLDER", help="Another tracker's published boxes, a text file a sequence (OPE)."),
+    typer.Option(metavar="NAME=FOLDER", help="Add the published OPE boxes of a tracker: one text file per sequence."),
 ]
-Peers: TypeAlias = Annotated[bool, typer.Option("--peers", help="OpenCV's trackers beside it, all there are.")]
-Peer: TypeAlias = Annotated[str | None, typer.Option(help="Only these of OpenCV's, separated by commas.")]
-PeerModels: TypeAlias = Annotated[Path | None, typer.Option(help="Folder of the files that Nano, Vit, DaSiamRPN need.")]
-Subset: TypeAlias = Annotated[str | None, typer.Option(help="A list of the dataset by name, such as otb2013 or val.")]
-Names: TypeAlias = Annotated[str | None, typer.Option("--sequences", help="Names, separated by commas; else all.")]
+Peers: TypeAlias = Annotated[bool, typer.Option("--peers", help="Add all trackers of the installed OpenCV.")]
+Peer: TypeAlias = Annotated[str | None, typer.Option(help="Add these trackers of OpenCV, separated by commas.")]
+PeerModels: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Folder of the model files of Nano, Vit and DaSiamRPN.")
+]
+Subset: TypeAlias = Annotated[str | None, typer.Option(help="Subset of the dataset, for example otb2013 or val.")]
+Names: TypeAlias = Annotated[
+    str | None, typer.Option("--sequences", help="Names of sequences, separated by commas. Default: all.")
+]
 Protocol: TypeAlias = Annotated[
-    str, typer.Option(help="ope: one pass; tre: 20 starts in time; sre: 12 first boxes that are a little off.")
+    str, typer.Option(help="ope: one pass; tre: up to 20 start frames; sre: 12 shifted or scaled first boxes.")
 ]
-Limit: TypeAlias = Annotated[int | None, typer.Option(help="Only the first frames of each pass.", min=2)]
+Limit: TypeAlias = Annotated[int | None, typer.Option(help="Use only the first N frames of each pass.", min=2)]
 Rates: TypeAlias = Annotated[
     str,
-    typer.Option(help="Hz of cameras to track against, separated by commas, or none. [30,60 for ope by one worker]"),
+    typer.Option(
+        help="Simulated camera rates in Hz, separated by commas, or none. auto: 30,60 for ope with one worker."
+    ),
 ]
-Memory: TypeAlias = Annotated[bool, typer.Option(help="Measure the memory of each tracker, by one worker only.")]
-Workers: TypeAlias = Annotated[int, typer.Option(help="Local processes. Times are taken by one alone.", min=1)]
-Ray: TypeAlias = Annotated[str | None, typer.Option(help='Address of a Ray cluster that sees ROOT, or "local".')]
+Memory: TypeAlias = Annotated[bool, typer.Option(help="Measure the memory of each tracker; needs one worker.")]
+Workers: TypeAlias = Annotated[
+    int, typer.Option(help="Number of local processes. Times are measured only with one.", min=1)
+]
+Ray: TypeAlias = Annotated[str | None, typer.Option(help='Address of a Ray cluster that can read ROOT, or "local".')]
 Published: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Table of published scores (csv: tracker,sequence,auc,prec20) to show beside.")
+    Path | None, typer.Option(help="CSV table of published scores to show in the report: tracker,sequence,auc,prec20.")
 ]
 Submission: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Archive (.zip) to write for the evaluation server of GOT-10k.")
+    Path | None, typer.Option(help="Archive (.zip) to write for the GOT-10k evaluation server.")
 ]
 Output: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="Folder of boxes, scores and report; a run that was stopped goes on there. [out/eval/...]"),
+    typer.Option(help="Folder for boxes, scores and report. A stopped run continues there. Default: in out/eval/."),
 ]
-Fresh: TypeAlias = Annotated[bool, typer.Option("--fresh", help="Throw away the run that --output holds.")]
-Report: TypeAlias = Annotated[bool, typer.Option(help="Write report.html and the plots.")]
-Scales: TypeAlias = Annotated[str, typer.Option(help="Sizes of the scale pyramid, separated by commas.")]
+Fresh: TypeAlias = Annotated[bool, typer.Option("--fresh", help="Delete the run in --output and start again.")]
+Report: TypeAlias = Annotated[bool, typer.Option(help="Write report.html and its plots.")]
+Scales: TypeAlias = Annotated[str, typer.Option(help="Numbers of scales, separated by commas.")]
 LayoutName: TypeAlias = Annotated[str, typer.Option(help="Layout of the dataset.")]
 A: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="A", help="Scores of what is there: an --output, or scores.json.")
+    Path, typer.Argument(metavar="A", help="Scores of the current version: an --output folder or a scores.json.")
 ]
-B: TypeAlias = Annotated[Path, typer.Argument(metavar="B", help="Scores of what shall replace it.")]
-Tracker: TypeAlias = Annotated[str | None, typer.Option(help="Whose scores, where there are several; else the first.")]
+B: TypeAlias = Annotated[Path, typer.Argument(metavar="B", help="Scores of the new version.")]
+Tracker: TypeAlias = Annotated[str | None, typer.Option(help="Tracker to compare. Default: the first one.")]

@@ -1,4 +1,4 @@
-"""One pass: a tracker is started in one frame of a sequence and left alone until its end."""
+"""Passes: a tracker starts in one frame of a sequence and runs to the end without a restart."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from dcfnet.backend import Frame
-from dcfnet.geometry import Box
+from dcfnet.io.frame import Frame
+from dcfnet.result import Box
 from numpy.typing import NDArray
 
 from dcfnet_evaluation.protocols import Start, ope
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
-BLOCK_FRAMES = 30  # frames that are decoded, then given to one tracker after the other
-BLOCK_BYTES = 128 * 2**20  # of decoded frames held at once, whatever their size
+BLOCK_FRAMES = 30  # frames of a block; each tracker processes a whole block in turn
+BLOCK_BYTES = 128 * 2**20  # a block ends when its decoded frames exceed this size
 NO_BOX = (np.nan,) * 4
 
 
 class SingleTracker(Protocol):
-    """What an evaluation needs of a tracker. What it raises is a failure of its own and is recorded as one."""
+    """The interface of a tracker. An exception of the tracker is recorded as its failure."""
 
     def init(self, frame: Frame, box: Box) -> object:
-        """Starts on the target in `box`, 0-based frame pixels."""
+        """Starts to track the target in `box`, 0-based frame pixels."""
 
     def update(self, frame: Frame) -> Any:
-        """The target's box in the next frame: four numbers, or an object with `box`, and perhaps `status` and `psr`."""
+        """The target box in the next frame: four numbers, or an object with `box` and optionally `status` and `psr`."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a tracker did wrong, first in frame `frame` of the sequence, counted from 0, and for `frames` frames."""
+    """A failure of a tracker. frame: its first frame, 0-based. what: description. frames: number of frames in a row."""
 
     frame: int
     what: str
@@ -41,12 +41,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over one sequence, from frame `start` on, N frames.
+    """One pass over N frames of a sequence, from frame `start`.
 
-    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; the first is the one given; NaN where the tracker gave no
-    usable box. statuses: N words, "tracked", "uncertain", "lost", or "" where the tracker does not say. psr: float64
-    (N,), NaN where there is none. seconds: float64 (N,), time inside the tracker, decoding left out; the first is
-    that of init. stages: the same, float64 (N,) each, of the parts of a frame that could be told apart.
+    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; the first is the box of the start; NaN if the tracker gave
+    no usable box. statuses: N of "tracked", "uncertain", "lost", or "" if the tracker has no status. psr: float64 (N,),
+    NaN if the tracker has none. seconds: float64 (N,), time in the tracker without decoding; the first is `init`.
+    stages: stage -> seconds, float64 (N,); empty if the tracker does not record stages.
     """
 
     start: int
@@ -57,22 +57,23 @@ class Pass:
     failures: tuple[Failure, ...] = ()
     stages: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
-    def whole(self) -> bool:
-        """Whether there is one of everything for every frame."""
+    def is_complete(self) -> bool:
+        """Whether every frame has a box, a status, a PSR and times."""
         columns = (self.statuses, self.psr, self.seconds, *self.stages.values())
         return all(len(column) == len(self.boxes) for column in columns)
 
     def truth(self, sequence: AnnotatedSequence) -> NDArray[np.float64]:
-        """True boxes of the frames of the pass, float64 (N, 4), NaN where the target is absent."""
+        """True boxes of the frames of the pass, float64 (N, 4), NaN if the target is absent."""
         return sequence.boxes[self.start :][: len(self.boxes)]
 
 
 def run_pass(
     tracker: SingleTracker, sequence: AnnotatedSequence, start: Start | None = None, limit: int | None = None
 ) -> Pass:
-    """One tracker from `start` (the first frame and its true box) over `limit` frames, or to the sequence's end.
+    """Runs one tracker over `limit` frames, or to the end of the sequence.
 
-    Raises SequenceError for a frame that cannot be read, and nothing for what the tracker does.
+    start: None is the first frame with its true box. Raises SequenceError if a frame cannot be read. Exceptions of the
+    tracker become failures of the pass.
     """
     return run_passes({"": tracker}, sequence, start, limit)[""]
 
@@ -83,9 +84,10 @@ def run_passes(
     start: Start | None = None,
     limit: int | None = None,
 ) -> dict[str, Pass]:
-    """Several trackers over the same frames, each block of which is decoded once and given to each of them in turn.
+    """Runs several trackers over the same frames; arguments and errors as in `run_pass`.
 
-    The turns rotate, so that what else the machine does strikes all alike.
+    Each block of frames is decoded once, then processed by each tracker in turn. The order rotates with the blocks, so
+    that other load on the machine affects all trackers equally.
     """
     start = start or ope(sequence)[0]
     records = [PassRecorder(name, tracker, start) for name, tracker in trackers.items()]
@@ -93,12 +95,12 @@ def run_passes(
         first = turn % len(records)
         for record in records[first:] + records[:first]:
             for index, frame in block:
-                record.feed(index, frame.copy())  # a tracker may write into its frame, not into the others'
+                record.feed(index, frame.copy())  # a tracker may write into its own copy
     return {record.name: record.done() for record in records}
 
 
 def _blocks(sequence: AnnotatedSequence, indices: Iterable[int]) -> Iterator[list[tuple[int, Frame]]]:
-    """The frames, decoded, in blocks that fit into memory."""
+    """Decoded frames in blocks of limited size."""
     block: list[tuple[int, Frame]] = []
     for index in indices:
         block.append((index, sequence.read(index)))
@@ -110,13 +112,13 @@ def _blocks(sequence: AnnotatedSequence, indices: Iterable[int]) -> Iterator[lis
 
 
 class PassRecorder:
-    """What one tracker answers during a pass."""
+    """Records the results of one tracker during a pass."""
 
     def __init__(
         self, name: str, tracker: SingleTracker, start: Start, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self.name, self._tracker, self._start, self._clock = name, tracker, start, clock
-        self._broken: str | None = None  # what it raised: it is not asked again
+        self._error: str | None = None  # text of its exception; the tracker is not called again
         self._boxes: list[tuple[float, ...]] = []
         self._statuses: list[str] = []
         self._psr: list[float] = []
@@ -124,31 +126,31 @@ class PassRecorder:
         self._failures: list[Failure] = []
 
     def feed(self, index: int, frame: Frame) -> float:
-        """Gives the tracker frame `index`, records what it says; returns how long it took, seconds."""
-        answer: Any = None
-        problem, seconds = self._broken, 0.0
+        """Passes frame `index` to the tracker and records its result. Returns the seconds that the tracker took."""
+        result: Any = None
+        problem, seconds = self._error, 0.0
         if problem is None:
-            began = self._clock()
+            start_time = self._clock()
             try:
-                answer = self._ask(frame)
-            except (Exception, SystemExit) as error:  # whatever a tracker raises is its failure, not the evaluation's
-                problem = self._broken = f"{type(error).__name__}: {error}"
-            seconds = self._clock() - began
-        said = Answer(NO_BOX, "", np.nan, problem) if problem else read_answer(answer)
-        self._note(index, said.problem)
-        self._boxes.append(said.box if self._boxes else tuple(self._start.box))  # the first was given, and counts
-        self._statuses.append(said.status)
-        self._psr.append(said.psr)
+                result = self._call_tracker(frame)
+            except (Exception, SystemExit) as error:  # an exception of the tracker must not end the evaluation
+                problem = self._error = f"{type(error).__name__}: {error}"
+            seconds = self._clock() - start_time
+        output = TrackerOutput(NO_BOX, "", np.nan, problem) if problem else read_output(result)
+        self._add_failure(index, output.problem)
+        self._boxes.append(output.box if self._boxes else tuple(self._start.box))  # the first box is that of the start
+        self._statuses.append(output.status)
+        self._psr.append(output.psr)
         self._seconds.append(seconds)
         return seconds
 
-    def _ask(self, frame: Frame) -> Any:
+    def _call_tracker(self, frame: Frame) -> Any:
         if self._boxes:
             return self._tracker.update(frame)
         self._tracker.init(frame, self._start.box)
         return self._start.box
 
-    def _note(self, index: int, what: str | None) -> None:
+    def _add_failure(self, index: int, what: str | None) -> None:
         if what is None:
             return
         last = self._failures[-1] if self._failures else None
@@ -158,7 +160,7 @@ class PassRecorder:
             self._failures.append(Failure(index, what))
 
     def done(self) -> Pass:
-        """The pass over the frames that were fed."""
+        """The pass over the frames so far."""
         stages = getattr(self._tracker, "stages", None)
         return Pass(
             self._start.index,
@@ -172,8 +174,8 @@ class PassRecorder:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a tracker said of a frame, as far as it can be used; problem: why there is no box, or None."""
+class TrackerOutput:
+    """The result of a tracker for one frame. problem: the reason why there is no usable box, or None."""
 
     box: tuple[float, ...]
     status: str
@@ -181,22 +183,22 @@ class Answer:
     problem: str | None
 
 
-def read_answer(answer: Any) -> Answer:
-    """The four finite numbers of an answer, its status and PSR where it has them. Raises nothing."""
+def read_output(result: Any) -> TrackerOutput:
+    """Box, status and PSR of a result of any type. Raises nothing: an unusable result has a `problem`."""
     try:
-        values, status, psr = (getattr(answer, name, None) for name in ("box", "status", "psr"))
-        box = tuple(float(value) for value in (answer if values is None else values))
-        told = str(status or ""), float(psr) if isinstance(psr, (int, float)) else np.nan
+        values, status, psr = (getattr(result, name, None) for name in ("box", "status", "psr"))
+        box = tuple(float(value) for value in (result if values is None else values))
+        status_and_psr = str(status or ""), float(psr) if isinstance(psr, (int, float)) else np.nan
     except Exception as error:
-        what = f"answered {answer!r:.60}, not a box" if isinstance(error, (TypeError, ValueError)) else repr(error)
-        return Answer(NO_BOX, "", np.nan, what)
+        what = f"answered {result!r:.60}, not a box" if isinstance(error, (TypeError, ValueError)) else repr(error)
+        return TrackerOutput(NO_BOX, "", np.nan, what)
     if len(box) != 4:
-        return Answer(NO_BOX, *told, f"answered {len(box)} numbers, not x, y, w, h")
+        return TrackerOutput(NO_BOX, *status_and_psr, f"answered {len(box)} numbers, not x, y, w, h")
     if not np.isfinite(box).all() or min(box[2:]) <= 0:
-        return Answer(NO_BOX, *told, "answered a box that is not finite or has no size")
-    return Answer(box, *told, None)
+        return TrackerOutput(NO_BOX, *status_and_psr, "answered a box that is not finite or has no size")
+    return TrackerOutput(box, *status_and_psr, None)
 
 
 def failures(passes: Sequence[Pass]) -> list[Failure]:
-    """Everything that went wrong in the passes over a sequence, in their order."""
-    return [failure for done in passes for failure in done.failures]
+    """All failures of the passes, in order."""
+    return [failure for one_pass in passes for failure in one_pass.failures]

@@ -1,4 +1,4 @@
-"""Where an evaluation starts its tracker: OPE, TRE and SRE of the OTB benchmark (Wu et al., CVPR 2013, section 3.2)."""
+"""Starts of the passes: OPE, TRE and SRE of the OTB benchmark (Wu et al., CVPR 2013, section 3.2)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
-SEGMENTS = 20  # starts of TRE
-EVERY = 4  # of these, where a few must do
-SHORTEST = 20  # frames that the last segment of TRE has, at least
-SHIFT = 0.1  # of the target's size, by which SRE moves the first box
-SCALES = (0.8, 0.9, 1.1, 1.2)  # by which SRE sizes the first box
+SEGMENTS = 20  # most starts of TRE
+EVERY = 4  # `few_starts` uses every fourth start
+SHORTEST = 20  # frames of the last segment of TRE, at least
+SHIFT = 0.1  # shift of the first box in SRE, as a share of the target size
+SCALES = (0.8, 0.9, 1.1, 1.2)  # scale factors of the first box in SRE
 
 
 @dataclass(frozen=True)
 class Start:
-    """A frame, counted from 0, and the box that the tracker is given there, 0-based frame pixels."""
+    """The start of a pass. index: 0-based frame. box: box that the tracker gets, 0-based frame pixels."""
 
     index: int
     box: Box
@@ -31,28 +31,31 @@ def ope(sequence: AnnotatedSequence) -> list[Start]:
 
 
 def tre(sequence: AnnotatedSequence) -> list[Start]:
-    """Temporal robustness: 20 frames spread evenly, fewer in a short sequence, each with its true box.
+    """Temporal robustness evaluation: 20 frames at equal distances, fewer in a short sequence, with their true boxes.
 
-    A start that falls on a frame without its target is moved on to the next that has it.
+    If the target is absent from a start frame, the start moves to the next frame that shows the target.
     """
     last = max(len(sequence) - SHORTEST, 0)
     present = np.flatnonzero(np.isfinite(sequence.boxes).all(axis=1))
-    wanted = np.floor(np.linspace(0, last, SEGMENTS))
-    later = present[np.minimum(np.searchsorted(present, wanted), len(present) - 1)]
-    return [_true_start(sequence, int(index)) for index in np.unique(later)]
+    even = np.floor(np.linspace(0, last, SEGMENTS))
+    starts = present[np.minimum(np.searchsorted(present, even), len(present) - 1)]
+    return [_true_start(sequence, int(index)) for index in np.unique(starts)]
 
 
 def few_starts(sequence: AnnotatedSequence) -> list[Start]:
-    """Every fourth start of TRE: five a sequence, a quarter of the time, still far steadier than one."""
+    """Every fourth start of TRE, five per sequence: a quarter of the time, and much less noise than one start."""
     return tre(sequence)[::EVERY]
 
 
 def sre(sequence: AnnotatedSequence) -> list[Start]:
-    """Spatial robustness: the first frame with its true box shifted eight ways and scaled four ways."""
-    true = Box(*sequence.boxes[0])
+    """Spatial robustness evaluation: the first frame, its true box shifted in 8 directions and scaled by 4 factors."""
+    first_box = Box(*sequence.boxes[0])
     shifts = [(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dx, dy) != (0, 0)]
-    shifted = [Box(true.x + SHIFT * dx * true.w, true.y + SHIFT * dy * true.h, true.w, true.h) for dx, dy in shifts]
-    scaled = [Box.of(true.centre, (true.w * scale, true.h * scale)) for scale in SCALES]
+    shifted = [
+        Box(first_box.x + SHIFT * dx * first_box.w, first_box.y + SHIFT * dy * first_box.h, first_box.w, first_box.h)
+        for dx, dy in shifts
+    ]
+    scaled = [Box.of(first_box.centre, (first_box.w * scale, first_box.h * scale)) for scale in SCALES]
     return [Start(0, box) for box in shifted + scaled]
 
 

@@ -1,4 +1,4 @@
-"""Results of other trackers: their boxes from raw result files, and tables of their published scores."""
+"""Published results of other trackers: boxes from result files, and tables of scores."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ COLUMNS = ("tracker", "sequence", "auc", "prec20")
 
 
 def read_results(folder: Path, sequences: Sequence[AnnotatedSequence], one_based: bool = True) -> dict[str, Pass]:
-    """The boxes that a tracker gave, one file a sequence, as passes over whole sequences: name -> pass.
+    """Reads the boxes of a tracker: sequence name -> pass over the whole sequence.
 
-    folder: holds NAME.txt, in any case of letters, with a row x,y,w,h for every frame of the sequence, as the OTB
-    benchmark and the got10k toolkit write them. one_based: whether a frame's first pixel is 1 in them, as in OTB's.
-    Rows of NaN, or without a size, are frames without a box. The first box is the true one, as the benchmark counts it.
-    The files tell no times and no statuses: seconds are 0, statuses "".
+    folder: contains NAME.txt for each sequence, in upper or lower case, with a row x,y,w,h for every frame, as the OTB
+    benchmark and the got10k toolkit write them. one_based: whether the first pixel of a frame has coordinate 1, as in
+    OTB. A row with NaN or without a size is a frame without a box. The true box replaces the first box, as in the
+    benchmark. The files contain no times and no statuses: seconds are 0, statuses "".
 
-    Raises SequenceError naming what is missing, and the file and line of what does not fit.
+    Raises SequenceError if a file is missing or has an invalid row; the message names the file and the line.
     """
     if not folder.is_dir():
-        raise SequenceError(f"{folder}: no folder of result files")
+        raise SequenceError(f"{folder}: no such folder; give the folder of the result files")
     files = {file.stem.lower(): file for file in sorted(folder.iterdir()) if file.suffix.lower() == ".txt"}
     missing = [sequence.name for sequence in sequences if sequence.name.lower() not in files]
     if missing:
-        raise SequenceError(f"{folder}: has no {', '.join(f'{name}.txt' for name in missing)}")
+        raise SequenceError(
+            f"{folder}: has no {', '.join(f'{name}.txt' for name in missing)}; every sequence needs a file; "
+            "add it, or leave out the sequence with --sequences"
+        )
     offset = (1, 1, 0, 0) if one_based else (0, 0, 0, 0)
     return {s.name: _pass(files[s.name.lower()], s, offset) for s in sequences}
 
@@ -43,7 +46,7 @@ def _pass(file: Path, sequence: AnnotatedSequence, offset: tuple[int, ...]) -> P
     if len(raw) != length:
         raise SequenceError(
             f"{file}: {len(raw)} boxes, but {sequence.name} has {length} annotated frames; "
-            "a row is needed for each of these, and for no other"
+            "the file needs one row for each annotated frame"
         )
     boxes = mark_absent(raw - offset)
     boxes[0] = sequence.boxes[0]
@@ -51,7 +54,7 @@ def _pass(file: Path, sequence: AnnotatedSequence, offset: tuple[int, ...]) -> P
 
 
 class PublishedMean(NamedTuple):
-    """Means of one tracker over named sequences, each counting once: success AUC and precision at 20 px."""
+    """Means of one tracker over sequences with equal weight: success AUC and precision at 20 px."""
 
     tracker: str
     auc: float
@@ -60,20 +63,20 @@ class PublishedMean(NamedTuple):
 
 @dataclass(frozen=True)
 class PublishedScores:
-    """Published scores: tracker -> sequence, in lower case -> success AUC and precision at 20 px."""
+    """Published scores: tracker -> sequence in lower case -> (success AUC, precision at 20 px)."""
 
     scores: Mapping[str, Mapping[str, tuple[float, float]]]
 
     def means(self, sequences: Iterable[str]) -> tuple[list[PublishedMean], dict[str, tuple[str, ...]]]:
-        """Means over these sequences, in any case of letters, best AUC first.
+        """Means over these sequences, highest AUC first, and trackers without a mean: name -> missing sequences.
 
-        Trackers that lack some of them have no mean that could be compared: they are in the second answer, with the
-        names of what they lack.
+        Upper and lower case in names are equal. A tracker that has no score for one of the sequences has no mean,
+        because it could not be compared with the others.
         """
         names = list(sequences)
         lacking = {
-            tracker: tuple(name for name in names if name.lower() not in found)
-            for tracker, found in self.scores.items()
+            tracker: tuple(name for name in names if name.lower() not in by_sequence)
+            for tracker, by_sequence in self.scores.items()
         }
         means = [self._mean(tracker, names) for tracker in self.scores if names and not lacking[tracker]]
         ordered = sorted(means, key=lambda mean: -mean.auc)
@@ -86,35 +89,39 @@ class PublishedScores:
 
 
 def read_table(file: Path) -> PublishedScores:
-    """A table of scores per sequence: csv with the columns tracker, sequence, auc and prec20, in any order.
+    """Reads a table of scores per sequence: CSV with the columns tracker, sequence, auc and prec20, in any order.
 
-    Columns besides are left alone; a score of nan stands for a sequence that the tracker was not scored on.
-    Raises SequenceError naming file and line for a column that is missing, a score that is not from 0 to 1, and a
-    sequence that stands there twice for one tracker.
+    Other columns are ignored. A score of nan means that the tracker has no score for the sequence.
+    Raises SequenceError if a column is missing, a score is not in 0 to 1, or a tracker has two rows for a sequence; the
+    message names the file and the line.
     """
     scores: dict[str, dict[str, tuple[float, float]]] = {}
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)
             if lacking := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
-                raise SequenceError(f"{file}:1: has no column {', '.join(lacking)}; it needs {', '.join(COLUMNS)}")
+                raise SequenceError(
+                    f"{file}:1: has no column {', '.join(lacking)}; the table needs {', '.join(COLUMNS)}"
+                )
             for row in rows:
-                _add(scores, row, f"{file}:{rows.line_num}")
+                _add_row(scores, row, f"{file}:{rows.line_num}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SequenceError(f"{file}: cannot be read as a csv table ({error})") from error
+        raise SequenceError(f"{file}: cannot be read as a CSV table ({error}); give a UTF-8 file") from error
     return PublishedScores(scores)
 
 
-def _add(scores: dict[str, dict[str, tuple[float, float]]], row: Mapping[str, str | None], place: str) -> None:
-    tracker, sequence, *told = (row[name] or "" for name in COLUMNS)
+def _add_row(scores: dict[str, dict[str, tuple[float, float]]], row: Mapping[str, str | None], place: str) -> None:
+    tracker, sequence, *cells = (row[name] or "" for name in COLUMNS)
     try:
-        auc, precision = (float(value) for value in told)
+        auc, precision = (float(value) for value in cells)
     except ValueError:
         auc = precision = -1
     if not tracker or not sequence or any(value < 0 or value > 1 for value in (auc, precision)):
-        raise SequenceError(f"{place}: a row is a tracker, a sequence, and scores from 0 to 1, not {dict(row)}")
-    found = scores.setdefault(tracker, {})
-    if sequence.lower() in found:
-        raise SequenceError(f"{place}: {sequence} stands there a second time for {tracker}")
+        raise SequenceError(
+            f"{place}: row {dict(row)} needs a tracker, a sequence, and scores from 0 to 1; correct the row"
+        )
+    tracker_scores = scores.setdefault(tracker, {})
+    if sequence.lower() in tracker_scores:
+        raise SequenceError(f"{place}: {sequence} is a second row for {tracker}; keep one row per tracker and sequence")
     if not np.isnan(auc + precision):
-        found[sequence.lower()] = (auc, precision)
+        tracker_scores[sequence.lower()] = (auc, precision)

@@ -1,10 +1,10 @@
-"""An evaluation on disk: what was run, and a file of passes for every tracker and sequence, so that nothing is lost.
+"""The files of an evaluation: its conditions, and one file of passes for every tracker and sequence.
 
     OUTPUT/run.json                        the conditions: dataset, protocol, trackers
-    OUTPUT/ope/TRACKER/SEQUENCE.json       the passes of one tracker over one sequence; "tre" and "sre" likewise
-    OUTPUT/30hz/TRACKER/SEQUENCE.json      the same against the clock, see `latency`
+    OUTPUT/ope/TRACKER/SEQUENCE.json       the passes of one tracker over one sequence; also "tre" and "sre"
+    OUTPUT/30hz/TRACKER/SEQUENCE.json      the real-time pass at a camera rate, see `latency`
 
-Numbers are written so that they read back to the last bit.
+Numbers are read back bit for bit.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
 
 from dcfnet_evaluation.passes import Failure, Pass
 from dcfnet_evaluation.protocols import PROTOCOLS
 from dcfnet_evaluation.sequences import SequenceError
 
 RUN, MEMORY = "run.json", "memory.json"
-RESULTS = ("scores.json", "report.html")  # made of a whole run: taken away while one is not
-PUBLISHED = "published"  # kind of a tracker whose boxes were read, not run
+RESULTS = ("scores.json", "report.html")  # results of a finished run: deleted when a run starts
+PUBLISHED = "published"  # kind of a tracker whose boxes were read from files
 FORMAT = 1
 
 T = TypeVar("T")
@@ -33,12 +33,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Conditions:
-    """What was run. Equal conditions give equal boxes (of OpenCV's MIL alone not: it is random), so a run can go on.
+    """The conditions of an evaluation. Equal conditions give equal boxes, so a stopped run can continue.
 
-    layout, dataset: the dataset's layout and the name of its folder. content: tells its files from others of the same
-    name. sequences: name -> frames. protocol: "ope", "tre" or "sre". limit: first frames of each pass, or None for all.
-    rates: Hz of the passes against the clock. trackers: name -> what it is, in words and numbers that change when its
-    boxes would.
+    OpenCV's MIL is the exception: it is random. layout, dataset: layout and folder name of the dataset. content:
+    checksum of the dataset. sequences: name -> number of frames. protocol: "ope", "tre" or "sre". limit: number of
+    first frames of each pass, None for all. rates: camera rates of the real-time passes, Hz. trackers: name ->
+    description, which changes if the boxes can change.
     """
 
     layout: str
@@ -51,20 +51,22 @@ class Conditions:
     trackers: Mapping[str, Mapping[str, Any]]
 
     def kinds(self) -> tuple[str, ...]:
-        """What is run of every tracker: the protocol, then each rate, as "30hz"."""
+        """The kinds of passes of every tracker: the protocol, then each rate, for example "30hz"."""
         return (self.protocol, *(f"{rate}hz" for rate in self.rates))
 
     def differences(self, other: Conditions) -> list[str]:
-        """What differs, in words; empty where the two are equal. More trackers or sequences are a difference too."""
-        mine, theirs = _plain(asdict(self)), _plain(asdict(other))
+        """A text for each field that differs; empty if both are equal. Additional trackers or sequences also differ."""
+        mine, theirs = _as_json(asdict(self)), _as_json(asdict(other))
         return [
-            f"{key}: {mine[key]!s:.200} there, {theirs[key]!s:.200} now" for key in mine if mine[key] != theirs[key]
+            f"{key}: {mine[key]!s:.200} in the folder, {theirs[key]!s:.200} now"
+            for key in mine
+            if mine[key] != theirs[key]
         ]
 
 
 @dataclass(frozen=True)
 class Record:
-    """The passes of one tracker over one sequence; serial: run by the only worker, so that times mean something."""
+    """The passes of one tracker over one sequence. serial: whether one worker ran them; only then are times valid."""
 
     passes: tuple[Pass, ...]
     serial: bool
@@ -77,7 +79,7 @@ class Store:
     folder: Path
 
     def conditions(self) -> Conditions | None:
-        """What the folder says was run, None where it says nothing. Raises SequenceError for a file that is broken."""
+        """The conditions in the folder; None if there are none. Raises SequenceError if the file is invalid."""
         file = self.folder / RUN
         if not file.is_file():
             return None
@@ -86,19 +88,20 @@ class Store:
         )
 
     def begin(self, conditions: Conditions, machine: Mapping[str, Any]) -> None:
-        """Writes down what is run and on what. Raises SequenceError where the folder holds another run."""
-        there = self.conditions()
-        if there is not None and (differences := there.differences(conditions)):
+        """Writes the conditions and the machine. Raises SequenceError if the folder contains another run."""
+        stored = self.conditions()
+        if stored is not None and (differences := stored.differences(conditions)):
             raise SequenceError(
-                f"{self.folder}: holds another run ({'; '.join(differences)}); choose another --output, or --fresh"
+                f"{self.folder}: contains another run ({'; '.join(differences)}); "
+                "choose another --output, or delete this run with --fresh"
             )
         for name in RESULTS:
             (self.folder / name).unlink(missing_ok=True)
         data = {"format": FORMAT, "conditions": asdict(conditions), "machine": dict(machine)}
-        write_whole((json.dumps(data, indent=1) + "\n").encode(), self.folder / RUN)
+        write_atomically((json.dumps(data, indent=1) + "\n").encode(), self.folder / RUN)
 
     def clear(self) -> None:
-        """Takes whatever run the folder holds out of it, and nothing that is not a run's."""
+        """Deletes the files of a run from the folder, and no other files."""
         for kind in self.folder.glob("*"):
             if kind.name in PROTOCOLS or re.fullmatch(r"\d+hz", kind.name):
                 for file in kind.glob("*/*.json"):
@@ -107,39 +110,41 @@ class Store:
             (self.folder / name).unlink(missing_ok=True)
 
     def machine(self) -> dict[str, Any]:
-        """What the folder says the run was made on."""
+        """The machine that is recorded in the folder."""
         return _read(self.folder / RUN, lambda data: dict(data["machine"]))
 
     def file(self, kind: str, tracker: str, sequence: str) -> Path:
-        """Where the passes of a tracker over a sequence are; kind: a protocol, or a rate such as "30hz"."""
+        """Path of the passes of a tracker over a sequence. kind: a protocol, or a rate, for example "30hz"."""
         return self.folder / kind / tracker / f"{sequence}.json"
 
     def has(self, kind: str, tracker: str, sequence: str, frames: int) -> bool:
-        """Whether the passes are there and whole; frames: of the sequence."""
+        """Whether the file exists and its passes are complete. frames: length of the sequence."""
         try:
             record = self.load(kind, tracker, sequence)
         except SequenceError:
             return False
-        return all(len(done.boxes) <= frames - done.start and done.whole() for done in record.passes)
+        return all(
+            len(one_pass.boxes) <= frames - one_pass.start and one_pass.is_complete() for one_pass in record.passes
+        )
 
     def save(self, kind: str, tracker: str, sequence: str, record: Record) -> None:
-        """Writes the passes, whole or not at all."""
-        data = {"serial": record.serial, "passes": [_encode(done) for done in record.passes]}
-        write_whole((json.dumps(data) + "\n").encode(), self.file(kind, tracker, sequence))
+        """Writes the passes. An interrupted write leaves no partial file."""
+        data = {"serial": record.serial, "passes": [_encode(one_pass) for one_pass in record.passes]}
+        write_atomically((json.dumps(data) + "\n").encode(), self.file(kind, tracker, sequence))
 
     def load(self, kind: str, tracker: str, sequence: str) -> Record:
-        """The passes, bit for bit. Raises SequenceError naming a file that cannot be read."""
+        """The passes, bit for bit. Raises SequenceError if the file cannot be read."""
         file = self.file(kind, tracker, sequence)
         return _read(file, lambda data: Record(tuple(_decode(d) for d in data["passes"]), bool(data["serial"])))
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished evaluation, read from its folder.
+    """A finished evaluation.
 
-    passes: tracker -> sequence -> record. streaming: Hz -> tracker -> sequence -> record, against the clock; those of
-    published boxes, which were not run, are not there.
-    memory: tracker -> peak resident memory of a process of its own, bytes, where it was measured.
+    passes: tracker -> sequence -> record. streaming: camera rate in Hz -> tracker -> sequence -> record of a real-time
+    pass, without trackers whose boxes are published. memory: tracker -> peak resident memory of a process of its own,
+    bytes; empty if it was not measured.
     """
 
     conditions: Conditions
@@ -150,40 +155,40 @@ class Evaluation:
 
     @classmethod
     def load(cls, folder: Path) -> Evaluation:
-        """Raises SequenceError where the folder holds no evaluation or not all of one."""
+        """Reads the folder. Raises SequenceError if it contains no evaluation, or an incomplete one."""
         store = Store(folder)
         conditions = store.conditions()
         if conditions is None:
-            raise SequenceError(f"{folder}: no {RUN} in it; dcfnet-eval --output makes such a folder")
+            raise SequenceError(f"{folder}: contains no {RUN}; create an evaluation with dcfnet-eval --output {folder}")
 
-        def of(kind: str, names: Iterable[str]) -> dict[str, dict[str, Record]]:
+        def records_of(kind: str, names: Iterable[str]) -> dict[str, dict[str, Record]]:
             return {name: {s: store.load(kind, name, s) for s in conditions.sequences} for name in names}
 
-        run = [name for name, told in conditions.trackers.items() if told["kind"] != PUBLISHED]
-        streaming = {rate: of(f"{rate}hz", run) for rate in conditions.rates}
-        passes = of(conditions.protocol, conditions.trackers)
+        run_here = [name for name, description in conditions.trackers.items() if description["kind"] != PUBLISHED]
+        streaming = {rate: records_of(f"{rate}hz", run_here) for rate in conditions.rates}
+        passes = records_of(conditions.protocol, conditions.trackers)
         return cls(conditions, store.machine(), passes, streaming, read_memory(folder))
 
     @property
     def serial(self) -> bool:
-        """Whether every pass was run by the only worker: otherwise times and scores against the clock mean nothing."""
+        """Whether one worker ran all passes. Otherwise times and real-time scores are not valid."""
         kinds = [self.passes, *self.streaming.values()]
-        return all(record.serial for kind in kinds for found in kind.values() for record in found.values())
+        return all(record.serial for kind in kinds for by_sequence in kind.values() for record in by_sequence.values())
 
 
 def write_memory(folder: Path, memory: Mapping[str, int]) -> None:
-    """Writes the peak memory of the trackers, bytes."""
-    write_whole((json.dumps(dict(memory), indent=1) + "\n").encode(), folder / MEMORY)
+    """Writes the peak memory of each tracker, bytes."""
+    write_atomically((json.dumps(dict(memory), indent=1) + "\n").encode(), folder / MEMORY)
 
 
 def read_memory(folder: Path) -> dict[str, int]:
-    """Peak memory of the trackers, bytes; empty where it was not measured."""
+    """Peak memory of each tracker, bytes; empty if it was not measured."""
     file = folder / MEMORY
     return _read(file, lambda data: {name: int(data[name]) for name in data}) if file.is_file() else {}
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """As JSON would give it back: tuples are lists."""
+def _as_json(data: dict[str, Any]) -> dict[str, Any]:
+    """The data as JSON reads it back: tuples become lists."""
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain
 
@@ -192,19 +197,21 @@ def _read(file: Path, decode: Callable[[Any], T]) -> T:
     try:
         return decode(json.loads(file.read_text()))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        told = f"{type(error).__name__}: {error}"
-        raise SequenceError(f"{file}: not a file that dcfnet-eval wrote ({told}); --fresh begins anew") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise SequenceError(
+            f"{file}: not a valid file of dcfnet-eval ({reason}); delete the run and start again with --fresh"
+        ) from error
 
 
-def _encode(done: Pass) -> dict[str, Any]:
+def _encode(one_pass: Pass) -> dict[str, Any]:
     return {
-        "start": done.start,
-        "boxes": done.boxes.tolist(),
-        "statuses": list(done.statuses),
-        "psr": done.psr.tolist(),
-        "seconds": done.seconds.tolist(),
-        "failures": [asdict(failure) for failure in done.failures],
-        "stages": {name: values.tolist() for name, values in done.stages.items()},
+        "start": one_pass.start,
+        "boxes": one_pass.boxes.tolist(),
+        "statuses": list(one_pass.statuses),
+        "psr": one_pass.psr.tolist(),
+        "seconds": one_pass.seconds.tolist(),
+        "failures": [asdict(failure) for failure in one_pass.failures],
+        "stages": {name: values.tolist() for name, values in one_pass.stages.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""Rendered clips with exact truth: textured targets over a moving scene, no data needed."""
+"""Rendered clips with exact true boxes: textured targets over a moving scene. They need no data."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from math import pi, sin
 
 import cv2
 import numpy as np
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (H, W, 3) BGR
-POST_WIDTH = 20  # px, of the occluder
+POST_WIDTH = 20  # px, width of the occluder
 
 
 def noise_texture(rng: np.random.Generator, height: int, width: int, contrast: float = 60.0) -> Image:
-    """A random texture with detail at several sizes, more light and dark than colour, uint8 (height, width, 3)."""
+    """Random texture, uint8 (height, width, 3) BGR: detail at several sizes, more contrast in grey than in colour."""
     texture = np.full((height, width, 3), rng.uniform(80, 175, size=3), dtype=np.float32)
     for cell in (4, 9, 20, 45):
         shape = (height // cell + 2, width // cell + 2)
@@ -26,28 +26,28 @@ def noise_texture(rng: np.random.Generator, height: int, width: int, contrast: f
 
 
 def blob_mask(rng: np.random.Generator, height: int, width: int, waviness: float = 0.12) -> NDArray[np.float32]:
-    """A soft-edged, star-convex outline, float32 (height, width) in [0, 1].
+    """Star-convex mask with soft edges, float32 (height, width) in [0, 1].
 
-    waviness: how far, at most, each of three waves draws it in; at 0 it touches all four sides.
+    waviness: largest inward depth of each of three waves of the outline; at 0 the outline touches all four sides.
     """
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     angle, radius = np.arctan2(y, x), np.hypot(x, y)
     waves = sum(rng.uniform(-waviness, 0.0) * (1 + np.cos(k * angle + rng.uniform(0, 2 * pi))) for k in (2, 3, 5))
-    squareness = rng.uniform(2, 6)  # 2 is an ellipse, more is nearer to the whole box
+    squareness = rng.uniform(2, 6)  # 2: an ellipse; larger: closer to the box
     outline = (np.abs(np.cos(angle)) ** squareness + np.abs(np.sin(angle)) ** squareness) ** (-1 / squareness)
     mask: NDArray[np.float64] = np.clip((outline * (1 + waves) - radius) * min(height, width) / 4 + 0.5, 0, 1)
     return mask.astype(np.float32)
 
 
 def paste(frame: Image, texture: Image, mask: NDArray[np.float32], box: Box, angle: float = 0.0) -> None:
-    """Draws `texture` through `mask` into `box` of the frame, turned by `angle` degrees about its centre, in place.
+    """Draws `texture` with `mask` as alpha into `box` of the frame, in place, rotated by `angle` degrees.
 
-    Sub-pixel: texture and mask, of one size, are mapped onto the box by one affine map.
+    texture, mask: the same height and width. One affine map with sub-pixel accuracy maps both onto the box.
     """
     height, width = mask.shape
     scale_x, scale_y = box.w / width, box.h / height
-    turn = np.deg2rad(angle)
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    radians = np.deg2rad(angle)
+    rotation = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
     linear = rotation @ np.diag([scale_x, scale_y])
     offset = np.array(box.centre) - linear @ np.array([(width - 1) / 2, (height - 1) / 2])
     to_frame = np.hstack([linear, offset[:, None]])
@@ -59,7 +59,7 @@ def paste(frame: Image, texture: Image, mask: NDArray[np.float32], box: Box, ang
 
 @dataclass(frozen=True)
 class Clip:
-    """A rendered clip: frame(t) draws frame t, box(t) is its exact truth, 0-based frame pixels."""
+    """A rendered clip. frame(t): draws frame t, uint8 (H, W, 3) BGR. box(t): exact true box, 0-based frame pixels."""
 
     length: int
     frame: Callable[[int], Image]
@@ -70,9 +70,10 @@ class Clip:
 
 
 def render_clip(length: int = 240, width: int = 640, height: int = 360, seed: int = 0, occluder: bool = True) -> Clip:
-    """A textured target on a winding path over a panning scene, changing scale, partly occluded once half-way.
+    """Renders a textured target on a curved path over a panning scene. Its scale changes.
 
-    The occluder is a post as high as the frame, a third as wide as the target, that stands still in the scene.
+    occluder: whether a post hides a part of the target once, in the middle of the clip. The post is as high as the
+    frame, a third as wide as the target, and does not move in the scene.
     """
     rng = np.random.default_rng(seed)
     scene = noise_texture(rng, height + 160, width + 320)
@@ -95,14 +96,14 @@ def render_clip(length: int = 240, width: int = 640, height: int = 360, seed: in
         image = scene[top : top + height, left : left + width].copy()
         paste(image, texture, mask, box(t), angle=4 * sin(t / 20))
         if occluder:
-            _draw(image, post, post_in_scene - left)
+            _draw_post(image, post, post_in_scene - left)
         return image
 
     return Clip(length, frame, box)
 
 
-def _draw(image: Image, post: Image, left: int) -> None:
-    """Draws an upright post whose left edge is at column `left`, cut at the frame's borders, in place."""
+def _draw_post(image: Image, post: Image, left: int) -> None:
+    """Draws the post with its left edge at column `left`, clipped to the frame, in place."""
     start, stop = max(left, 0), min(left + post.shape[1], image.shape[1])
     if stop > start:
         image[:, start:stop] = post[:, start - left : stop - left]

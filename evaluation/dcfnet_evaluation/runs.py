@@ -1,4 +1,4 @@
-"""Running an evaluation: one sequence after the other, or many at once; what is done is kept, what is left is done."""
+"""Runs the missing passes of an evaluation, in this process, in several processes or on Ray; saves each sequence."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from threading import Thread
 
 from dcfnet.errors import MissingDependencyError
 
-from dcfnet_evaluation.contenders import Contender, opened
+from dcfnet_evaluation.contenders import Contender, open_once
 from dcfnet_evaluation.latency import run_against_clock
 from dcfnet_evaluation.passes import Pass, SingleTracker, run_passes
 from dcfnet_evaluation.protocols import PROTOCOLS
 from dcfnet_evaluation.records import Conditions, Record, Store
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
-ATTEMPTS = 3  # pools of processes that may break, by a kill or for want of memory, before the run gives up
+ATTEMPTS = 3  # process pools: a pool breaks if a worker is killed, for example because memory runs out
 
-Key = tuple[str, str]  # kind, tracker: what a file of a store holds for a sequence
-Found = Mapping[Key, tuple[Pass, ...]]
-Outcome = tuple["Job", Found | SequenceError]
+Key = tuple[str, str]  # kind, tracker
+PassesByKey = Mapping[Key, tuple[Pass, ...]]
+Outcome = tuple["Job", PassesByKey | SequenceError]
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is left to do on one sequence. rates: of the passes against the clock, Hz."""
+    """The work on one sequence. rates: camera rates of the real-time passes, Hz."""
 
     sequence: AnnotatedSequence
     contenders: tuple[Contender, ...]
@@ -40,100 +40,104 @@ class Job:
     rates: tuple[int, ...] = ()
 
     def execute(self) -> dict[Key, tuple[Pass, ...]]:
-        """Every contender over every start of the protocol, side by side, then against the clock, one by one."""
-        trackers = {contender.name: opened(contender) for contender in self.contenders}
+        """Runs all contenders from each start of the protocol, interleaved; then each contender in real time, alone."""
+        trackers = {contender.name: open_once(contender) for contender in self.contenders}
         starts = PROTOCOLS[self.protocol](self.sequence)
         passes = [run_passes(trackers, self.sequence, start, self.limit) for start in starts]
-        found: dict[Key, tuple[Pass, ...]] = {
-            (self.protocol, name): tuple(done[name] for done in passes) for name in trackers
+        results: dict[Key, tuple[Pass, ...]] = {
+            (self.protocol, name): tuple(by_name[name] for by_name in passes) for name in trackers
         }
         for rate in self.rates:
             for name, tracker in trackers.items():
-                found[f"{rate}hz", name] = (self._against_clock(tracker, rate),)
-        return found
+                results[f"{rate}hz", name] = (self._run_in_real_time(tracker, rate),)
+        return results
 
-    def _against_clock(self, tracker: SingleTracker, rate: int) -> Pass:
+    def _run_in_real_time(self, tracker: SingleTracker, rate: int) -> Pass:
         return run_against_clock(tracker, self.sequence, rate, limit=self.limit)
 
 
 def jobs_left(
     store: Store, conditions: Conditions, sequences: Sequence[AnnotatedSequence], contenders: Sequence[Contender]
 ) -> list[Job]:
-    """A job for every sequence that is not finished, with all its contenders: only together are they comparable."""
-    wanted = [(kind, contender.name) for kind in conditions.kinds() for contender in contenders]
-    left = [s for s in sequences if not all(store.has(kind, name, s.name, len(s)) for kind, name in wanted)]
+    """A job for every unfinished sequence, with all contenders: times are comparable only if they run together."""
+    keys = [(kind, contender.name) for kind in conditions.kinds() for contender in contenders]
+    left = [s for s in sequences if not all(store.has(kind, name, s.name, len(s)) for kind, name in keys)]
     return [Job(s, tuple(contenders), conditions.protocol, conditions.limit, conditions.rates) for s in left]
 
 
 def run(
     jobs: Sequence[Job], store: Store, workers: int = 1, ray: str | None = None, done: Progress = lambda name: None
 ) -> None:
-    """Does the jobs and saves each as it is finished; done(sequence) is called then.
+    """Runs the jobs and saves the passes of each finished job.
 
-    workers: local processes; 1 is this one, and only then do times mean something. ray: address of a cluster that sees
-    the dataset under the same path, or "local". Raises SequenceError for frames that cannot be read, once all other
-    sequences are done and saved, and when workers keep dying; what was finished is kept.
+    workers: local processes; 1 is this process, and only then are times valid. ray: address of a cluster that reads the
+    dataset at the same path, or "local". done: called with the name of each finished sequence.
+
+    Raises SequenceError if frames cannot be read (after all other sequences are saved) or if workers die repeatedly.
+    Finished sequences stay saved.
     """
     serial = workers == 1 and ray is None
-    results = _here(jobs) if serial else _on_ray(jobs, ray) if ray else _on_processes(jobs, workers)
+    outcomes = _in_process(jobs) if serial else _on_ray(jobs, ray) if ray else _on_processes(jobs, workers)
     unreadable: SequenceError | None = None
-    for job, found in results:
-        if isinstance(found, SequenceError):
-            unreadable = unreadable or found
+    for job, result in outcomes:
+        if isinstance(result, SequenceError):
+            unreadable = unreadable or result
             continue
-        for (kind, tracker), passes in found.items():
+        for (kind, tracker), passes in result.items():
             store.save(kind, tracker, job.sequence.name, Record(passes, serial))
         done(job.sequence.name)
     if unreadable:
         raise unreadable
 
 
-def _execute(job: Job) -> Found | SequenceError:
+def _execute(job: Job) -> PassesByKey | SequenceError:
     try:
         return job.execute()
-    except SequenceError as error:  # of one sequence, which must not cost the others
+    except SequenceError as error:  # an unreadable sequence must not stop the other sequences
         return error
 
 
-def _here(jobs: Sequence[Job]) -> Iterator[Outcome]:
+def _in_process(jobs: Sequence[Job]) -> Iterator[Outcome]:
     return ((job, _execute(job)) for job in jobs)
 
 
 def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     left = dict(enumerate(jobs))
     for _ in range(ATTEMPTS):
-        # spawned, not forked: a fork of a process whose libraries hold threads may hang
+        # spawn: a forked process can hang if its libraries have threads
         context = get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
         try:
             submitted = {pool.submit(_execute, job): number for number, job in left.items()}
             for future in as_completed(submitted):
-                found = future.result()
-                yield left.pop(submitted[future]), found
+                result = future.result()
+                yield left.pop(submitted[future]), result
             return
         except BrokenProcessPool:
-            continue  # a worker was killed: what is left is begun anew
+            continue  # a worker was killed: start the remaining jobs again
         finally:
             _stop(pool, at_once=bool(left))
     names = ", ".join(job.sequence.name for job in left.values())
-    raise SequenceError(f"workers died {ATTEMPTS} times; left: {names}. Run it again to go on, with fewer --workers")
+    raise SequenceError(
+        f"workers died {ATTEMPTS} times; unfinished: {names}. Run again with fewer --workers to continue"
+    )
 
 
 def follow_parent() -> None:
-    """In a worker: the process that gave out the work decides when to stop, and its end is the worker's.
+    """Initialises a worker: it ignores Ctrl-C and exits when its parent exits.
 
-    Ctrl-C reaches every process of a terminal, so it is ignored here; a kill reaches the parent alone, and workers
-    would wait for it for ever.
+    Ctrl-C reaches every process of a terminal, but only the parent must act on it. A kill reaches only the parent;
+    without this function its workers would wait forever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
 
-    def leave() -> None:
+    def exit_with_parent() -> None:
         if parent is not None:
             parent.join()
             os._exit(1)
 
-    Thread(target=leave, daemon=True).start()
+    Thread(target=exit_with_parent, daemon=True).start()
 
 
 def _stop(pool: ProcessPoolExecutor, at_once: bool) -> None:
@@ -144,7 +148,7 @@ def _stop(pool: ProcessPoolExecutor, at_once: bool) -> None:
 
 
 def _on_ray(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
-    """Ray starts a task anew when its worker dies, three times at most."""
+    """Runs the jobs on Ray, which restarts the task of a dead worker at most three times."""
     try:
         import ray
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Scores of sequences, their means, and one set of them against another, pair by pair."""
+"""Scores of sequences, their means, and the paired comparison of two sets of scores."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Score:
-    """Scores of one tracker on one sequence: means over its passes (one of OPE, up to 20 of TRE, 12 of SRE).
+    """Scores of one tracker on one sequence: means over its passes (OPE: 1, TRE: up to 20, SRE: 12).
 
-    frames: all that were scored. auc: success AUC. precision: DP at 20 px. overlap_precision: OP at 0.5.
-    centre_error: CLE, px, NaN without any box. lost: share of updates that answered "lost". failures: frames without a
-    usable box. fps: updates a second, of those that were made. success, precisions: the curves, over 21 overlaps and 51
-    distances.
+    frames: number of scored frames. auc: success AUC. precision: DP at 20 px. overlap_precision: OP at 0.5.
+    centre_error: CLE, px, NaN without any box. lost: share of updates with the status "lost". failures: number of
+    frames without a usable box. fps: updates per second, of the updates that ran. success, precisions: curves over 21
+    overlap and 51 distance thresholds.
     """
 
     sequence: str
@@ -47,11 +47,11 @@ class Score:
 
     @classmethod
     def of(cls, passes: Sequence[Pass], sequence: AnnotatedSequence) -> Score:
-        """Scores of the passes over a sequence."""
-        pairs = [(done.boxes, done.truth(sequence)) for done in passes]
+        """Scores of the passes over one sequence."""
+        pairs = [(one_pass.boxes, one_pass.truth(sequence)) for one_pass in passes]
         success = np.mean([success_curve(*pair) for pair in pairs], axis=0)
-        answers = [status for done in passes for status in done.statuses[1:]]
-        seconds = np.concatenate([done.seconds[1:] for done in passes])
+        statuses = [status for one_pass in passes for status in one_pass.statuses[1:]]
+        seconds = np.concatenate([one_pass.seconds[1:] for one_pass in passes])
         return cls(
             sequence=sequence.name,
             frames=sum(int(scored(truth).sum()) for _, truth in pairs),
@@ -59,7 +59,7 @@ class Score:
             precision=float(np.mean([precision(*pair) for pair in pairs])),
             overlap_precision=float(np.mean([overlap_precision(*pair) for pair in pairs])),
             centre_error=_mean([centre_location_error(*pair) for pair in pairs]),
-            lost=answers.count("lost") / max(len(answers), 1),
+            lost=statuses.count("lost") / max(len(statuses), 1),
             failures=sum(failure.frames for failure in failures(passes)),
             fps=float((seconds > 0).sum() / seconds.sum()) if seconds.any() else 0.0,
             success=tuple(success.tolist()),
@@ -68,7 +68,7 @@ class Score:
 
 
 def mean_score(scores: Sequence[Score], name: str = "mean") -> Score:
-    """Mean over sequences, each counting once, as OTB does; frames and failures are sums, fps is the median."""
+    """Mean over sequences with equal weight, as in OTB. frames and failures are sums, fps is the median."""
     summed = {"frames", "failures"}
     values: dict[str, object] = {"sequence": name, "fps": float(np.median([score.fps for score in scores]))}
     for key in (entry.name for entry in fields(Score) if entry.name not in values):
@@ -85,21 +85,22 @@ def mean_score(scores: Sequence[Score], name: str = "mean") -> Score:
 def by_attribute(
     scores: Sequence[Score], attributes: Mapping[str, Sequence[str]], every: str = "ALL"
 ) -> dict[str, list[Score]]:
-    """The scores of the sequences that have each attribute, and of all; attributes: sequence -> its attributes."""
-    names = sorted({name for found in attributes.values() for name in found})
+    """Groups scores by attribute; the group `every` has all scores. attributes: sequence -> its attributes."""
+    names = sorted({name for group in attributes.values() for name in group})
     grouped = {name: [s for s in scores if name in attributes.get(s.sequence, ())] for name in names}
-    return {every: list(scores)} | {name: found for name, found in grouped.items() if found}
+    return {every: list(scores)} | {name: group for name, group in grouped.items() if group}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What B's success AUC is above A's on the sequences that both have.
+    """Success AUC of B minus that of A, on the sequences that both have.
 
-    difference: mean of B - A. low, high: its interval at CONFIDENCE, by bootstrap over sequences.
+    difference: mean of B - A. low, high: its interval at CONFIDENCE, from a bootstrap over sequences. unpaired:
+    sequences that only A or only B has; they are left out.
     """
 
     sequences: tuple[str, ...]
-    unpaired: tuple[str, ...]  # only one of the two has them: left out
+    unpaired: tuple[str, ...]
     differences: NDArray[np.float64]
     difference: float
     low: float
@@ -107,19 +108,21 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Whether B is worse beyond the interval."""
+        """Whether the whole interval is below 0."""
         return self.high < 0
 
 
 def compare(first: Sequence[Score], second: Sequence[Score], seed: int = 0) -> Comparison:
-    """Paired comparison of two sets of scores: sequences are resampled together with both their scores.
+    """Paired comparison: the bootstrap resamples sequences together with the scores of A and B.
 
-    Raises SequenceError where the two have fewer than two sequences in common.
+    Raises SequenceError if the two have fewer than two sequences in common.
     """
     a, b = ({score.sequence: score.auc for score in scores} for scores in (first, second))
     shared = tuple(name for name in a if name in b)
     if len(shared) < 2:
-        raise SequenceError(f"{len(shared)} sequences in common; a paired interval needs at least two")
+        raise SequenceError(
+            f"{len(shared)} sequences in common; a paired interval needs at least 2; evaluate more sequences"
+        )
     differences = np.array([b[name] - a[name] for name in shared])
     resampled = np.random.default_rng(seed).choice(differences, size=(RESAMPLES, len(shared))).mean(axis=1)
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -129,6 +132,6 @@ def compare(first: Sequence[Score], second: Sequence[Score], seed: int = 0) -> C
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Mean of the values that are there; NaN where there is none."""
-    there = [value for value in values if not np.isnan(value)]
-    return float(np.mean(there)) if there else float("nan")
+    """Mean of the values that are not NaN; NaN if there are none."""
+    valid = [value for value in values if not np.isnan(value)]
+    return float(np.mean(valid)) if valid else float("nan")

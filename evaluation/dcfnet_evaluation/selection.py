@@ -1,4 +1,4 @@
-"""What the options of dcfnet-eval ask for, checked before anything is run."""
+"""Reads and checks the options of dcfnet-eval before any tracker runs."""
 
 from __future__ import annotations
 
@@ -18,79 +18,80 @@ from dcfnet_evaluation.sequences import SequenceError
 
 
 def subject_of(layout: str, root: Path, subset: str | None, names: str | None) -> Subject:
-    """The dataset's sequences: of a subset, or those named, "A,B". Raises SequenceError."""
-    opened = open_dataset(layout, root, _names(names), subset)
-    if opened.note and not names:
-        typer.echo(f"{root}: {opened.note}", err=True)
-    return Subject(layout, root.resolve().name, opened, whole=not (names or opened.missing))
+    """The sequences of the dataset: all, of a subset, or those named, for example "A,B". Raises SequenceError."""
+    dataset = open_dataset(layout, root, _split_names(names), subset)
+    if dataset.note and not names:
+        typer.echo(f"{root}: {dataset.note}", err=True)
+    return Subject(layout, root.resolve().name, dataset, whole=not (names or dataset.missing))
 
 
-def _names(text: str | None) -> list[str] | None:
-    """Names from "A, B", blanks around them left out; None for all."""
+def _split_names(text: str | None) -> list[str] | None:
+    """Splits "A, B" into names without blanks; None if there is no text."""
     return [name for part in text.split(",") if (name := part.strip())] if text else None
 
 
-def dcfnets(
+def dcfnet_contenders(
     models: Sequence[Path], config: str | None, assignments: Sequence[str] | None, presets: str | None = None
 ) -> list[Contender]:
-    """This project's tracker, once a model and preset, with the constants in force. Raises ModelError, ConfigError.
+    """This project's tracker, one for each pair of model and preset, with the assigned constants.
 
-    It is named after what tells it from the others: dcfnet, the model, dcfnet-PRESET, or MODEL-PRESET.
+    The name contains the parts that differ: dcfnet, MODEL, dcfnet-PRESET or MODEL-PRESET.
+    Raises ModelError and ConfigError.
     """
-    found: list[Contender] = []
-    points = _names(presets) or (None,)
-    for model, preset in product(models or (None,), points):
+    contenders: list[Contender] = []
+    preset_names = _split_names(presets) or (None,)
+    for model, preset in product(models or (None,), preset_names):
         constants = Tracker(model, config=config, preset=preset).config.assign(assignments or [])
         name = "dcfnet" if len(models) < 2 else Path(str(model)).stem
-        found.append(Dcfnet(f"{name}-{preset}" if len(points) > 1 else name, model, constants))
-    return found
+        contenders.append(Dcfnet(f"{name}-{preset}" if len(preset_names) > 1 else name, model, constants))
+    return contenders
 
 
-def others(added: Sequence[str], peers: bool, names: str | None, models: Path | None) -> list[Contender]:
-    """Trackers of others that were asked for; of OpenCV's, without names, those that can be opened here.
+def other_contenders(added: Sequence[str], peers: bool, names: str | None, models: Path | None) -> list[Contender]:
+    """The trackers of OpenCV and of the user. `peers` without `names`: all trackers of OpenCV that can be opened.
 
-    Raises SequenceError, ConfigError and PeerError for what cannot be opened.
+    Raises SequenceError, ConfigError or PeerError if a tracker cannot be opened.
     """
-    found: list[Contender] = []
+    contenders: list[Contender] = []
     if names:
-        found += [Peer(name, models) for name in _names(names) or ()]
+        contenders += [Peer(name, models) for name in _split_names(names) or ()]
     elif peers:
         usable, unusable = available_peers(models)
         for name, reason in unusable.items():
             typer.echo(f"left out: {name}: {reason}", err=True)
-        found += [Peer(name, models) for name in usable]
+        contenders += [Peer(name, models) for name in usable]
     if added:
-        sys.path.append(str(Path.cwd()))  # a module beside the person's work is found, as `python -m` would
+        sys.path.append(str(Path.cwd()))  # finds modules in the current folder, as `python -m` does
     for entry in added:
         name, _, target = entry.partition("=")
         if not target:
-            raise SequenceError(f"--add {entry}: give NAME=package.module:Class")
-        found.append(Python(name, target))
-    for contender in found:
-        contender.open()  # what cannot be opened is told now, not after hours
-    return found
+            raise SequenceError(f"--add {entry}: must be NAME=package.module:Class")
+        contenders.append(Python(name, target))
+    for contender in contenders:
+        contender.open()  # raises now instead of after hours of work
+    return contenders
 
 
-def result_folders(given: Sequence[str] | None) -> dict[str, Path]:
-    """Folders of published boxes by the tracker's name, from "NAME=FOLDER". Raises SequenceError."""
-    found = {}
-    for entry in given or []:
+def result_folders(entries: Sequence[str] | None) -> dict[str, Path]:
+    """Reads "NAME=FOLDER" options: name of the tracker -> folder of its published boxes. Raises SequenceError."""
+    folders = {}
+    for entry in entries or []:
         name, _, folder = entry.partition("=")
         if not folder:
-            raise SequenceError(f"--results {entry}: give NAME=FOLDER")
-        found[name] = Path(folder)
-    return found
+            raise SequenceError(f"--results {entry}: must be NAME=FOLDER")
+        folders[name] = Path(folder)
+    return folders
 
 
-def rates_of(text: str, timed: bool) -> tuple[int, ...]:
-    """Hz from "30,60", "none", or "auto": the usual ones where times are taken at all. Raises SequenceError."""
+def parse_rates(text: str, timed: bool) -> tuple[int, ...]:
+    """Rates in Hz from "30,60", "none" or "auto". "auto": RATES if times are measured. Raises SequenceError."""
     if text == "auto":
         return RATES if timed else ()
-    return () if text == "none" else numbers(text, "--rates")
+    return () if text == "none" else parse_numbers(text, "--rates")
 
 
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """Whole numbers from "1,3,5". Raises SequenceError naming the option."""
+def parse_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Whole numbers from "1,3,5". Raises SequenceError; the message names the option."""
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:

@@ -1,6 +1,6 @@
-"""Annotated sequences: frames that are read one at a time, and the true box of each.
+"""Annotated sequences: frames, which are read one at a time, and their true boxes.
 
-The readers of the data sets (`datasets`) make them. Conversions to the package's 0-based boxes happen there alone.
+The dataset readers in `datasets` create them. Only these readers convert boxes to the 0-based boxes of the package.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from dcfnet.backend import Frame
+from dcfnet.io.frame import Frame
 from numpy.typing import ArrayLike, NDArray
 
 Boxes = NDArray[np.float64]  # (N, 4): x, y, w, h
 
 
 class SequenceError(ValueError):
-    """A sequence whose files do not fit together; the message names file and line."""
+    """A file of a sequence that is missing or invalid; the message names the file and, if possible, the line."""
 
 
 class Frames(Protocol):
-    """Frames by their index, counted from 0."""
+    """The frames of a sequence, by 0-based index."""
 
     def __len__(self) -> int: ...
 
     def size(self) -> int:
-        """Bytes of the files on disk: tells one set of frames from another."""
+        """Bytes of the files on disk; distinguishes two sets of frames."""
 
     def read(self, index: int) -> Frame:
-        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming what cannot be read."""
+        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be read."""
 
 
 @dataclass(frozen=True)
 class ImageFrames:
-    """Frames that are image files, in order."""
+    """Frames in image files, in order."""
 
     files: tuple[Path, ...]
 
@@ -46,11 +46,11 @@ class ImageFrames:
         return len(self.files)
 
     def size(self) -> int:
-        """Bytes of all files; one that is not there counts nothing."""
+        """Bytes of all files; a missing file counts as 0."""
         return sum(file.stat().st_size for file in self.files if file.exists())
 
     def read(self, index: int) -> Frame:
-        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming a file that is no image."""
+        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if the file is not an image."""
         file = self.files[index]
         try:
             content = np.fromfile(file, dtype=np.uint8)
@@ -58,25 +58,25 @@ class ImageFrames:
             raise SequenceError(f"{file}: cannot be read ({error.strerror})") from error
         image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
         if image is None:
-            raise SequenceError(f"{file}: not a readable image")
+            raise SequenceError(f"{file}: not a readable image; copy the file from the dataset again")
         return image.astype(np.uint8, copy=False)
 
 
 class VideoFrames:
-    """Frames of a video, decoded one after another; going back starts again at its beginning. For one thread.
+    """Frames of a video, decoded in order. A step back decodes again from the first frame. Not thread-safe.
 
-    OpenCV's seeking is not used: with many codecs it lands on another frame than asked for.
+    The seek of OpenCV is not used, because with many codecs it stops at a wrong frame.
     """
 
     def __init__(self, file: Path, length: int) -> None:
-        """length: the number of frames to offer; reading one that the file does not hold raises."""
+        """length: number of frames. `read` raises SequenceError if the file has fewer."""
         self.file, self._length = file, length
         self._capture: cv2.VideoCapture | None = None
-        self._decoded = 0  # frames taken from the capture so far
-        self._last: Frame | None = None  # the last of them
+        self._decoded = 0  # number of decoded frames
+        self._last: Frame | None = None  # the newest decoded frame
 
     def __reduce__(self) -> tuple[type[VideoFrames], tuple[Path, int]]:
-        return VideoFrames, (self.file, self._length)  # an opened decoder does not go to another process
+        return VideoFrames, (self.file, self._length)  # an open decoder cannot be sent to another process
 
     def __len__(self) -> int:
         return self._length
@@ -86,39 +86,40 @@ class VideoFrames:
         return self.file.stat().st_size
 
     def read(self, index: int) -> Frame:
-        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming the frame that cannot be decoded."""
+        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be decoded."""
         if not 0 <= index < self._length:
-            raise SequenceError(f"{self.file}: no frame {index}; there are {self._length}")
+            raise SequenceError(f"{self.file}: no frame {index}; the index must be from 0 to {self._length - 1}")
         if self._last is not None and index == self._decoded - 1:
             return self._last.copy()
-        capture = self._rewound() if self._capture is None or index < self._decoded else self._capture
+        capture = self._open_capture() if self._capture is None or index < self._decoded else self._capture
         while self._decoded <= index:
             if not capture.grab():
-                raise self._failed(index)
+                raise self._decode_error(index)
             self._decoded += 1
         ok, frame = capture.retrieve()
         if not ok:
-            raise self._failed(index)
+            raise self._decode_error(index)
         self._last = frame.astype(np.uint8, copy=False)
         return self._last.copy()
 
-    def _rewound(self) -> cv2.VideoCapture:
+    def _open_capture(self) -> cv2.VideoCapture:
         self._capture, self._decoded, self._last = cv2.VideoCapture(str(self.file)), 0, None
         return self._capture
 
-    def _failed(self, index: int) -> SequenceError:
-        held, self._capture, self._decoded, self._last = self._decoded, None, 0, None
+    def _decode_error(self, index: int) -> SequenceError:
+        decoded, self._capture, self._decoded, self._last = self._decoded, None, 0, None
         return SequenceError(
-            f"{self.file}: frame {index} cannot be decoded; the video ends or is broken after {held} of {self._length}"
+            f"{self.file}: frame {index} cannot be decoded; the video ends or is damaged after {decoded} of "
+            f"{self._length} frames; repair it, or remove the boxes of the missing frames"
         )
 
 
 @dataclass(frozen=True)
 class AnnotatedSequence:
-    """A sequence of frames with the true box of each.
+    """The frames of a sequence and their true boxes.
 
-    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; a row of NaN where the target is absent or not annotated.
-    attributes: what the data set says is hard in it, such as ("IV", "SV"); () where it says nothing.
+    boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; a row is NaN if the target is absent or not annotated.
+    attributes: challenges of the sequence according to the dataset, for example ("IV", "SV"); () if there are none.
     """
 
     name: str
@@ -130,14 +131,14 @@ class AnnotatedSequence:
         return len(self.frames)
 
     def read(self, index: int) -> Frame:
-        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming what cannot be read."""
+        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be read."""
         return self.frames.read(index)
 
 
 def read_lines(file: Path) -> list[str]:
-    """Lines of a text file without blanks around them; blank lines at its end are left out.
+    """Lines of a text file, stripped, without blank lines at the end.
 
-    Raises SequenceError naming a file that cannot be read or is no UTF-8 text.
+    Raises SequenceError if the file cannot be read or is not UTF-8 text.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -149,48 +150,50 @@ def read_lines(file: Path) -> list[str]:
 
 
 def read_numbers(file: Path, line: int, text: str) -> list[float]:
-    """Numbers of one line, with commas, semicolons, tabs or spaces between them. NaN is one, infinity is none.
+    """Numbers of one line, separated by commas, semicolons, tabs or spaces. NaN is allowed.
 
-    Raises SequenceError naming the line, counted from 1.
+    line: 1-based number for the message. Raises SequenceError if a value is not a number, or is infinite.
     """
     try:
         row = [float(value) for value in re.split(r"\s*[,;]\s*|\s+", text)]
     except ValueError:
         row = [np.inf]
     if np.isinf(row).any():
-        raise SequenceError(f"{file}:{line}: {text!r} is not numbers with commas or blanks between them")
+        raise SequenceError(f"{file}:{line}: {text!r}: must be finite numbers or NaN, separated by commas or blanks")
     return row
 
 
 def read_boxes(file: Path, columns: tuple[int, ...] = (4,)) -> NDArray[np.float64]:
-    """Rows of numbers as they stand in the file, float64 (N, columns).
+    """Rows of numbers of a file, unchanged, float64 (N, columns).
 
-    columns: how many there may be in a row; all rows have the same number of them. A blank line between rows is an
-    error, since no data set writes one and leaving it out would move all later boxes by a frame.
-    Raises SequenceError naming the line that is something else.
+    columns: allowed numbers of values in a row; all rows must have the same number. A blank line between rows is an
+    error: no dataset writes one, and to skip it would shift all later boxes by one frame.
+    Raises SequenceError if a row is invalid; the message names the line.
     """
     rows: list[list[float]] = []
     for number, text in enumerate(read_lines(file), start=1):
         row = read_numbers(file, number, text)
         if len(row) not in columns or len(row) != len((rows or [row])[0]):
-            wanted = len(rows[0]) if rows else " or ".join(str(count) for count in columns)
-            raise SequenceError(f"{file}:{number}: {text!r} is {len(row)} numbers, not {wanted}")
+            expected = len(rows[0]) if rows else " or ".join(str(count) for count in columns)
+            raise SequenceError(
+                f"{file}:{number}: {text!r} has {len(row)} numbers; must be {expected}; correct the row"
+            )
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(rows[0]) if rows else columns[0])
 
 
 def box_around(corners: Sequence[float]) -> list[float]:
-    """The upright box x, y, w, h around a polygon x1, y1, x2, y2, ...; the pixels that its corners name are inside.
+    """The axis-aligned box x, y, w, h around a polygon x1, y1, x2, y2, .... The corner pixels are inside.
 
-    From corner 10 to corner 19 it is 10 pixels wide, as the VOT toolkit draws it where it measures overlap
-    (vot/region/raster.py); its own conversion to a rectangle says 9.
+    From corner 10 to corner 19 the box is 10 pixels wide, as in the overlap of the VOT toolkit (vot/region/raster.py).
+    The toolkit's own conversion to a rectangle gives 9.
     """
     left, top = min(corners[::2]), min(corners[1::2])
     return [left, top, max(corners[::2]) - left + 1, max(corners[1::2]) - top + 1]
 
 
 def mark_absent(boxes: Boxes, absent: ArrayLike = False) -> Boxes:
-    """The boxes with NaN rows where `absent`, bool (N,), says so, where a number is NaN, or a side is not above 0."""
+    """Sets a row to NaN if `absent`, bool (N,), is true, a number is NaN, or a side is not above 0."""
     missing = np.asarray(absent, dtype=bool) | np.isnan(boxes).any(axis=1) | ~(boxes[:, 2:] > 0).all(axis=1)
     return np.where(missing[:, None], np.nan, boxes)
 
@@ -203,36 +206,38 @@ def open_images(
     name: str = "",
     numbered: bool = True,
 ) -> AnnotatedSequence:
-    """The sequence of these image files, in order, once they are seen to fit the boxes; `name` or else the folder's.
+    """Makes a sequence of image files, in order, and their boxes. name: "" is the name of the folder.
 
-    numbered: whether names that end in numbers have to count without a gap.
-    Raises SequenceError where there are not as many files as boxes, one is missing, or the first frame has no box.
+    numbered: whether numbers at the end of the file names must have no gap.
+    Raises SequenceError if the numbers of files and boxes differ, a file is missing, or the first frame has no box.
     """
-    gap = _gap(files) if numbered else ""
+    gap = _describe_gap(files) if numbered else ""
     if len(files) != len(boxes) or not len(files):
-        raise SequenceError(f"{folder}: {len(files)} frames but {len(boxes)} boxes" + (f"; {gap}" if gap else ""))
+        raise SequenceError(
+            f"{folder}: {len(files)} frames but {len(boxes)} boxes; {gap or 'every frame needs one box'}"
+        )
     if gap:
-        raise SequenceError(f"{folder}: {gap}")
-    return checked(folder, AnnotatedSequence(name or folder.name, ImageFrames(files), boxes, attributes))
+        raise SequenceError(f"{folder}: {gap}; add the missing frame")
+    return check_first_box(folder, AnnotatedSequence(name or folder.name, ImageFrames(files), boxes, attributes))
 
 
-def checked(place: Path, sequence: AnnotatedSequence) -> AnnotatedSequence:
-    """The sequence as it is. Raises SequenceError where its first frame has no box for a tracker to start from."""
+def check_first_box(place: Path, sequence: AnnotatedSequence) -> AnnotatedSequence:
+    """Returns the sequence. Raises SequenceError if its first frame has no box to start from."""
     if np.isnan(sequence.boxes[0]).any():
-        raise SequenceError(f"{place}: the first frame has no box; cut the frames before the target appears")
+        raise SequenceError(f"{place}: the first frame has no box; remove the frames before the target appears")
     return sequence
 
 
 def frame_number(file: Path) -> int | None:
-    """The number at the end of an image's name, as in 0001.jpg or img00001.png; None where there is none."""
+    """The number at the end of an image name, as in 0001.jpg or img00001.png; None if there is none."""
     digits = re.search(r"\d+$", file.stem)
     return int(digits[0]) if digits else None
 
 
-def _gap(files: tuple[Path, ...]) -> str:
-    """Which number is left out between the names of the files; "" where none is, or where they are no numbers."""
-    for before, after in pairwise(files):
-        first, second = frame_number(before), frame_number(after)
+def _describe_gap(files: tuple[Path, ...]) -> str:
+    """Describes the first gap between the numbers in the file names; "" if there is no gap or no number."""
+    for previous, following in pairwise(files):
+        first, second = frame_number(previous), frame_number(following)
         if first is not None and second is not None and second > first + 1:
-            return f"frame {first + 1} is missing between {before.name} and {after.name}"
+            return f"frame {first + 1} is missing between {previous.name} and {following.name}"
     return ""

@@ -1,4 +1,4 @@
-"""Where the time of a frame goes: the tracker between clocks, its arithmetic untouched."""
+"""Time of each stage of a frame. The clocks do not change the arithmetic of the tracker."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from dcfnet.backend import Array, Backend, Frame
-from dcfnet.filters import Filters
-from dcfnet.fourier import Transform
-from dcfnet.geometry import Box
-from dcfnet.pipeline import Pipeline
-from dcfnet.result import Result
+from dcfnet.devices.backend import Backend
+from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
+from dcfnet.filter.dcf import Array
+from dcfnet.filter.transform import Transform
+from dcfnet.io.frame import Frame
+from dcfnet.model.backbone import as_backbone
+from dcfnet.result import Box, Result
 from dcfnet.tracker import Tracker
+from dcfnet.tracking.pipeline import Pipeline
 from numpy.typing import NDArray
 
 STAGES = ("crop", "backbone", "transform", "solve", "learn", "rest")
-# Work that no call encloses, by the calls before and after it: the filter answers between the two transforms, and what
-# follows the template's transform is learning.
-BETWEEN = {
+# The stage of the time between two calls of the backend. Between the two transforms the filter computes its response;
+# after the transform of the template patch the filter is updated.
+STAGE_BETWEEN = {
     ("forward", "inverse"): "solve",
     ("forward", "end"): "learn",
     ("forward", "crop"): "learn",
@@ -32,100 +34,102 @@ class StageClock:
 
     def __init__(self) -> None:
         self._frames: list[dict[str, float]] = []
-        self._last, self._before = 0.0, "start"
+        self._last_time, self._last_call = 0.0, "start"
 
     def begin(self, first: bool) -> None:
-        """A frame begins; first: the first one of a pass."""
+        """Starts a frame. first: whether it is the first frame of a pass; the times of earlier passes are dropped."""
         if first:
             self._frames = []
         self._frames.append(dict.fromkeys(STAGES, 0.0))
-        self._last, self._before = time.perf_counter(), "start"
+        self._last_time, self._last_call = time.perf_counter(), "start"
 
     def mark(self, call: str) -> None:
-        """A call of the backend begins, or the frame ends: what was done since the last one is booked."""
-        self._book(BETWEEN.get((self._before, call), "rest"))
+        """Adds the time since the last call to a stage; `call` is the call that starts now, or "end" of the frame."""
+        self._add_elapsed(STAGE_BETWEEN.get((self._last_call, call), "rest"))
 
     def enclose(self, call: str, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its time booked to `stage`."""
+        """Wraps the function: its time is added to `stage`."""
 
-        def timed(*args: Any, **options: Any) -> Any:
+        def timed(*args: Any, **keywords: Any) -> Any:
             self.mark(call)
-            answer = function(*args, **options)
-            self._book(stage)
-            self._before = call
-            return answer
+            result = function(*args, **keywords)
+            self._add_elapsed(stage)
+            self._last_call = call
+            return result
 
         return timed
 
     def seconds(self, frames: int) -> dict[str, NDArray[np.float64]]:
-        """Seconds of every stage in the frames of the pass, float64 (frames,) each; 0 where it was not asked."""
-        known = [[frame[stage] for frame in self._frames[:frames]] for stage in STAGES]
-        return {name: np.pad(np.array(row), (0, frames - len(row))) for name, row in zip(STAGES, known, strict=True)}
+        """Stage -> seconds in each frame of the pass, float64 (frames,); 0 for frames that the tracker did not get."""
+        rows = [[frame[stage] for frame in self._frames[:frames]] for stage in STAGES]
+        return {name: np.pad(np.array(row), (0, frames - len(row))) for name, row in zip(STAGES, rows, strict=True)}
 
-    def _book(self, stage: str) -> None:
+    def _add_elapsed(self, stage: str) -> None:
         now = time.perf_counter()
         if self._frames:
-            self._frames[-1][stage] += now - self._last
-        self._last = now
+            self._frames[-1][stage] += now - self._last_time
+        self._last_time = now
 
 
 class ClockedBackend:
-    """A backend whose calls are timed."""
+    """A backend that times the crop of patches."""
 
     def __init__(self, backend: Backend, clock: StageClock) -> None:
-        self.name, self.patches_at_once = backend.name, backend.patches_at_once
-        self.asarray, self.to_host, self.read = backend.asarray, backend.to_host, backend.read
-        self.product, self.joined = backend.product, backend.joined
-        self.respond, self.blend, self.learning = backend.respond, backend.blend, backend.learning
+        self.name, self.patches_per_call = backend.name, backend.patches_per_call
+        self.asarray, self.to_host, self.read_peaks = backend.asarray, backend.to_host, backend.read_peaks
+        self.matmul, self.concatenate = backend.matmul, backend.concatenate
+        self.respond, self.blend, self.filter_update = backend.respond, backend.blend, backend.filter_update
         self.count_colours, self.likelihood = backend.count_colours, backend.likelihood
-        self.guarded, self.frame, self.textured = backend.guarded, backend.frame, backend.textured
-        self.carried = backend.carried
-        self.crop, self.places = backend.crop, backend.places
-        self.cut = clock.enclose("crop", "crop", backend.cut)
+        self.guarded, self.frame, self.check_texture = backend.guarded, backend.frame, backend.check_texture
+        self.thread_context = backend.thread_context
+        self.crop, self.patch_places = backend.crop, backend.patch_places
+        self.sample_patches = clock.enclose("crop", "crop", backend.sample_patches)
 
-    def remember(self, pipeline: Pipeline, filters: Filters) -> Filters:
-        """As they are: stages can be told apart where they are called one by one."""
+    def store_filters(self, programs: FramePrograms, filters: ArrayFilters) -> Filters:
+        """The filters unchanged: captured programs would hide the calls that separate the stages."""
         return filters
 
 
 @dataclass(frozen=True)
 class ClockedTransform(Transform):
-    """A transform whose two directions are timed."""
+    """A transform that times its two directions."""
 
     clock: StageClock
 
     def forward(self, maps: Array) -> Array:
-        """As `Transform.forward`."""
+        """`Transform.forward`, timed."""
         return self.clock.enclose("forward", "transform", super().forward)(maps)
 
     def inverse(self, spectra: Array) -> Array:
-        """As `Transform.inverse`."""
+        """`Transform.inverse`, timed."""
         return self.clock.enclose("inverse", "transform", super().inverse)(spectra)
 
 
 class ClockedTracker:
-    """`dcfnet.Tracker` whose stages can be told apart afterwards."""
+    """A `dcfnet.Tracker` that records the time of each stage."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._clock = StageClock()
         backbone = self._clock.enclose("backbone", "backbone", pipeline.backbone)
         backend = ClockedBackend(pipeline.backend, self._clock)
         transform = ClockedTransform(**vars(pipeline.transform), clock=self._clock)
-        self._tracker = Tracker.of(replace(pipeline, backend=backend, backbone=backbone, transform=transform))
+        self._tracker = Tracker.of(
+            replace(pipeline, backend=backend, backbone=as_backbone(backbone), transform=transform)
+        )
 
     def init(self, frame: Frame, box: Box) -> None:
-        """As `Tracker.init`."""
+        """`Tracker.init`, timed."""
         self._clock.begin(first=True)
         self._tracker.init(frame, box)
         self._clock.mark("end")
 
     def update(self, frame: Frame) -> Result:
-        """As `Tracker.update`."""
+        """`Tracker.update`, timed."""
         self._clock.begin(first=False)
         result = self._tracker.update(frame)
         self._clock.mark("end")
         return result
 
     def stages(self, frames: int) -> dict[str, NDArray[np.float64]]:
-        """Seconds of every stage in the frames since `init`, float64 (frames,) each."""
+        """Seconds of every stage in the first `frames` frames since `init`, float64 (frames,) each."""
         return self._clock.seconds(frames)

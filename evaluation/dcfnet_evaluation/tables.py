@@ -1,4 +1,4 @@
-"""Scores as tables on a terminal."""
+"""Tables of scores for a terminal."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from dcfnet_evaluation.sheet import Sheet
 
 
 def tracker_table(scores: Sequence[Score]) -> Table:
-    """One tracker: a row a sequence, and the mean."""
+    """Scores of one tracker: a row for each sequence, and the mean."""
     table = empty_table("sequence", "frames", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed", "FPS")
     for score in scores:
-        table.add_row(escape(score.sequence), *_figures(score))
+        table.add_row(escape(score.sequence), *_cells(score))
     table.add_section()
-    table.add_row("mean", *_figures(mean_score(scores)))
+    table.add_row("mean", *_cells(mean_score(scores)))
     return table
 
 
 def trackers_table(sheet: Sheet) -> Table:
-    """Several trackers: how well, a row a tracker, means over the sequences."""
+    """Scores of several trackers: a row for each tracker, means over the sequences."""
     table = empty_table("tracker", "AUC", "prec.", "OP@0.5", "CLE px", "lost", "failed")
     for name, scores in sheet.scores.items():
-        table.add_row(escape(name), *_figures(mean_score(scores))[1:-1])
+        table.add_row(escape(name), *_cells(mean_score(scores))[1:-1])
     return table
 
 
 def times_table(sheet: Sheet) -> Table:
-    """Several trackers: how fast, a row a tracker; AUC against the clock of cameras of 30 Hz and so on."""
+    """Times of several trackers: a row for each tracker, with the real-time AUC at each camera rate."""
     rates = [f"{rate} Hz" for rate in sheet.against_clock]
     table = empty_table("tracker", "FPS p50", "p50 ms", "p90", "p99", "p99.9", "MB", *rates)
     for name, timing in sheet.timings.items():
@@ -42,43 +42,45 @@ def times_table(sheet: Sheet) -> Table:
             f"{timing.fps:.1f}",
             *(f"{ms:.1f}" for ms in timing.quantiles.values()),
             f"{memory / 1e6:.0f}" if memory else "-",
-            *(f"{mean_score(found[name]).auc:.3f}" for found in sheet.against_clock.values()),
+            *(f"{mean_score(scores[name]).auc:.3f}" for scores in sheet.against_clock.values()),
         )
     return table
 
 
 def stages_text(sheet: Sheet) -> list[str]:
-    """Where the time of a frame goes, a line for every tracker whose parts can be told apart."""
-    known = {name: timing.stages for name, timing in sheet.timings.items() if timing.stages}
-    return [f"{name}: " + ", ".join(f"{key} {ms:.1f}" for key, ms in found.items()) for name, found in known.items()]
+    """Mean time of each stage, a line for every tracker that records stages."""
+    by_tracker = {name: timing.stages for name, timing in sheet.timings.items() if timing.stages}
+    return [
+        f"{name}: " + ", ".join(f"{key} {ms:.1f}" for key, ms in stages.items()) for name, stages in by_tracker.items()
+    ]
 
 
 def sequences_table(sheet: Sheet) -> Table:
-    """Several trackers: success AUC, a row a sequence."""
+    """Success AUC of several trackers: a row for each sequence."""
     table = empty_table("AUC", *sheet.scores)
     for row in zip(*sheet.scores.values(), strict=True):
         table.add_row(escape(row[0].sequence), *(f"{score.auc:.3f}" for score in row))
     return table
 
 
-def comparison_table(found: Comparison) -> Table:
-    """B - A, a row a sequence."""
+def comparison_table(comparison: Comparison) -> Table:
+    """B - A in success AUC: a row for each sequence."""
     table = empty_table("sequence", "B - A")
-    for name, difference in zip(found.sequences, found.differences, strict=True):
+    for name, difference in zip(comparison.sequences, comparison.differences, strict=True):
         table.add_row(escape(name), f"{difference:+.3f}")
     return table
 
 
-def empty_table(first: str, *others: str) -> Table:
-    """A table without rows, its figures aligned to the right."""
+def empty_table(first: str, *columns: str) -> Table:
+    """A table without rows. Every column but the first is aligned to the right."""
     table = Table()
     table.add_column(first, no_wrap=True)
-    for name in others:
+    for name in columns:
         table.add_column(escape(name), justify="right")
     return table
 
 
-def _figures(score: Score) -> list[str]:
+def _cells(score: Score) -> list[str]:
     values = (score.auc, score.precision, score.overlap_precision)
     figures = [str(score.frames), *(f"{value:.3f}" for value in values), f"{score.centre_error:.1f}"]
     return [*figures, f"{score.lost:.1%}", str(score.failures), f"{score.fps:.1f}" if score.fps else "-"]

@@ -1,4 +1,4 @@
-"""How long a tracker takes over a frame: quantiles, and the parts of a frame."""
+"""Time of a tracker per frame: quantiles and stages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from dcfnet_evaluation.passes import Pass
 
-QUANTILES = (50.0, 90.0, 99.0, 99.9)  # per cent of the frames that take no longer
+QUANTILES = (50.0, 90.0, 99.0, 99.9)  # percentiles
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of one tracker, milliseconds, decoding left out.
+    """Times of one tracker, milliseconds, without decoding.
 
-    updates: frames timed. init: median of starting. mean, quantiles: of updates; quantiles: per cent -> ms.
-    stages: mean of each part of an update, where the tracker's parts could be told apart. fps: 1000 / median.
+    updates: number of timed updates. init: median time of `init`. mean: mean time of an update. quantiles: percentile
+    -> time of an update. stages: stage -> mean time in an update; empty if the tracker does not record stages.
     """
 
     updates: int
@@ -28,22 +28,22 @@ class Timing:
 
     @property
     def fps(self) -> float:
-        """Frames a second at the median time."""
+        """Frames per second at the median time of an update."""
         return 1000 / self.quantiles[50.0] if self.quantiles[50.0] else 0.0
 
 
 def timing(passes: Iterable[Pass]) -> Timing:
-    """Times over all the passes of a tracker; updates that a broken tracker never made are left out."""
+    """Times over all passes of a tracker. Updates after an exception of the tracker are left out: they take 0 s."""
     all_passes = list(passes)
-    updates = np.concatenate([done.seconds[1:] for done in all_passes]) * 1000
+    updates = np.concatenate([one_pass.seconds[1:] for one_pass in all_passes]) * 1000
     updates = updates[updates > 0]
-    stages = {name: _mean([done.stages[name][1:] for done in all_passes]) for name in all_passes[0].stages}
-    found = np.percentile(updates, QUANTILES) if len(updates) else np.zeros(len(QUANTILES))
+    stages = {name: _mean([one_pass.stages[name][1:] for one_pass in all_passes]) for name in all_passes[0].stages}
+    percentiles = np.percentile(updates, QUANTILES) if len(updates) else np.zeros(len(QUANTILES))
     return Timing(
         updates=len(updates),
-        init=float(np.median([done.seconds[0] for done in all_passes])) * 1000,
+        init=float(np.median([one_pass.seconds[0] for one_pass in all_passes])) * 1000,
         mean=float(updates.mean()) if len(updates) else 0.0,
-        quantiles=dict(zip(QUANTILES, found.tolist(), strict=True)),
+        quantiles=dict(zip(QUANTILES, percentiles.tolist(), strict=True)),
         stages=stages,
     )
 

@@ -1,1 +1,1 @@
-"""From a checkpoint to the files that are deployed."""
+"""Exports a checkpoint to the files for deployment."""

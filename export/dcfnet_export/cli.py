@@ -1,4 +1,4 @@
-"""dcfnet-export: makes the files that are deployed from a checkpoint."""
+"""dcfnet-export: exports a checkpoint to the files for deployment."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_train.videos import open_sequences
 
 from dcfnet_export import options
-from dcfnet_export.files import Files, Made, load
-from dcfnet_export.gate import judge
+from dcfnet_export.files import ExportedFile, Exporter, load
+from dcfnet_export.gate import passes_gate
 from dcfnet_export.graph import STRIDE, ParityError, make_model
 from dcfnet_export.ranges import Ranges
 
-REFUSED = 2  # exit code when an export tracks worse than --verify allows
+REFUSED = 2  # exit code if an export tracks worse than --verify allows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -50,22 +50,22 @@ def main(
     stride: options.Stride = STRIDE,
     lrn: options.Lrn = "fast",
 ) -> None:
-    """Exports the backbone: a self-describing ONNX file, proven against torch before it is written, and engines."""
-    asked = {"compute_capabilities": sm.replace(" ", ""), "optimisation_level": optimisation_level, "tf32": tf32}
-    asked |= {"version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
-    _check(onnx, trt, lrn, {"--sm": sm, "--timing-cache": timing_cache}, {"--margin": margin}, verify)
+    """Exports the backbone to a self-describing ONNX file and to an engine. Compares with torch before writing."""
+    compatible = {"version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
+    _check_options(onnx, trt, lrn, {"--sm": sm, "--timing-cache": timing_cache}, {"--margin": margin}, verify)
     try:
+        build_options = _build_options(sm, {"optimisation_level": optimisation_level, "tf32": tf32, **compatible})
         sequences = open_sequences(verify) if verify else ()
         opened = open_flavour(flavour) if trt else None
-        BuildOptions.from_mapping(asked)  # what is wrong is told before anything is written
-        loaded, name = load(checkpoint)
-        tracker = TrackerConfig.named(config) if config else loaded.recipe.tracker_config(stride)
-        model = make_model(loaded, tracker.assign(set_ or []), name, lrn, stride)
+        weights, name = load(checkpoint)
+        tracker = TrackerConfig.named(config) if config else weights.recipe.tracker_config(stride)
+        model = make_model(weights, tracker.assign(set_ or []), name, lrn, stride)
         folded = fold.replace(",", " ").split()
-        files = Files(model, precision, Ranges.read(ranges) if ranges else None, folded, output, not per_tensor)
-        made = [_told(files.write_onnx())] if onnx else []
-        made += [_told(files.write_engine(opened, targets, scales, timing_cache, asked))] if opened else []
-        passed = not sequences or judge(loaded, model, made, sequences, verify, margin)
+        exporter = Exporter(model, precision, Ranges.read(ranges) if ranges else None, folded, output, not per_tensor)
+        files = [_report(exporter.write_onnx())] if onnx else []
+        if opened:
+            files.append(_report(exporter.write_engine(opened, targets, scales, timing_cache, build_options)))
+        passed = not sequences or passes_gate(weights, model, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
         typer.echo(f"dcfnet-export: {error}", err=True)
         raise typer.Exit(1) from error
@@ -73,25 +73,32 @@ def main(
         raise typer.Exit(REFUSED)
 
 
-def _told(made: Made) -> Made:
-    typer.echo(made.text)
-    return made
+def _build_options(sm: str, others: dict[str, object]) -> dict[str, object]:
+    """The options of an engine; raises ConfigError before any file is written."""
+    options = {"compute_capabilities": sm.replace(" ", ""), **others}
+    BuildOptions.from_mapping(options)
+    return options
 
 
-def _check(
+def _report(exported: ExportedFile) -> ExportedFile:
+    typer.echo(exported.text)
+    return exported
+
+
+def _check_options(
     onnx: bool,
     trt: bool,
     lrn: str,
-    of_engines: Mapping[str, object],
-    of_verifying: Mapping[str, object],
+    engine_options: Mapping[str, object],
+    verify_options: Mapping[str, object],
     verify: str | None,
 ) -> None:
-    """Raises BadParameter for options that do not go together."""
+    """Raises BadParameter if options do not fit together."""
     if not (onnx or trt):
         raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
     if lrn not in ("fast", "op"):
-        raise typer.BadParameter(f"--lrn {lrn}: fast or op")
-    for options_, wanted, there in ((of_engines, "--trt", trt), (of_verifying, "--verify", verify)):
-        idle = [name for name, value in options_.items() if value not in ("", None)]
-        if idle and not there:
-            raise typer.BadParameter(f"{', '.join(idle)}: does nothing without {wanted}")
+        raise typer.BadParameter(f"--lrn {lrn}: must be fast or op")
+    for options_, required, present in ((engine_options, "--trt", trt), (verify_options, "--verify", verify)):
+        unused = [name for name, value in options_.items() if value not in ("", None)]
+        if unused and not present:
+            raise typer.BadParameter(f"{', '.join(unused)}: no effect without {required}; add {required}")

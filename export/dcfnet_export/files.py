@@ -1,4 +1,4 @@
-"""What is written of one checkpoint: an ONNX file, and an engine with what belongs to it."""
+"""Writes the files of one checkpoint: an ONNX file, and an engine with its companion files."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dcfnet.backbones.loading import ENGINE
 from dcfnet.engines.flavour import Flavour
 from dcfnet.engines.options import BuildOptions
-from dcfnet.model import ENGINE, Model
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
+from dcfnet.model.file import Model
 from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, load_shipped
 
 from dcfnet_export.precision import convert
 from dcfnet_export.ranges import Ranges
 from dcfnet_export.released import read_released
 
-FULL = "fp32"
+FP32 = "fp32"
 
 
 @dataclass(frozen=True)
-class Made:
-    """A file that was written. model: what it computes; engine: whether it is an engine. text: about it, one line."""
+class ExportedFile:
+    """A written file. model: its graph. engine: whether it is a TensorRT engine. text: a summary in one line."""
 
     file: Path
     model: Model
@@ -31,10 +32,10 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Files:
-    """What is to be written: a float32 model in a precision, with what is folded in, into a folder.
+class Exporter:
+    """Writes a float32 model in one precision into a folder.
 
-    ranges, per_channel: for int8 and mixed, see `convert`.
+    folded: names of FOLDABLE to put into the graph. ranges, per_channel: for int8 and mixed, see `convert`.
     """
 
     model: Model
@@ -46,44 +47,52 @@ class Files:
 
     @property
     def name(self) -> str:
-        """Of the files, without suffix."""
-        return self.model.name + f"-{self.precision}" * (self.precision != FULL)
+        """Name of the files without suffix."""
+        return self.model.name + f"-{self.precision}" * (self.precision != FP32)
 
-    def write_onnx(self) -> Made:
-        """The ONNX file, in the form that CPUs run fast. Raises SinkError, and as `convert`."""
+    def write_onnx(self) -> ExportedFile:
+        """Writes the ONNX file in the form for CPUs. Raises SinkError, and the errors of `convert`."""
         file = self.folder / f"{self.name}.onnx"
         model = replace(self._converted("cpu"), name=str(file))
-        write_whole(model.onnx, file)
-        return Made(file, model, False, f"{file}: {len(model.onnx) / 1024:.0f} KB, {self._claim()}")
+        write_atomically(model.onnx, file)
+        return ExportedFile(file, model, False, f"{file}: {len(model.onnx) / 1024:.0f} KB, {self._parity()}")
 
     def write_engine(
-        self, flavour: Flavour, targets: int, scales: int | None, timing_cache: Path | None, asked: dict[str, Any]
-    ) -> Made:
-        """The engine's files. asked: settings of BuildOptions. Raises as `convert` and `make_engine`."""
-        from dcfnet.engines.bundle import SOURCE, beside  # these want a library of their own, which ONNX files do not
+        self,
+        flavour: Flavour,
+        targets: int,
+        scales: int | None,
+        timing_cache: Path | None,
+        build_options: dict[str, Any],
+    ) -> ExportedFile:
+        """Writes the files of the engine. build_options: settings of BuildOptions.
+
+        Raises the errors of `convert` and `make_engine`.
+        """
+        from dcfnet.engines.bundle import SOURCE, companion_file  # needs libraries that ONNX files do not need
         from dcfnet.engines.make import make_engine
 
         file = self.folder / f"{self.name}{ENGINE}"
-        model = replace(self._converted("tensorrt"), name=str(beside(file, SOURCE)))
-        options = BuildOptions.of(model, targets, scales, **asked)
+        model = replace(self._converted("tensorrt"), name=str(companion_file(file, SOURCE)))
+        options = BuildOptions.of(model, targets, scales, **build_options)
         calibration = {"method": self.ranges.method, "patches": self.ranges.patches} if self.ranges else {}
-        passport, there = make_engine(model, file, options, flavour, timing_cache, calibration)
-        done = "stands already, asked for in the same words," if there else "built"
-        told = f"{file}: {file.stat().st_size / 1024:.0f} KB, {done} with {passport.flavour} {passport.version}"
-        return Made(file, model, True, f"{told}, not executed; {self._claim('its graph')}")
+        passport, existed = make_engine(model, file, options, flavour, timing_cache, calibration)
+        state = "already built for these options" if existed else "built"
+        text = f"{file}: {file.stat().st_size / 1024:.0f} KB, {state} with {passport.flavour} {passport.version}"
+        return ExportedFile(file, model, True, f"{text}, not executed; {self._parity('graph')}")
 
     def _converted(self, form: str) -> Model:
         return convert(self.model, self.precision, form, self.ranges, self.folded, self.per_channel)
 
-    def _claim(self, computed: str = "") -> str:
-        """What is known of a file of which nothing has been verified yet; computed: the part of it that was."""
-        if self.precision != FULL:
-            return "not yet compared with torch: --verify DATA does"
-        return f"{computed or 'its network' * bool(self.folded)} equal to torch".strip()
+    def _parity(self, part: str = "") -> str:
+        """Parity with torch before --verify. part: the part of the file that the parity check covers."""
+        if self.precision != FP32:
+            return "not yet compared with torch, use --verify DATA"
+        return f"{part or 'network' * bool(self.folded)} equal to torch".strip()
 
 
 def load(file: Path | None) -> tuple[Checkpoint, str]:
-    """The checkpoint and the name of what is made of it; the shipped one without a file. Raises ModelError."""
+    """The checkpoint in a file, or the shipped one, and the name of the exported files. Raises ModelError."""
     if file is None:
         return load_shipped(), "dcfnet"
     return (read_released(file) if file.suffix == ".npz" else load_checkpoint(file)), file.stem

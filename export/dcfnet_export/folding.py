@@ -1,6 +1,6 @@
-"""What surrounds the network, put into its graph: the mean taken off before it, the cosine window upon its features.
+"""Folds the steps around the network into its graph: the subtraction of the mean, and the cosine window.
 
-For those who feed the file from other code: with both it takes pixels and gives what is transformed.
+This is for use of the file from other code. With both, the input is pixels and the output is windowed features.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from dcfnet.errors import ConfigError
-from dcfnet.model import FOLDABLE, Model
-from dcfnet.windows import cosine_window
+from dcfnet.filter.windows import cosine_window
+from dcfnet.model.file import FOLDABLE, Model
 from onnx import ModelProto, checker, helper, load_from_string, numpy_helper
 
 from dcfnet_export.naming import INPUT, OUTPUT
@@ -19,13 +19,13 @@ CENTRED, UNWINDOWED = "centred", "unwindowed"
 
 
 def fold(model: Model, names: Sequence[str]) -> bytes:
-    """The model's graph with `names` of FOLDABLE in it; its metadata are left to the caller.
+    """The graph of the model with the steps `names` of FOLDABLE. The caller updates the metadata.
 
-    With the window the sides are fixed at the config's patch size. Raises ConfigError for another name.
+    With the window, the input has the patch size of the config. Raises ConfigError for an unknown name.
     """
     unknown = [name for name in names if name not in FOLDABLE]
     if unknown:
-        raise ConfigError(f"nothing called {', '.join(unknown)} can be folded in; there are {', '.join(FOLDABLE)}")
+        raise ConfigError(f"cannot fold {', '.join(unknown)} into the graph; there are {', '.join(FOLDABLE)}")
     proto = load_from_string(model.onnx)
     if "mean" in names:
         _fold_mean(proto, model)
@@ -39,7 +39,8 @@ def fold(model: Model, names: Sequence[str]) -> bytes:
 def _fold_mean(proto: ModelProto, model: Model) -> None:
     for node in proto.graph.node:
         node.input[:] = [CENTRED if tensor == INPUT else tensor for tensor in node.input]
-    dtype = helper.tensor_dtype_to_np_dtype(proto.graph.input[0].type.tensor_type.elem_type)  # holds a whole mean
+    # The mean is an integer, so it is exact in float16 too.
+    dtype = helper.tensor_dtype_to_np_dtype(proto.graph.input[0].type.tensor_type.elem_type)
     proto.graph.initializer.append(numpy_helper.from_array(model.mean.reshape(1, 3, 1, 1).astype(dtype), "mean"))
     proto.graph.node.insert(0, helper.make_node("Sub", [INPUT, "mean"], [CENTRED], name=CENTRED))
 

@@ -1,4 +1,4 @@
-"""What `--verify` tells, and whether it lets an export pass."""
+"""The gate of `--verify`: verifies the exported files, prints the results and decides whether they pass."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from dcfnet.backbones import Backbone, open_backbone
+from dcfnet.backbones.loading import load_model
+from dcfnet.backbones.selection import open_backbone
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.errors import DeviceError, MissingDependencyError
-from dcfnet.model import Model, load_model
+from dcfnet.model.backbone import Backbone
+from dcfnet.model.file import Model
 from dcfnet_evaluation.scores import CONFIDENCE
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from dcfnet_train.checkpoint import Checkpoint
@@ -17,42 +19,44 @@ from dcfnet_train.validation import TorchBackbone
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from dcfnet_export.files import Made
-from dcfnet_export.verify import MARGINS, Verdict, verify
+from dcfnet_export.files import ExportedFile
+from dcfnet_export.verify import MARGINS, Verification, verify
 
 
-def judge(
+def passes_gate(
     checkpoint: Checkpoint,
     float32: Model,
-    made: Sequence[Made],
+    files: Sequence[ExportedFile],
     sequences: Sequence[AnnotatedSequence],
     data: str | None,
     margin: float | None,
 ) -> bool:
-    """Whether all files made of a checkpoint, in one precision, track as it does.
+    """Whether all files of a checkpoint, in one precision, track as well as the checkpoint.
 
-    float32: the model of it that they were converted from. data: what the sequences are called. margin: see
-    `Verdict.objections`; None is that of the precision. What is found is told on the terminal, and goes into the
+    float32: the model that the files were converted from. data: name of the sequences. margin: see
+    `Verification.objections`; None uses the margin of the precision. Prints the results, and writes them into the
     passport of an engine. Raises SequenceError.
     """
-    model, console = made[0].model, Console(soft_wrap=True)
+    model, console = files[0].model, Console(soft_wrap=True)
     config = model.preset(DEFAULT_PRESET)
     margin = MARGINS[model.precision] if margin is None else margin
-    backbones = {each.model.name: open_backbone(each.model, "onnxruntime", config.patch_size) for each in made}
-    for each in made:
-        backbones |= _engine(each.file, config.patch_size, console) if each.engine else {}
+    backbones = {
+        exported.model.name: open_backbone(exported.model, "onnxruntime", config.patch_size) for exported in files
+    }
+    for exported in files:
+        backbones |= _open_engine(exported.file, config.patch_size, console) if exported.engine else {}
     network = TorchBackbone(checkpoint.backbone(padding=True, stride=model.stride))
     control = open_backbone(float32, "onnxruntime", config.patch_size)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("verify", total=1)
-        tell = partial(_advance, bar, task)
-        verdicts = verify(model, network, control, backbones, sequences, config, progress=tell)
-    objections = {name: verdict.objections(model.precision, margin) for name, verdict in verdicts.items()}
-    for name, verdict in verdicts.items():
-        _tell(console, name, verdict, objections[name])
-    for each in made:
-        if each.engine:
-            _note(each, verdicts, data)
+        advance = partial(_advance, bar, task)
+        results = verify(model, network, control, backbones, sequences, config, progress=advance)
+    objections = {name: result.objections(model.precision, margin) for name, result in results.items()}
+    for name, result in results.items():
+        _report(console, name, result, objections[name])
+    for exported in files:
+        if exported.engine:
+            _write_to_passport(exported, results, data)
     return not any(objections.values())
 
 
@@ -60,8 +64,8 @@ def _advance(bar: Progress, task: TaskID, share: float) -> None:
     bar.update(task, completed=share)
 
 
-def _engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
-    """The engine, ready to run; none, and that is told, where there is no GPU to run it on."""
+def _open_engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
+    """The engine by its name, ready to run. Without a GPU, prints a message and returns {}."""
     try:
         return {str(file): open_backbone(load_model(file), "tensorrt", side)}
     except (DeviceError, MissingDependencyError) as error:
@@ -69,29 +73,29 @@ def _engine(file: Path, side: int, console: Console) -> dict[str, Backbone]:
         return {}
 
 
-def _note(made: Made, verdicts: Mapping[str, Verdict], data: str | None) -> None:
-    """Puts what was found of an engine, or of the graph it was built from, into its passport."""
+def _write_to_passport(exported: ExportedFile, results: Mapping[str, Verification], data: str | None) -> None:
+    """Writes the verification of an engine, or of its graph if the engine was not executed, into its passport."""
     from dcfnet.engines.make import note_verification
 
-    executed = str(made.file) in verdicts
-    found = verdicts[str(made.file) if executed else made.model.name]
-    note_verification(made.file, {"data": data, "executed": executed, **found.to_mapping()})
+    executed = str(exported.file) in results
+    result = results[str(exported.file) if executed else exported.model.name]
+    note_verification(exported.file, {"data": data, "executed": executed, **result.to_mapping()})
 
 
-def _tell(console: Console, name: str, verdict: Verdict, objections: Sequence[str]) -> None:
-    found = verdict.comparison
+def _report(console: Console, name: str, result: Verification, objections: Sequence[str]) -> None:
+    comparison = result.comparison
     lines = [
-        f"{name}, against torch on {len(found.sequences)} sequences:",
-        f"  features differ by up to {verdict.feature_error:.1e} of the largest, "
-        f"peaks by up to {verdict.peak_shift:.3f} cells ({verdict.patches} patches)",
-        f"  success AUC {verdict.auc:.4f}, torch {verdict.reference:.4f}: {found.difference:+.4f} "
-        f"({CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}); "
-        f"float32 by ONNX Runtime {verdict.control:.4f}",
+        f"{name}, compared with torch on {len(comparison.sequences)} sequences:",
+        f"  features differ by up to {result.feature_error:.1e} of the largest feature, "
+        f"peaks by up to {result.peak_shift:.3f} cells ({result.patches} patches)",
+        f"  success AUC {result.auc:.4f}, torch {result.reference:.4f}: {comparison.difference:+.4f} "
+        f"({CONFIDENCE:.0%} interval {comparison.low:+.4f} to {comparison.high:+.4f}); "
+        f"float32 in ONNX Runtime {result.control:.4f}",
     ]
     lines += [
-        f"  went apart in {parting.sequence}, frame {parting.frame}, from a start in frame {parting.start}: "
-        f"boxes overlap by {parting.overlap:.2f}"
-        for parting in verdict.partings
+        f"  diverged in {divergence.sequence} at frame {divergence.frame}, started at frame {divergence.start}: "
+        f"box overlap {divergence.overlap:.2f}"
+        for divergence in result.divergences
     ]
     lines += [f"  refused: {objection}" for objection in objections]
     console.print("\n".join(lines), markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""Checkpoint -> ONNX: a small clean graph that describes itself and is proven against torch."""
+"""Checkpoint -> ONNX: a small graph with metadata, compared with torch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from dcfnet.backbones import open_backbone
+from dcfnet.backbones.selection import open_backbone
 from dcfnet.config import PRESETS, TrackerConfig
-from dcfnet.model import CONFIG_KEY, FORMAT, FORMAT_KEY, INPUT_KEY, PRESETS_KEY, WEIGHTS_KEY, Model, parse_model
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
+from dcfnet.model.file import CONFIG_KEY, FORMAT, FORMAT_KEY, INPUT_KEY, PRESETS_KEY, WEIGHTS_KEY, Model, parse_model
 from dcfnet_train.backbone import MEAN_BGR, Backbone, LocalResponseNorm
 from dcfnet_train.checkpoint import Checkpoint
 from torch import Tensor, nn
@@ -26,16 +26,16 @@ from torch import Tensor, nn
 from dcfnet_export.naming import rename
 
 OPSET = 18
-STRIDE = 2  # half the resolution costs no accuracy and half of the time (docs/speed.md)
-TOLERANCE = 1e-4  # of the largest feature: what float32 sums in another order may differ by, with room
+STRIDE = 2  # half the resolution tracks as well in half of the time (docs/speed.md)
+TOLERANCE = 1e-4  # of the largest feature: differences from the order of float32 sums, with a margin
 
 
 class ParityError(ValueError):
-    """The exported graph does not compute what the network computes."""
+    """The exported graph and the network compute different features."""
 
 
 class _LrnOp(nn.Module):
-    """ONNX's own LRN node, for engines that have a fast one. For export alone."""
+    """The LRN node of ONNX, for engines that run it fast. For export only."""
 
     def __init__(self, norm: LocalResponseNorm) -> None:
         super().__init__()
@@ -48,25 +48,25 @@ class _LrnOp(nn.Module):
 def export_onnx(
     checkpoint: Checkpoint, config: TrackerConfig, file: Path, lrn: str = "fast", stride: int = STRIDE
 ) -> Model:
-    """Writes the model of `make_model` into a file; raises as it does, and SinkError."""
+    """Writes the model of `make_model` into a file. Raises its errors, and SinkError."""
     model = make_model(checkpoint, config, str(file), lrn, stride)
-    write_whole(model.onnx, file)
+    write_atomically(model.onnx, file)
     return model
 
 
 def make_model(
     checkpoint: Checkpoint, config: TrackerConfig, name: str, lrn: str = "fast", stride: int = STRIDE
 ) -> Model:
-    """The checkpoint's backbone as a self-describing ONNX model, proven against torch; `name` stands in messages.
+    """The backbone of a checkpoint as an ONNX model with metadata, compared with torch. name: for messages.
 
-    The graph: "patches" float32 (batch, 3, S, S), S any multiple of the stride, -> "features" float32 (batch, C,
-    S / stride, S / stride), padded convolutions, the last one's outputs averaged over stride x stride px.
-    lrn: "fast", two square roots and a 1 x 1 convolution, or "op", the LRN node; the same function.
-    Raises ParityError when ONNX Runtime and torch differ by more than TOLERANCE.
+    Input "patches": float32 (batch, 3, S, S), S a multiple of the stride. Output "features": float32 (batch, C,
+    S / stride, S / stride). The convolutions are padded; the last one includes the mean over stride x stride px.
+    lrn: "fast" is two square roots and a 1 x 1 convolution, "op" is the LRN node; both compute the same function.
+    Raises ParityError if ONNX Runtime and torch differ by more than TOLERANCE.
     """
     backbone = checkpoint.backbone(padding=True, stride=stride)
     norm = backbone.normalisation if lrn == "fast" else _LrnOp(backbone.normalisation)
-    proto = _graph(nn.Sequential(_folded(backbone.convolutions, stride), norm).eval(), config.patch_size)
+    proto = _graph(nn.Sequential(_fold_mean(backbone.convolutions, stride), norm).eval(), config.patch_size)
     _strip(proto)
     onnx.helper.set_model_props(proto, _metadata(checkpoint, config, stride))
     onnx.checker.check_model(proto, full_check=True)
@@ -75,11 +75,11 @@ def make_model(
     return model
 
 
-def _folded(convolutions: nn.Sequential, stride: int) -> nn.Sequential:
-    """The convolutions and the mean over stride x stride px after them, as convolutions alone.
+def _fold_mean(convolutions: nn.Sequential, stride: int) -> nn.Sequential:
+    """The convolutions, with the mean over stride x stride px folded into the last one.
 
-    A mean of a convolution is a convolution with a larger kernel, at fewer places: at stride 2, 16 products at a
-    quarter of the places, where there were 9 at all of them.
+    The mean of a convolution is a strided convolution with a larger kernel. At stride 2 it has 16 products at a quarter
+    of the positions, instead of 9 products at all positions.
     """
     *before, last = convolutions
     if stride == 1 or not isinstance(last, nn.Conv2d):
@@ -99,7 +99,7 @@ def _folded(convolutions: nn.Sequential, stride: int) -> nn.Sequential:
 def check_parity(model: Model, backbone: Backbone, batches: tuple[int, ...] = (1, 3)) -> float:
     """Largest difference between the model in ONNX Runtime and the network in torch, relative to the largest feature.
 
-    Raises ParityError when it is above TOLERANCE, MissingDependencyError where there is no ONNX Runtime.
+    Raises ParityError if it is above TOLERANCE. Raises MissingDependencyError if ONNX Runtime is not installed.
     """
     session = open_backbone(model, "onnxruntime")
     generator = torch.Generator().manual_seed(0)
@@ -109,18 +109,18 @@ def check_parity(model: Model, backbone: Backbone, batches: tuple[int, ...] = (1
         patches = torch.rand(size, generator=generator) * 255 - torch.tensor(MEAN_BGR)[:, None, None]
         with torch.no_grad():
             expected = backbone(patches).numpy()
-        found = session(patches.numpy())
-        if found.shape != expected.shape or not np.isfinite(found).all():
-            raise ParityError(f"{model.name}: features {found.shape}, expected finite {expected.shape}")
-        worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
+        features = session(patches.numpy())
+        if features.shape != expected.shape or not np.isfinite(features).all():
+            raise ParityError(f"{model.name}: features {features.shape}, expected finite {expected.shape}")
+        worst = max(worst, float(np.abs(features - expected).max() / np.abs(expected).max()))
     if worst > TOLERANCE:
         raise ParityError(f"{model.name}: differs from torch by {worst:.1e} of the largest feature (limit {TOLERANCE})")
     return worst
 
 
 def _graph(network: nn.Module, patch_size: int) -> onnx.ModelProto:
-    patches = torch.zeros(2, 3, patch_size, patch_size)  # a batch of 1 would be taken for a constant
-    with _quiet():
+    patches = torch.zeros(2, 3, patch_size, patch_size)  # the exporter would treat a batch of 1 as a constant
+    with _silent_exporter():
         program = torch.onnx.export(
             network,
             (patches,),
@@ -132,13 +132,13 @@ def _graph(network: nn.Module, patch_size: int) -> onnx.ModelProto:
             verbose=False,
         )
     if program is None:
-        raise RuntimeError("torch.onnx.export gave no program")
+        raise RuntimeError("torch.onnx.export returned no program")
     return program.model_proto
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides what torch's exporter says about itself: a deprecation of its own, and packages it does without."""
+def _silent_exporter() -> Iterator[None]:
+    """Hides messages of torch's exporter: its own deprecation warning, and optional packages that are missing."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -151,11 +151,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _strip(proto: onnx.ModelProto) -> None:
-    """Takes out what the exporter notes of its own run, file paths among it: the same weights give the same file."""
+    """Removes the exporter's notes, such as file paths, so that the same weights produce the same file."""
     proto.doc_string = proto.graph.doc_string = ""
     proto.producer_name, proto.producer_version = "dcfnet", ""
     proto.graph.name = "backbone"
-    del proto.graph.value_info[:]  # sizes of what lies between, in the exporter's names
+    del proto.graph.value_info[:]  # shapes of intermediate tensors, under the names of the exporter
     for end, sides in (
         (proto.graph.input[0], ("height", "width")),
         (proto.graph.output[0], ("map_height", "map_width")),

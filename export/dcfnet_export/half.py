@@ -1,6 +1,6 @@
-"""Convolutions in half precision: casts put into an exported graph, and weights of 16 bits.
+"""Convolutions in half precision: inserts casts into an exported graph, and converts weights to 16 bits.
 
-The normalisation stays float32: it squares features, and half precision ends at 65,504.
+The normalisation stays float32: it squares features, and the largest float16 is 65,504.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from onnx import GraphProto, NodeProto, TensorProto, checker, helper, load_from_
 
 from dcfnet_export.naming import INPUT
 
-HALF, FLOAT = ".half", ".float"  # put after a tensor's name by a cast
+HALF, FLOAT = ".half", ".float"  # suffixes of the outputs of casts
 
 
 def halve(onnx: bytes, layers: Sequence[str], patches: bool = False) -> bytes:
-    """The model with these convolutions, by their names, and the ReLUs behind them in float16.
+    """The model with these convolutions and the ReLUs after them in float16.
 
-    patches: whether its input is, too, where nothing but these convolutions reads it; patches are whole numbers, all of
-    which float16 holds. All else of input and output stays, and so does the metadata; the same input gives the same
-    bytes.
+    layers: names of convolutions. patches: also converts the input, if only these convolutions read it. Patches are
+    integers, and float16 represents them exactly. The rest of input and output and the metadata stay. The same
+    arguments produce the same bytes.
     """
     proto = load_from_string(onnx)
-    halved = _halved(proto.graph, layers)
+    halved = _half_nodes(proto.graph, layers)
     if patches and all(node.name in halved for node in proto.graph.node if INPUT in node.input):
         halved.add(INPUT)
         proto.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     nodes: list[NodeProto] = []
-    made: set[str] = set()
+    casts: set[str] = set()
     for node in proto.graph.node:
         inside = node.name in halved
         for position, tensor in enumerate(node.input):
             if _is_weight(proto.graph, tensor) or (tensor in halved) == inside:
                 continue
             cast, kind = (tensor + HALF, TensorProto.FLOAT16) if inside else (tensor + FLOAT, TensorProto.FLOAT)
-            if cast not in made:
+            if cast not in casts:
                 nodes.append(helper.make_node("Cast", [tensor], [cast], name=cast, to=kind))
-                made.add(cast)
+                casts.add(cast)
             node.input[position] = cast
         nodes.append(node)
     del proto.graph.node[:]
@@ -48,8 +48,8 @@ def halve(onnx: bytes, layers: Sequence[str], patches: bool = False) -> bytes:
     return content
 
 
-def _halved(graph: GraphProto, layers: Sequence[str]) -> set[str]:
-    """Names of the nodes that become half precision, which are those of their outputs too."""
+def _half_nodes(graph: GraphProto, layers: Sequence[str]) -> set[str]:
+    """Names of the nodes in half precision. Their outputs have the same names."""
     halved = set(layers)
     for node in graph.node:
         if node.op_type == "Relu" and node.input[0] in halved:
@@ -58,10 +58,10 @@ def _halved(graph: GraphProto, layers: Sequence[str]) -> set[str]:
 
 
 def _is_weight(graph: GraphProto, tensor: str) -> bool:
-    return any(held.name == tensor for held in graph.initializer)
+    return any(constant.name == tensor for constant in graph.initializer)
 
 
 def _halve_weights(graph: GraphProto, layers: Sequence[str]) -> None:
-    for held in graph.initializer:
-        if held.name.rpartition(".")[0] in layers:
-            held.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(held).astype(np.float16), held.name))
+    for weight in graph.initializer:
+        if weight.name.rpartition(".")[0] in layers:
+            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), weight.name))

@@ -1,9 +1,9 @@
-"""Names of what is in an exported graph: the same for every export, so that other files can speak of them.
+"""Names in an exported graph. They are the same in every export, so that other files can refer to them.
 
     patches -> conv0 -> relu0 -> conv1 -> ... -> norm.* -> features
 
-A node and the tensor that it gives have one name; `conv0.weight` and `conv0.bias` are what `conv0` holds. Nodes of the
-normalisation are counted, `norm.0` to `norm.5`.
+A node and its output tensor have the same name. `conv0.weight` and `conv0.bias` are the parameters of `conv0`. The
+nodes of the normalisation have numbers, `norm.0` to `norm.5`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ CONVOLUTION = "conv"
 
 
 def rename(graph: onnx.GraphProto) -> None:
-    """Gives the exporter's graph these names, in place: convolutions with ReLU between them, then the normalisation."""
+    """Renames the exporter's graph, in place: convolutions with ReLU between them, then the normalisation."""
     names = {INPUT: INPUT, OUTPUT: OUTPUT}
-    last = max(index for index, node in enumerate(graph.node) if node.op_type == "Conv" and not _of_norm(node))
+    last = max(index for index, node in enumerate(graph.node) if node.op_type == "Conv" and not _is_normalisation(node))
     for index, node in enumerate(graph.node):
         if index <= last:
             node.name = f"{node.op_type.lower()}{index // 2}"
@@ -30,15 +30,15 @@ def rename(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         node.input[:] = [names[tensor] for tensor in node.input]
         node.output[:] = [names[tensor] for tensor in node.output]
-    for held in graph.initializer:
-        held.name = names[held.name]
+    for constant in graph.initializer:
+        constant.name = names[constant.name]
 
 
 def convolutions(graph: onnx.GraphProto) -> list[str]:
-    """Names of the network's convolutions, first to last; the one that sums energies for the normalisation is none."""
+    """Names of the convolutions of the network, first to last, without the convolution of the normalisation."""
     return [node.name for node in graph.node if node.op_type == "Conv" and node.name.startswith(CONVOLUTION)]
 
 
-def _of_norm(node: onnx.NodeProto) -> bool:
-    """Whether a convolution of the exporter's graph is the normalisation's: it holds `band`."""
+def _is_normalisation(node: onnx.NodeProto) -> bool:
+    """Whether a convolution of the exporter's graph belongs to the normalisation: it reads `band`."""
     return any(tensor.endswith("band") for tensor in node.input)

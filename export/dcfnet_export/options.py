@@ -1,4 +1,4 @@
-"""The options of dcfnet-export, each with its help."""
+"""The options of dcfnet-export with their help texts."""
 
 from __future__ import annotations
 
@@ -8,45 +8,56 @@ from typing import Annotated
 import typer
 from dcfnet.config import CONSTANTS
 from dcfnet.engines.flavour import FLAVOURS
-from dcfnet.model import FOLDABLE, PRECISIONS
+from dcfnet.model.file import FOLDABLE, PRECISIONS
 
 Checkpoint = Annotated[
     Path | None,
-    typer.Argument(help="Checkpoint of dcfnet-train, or .npz of the released weights; without it the shipped one."),
+    typer.Argument(help="Checkpoint of dcfnet-train, or .npz of the released weights; default: the shipped one."),
 ]
-Onnx = Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx, for CPUs and whatever reads ONNX.")]
-Trt = Annotated[bool, typer.Option("--trt", help="Build NAME.engine, with its passport and the model beside it.")]
-Output = Annotated[Path, typer.Option(help="Folder to write into.")]
-Precision = Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}; not fp32: NAME-PRECISION.onnx.")]
-RangesFile = Annotated[Path | None, typer.Option(help="Of dcfnet-calibrate ranges, for int8 and mixed.")]
-PerTensor = Annotated[bool, typer.Option("--per-tensor", help="One int8 scale for all weights of a convolution.")]
-Fold = Annotated[str, typer.Option(help=f"Put into the graph: {', '.join(FOLDABLE)}, or both with a comma.")]
-Targets = Annotated[int, typer.Option(min=1, max=1024, help="Targets in one call of an engine.")]
-Scales = Annotated[int | None, typer.Option(min=1, max=15, help="Patches of each; without it those of the presets.")]
-Flavour = Annotated[str, typer.Option(help=f"Of TensorRT: {', '.join(FLAVOURS)}, or auto, the first installed.")]
+Onnx = Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx, for CPUs and other ONNX software.")]
+Trt = Annotated[bool, typer.Option("--trt", help="Build NAME.engine, with its passport and its ONNX model.")]
+Output = Annotated[Path, typer.Option(help="Output folder.")]
+Precision = Annotated[
+    str, typer.Option(help=f"{', '.join(PRECISIONS)}. The files are NAME-PRECISION, except for fp32.")
+]
+RangesFile = Annotated[Path | None, typer.Option(help="File of dcfnet-calibrate ranges, for int8 and mixed.")]
+PerTensor = Annotated[bool, typer.Option("--per-tensor", help="Use one int8 scale for all weights of a convolution.")]
+Fold = Annotated[str, typer.Option(help=f"Steps to fold into the graph, separated by commas: {', '.join(FOLDABLE)}.")]
+Targets = Annotated[int, typer.Option(min=1, max=1024, help="Targets in one call of the engine.")]
+Scales = Annotated[int | None, typer.Option(min=1, max=15, help="Patches per target; default: as in the presets.")]
+Flavour = Annotated[
+    str, typer.Option(help=f"TensorRT library: {', '.join(FLAVOURS)}, or auto for the first installed.")
+]
 Sm = Annotated[
-    str, typer.Option("--sm", help="Compute capabilities to build for, 8.6,8.9; TensorRT-RTX. [every one from 8.0]")
+    str, typer.Option("--sm", help="Compute capabilities for TensorRT-RTX, for example 8.6,8.9. [all from 8.0]")
 ]
-Level = Annotated[int, typer.Option("--optimisation-level", min=0, max=5, help="The builder's; 5 tries longest.")]
-Tf32 = Annotated[bool, typer.Option("--tf32", help="Let float32 products keep 10 bits.")]
+Level = Annotated[
+    int, typer.Option("--optimisation-level", min=0, max=5, help="Level of the builder; 5 takes longest.")
+]
+Tf32 = Annotated[bool, typer.Option("--tf32", help="Allow TF32: float32 products with 10 bits.")]
 VersionCompatible = Annotated[
-    bool, typer.Option("--version-compatible", help="With later TensorRT of the same major version.")
+    bool,
+    typer.Option("--version-compatible", help="Make the engine run with later TensorRT of the same major version."),
 ]
-HardwareCompatible = Annotated[bool, typer.Option("--hardware-compatible", help="With every GPU from Ampere on.")]
-TimingCache = Annotated[Path | None, typer.Option(help="TensorRT's timings, read and renewed: later builds are fast.")]
+HardwareCompatible = Annotated[
+    bool, typer.Option("--hardware-compatible", help="Make the engine run on every GPU from Ampere on.")
+]
+TimingCache = Annotated[
+    Path | None, typer.Option(help="File of TensorRT timings, read and updated, for faster builds.")
+]
 Verify = Annotated[
     str | None,
-    typer.Option(metavar="DATA", help="Sequences, FOLDER or LAYOUT:FOLDER: compare with torch on them; exit code 2."),
+    typer.Option(
+        metavar="DATA", help="Compare with torch on sequences, FOLDER or LAYOUT:FOLDER. Exit code 2: too large a loss."
+    ),
 ]
 Margin = Annotated[
-    float | None, typer.Option(min=0, help="AUC that --verify lets an export lose. [0.002; int8 and mixed 0.01]")
+    float | None, typer.Option(min=0, help="Largest loss of AUC for --verify. [0.002; int8 and mixed 0.01]")
 ]
 Config = Annotated[
     str | None,
-    typer.Option(help=f"Tracker in the file: {', '.join(CONSTANTS)}. Else default, as the network was trained."),
+    typer.Option(help=f"Constants in the file: {', '.join(CONSTANTS)}; default: those of the training."),
 ]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a constant of the tracker.")
-]
-Stride = Annotated[int, typer.Option(help="Pixels of the patch per feature: 2 halves the time.", min=1, max=4)]
-Lrn = Annotated[str, typer.Option(help="fast: square roots; op: ONNX's LRN node.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a constant of the tracker.")]
+Stride = Annotated[int, typer.Option(help="Pixels of the patch per feature; 2 halves the time.", min=1, max=4)]
+Lrn = Annotated[str, typer.Option(help="Normalisation: fast (square roots) or op (LRN node of ONNX).")]

@@ -1,13 +1,13 @@
-"""Precision is a property of the file: one float32 model, made into what another precision runs.
+"""Converts a float32 model to another precision. The precision is a property of the file.
 
-    fp32    as it is
+    fp32    unchanged
     fp16    convolutions in half precision (half.py)
     int8    convolutions in int8, from measured ranges (quantise.py)
-    mixed   the same, but for the convolutions that the ranges call sensitive: those in half precision for TensorRT,
-            float32 on a CPU, which has no faster half
+    mixed   as int8, except for the sensitive convolutions of the ranges: half precision for TensorRT, float32 for a
+            CPU, on which half precision is not faster
 
-The normalisation and the output are float32 in all of them, and so is the input, but in what TensorRT is given of a
-first convolution in half precision.
+The normalisation and the output are always float32. The input is float32 too, with one exception: if the first
+convolution is in half precision, TensorRT reads float16.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.errors import ConfigError
-from dcfnet.model import CONFIG_KEY, FOLDED_KEY, PRECISION_KEY, PRECISIONS, PRESETS_KEY, Model, parse_model
+from dcfnet.model.file import CONFIG_KEY, FOLDED_KEY, PRECISION_KEY, PRECISIONS, PRESETS_KEY, Model, parse_model
 from onnx import helper, load_from_string
 
 from dcfnet_export.folding import fold
@@ -36,26 +36,26 @@ def convert(
     folded: Sequence[str] = (),
     per_channel: bool = True,
 ) -> Model:
-    """A float32 model in another precision, what is in `folded` (see `Model`) put into its graph.
+    """A float32 model in another precision, with the steps `folded` (see `Model`) in its graph.
 
-    form: "cpu" or "tensorrt", what int8 is made for. per_channel: see `quantise`.
-    Raises ConfigError for another name, and RangesError for int8 and mixed without ranges, or with those of another
+    form: "cpu" or "tensorrt". ranges: for int8 and mixed. per_channel: see `quantise`.
+    Raises ConfigError for an unknown name. Raises RangesError if int8 or mixed has no ranges, or those of another
     model.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
-    made = _converted(model, precision, form, ranges, per_channel)
+    converted = _converted(model, precision, form, ranges, per_channel)
     if "window" in folded:
-        model = _of_one_size(model)
-    content = fold(replace(model, onnx=made), folded)
+        model = _single_size(model)
+    content = fold(replace(model, onnx=converted), folded)
     presets = {name: config.changes_from(model.config) for name, config in model.presets.items()}
-    stamps = {
+    metadata = {
         PRECISION_KEY: precision,
         FOLDED_KEY: json.dumps(list(folded)),
         CONFIG_KEY: json.dumps(model.config.to_mapping()),
         PRESETS_KEY: json.dumps(presets),
     }
-    return parse_model(_stamped(content, stamps), model.name)
+    return parse_model(_with_metadata(content, metadata), model.name)
 
 
 def _converted(model: Model, precision: str, form: str, ranges: Ranges | None, per_channel: bool) -> bytes:
@@ -65,24 +65,22 @@ def _converted(model: Model, precision: str, form: str, ranges: Ranges | None, p
     if precision == "fp16":
         return halve(model.onnx, layers, patches=form == "tensorrt")
     if ranges is None:
-        raise RangesError(
-            f"{precision} needs the ranges of activations: --ranges FILE, which dcfnet-calibrate ranges makes"
-        )
+        raise RangesError(f"{precision} needs activation ranges: add --ranges FILE, a file of dcfnet-calibrate ranges")
     kept = ranges.sensitive if precision == "mixed" else ()
     content = quantise(model.onnx, ranges, [name for name in layers if name not in kept], form, per_channel)
     return halve(content, kept, patches=True) if form == "tensorrt" else content
 
 
-def _of_one_size(model: Model) -> Model:
-    """The model for the patches of the default preset alone."""
+def _single_size(model: Model) -> Model:
+    """The model with only the presets that have the patch size of the default preset."""
     size = model.preset(DEFAULT_PRESET).patch_size
     presets = {name: config for name, config in model.presets.items() if config.patch_size == size}
     return replace(model, config=model.config.replace(patch_size=size), presets=presets)
 
 
-def _stamped(content: bytes, stamps: dict[str, str]) -> bytes:
-    """The file with these metadata, the others as they were."""
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    """The file with these metadata entries; the other entries stay."""
     proto = load_from_string(content)
-    helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | stamps)
-    stamped: bytes = proto.SerializeToString(deterministic=True)
-    return stamped
+    helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | metadata)
+    updated: bytes = proto.SerializeToString(deterministic=True)
+    return updated

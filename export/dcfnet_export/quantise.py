@@ -1,9 +1,9 @@
-"""Convolutions in int8: Q/DQ nodes put into an exported graph by ONNX Runtime's own quantiser.
+"""Convolutions in int8: the quantiser of ONNX Runtime inserts Q/DQ nodes into an exported graph.
 
-    cpu        u8 activations, s8 weights, int32 bias: ONNX Runtime's CPU makes one integer convolution of each
-    tensorrt   symmetric s8 activations and weights, zero points 0, float bias: what TensorRT's parser takes
+    cpu        u8 activations, s8 weights, int32 bias: ONNX Runtime fuses each into one integer convolution on a CPU
+    tensorrt   symmetric s8 activations and weights, zero points 0, float bias, as the parser of TensorRT requires
 
-In both the normalisation, the input and the output stay float32.
+In both forms, the normalisation, the input and the output stay float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from dcfnet.errors import ConfigError, MissingDependencyError
-from dcfnet.model import parse_model
+from dcfnet.model.file import parse_model
 from onnx import ModelProto, TensorProto, checker, load_from_string
 
 from dcfnet_export.naming import CONVOLUTION, INPUT, convolutions
@@ -23,13 +23,13 @@ FORMS = ("cpu", "tensorrt")
 
 
 def quantise(onnx: bytes, ranges: Ranges, layers: Sequence[str], form: str, per_channel: bool = True) -> bytes:
-    """The model with these convolutions in int8; the same inputs give the same bytes.
+    """The model with these convolutions in int8. The same arguments produce the same bytes.
 
-    onnx: a model that dcfnet-export wrote, float32. layers: names of convolutions, "conv0" and so on; with none the
-    model comes back as it is. form: one of FORMS. per_channel: one scale for each output channel of the weights,
-    else one for all. Names, types and dynamic axes of input and output stay, and so does the metadata.
-    Raises ModelError for a file that is no model, RangesError for ranges of other weights or that lack a tensor, and
-    ConfigError for another form, a convolution that is not there, or a model that is not float32 throughout.
+    onnx: a float32 model of dcfnet-export. layers: names of convolutions, "conv0" and so on; without layers, the model
+    is unchanged. form: one of FORMS. per_channel: one scale per output channel of the weights, else one for all.
+    Names, types and dynamic axes of input and output stay, and so do the metadata.
+    Raises ModelError if `onnx` is not a model. Raises RangesError if the ranges are of other weights or lack a tensor.
+    Raises ConfigError for an unknown form or convolution, or if the model is not entirely float32.
     """
     ranges.check_model(parse_model(onnx, "the model to quantise").weights_sha256)
     proto = load_from_string(onnx)
@@ -39,9 +39,9 @@ def quantise(onnx: bytes, ranges: Ranges, layers: Sequence[str], form: str, per_
     quantiser = _quantiser(load_from_string(onnx), ranges, layers, form, per_channel)
     quantiser.quantize_model()
     quantiser.model.topological_sort()
-    made = _tidied(quantiser.model.model, proto)
-    checker.check_model(made, full_check=True)
-    content: bytes = made.SerializeToString(deterministic=True)
+    quantised = _tidied(quantiser.model.model, proto)
+    checker.check_model(quantised, full_check=True)
+    content: bytes = quantised.SerializeToString(deterministic=True)
     return content
 
 
@@ -49,44 +49,44 @@ def _check(proto: ModelProto, ranges: Ranges, layers: Sequence[str], form: str) 
     if form not in FORMS:
         raise ConfigError(f"no form {form!r}; there are {', '.join(FORMS)}")
     check_float32(proto)
-    there = convolutions(proto.graph)
-    unknown = [name for name in layers if name not in there]
+    known = convolutions(proto.graph)
+    unknown = [name for name in layers if name not in known]
     if unknown:
-        raise ConfigError(f"no convolution {', '.join(unknown)}; there are {', '.join(there)}")
+        raise ConfigError(f"no convolution {', '.join(unknown)}; there are {', '.join(known)}")
     missing = [name for name in calibrated(proto) if name not in ranges.tensors]
     if missing:
-        raise RangesError(f"there is no range of {', '.join(missing)}; measure anew with dcfnet-calibrate ranges")
+        raise RangesError(f"no range of {', '.join(missing)}; measure the ranges again with dcfnet-calibrate ranges")
 
 
 def check_float32(proto: ModelProto) -> None:
-    """Raises ConfigError for a graph in which something is int8 or half precision already."""
+    """Raises ConfigError if a part of the graph is already int8 or half precision."""
     if any(node.op_type in ("QuantizeLinear", "Cast") for node in proto.graph.node):
-        raise ConfigError("the model is of a lower precision already; give the float32 one")
+        raise ConfigError("the model already has a lower precision; use the float32 model")
 
 
 def calibrated(proto: ModelProto) -> list[str]:
-    """Names of the tensors whose ranges int8 is made from: the patches, then what convolutions and ReLUs give."""
+    """Names of the tensors that need ranges for int8: the patches, then the outputs of convolutions and ReLUs."""
     kinds = (CONVOLUTION, RELU)
     return [INPUT, *(node.output[0] for node in proto.graph.node if node.name.startswith(kinds))]
 
 
 def _quantiser(proto: ModelProto, ranges: Ranges, layers: Sequence[str], form: str, per_channel: bool) -> Any:
-    """ONNX Runtime's quantiser, ready to run; it works on `proto` itself."""
+    """The quantiser of ONNX Runtime, ready to run. It changes `proto` in place."""
     try:
         from onnxruntime.quantization.calibrate import TensorData
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     except ImportError as error:
         raise MissingDependencyError("onnxruntime", "cpu") from error
     cpu = form == "cpu"
-    # On the CPU an integer convolution needs its output quantised, too; the ReLU between two goes into its clipping.
-    # TensorRT keeps more of the values when nothing is quantised but what a convolution reads.
+    # On the CPU, an integer convolution also needs a quantised output; its clipping includes the ReLU after it.
+    # TensorRT is more accurate if only the inputs of convolutions are quantised.
     operators = ["Conv", "Relu"] if cpu else ["Conv"]
     nodes = [*layers, *(node.name for node in proto.graph.node if cpu and node.op_type == "Relu")]
     symmetric = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
     return QDQQuantizer(
         proto,
         per_channel,
-        cpu,  # weights of 7 bits: without VNNI a CPU adds pairs of products in 16 bits and cuts what is above
+        cpu,  # 7-bit weights: a CPU without VNNI adds pairs of products in 16 bits, with saturation
         TensorProto.INT8,
         TensorProto.UINT8 if cpu else TensorProto.INT8,
         {name: TensorData(lowest=np.float32(a), highest=np.float32(b)) for name, (a, b) in ranges.tensors.items()},
@@ -97,11 +97,11 @@ def _quantiser(proto: ModelProto, ranges: Ranges, layers: Sequence[str], form: s
     )
 
 
-def _tidied(made: ModelProto, original: ModelProto) -> ModelProto:
-    """The quantised model without what the quantiser notes of itself, and with the original's metadata."""
-    del made.metadata_props[:]
-    made.metadata_props.extend(original.metadata_props)
-    made.producer_name, made.producer_version = original.producer_name, original.producer_version
-    made.ir_version = original.ir_version
-    del made.graph.value_info[:]
-    return made
+def _tidied(quantised: ModelProto, original: ModelProto) -> ModelProto:
+    """The quantised model without the notes of the quantiser, and with the metadata of the original."""
+    del quantised.metadata_props[:]
+    quantised.metadata_props.extend(original.metadata_props)
+    quantised.producer_name, quantised.producer_version = original.producer_name, original.producer_version
+    quantised.ir_version = original.ir_version
+    del quantised.graph.value_info[:]
+    return quantised

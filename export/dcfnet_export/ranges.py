@@ -1,4 +1,4 @@
-"""Ranges of activations, as `dcfnet-calibrate ranges` measures them: the file from which int8 is made."""
+"""Activation ranges for int8: the file of `dcfnet-calibrate ranges`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from dcfnet.errors import DcfnetError
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
 
 from dcfnet_export.naming import CONVOLUTION
 
 FORMAT = 1
-LARGEST = 3.4e38  # float32 ends there
-RELU = "relu"  # prefix of the names of what is never below 0
+LARGEST = 3.4e38  # the largest float32
+RELU = "relu"  # prefix of the tensors that are never below 0
 
 
 class RangesError(DcfnetError, ValueError):
-    """Ranges that cannot be used, or that are another model's; the message shows the value and the rule."""
+    """The ranges are not usable, or of another model. The message shows the value and the rule."""
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """How far activations reach, by the names of naming.py.
+    """Activation ranges, under the tensor names of naming.py.
 
-    method: how it was measured. weights_sha256: of the model it was measured on. patches: how many it was measured on.
-    tensors: {name: (low, high)} of `patches`, every `conv*` and every `relu*`, float32 values of the model's own units.
-    sensitive: convolutions that mixed precision leaves out of int8.
-    Raises RangesError, naming the tensor, for a range that is none.
+    method: of the measurement. weights_sha256: of the measured model. patches: number of measured patches.
+    tensors: {name: (low, high)} for `patches`, each `conv*` and each `relu*`, in the float32 units of the model.
+    sensitive: convolutions that mixed precision keeps out of int8.
+    Raises RangesError with the tensor if a range is invalid.
     """
 
     method: str
@@ -43,23 +43,23 @@ class Ranges:
             if not (abs(low) <= LARGEST and abs(high) <= LARGEST):
                 raise RangesError(f"range of {name} is [{low}, {high}]: both ends must be finite float32 numbers")
             if low >= high:
-                raise RangesError(f"range of {name} is [{low}, {high}]: the low end comes first")
+                raise RangesError(f"range of {name} is [{low}, {high}]: low must be below high")
             if name.startswith(RELU) and low < 0:
-                raise RangesError(f"range of {name} is [{low}, {high}]: nothing is below 0 after a ReLU")
+                raise RangesError(f"range of {name} is [{low}, {high}]: low must be at least 0 after a ReLU")
         layers = [name for name in self.tensors if name.startswith(CONVOLUTION)]
         unknown = [name for name in self.sensitive if name not in layers]
         if unknown:
             raise RangesError(f"sensitive: no convolution {', '.join(unknown)}; there are {', '.join(layers)}")
         if layers and set(self.sensitive) == set(layers):
-            raise RangesError("sensitive: names every convolution, and mixed precision would have nothing in int8")
+            raise RangesError("sensitive: contains every convolution; mixed precision needs at least one in int8")
 
     @classmethod
     def read(cls, file: Path) -> Ranges:
-        """The ranges in a file. Raises RangesError naming the file and what is wrong in it."""
+        """The ranges in a file. Raises RangesError with the file and the fault."""
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise RangesError(f"{file}: no such file; dcfnet-calibrate ranges makes one") from error
+            raise RangesError(f"{file}: no such file; create it with dcfnet-calibrate ranges") from error
         except OSError as error:
             raise RangesError(f"{file}: cannot be read ({error.strerror})") from error
         except (ValueError, RecursionError) as error:
@@ -70,30 +70,30 @@ class Ranges:
             raise RangesError(f"{file}: {error}") from error
 
     def write(self, file: Path) -> None:
-        """Writes the file, whole or not at all. Raises SinkError."""
-        held = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        held["tensors"] = {name: list(ends) for name, ends in self.tensors.items()}
-        write_whole((json.dumps({"format": FORMAT, **held}, indent=2) + "\n").encode(), file)
+        """Writes the file atomically. Raises SinkError."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        values["tensors"] = {name: list(ends) for name, ends in self.tensors.items()}
+        write_atomically((json.dumps({"format": FORMAT, **values}, indent=2) + "\n").encode(), file)
 
     def check_model(self, weights_sha256: str) -> None:
-        """Raises RangesError where these ranges were measured on other weights than those with this hash."""
+        """Raises RangesError if these ranges are of other weights than those with this hash."""
         if self.weights_sha256 != weights_sha256:
             raise RangesError(
                 f"the ranges were measured on weights {self.weights_sha256:.12}, the model has {weights_sha256:.12}: "
-                "measure this model's with dcfnet-calibrate ranges"
+                "measure ranges of this model with dcfnet-calibrate ranges"
             )
 
 
 def _checked(values: Any) -> dict[str, Any]:
-    """The fields of Ranges in a mapping read from JSON. Raises RangesError naming every key that does not belong."""
+    """The fields of Ranges from a JSON value. Raises RangesError for unknown and missing keys and for wrong types."""
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         found = values.get("format") if isinstance(values, dict) else type(values).__name__
-        raise RangesError(f"format {found!r}, this version reads {FORMAT}; measure anew with dcfnet-calibrate ranges")
-    given, known = set(values) - {"format"}, {entry.name for entry in fields(Ranges)}
-    if given != known:
-        unknown, missing = sorted(given - known), sorted(known - given)
-        said = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"lacks {', '.join(missing)}"] * bool(missing)
-        raise RangesError("; ".join(said))
+        raise RangesError(f"format {found!r}, this version reads {FORMAT}; measure again with dcfnet-calibrate ranges")
+    keys, known = set(values) - {"format"}, {entry.name for entry in fields(Ranges)}
+    if keys != known:
+        unknown, missing = sorted(keys - known), sorted(known - keys)
+        faults = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"lacks {', '.join(missing)}"] * bool(missing)
+        raise RangesError("; ".join(faults))
     for name in ("method", "weights_sha256"):
         if not isinstance(values[name], str):
             raise RangesError(f"{name} is {values[name]!r}: must be text")
@@ -122,7 +122,7 @@ def _names(values: Any) -> tuple[str, ...]:
 
 def _number(value: Any) -> bool:
     if isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) <= LARGEST  # a longer one is no float at all
+        return not isinstance(value, bool) and abs(value) <= LARGEST  # a larger integer has no float
     return isinstance(value, float)
 
 

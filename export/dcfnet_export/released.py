@@ -1,4 +1,4 @@
-"""The authors' released "DCFNet 2.0" weights (MIT licence), read for comparison."""
+"""Reads the released "DCFNet 2.0" weights of the authors (MIT licence), for comparison."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NAMES = {
 
 
 def read_released(file: Path) -> Checkpoint:
-    """Checkpoint of an `.npz` of the released arrays: conv1_weight (32, 3, 3, 3) and so on, BGR input minus mean.
+    """The checkpoint in an `.npz` of the released arrays: conv1_weight (32, 3, 3, 3) and so on, for BGR minus mean.
 
-    Raises ModelError naming the arrays that are missing or of another shape.
+    Raises ModelError with the arrays that are missing or have another shape.
     """
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:

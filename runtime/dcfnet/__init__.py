@@ -1,6 +1,6 @@
 """Visual object tracking with a learnt correlation filter.
 
-In a video, from the target's first box to the end:
+Tracks one target in a video, from its first box to the end:
 
     import cv2
     import dcfnet
@@ -20,6 +20,7 @@ In a video, from the target's first box to the end:
 from __future__ import annotations
 
 from dcfnet.config import TrackerConfig
+from dcfnet.config.version import __version__
 from dcfnet.errors import (
     CapacityError,
     ConfigError,
@@ -34,12 +35,9 @@ from dcfnet.errors import (
     SourceError,
     UnknownTargetError,
 )
-from dcfnet.formats import Nv12, Rgb
-from dcfnet.geometry import Box
-from dcfnet.result import Reason, Result, Status
+from dcfnet.io.pixel_formats import Nv12, Rgb
+from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import MultiTracker, Tracker
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Box",
@@ -63,4 +61,5 @@ __all__ = [
     "Tracker",
     "TrackerConfig",
     "UnknownTargetError",
+    "__version__",
 ]

@@ -1,39 +1,39 @@
-"""What the package raises for what a programmer or an operator did.
+"""The errors of the package.
 
     DcfnetError
-    ├── InvalidBoxError (ValueError)      a box that cannot be tracked
-    ├── InvalidFrameError (ValueError)    a frame of a wrong type, shape or size, at `init`
+    ├── InvalidBoxError (ValueError)      the box cannot be tracked
+    ├── InvalidFrameError (ValueError)    the frame has a wrong type, shape or dtype, or is empty (`init`, `add`)
     ├── NotInitialisedError (RuntimeError) `update` before `init`
-    ├── UnknownTargetError (KeyError)     an id that MultiTracker does not hold
-    ├── CapacityError (RuntimeError)      more targets than MultiTracker was to have room for
-    ├── ConfigError (ValueError)          an unknown or out-of-range setting
-    ├── ModelError (ValueError)           a file that is not a model of this project
-    │   └── EngineError                   a TensorRT engine that cannot be built, or is not to be run here
-    ├── DeviceError (RuntimeError)        a GPU that is asked for and cannot be used
-    ├── SourceError (OSError)             frames that cannot be read
-    ├── SinkError (OSError)               results that cannot be written
-    └── MissingDependencyError (ImportError) an optional package, with the extra that installs it
+    ├── UnknownTargetError (KeyError)     the id is not a target of the MultiTracker
+    ├── CapacityError (RuntimeError)      all slots of the MultiTracker are in use
+    ├── ConfigError (ValueError)          a setting is unknown or out of range
+    ├── ModelError (ValueError)           the file is not a model of this project
+    │   └── EngineError                   a TensorRT engine cannot be built or must not run here
+    ├── DeviceError (RuntimeError)        the requested GPU cannot be used
+    ├── SourceError (OSError)             frames cannot be read
+    ├── SinkError (OSError)               results cannot be written
+    └── MissingDependencyError (ImportError) an optional package is not installed
 
-`update` raises none of them for what the world does (a black frame, a lost target): it answers with a status and a
-reason instead. A GPU that fails, or is used where it cannot be, is a DeviceError in `update`, too.
+`update` does not raise because of the content of a frame, for example a black frame or a lost target: its result has a
+status and a reason. If a GPU fails or cannot be used, `update` raises DeviceError.
 """
 
 from __future__ import annotations
 
 
 class DcfnetError(Exception):
-    """Root of everything this package raises on purpose."""
+    """Base class of all errors of this package."""
 
 
 class InvalidBoxError(DcfnetError, ValueError):
-    """The box given cannot be tracked; the message shows the box and the rule it breaks."""
+    """The box cannot be tracked. The message gives the box and the rule."""
 
 
 class InvalidFrameError(DcfnetError, ValueError):
-    """The frame given is not an image this tracker reads; the message shows what came and what is accepted."""
+    """The frame is invalid. The message gives its type, dtype or shape, and the accepted formats."""
 
     def __init__(self, message: str, *, empty: bool = False) -> None:
-        """empty: there is no pixel in it, as at the end of a stream."""
+        """empty: the frame is None or has no pixels, for example at the end of a stream."""
         super().__init__(message)
         self.empty = empty
 
@@ -43,44 +43,44 @@ class NotInitialisedError(DcfnetError, RuntimeError):
 
 
 class UnknownTargetError(DcfnetError, KeyError):
-    """No target of this id is being tracked."""
+    """No target with this id is tracked."""
 
     def __str__(self) -> str:
-        return str(self.args[0])  # KeyError would print the message's repr
+        return str(self.args[0])  # KeyError prints the repr of the message
 
 
 class CapacityError(DcfnetError, RuntimeError):
-    """There is no slot left for another target; the message says how many there are."""
+    """All slots for targets are in use. The message gives their number."""
 
 
 class ConfigError(DcfnetError, ValueError):
-    """Settings that do not make a tracker; the message lists every problem at once."""
+    """Invalid settings. The message lists all problems."""
 
 
 class ModelError(DcfnetError, ValueError):
-    """A file that is not a usable model; the message names what is missing and how to make one."""
+    """The file is not a valid model. The message gives the problem and the remedy."""
 
 
 class EngineError(ModelError):
-    """A TensorRT engine that cannot be built, or that is refused; the message names every field that differs."""
+    """A TensorRT engine cannot be built or must not run here. The message lists all fields that differ."""
 
 
 class DeviceError(DcfnetError, RuntimeError):
-    """A GPU that is asked for and cannot be used; the message names what is missing."""
+    """The requested GPU cannot be used. The message names the missing part."""
 
 
 class SourceError(DcfnetError, OSError):
-    """Frames cannot be read from the given source."""
+    """Frames cannot be read from a source."""
 
 
 class SinkError(DcfnetError, OSError):
-    """Results cannot be written to the given place."""
+    """Results cannot be written to a file."""
 
 
 class MissingDependencyError(DcfnetError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, found: str = "") -> None:
-        """found: what there was in its place."""
-        told = f" ({found})" if found else ""
-        super().__init__(f"{package} is not installed{told}; it comes with: pip install 'dcfnet[{extra}]'")
+        """extra: the extra of dcfnet that installs the package. found: what was found instead, for the message."""
+        detail = f" ({found})" if found else ""
+        super().__init__(f"{package} is not installed{detail}; install it with: pip install 'dcfnet[{extra}]'")

@@ -1,48 +1,87 @@
-"""What a tracker answers about one target in one frame."""
+"""The result of a tracker for one target in one frame."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dcfnet.geometry import Box
+import numpy as np
+from numpy.typing import NDArray
 
 
-class _Word(str, Enum):
-    """An enumeration that prints as its word on every version of Python."""
+@dataclass(frozen=True)
+class Box:
+    """A target box: left, top, width, height in frame pixels, 0-based floats, pixel centres at integers."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.x, self.y, self.w, self.h))
+
+    @classmethod
+    def of(cls, centre: Sequence[float] | NDArray[np.float64], size: Sequence[float] | NDArray[np.float64]) -> Box:
+        """The box with this centre (x, y) and size (width, height), frame pixels."""
+        (centre_x, centre_y), (w, h) = (float(v) for v in centre), (float(v) for v in size)
+        return cls(centre_x - (w - 1) / 2, centre_y - (h - 1) / 2, w, h)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(x, y), frame pixels."""
+        return self.x + (self.w - 1) / 2, self.y + (self.h - 1) / 2
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """(width, height), frame pixels."""
+        return self.w, self.h
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union of the two boxes, in [0, 1]; 0 for empty boxes."""
+        width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        intersection = max(width, 0.0) * max(height, 0.0)
+        union = self.w * self.h + other.w * other.h - intersection
+        return intersection / union if union > 0 else 0.0
+
+
+class _StringEnum(str, Enum):
+    """An enumeration whose members print as their values in all versions of Python."""
 
     __str__ = str.__str__
 
 
-class Status(_Word):
-    """Whether the box can be believed."""
+class Status(_StringEnum):
+    """How reliable the box is."""
 
-    TRACKED = "tracked"  # the target was found; the box is where it is
-    UNCERTAIN = "uncertain"  # something like it was found; the box follows, and may be wrong
-    LOST = "lost"  # the target was not found; the box waits where it was last, and nothing was learnt
+    TRACKED = "tracked"  # the target was found; the box is its position
+    UNCERTAIN = "uncertain"  # something similar was found; the box follows it and can be wrong
+    LOST = "lost"  # the target was not found; the box stays, and the filter is not updated
 
 
-class Reason(_Word):
-    """Why the status is what it is."""
+class Reason(_StringEnum):
+    """Why a target has its status."""
 
     FOUND = "found"  # a clear peak
-    LOW_PSR = "low_psr"  # uncertain or lost: no peak stands out enough (config.sure_psr, config.min_psr)
-    UNLIKE = "unlike"  # lost: what is seen is far from what the target has been like (config.min_likeness)
-    OUT_OF_VIEW = "out_of_view"  # lost: the target's centre has left the frame; the box waits at the border
-    NO_TEXTURE = "no_texture"  # lost: the search region is one flat colour (a black frame, a covered lens)
+    LOW_PSR = "low_psr"  # uncertain or lost: the PSR is too low (config.confident_psr, config.min_psr)
+    UNLIKE = "unlike"  # lost: the response is far below the target's typical one (config.min_likeness)
+    OUT_OF_VIEW = "out_of_view"  # lost: the centre of the target left the frame; the box stays at the border
+    NO_TEXTURE = "no_texture"  # lost: the search region has one flat colour, for example in a black frame
     NO_FRAME = "no_frame"  # lost: the frame was None or empty
-    BAD_FRAME = "bad_frame"  # lost: not a uint8 image of 1, 3 or 4 channels, or too small to show the target
-    SCALE_LIMIT = "scale_limit"  # tracked: the size ran into a limit (config.min_scale, max_scale, the frame)
-    RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame's size changed, the box was scaled with it
+    BAD_FRAME = "bad_frame"  # lost: the frame is not uint8 with 1, 3 or 4 channels, or it is too small
+    SCALE_LIMIT = "scale_limit"  # tracked: the size reached a limit (config.min_scale, config.max_scale, the frame)
+    RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame size changed, and the box was scaled with it
 
 
 @dataclass(frozen=True)
 class Result:
-    """One target in one frame.
+    """The result for one target in one frame.
 
-    box: frame pixels, 0-based floats, always finite; it may reach over the frame's border.
-    peak: height of the response's peak, 1 would be the label's own. psr: peak-to-sidelobe ratio. apce: average
-    peak-to-correlation energy. All three are 0 where no response was computed.
+    box: frame pixels, 0-based floats, always finite. It can extend beyond the border of the frame.
+    peak: maximum of the position map; 1 is the peak of the label. psr: peak-to-sidelobe ratio. apce: average
+    peak-to-correlation energy. All three are 0 if no response was computed.
     """
 
     box: Box

@@ -1,4 +1,4 @@
-"""Tracker and MultiTracker: thin shells that hold a state between frames."""
+"""Tracker and MultiTracker: thin shells that keep a state between frames."""
 
 from __future__ import annotations
 
@@ -6,74 +6,53 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dcfnet.backbones import HOST_ENGINES, open_backbone
-from dcfnet.backend import Frame, select
-from dcfnet.config import DEFAULT_PRESET, TrackerConfig
+from dcfnet.config import TrackerConfig
 from dcfnet.errors import CapacityError, ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
-from dcfnet.geometry import Box, target_box
-from dcfnet.layers import refusal
-from dcfnet.model import Model, load_model
-from dcfnet.pipeline import Pipeline
-from dcfnet.pixels import frame_size
-from dcfnet.result import Result
-from dcfnet.state import TrackState
-from dcfnet.steps import init, step
-from dcfnet.warmup import warm_up
+from dcfnet.io.frame import Frame, frame_size
+from dcfnet.result import Box, Result
+from dcfnet.tracking.geometry import target_box
+from dcfnet.tracking.opening import ConfigLike, open_pipeline
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.steps import init, step
+from dcfnet.tracking.warm_up import warm_up
 
 MAX_SOURCE = 2**31 - 1
 MAX_CAPACITY = 2**16
 Frames = Frame | Mapping[int, Frame | None] | None
-ConfigLike = TrackerConfig | Mapping[str, Any] | str | None
 
 
-def open_pipeline(
-    model: str | Path | None = None,
-    device: str = "auto",
-    config: ConfigLike = None,
-    engine: str = "auto",
-    preset: str | None = None,
-) -> Pipeline:
-    """The pipeline of a model file; see `Tracker` for the arguments."""
-    loaded = load_model(model)
-    chosen = _config(config, preset, loaded)
-    if device == "cpu" and loaded.engine is not None and engine in ("auto", "tensorrt"):
-        raise ConfigError(f"device='cpu': {loaded.name} is an engine, for GPUs; {loaded.name}.onnx beside it runs here")
-    backend = select("cpu" if device == "auto" and _for_the_host(loaded, engine) else device)
-    with backend.guarded():
-        backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name)
-        return Pipeline.build(chosen, backend, backbone, loaded.mean, loaded.stride, loaded.folded)
+class _Shell:
+    """What both trackers share: a pipeline, a state, and the end of both."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._state: TrackState | None = None
+
+    @property
+    def config(self) -> TrackerConfig:
+        """The constants in use."""
+        return self._pipeline.config
+
+    def _replace_state(self, state: TrackState | None) -> None:
+        """Keeps another state, and returns the device memory of the present one."""
+        before, self._state = self._state, state
+        if before is not None:
+            before.filters.release()
 
 
-def _for_the_host(model: Model, engine: str) -> bool:
-    """Whether the engine asked for, or the only one for such a file, takes arrays of the host alone."""
-    return engine in HOST_ENGINES or (engine == "auto" and model.engine is None and refusal(model) is not None)
-
-
-def _config(config: ConfigLike, preset: str | None, model: Model) -> TrackerConfig:
-    """The constants in force. Whole constants leave no room for a preset; changes are made to one."""
-    if config is None or isinstance(config, Mapping):
-        return model.preset(preset or DEFAULT_PRESET).replace(**(config or {}))
-    if preset is not None:
-        raise ConfigError(f"preset={preset!r} and config={config!r}: give one, or the config as a mapping of changes")
-    if isinstance(config, TrackerConfig):
-        return config
-    if isinstance(config, str):
-        return TrackerConfig.named(config)
-    raise ConfigError(f"config={config!r}: must be a TrackerConfig, a mapping of settings or a name")
-
-
-class Tracker:
+class Tracker(_Shell):
     """Follows one target. Not thread-safe; trackers are independent of each other.
 
-    model: a file that dcfnet-export wrote; None is the shipped one. device: "cpu", "cuda", or "auto", see `select`;
-    with an engine, or a file, that is for the CPU alone, "auto" is the CPU (docs/gpu.md).
-    preset: the operating point, "accurate", "balanced" (where None is given) or "fast", as the model file has it.
-    config: a mapping of settings to change in it; or, in its place, a whole TrackerConfig or the name of one ("paper",
-    "released", "default"). engine: what runs the backbone, see `open_backbone`.
+    model: a file that dcfnet-export wrote; None: the shipped model.
+    device: "cpu", "cuda" or "auto", see `open_backend`; "auto" is the CPU for a model or an engine that runs on the CPU
+    only (docs/gpu.md).
+    preset: the operating point, "accurate", "balanced" (the default) or "fast", as the model file defines it.
+    config: a mapping of settings that change the preset; or, without a preset, a complete TrackerConfig or the name of
+    one ("paper", "released", "default"). engine: the library that runs the backbone, see `open_backbone`.
     Raises ModelError, ConfigError, MissingDependencyError and DeviceError.
     """
 
@@ -86,55 +65,53 @@ class Tracker:
         engine: str = "auto",
         preset: str | None = None,
     ) -> None:
-        self._pipeline = open_pipeline(model, device, config, engine, preset)
-        self._state: TrackState | None = None
+        super().__init__(open_pipeline(model, device, config, engine, preset))
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> Tracker:
-        """A tracker on a pipeline that is there already: several may share one, in one thread."""
+        """A tracker on an existing pipeline. Several trackers may share one, in one thread."""
         tracker = cls.__new__(cls)
-        tracker._pipeline, tracker._state = pipeline, None
+        _Shell.__init__(tracker, pipeline)
         return tracker
 
-    @property
-    def config(self) -> TrackerConfig:
-        """The constants in force."""
-        return self._pipeline.config
-
     def init(self, frame: Frame, box: Box | Sequence[float]) -> None:
-        """Learns the target in `box` of the frame; a second call starts anew with another target.
+        """Learns the target in `box` of the frame. A second call starts again with another target.
 
-        frame: uint8 (H, W, 3) BGR; BGRA and grey are accepted, others as `Rgb` and `Nv12`. On a GPU also what lies on
-        it and has DLPack or a `__cuda_array_interface__`. box: x, y, w, h, frame pixels, 0-based.
-        Raises InvalidFrameError and InvalidBoxError; the tracker then still follows what it followed before.
+        frame: uint8 (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey; `Rgb` and `Nv12` wrap other formats. On a GPU also an
+        array on that GPU with DLPack or a `__cuda_array_interface__`. box: x, y, w, h, frame pixels, 0-based.
+        Raises InvalidFrameError and InvalidBoxError; the tracker then keeps its previous target.
         """
-        self._pipeline.turns.settle()
-        self._state = _init_one(self._pipeline, frame, box)
+        self._pipeline.queue.drain()
+        self._replace_state(_initial_state(self._pipeline, frame, box))
 
     def warm_up(self) -> None:
-        """Does beforehand what a first frame would wait for, so that its box is not late; what is followed stays.
+        """Does work that would delay the first frame: first calls of the network, kernels, memory, graph capture.
 
-        First calls of the network, and on a GPU kernels, memory and captures. Raises DeviceError as `update`.
+        The present target is not affected. Raises DeviceError as `update` does.
         """
-        self._pipeline.turns.settle()
+        self._pipeline.queue.drain()
         warm_up(self._pipeline)
 
     def update(self, frame: Frame | None) -> Result:
         """Finds the target in the next frame. Raises NotInitialisedError before `init`, and nothing else on a CPU.
 
-        On a GPU DeviceError where it fails, where another GPU is current, and in a forked process.
+        On a GPU it raises DeviceError if the GPU fails, if another GPU is current, and in a forked process.
         """
-        self._pipeline.turns.settle()
+        self._pipeline.queue.drain()
         return self._update(frame)
 
     def update_async(self, frame: Frame | None) -> Future[Result]:
-        """Queues `update` and returns at once; `result()` of what it returns waits, and raises what `update` does.
+        """Queues `update` and returns at once. `result()` of the returned future waits, and raises as `update` does.
 
-        Frames are taken in the order given, one at a time, on one thread of the pipeline; all other methods wait for
-        those that are queued. A frame must stay as it is until its result is there. As many are queued as are given:
-        wait for results to keep pace.
+        One thread of the pipeline processes the frames in order. All other methods wait until the queue is empty.
+        Do not change a frame before its result is ready. The queue has no limit: wait for results to keep pace.
         """
-        return self._pipeline.turns.queue(self._pipeline.backend.carried(), partial(self._update, frame))
+        return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, frame))
+
+    def close(self) -> None:
+        """Forgets the target and returns its device memory at once. `init` may follow."""
+        self._pipeline.queue.drain()
+        self._replace_state(None)
 
     def _update(self, frame: Frame | None) -> Result:
         if self._state is None:
@@ -144,10 +121,11 @@ class Tracker:
         return results[0]
 
 
-class MultiTracker:
-    """Follows many targets, in one camera or several, as one batch. Arguments as in `Tracker`. Not thread-safe.
+class MultiTracker(_Shell):
+    """Follows many targets, in one camera or several, as one batch. Not thread-safe.
 
-    capacity: the most targets at a time; on a GPU room for them is laid out at once, which else grows as they come.
+    capacity: the largest number of targets. A GPU reserves memory for them at once; without it the memory grows.
+    Other arguments as for `Tracker`.
     """
 
     def __init__(
@@ -162,67 +140,70 @@ class MultiTracker:
     ) -> None:
         if capacity is not None and (not isinstance(capacity, int) or not 1 <= capacity <= MAX_CAPACITY):
             raise ConfigError(f"capacity={capacity!r}: must be a whole number from 1 to {MAX_CAPACITY}")
+        super().__init__(open_pipeline(model, device, config, engine, preset))
         self._capacity = capacity
-        self._pipeline = open_pipeline(model, device, config, engine, preset)
-        self._state: TrackState | None = None
         self._ids: list[int] = []  # id of every row of the state
         self._next_id = 0
-
-    @property
-    def config(self) -> TrackerConfig:
-        """The constants in force."""
-        return self._pipeline.config
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def add(self, frame: Frame, box: Box | Sequence[float], source: int = 0) -> int:
-        """Learns another target; returns its id, which is never used again.
+        """Learns another target and returns its id. An id is never used again.
 
-        frame, box: as in `Tracker.init`. source: the camera the frame comes from, any whole number.
-        Raises InvalidFrameError, InvalidBoxError, ConfigError, and CapacityError where there is no room for it; the
-        other targets are untouched.
+        frame, box: as for `Tracker.init`. source: the camera of the frame, any whole number.
+        Raises InvalidFrameError, InvalidBoxError, ConfigError, and CapacityError if all slots are in use; the other
+        targets are not affected.
         """
-        self._pipeline.turns.settle()
+        self._pipeline.queue.drain()
         if not isinstance(source, int) or abs(source) > MAX_SOURCE:
-            raise ConfigError(f"source={source!r}: must be a whole number, as the key of its frame in update")
+            raise ConfigError(f"source={source!r}: must be a whole number, the key of its frame in update")
         if len(self) == self._capacity:
-            raise CapacityError(f"more targets than slots: there is room for {len(self)}; remove one, or ask for more")
-        added = _init_one(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
+            raise CapacityError(f"all {len(self)} slots are in use; remove a target, or raise capacity")
+        added = _initial_state(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
         with self._pipeline.backend.guarded():
             parts = [added] if self._state is None else [self._state, added]
-            self._state = TrackState.joined(parts, self._capacity)
+            self._state = TrackState.concatenate(parts, self._capacity)
         self._ids.append(self._next_id)
         self._next_id += 1
         return self._ids[-1]
 
     def remove(self, target: int) -> None:
         """Forgets a target. Raises UnknownTargetError for an id that is not tracked."""
-        self._pipeline.turns.settle()
+        self._pipeline.queue.drain()
         if target not in self._ids or self._state is None:
-            raise UnknownTargetError(f"no target {target}; there are {self._ids}")
+            raise UnknownTargetError(f"no target {target}; the ids are {self._ids}")
         kept = np.array([i for i, id_ in enumerate(self._ids) if id_ != target], dtype=np.intp)
-        self._state = self._state.take(kept) if len(kept) else None
+        if len(kept):
+            self._state = self._state.take(kept)
+        else:
+            self._replace_state(None)
         self._ids.remove(target)
 
     def warm_up(self) -> None:
-        """As `Tracker.warm_up`; with a capacity for that many targets, without for one."""
-        self._pipeline.turns.settle()
+        """As `Tracker.warm_up`, for `capacity` targets, or for one without a capacity."""
+        self._pipeline.queue.drain()
         warm_up(self._pipeline, self._capacity)
 
     def update(self, frames: Frames) -> dict[int, Result]:
-        """Finds the targets in the next frames: {id: result}. Raises nothing on a CPU, on a GPU as `Tracker.update`.
+        """Finds the targets in the next frames: {id: result}. Raises nothing on a CPU; on a GPU as `Tracker.update`.
 
-        frames: {source: frame}, or one frame, which is that of source 0. Targets of sources that are not given stay
-        as they are and have no result, so cameras may run at their own pace.
+        frames: {source: frame}, or one frame, which is the frame of source 0. Targets of a source without a frame do
+        not change and have no result, so cameras may run at different rates.
         """
-        self._pipeline.turns.settle()
+        self._pipeline.queue.drain()
         return self._update(frames)
 
     def update_async(self, frames: Frames) -> Future[dict[int, Result]]:
         """As `Tracker.update_async`. A mapping is copied, its frames are not."""
         given = dict(frames) if isinstance(frames, Mapping) else frames
-        return self._pipeline.turns.queue(self._pipeline.backend.carried(), partial(self._update, given))
+        return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, given))
+
+    def close(self) -> None:
+        """Forgets all targets and returns their device memory at once. `add` may follow."""
+        self._pipeline.queue.drain()
+        self._replace_state(None)
+        self._ids.clear()
 
     def _update(self, frames: Frames) -> dict[int, Result]:
         given = frames if isinstance(frames, Mapping) else {0: frames}
@@ -231,7 +212,7 @@ class MultiTracker:
         rows = np.flatnonzero([int(source) in given for source in self._state.source])
         if not len(rows):
             return {}
-        numbered = {source: index for index, source in enumerate(given)}  # sources -> places in the batch
+        numbered = {source: index for index, source in enumerate(given)}  # sources -> indices in the batch
         with self._pipeline.backend.guarded():
             part = self._state.take(rows)
             sources = part.source
@@ -241,12 +222,14 @@ class MultiTracker:
         return {self._ids[row]: result for row, result in zip(rows, results, strict=True)}
 
 
-def _init_one(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
+def _initial_state(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
+    """The state of one target after its first frame. Raises InvalidFrameError and InvalidBoxError."""
     backend = pipeline.backend
     with backend.guarded():
         checked = backend.frame(frame)
         target = target_box(box, frame_size(checked))
-        region = pipeline.regions(np.array(target.size))
-        if not backend.textured([checked], np.zeros(1, np.intp), np.array([target.centre]), region[None])().all():
-            raise InvalidBoxError(f"{target}: the frame is one flat colour there; there is nothing to follow")
+        region = pipeline.search_regions(np.array(target.size))
+        source, centre = np.zeros(1, np.intp), np.array([target.centre])
+        if not backend.check_texture([checked], source, centre, region[None])().all():
+            raise InvalidBoxError(f"{target}: the frame has one flat colour there; choose a box with texture")
         return init(pipeline, [checked], [target], sources=[0])

@@ -1,12 +1,12 @@
-"""Fixtures of the calibration's tests."""
+"""Fixtures for the calibration tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from dcfnet.pipeline import Pipeline
-from dcfnet.tracker import open_pipeline
+from dcfnet.tracking.opening import open_pipeline
+from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
@@ -15,7 +15,7 @@ from tests.train.footage import make_otb_sequence
 
 @pytest.fixture(scope="session")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three rendered sequences of 16 frames in OTB's layout: A, B and C."""
+    """Three rendered sequences of 16 frames in the layout of OTB: A, B and C."""
     root = tmp_path_factory.mktemp("footage")
     for seed, name in enumerate("ABC"):
         make_otb_sequence(root / name, length=16, seed=seed)
@@ -29,5 +29,5 @@ def sequences(footage: Path) -> list[AnnotatedSequence]:
 
 @pytest.fixture(scope="session")
 def pipeline() -> Pipeline:
-    """The tracker as it is shipped, with small patches."""
+    """The shipped tracker, with small patches."""
     return open_pipeline(preset="fast")

@@ -1,4 +1,4 @@
-"""The search for constants: it sees nothing that is left out, goes on where it stopped, and travels in the model."""
+"""The search for constants: it uses no held-out sequence, it can continue, and a model stores its result."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from dcfnet.backbones.loading import load_model
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
-from dcfnet.model import PRESETS_KEY, load_model, parse_model
+from dcfnet.model.file import PRESETS_KEY, parse_model
 from dcfnet_calibration.cli import app
 from dcfnet_calibration.scoring import Scorer, starts_of
 from dcfnet_calibration.space import SPACE, check_tunable, space_of
@@ -26,7 +27,7 @@ from typer.testing import CliRunner
 
 @dataclass
 class Hill:
-    """A scorer that tracks nothing: success falls with the distance of the learning rate from `top`; it notes calls."""
+    """A scorer without tracking: the AUC falls with the distance of the learning rate from `top`. It records calls."""
 
     top: float = 0.02
     model: Any = field(default_factory=load_model)
@@ -47,75 +48,73 @@ def named(sequences: list[AnnotatedSequence]) -> list[AnnotatedSequence]:
     return [replace(sequences[0], name=name) for name in "ABCDEF"]
 
 
-def search(scorer: Any, sequences: list[AnnotatedSequence], folder: Path, trials: int, told: Any = None) -> Tuning:
+def search(scorer: Any, sequences: list[AnnotatedSequence], folder: Path, trials: int, on_trial: Any = None) -> Tuning:
     space = space_of(["learning_rate"], scorer.config)
-    return tune(scorer, sequences, space, folder, trials, 3, 0, told or (lambda name, best: None))
+    return tune(scorer, sequences, space, folder, trials, 3, 0, on_trial or (lambda name, best: None))
 
 
-def test_the_search_finds_the_top_and_no_fold_sees_what_it_is_judged_by(
+def test_the_search_finds_the_top_and_no_fold_uses_its_held_out_sequences(
     sequences: list[AnnotatedSequence], tmp_path: Path
 ) -> None:
     scorer = Hill()
-    found = search(scorer, named(sequences), tmp_path, 25)
-    assert found.constants["learning_rate"] == pytest.approx(0.02125, rel=0.1)
-    assert found.real
-    assert [score.sequence for score in found.own] == [*"ADBECF"]
-    for left_out, constants in zip(("AD", "BE", "CF"), found.fold_constants, strict=True):
-        judged = [rate for rate, names in scorer.calls if set(names) == set(left_out)]
-        assert judged == [0.01, constants["learning_rate"]]
-        seen = [names for rate, names in scorer.calls if not set(names) & set(left_out)]
-        assert len(seen) >= 25
-    assert found.gain.difference == pytest.approx(mean_score(found.tuned).auc - mean_score(found.own).auc)
+    tuning = search(scorer, named(sequences), tmp_path, 25)
+    assert tuning.constants["learning_rate"] == pytest.approx(0.02125, rel=0.1)
+    assert tuning.significant
+    assert [score.sequence for score in tuning.original] == [*"ADBECF"]
+    for held_out, constants in zip(("AD", "BE", "CF"), tuning.fold_constants, strict=True):
+        rates = [rate for rate, names in scorer.calls if set(names) == set(held_out)]
+        assert rates == [0.01, constants["learning_rate"]]
+        training = [names for rate, names in scorer.calls if not set(names) & set(held_out)]
+        assert len(training) >= 25
+    assert tuning.gain.difference == pytest.approx(mean_score(tuning.tuned).auc - mean_score(tuning.original).auc)
     report = json.loads((tmp_path / "tuned.json").read_text())
-    assert report["constants"] == found.constants
-    assert report["held_out"]["interval"] == [found.gain.low, found.gain.high]
+    assert report["constants"] == tuning.constants
+    assert report["held_out"]["interval"] == [tuning.gain.low, tuning.gain.high]
     assert report["conditions"]["sequences"] == [[name, 16] for name in "ABCDEF"]
 
 
-def test_where_the_own_constants_are_best_they_stay_and_no_gain_is_claimed(
+def test_if_the_original_constants_are_best_they_stay_without_a_gain(
     sequences: list[AnnotatedSequence], tmp_path: Path
 ) -> None:
-    found = search(Hill(top=0.00875), named(sequences), tmp_path, 4)
-    assert found.constants == {"learning_rate": 0.01}
-    assert not found.real
-    assert found.gain.difference == 0
+    tuning = search(Hill(top=0.00875), named(sequences), tmp_path, 4)
+    assert tuning.constants == {"learning_rate": 0.01}
+    assert not tuning.significant
+    assert tuning.gain.difference == 0
 
 
-def test_a_search_that_was_stopped_goes_on_as_it_would_have_gone(
-    sequences: list[AnnotatedSequence], tmp_path: Path
-) -> None:
+def test_a_stopped_search_continues_with_the_same_trials(sequences: list[AnnotatedSequence], tmp_path: Path) -> None:
     whole = search(Hill(), named(sequences), tmp_path / "whole", 13)
-    told: list[str] = []
+    trials: list[str] = []
 
     def stop(name: str, best: float) -> None:
-        told.append(name)
-        if len(told) in (1, 17):
+        trials.append(name)
+        if len(trials) in (1, 17):
             raise KeyboardInterrupt
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             search(Hill(), named(sequences), tmp_path / "parts", 13, stop)
     scorer = Hill()
-    found = search(scorer, named(sequences), tmp_path / "parts", 13, stop)
-    assert (found.constants, found.fold_constants) == (whole.constants, whole.fold_constants)
-    assert len(told) == 4 * 13
+    tuning = search(scorer, named(sequences), tmp_path / "parts", 13, stop)
+    assert (tuning.constants, tuning.fold_constants) == (whole.constants, whole.fold_constants)
+    assert len(trials) == 4 * 13
     longer = search(Hill(), named(sequences), tmp_path / "parts", 15, stop)
-    assert len(told) == 4 * 15
-    again = search(Hill(), named(sequences), tmp_path / "other", 15)
-    assert longer.fold_constants == again.fold_constants
+    assert len(trials) == 4 * 15
+    uninterrupted = search(Hill(), named(sequences), tmp_path / "other", 15)
+    assert longer.fold_constants == uninterrupted.fold_constants
 
 
-def test_a_folder_of_another_search_is_refused_by_what_differs(
+def test_a_folder_of_another_search_is_refused_with_the_differences(
     sequences: list[AnnotatedSequence], tmp_path: Path
 ) -> None:
     search(Hill(), named(sequences), tmp_path, 2)
-    with pytest.raises(ConfigError, match="holds a search with other starts, limit: add --fresh"):
+    with pytest.raises(ConfigError, match="contains a search with different starts, limit: add --fresh"):
         search(Hill(starts=5, limit=9), named(sequences), tmp_path, 2)
-    with pytest.raises(ConfigError, match="other sequences"):
-        search(Hill(), named(sequences)[::-1], tmp_path, 2)  # other folds
+    with pytest.raises(ConfigError, match="different sequences"):
+        search(Hill(), named(sequences)[::-1], tmp_path, 2)  # the order changes the folds
 
 
-def test_every_searched_constant_is_one_and_the_models_own_value_is_within() -> None:
+def test_the_space_has_valid_constants_and_includes_the_values_of_the_model() -> None:
     config = TrackerConfig(padding=4, regularisation=1e-9)
     space = space_of(SPACE, config)
     assert list(space) == list(SPACE)
@@ -123,26 +122,26 @@ def test_every_searched_constant_is_one_and_the_models_own_value_is_within() -> 
         assert values.low <= getattr(config, name) <= values.high
         for end in (values.low, values.high):
             config.replace(**{name: end})
-    with pytest.raises(ConfigError, match="nothing to search in rate; there are learning_rate"):
+    with pytest.raises(ConfigError, match="cannot search rate; there are learning_rate"):
         space_of(["rate", "padding"], config)
 
 
-def test_scores_are_those_of_the_tracker_and_each_pair_is_tracked_once(
+def test_scores_come_from_the_tracker_and_are_cached(
     sequences: list[AnnotatedSequence],
 ) -> None:
     model = load_model()
-    asked: list[int] = []
+    batches: list[int] = []
 
     def backbone(patches: np.ndarray) -> np.ndarray:
-        asked.append(len(patches))
+        batches.append(len(patches))
         return np.repeat(patches[:, :1, ::2, ::2], 32, axis=1)
 
     scorer = Scorer(model, model.preset("fast"), backbone, starts=1, limit=5)
     constants = {"learning_rate": 0.01}
     first = scorer.scores(constants, sequences[:2])
-    count = len(asked)
+    count = len(batches)
     assert first == scorer.scores(constants, sequences[:2])
-    assert len(asked) == count
+    assert len(batches) == count
     assert [score.frames for score in first] == [5, 5]
     assert all(0.4 < score.auc <= 20 / 21 for score in first)
     assert scorer.scores({"learning_rate": 0.5}, sequences[:1])[0] != first[0]
@@ -151,9 +150,9 @@ def test_scores_are_those_of_the_tracker_and_each_pair_is_tracked_once(
 def test_starts_are_spread_over_the_sequence(sequences: list[AnnotatedSequence]) -> None:
     long = replace(sequences[0], frames=range(119), boxes=np.repeat(sequences[0].boxes[:1], 119, axis=0))  # type: ignore[arg-type]
     assert [start.index for start in starts_of(long, 1)] == [0]
-    assert [start.index for start in starts_of(long, 4)] == [0, 26, 52, 78]  # 20 of TRE lie in 0 .. 99
+    assert [start.index for start in starts_of(long, 4)] == [0, 26, 52, 78]  # the 20 starts of TRE are in 0 .. 99
     assert len(starts_of(long, 20)) == 20
-    assert [start.index for start in starts_of(sequences[0], 5)] == [0]  # too short for a second
+    assert [start.index for start in starts_of(sequences[0], 5)] == [0]  # too short for a second start
 
 
 def make_clip(folder: Path, boxes: np.ndarray) -> None:
@@ -170,47 +169,49 @@ def run(*args: object) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
-def test_clips_are_refused_and_named(sequences: list[AnnotatedSequence], tmp_path: Path) -> None:
-    sizes = np.linspace(10, 20, 8)  # grows, always in the middle of 80 x 60
+def test_clips_are_refused_by_name(sequences: list[AnnotatedSequence], tmp_path: Path) -> None:
+    sizes = np.linspace(10, 20, 8)  # grows at the centre of 80 x 60
     make_clip(tmp_path / "Middle", np.stack([40 - sizes / 2, 30 - sizes / 2, sizes, sizes], axis=1))
     make_clip(tmp_path / "Still", np.tile([3.0, 4, 20, 20], (8, 1)))
     make_clip(tmp_path / "Moving", np.stack([np.arange(8) * 2.0, np.full(8, 4), *np.full((2, 8), 20)], axis=1))
     code, text = run("tune", tmp_path, "--output", tmp_path / "out", "--folds", 3)
     assert code == 1
-    assert "in Middle, Still: these are clips" in text
+    assert "in Middle, Still: these are target-centred clips" in text
     assert not (tmp_path / "out").exists()
     check_tunable(sequences, 3)
-    with pytest.raises(SequenceError, match="3 sequences cannot be left out in 4 parts: give more, or --folds 2"):
+    with pytest.raises(
+        SequenceError, match="3 sequences cannot be divided into 4 folds: add sequences, or use --folds 2"
+    ):
         check_tunable(sequences, 4)
 
 
-def test_the_command_searches_goes_on_and_writes_a_model_that_tracks_so(footage: Path, tmp_path: Path) -> None:
-    given = ["tune", footage, "--constants", "learning_rate,scale_step", "--starts", 1, "--limit", 6, "--folds", 3]
-    given += ["--preset", "fast", "--output", tmp_path / "search"]
-    code, text = run(*given, "--trials", 2)
+def test_the_command_searches_continues_and_writes_a_tuned_model(footage: Path, tmp_path: Path) -> None:
+    options = ["tune", footage, "--constants", "learning_rate,scale_step", "--starts", 1, "--limit", 6, "--folds", 3]
+    options += ["--preset", "fast", "--output", tmp_path / "search"]
+    code, text = run(*options, "--trials", 2)
     assert code == 0, text
-    assert "on sequences left out: AUC" in text
-    code, text = run(*given, "--trials", 3, "--into", tmp_path / "tuned.onnx")
+    assert "on held-out sequences: AUC" in text
+    code, text = run(*options, "--trials", 3, "--into", tmp_path / "tuned.onnx")
     assert code == 0, text
     constants = json.loads((tmp_path / "search/tuned.json").read_text())["constants"]
-    made, shipped = load_model(tmp_path / "tuned.onnx"), load_model()
-    assert made.config == shipped.config.replace(**constants)
-    assert made.preset("accurate").learning_rate == constants["learning_rate"]
-    assert made.weights_sha256 == shipped.weights_sha256
-    graphs = [onnx.load_from_string(model.onnx).graph for model in (made, shipped)]
+    tuned, shipped = load_model(tmp_path / "tuned.onnx"), load_model()
+    assert tuned.config == shipped.config.replace(**constants)
+    assert tuned.preset("accurate").learning_rate == constants["learning_rate"]
+    assert tuned.weights_sha256 == shipped.weights_sha256
+    graphs = [onnx.load_from_string(model.onnx).graph for model in (tuned, shipped)]
     assert graphs[0] == graphs[1]
-    code, text = run(*given[:-2], "--output", tmp_path / "search", "--trials", 3, "--seed", 1)
+    code, text = run(*options[:-2], "--output", tmp_path / "search", "--trials", 3, "--seed", 1)
     assert code == 1
-    assert "other seed: add --fresh" in text
-    code, text = run(*given, "--trials", 2, "--seed", 1, "--fresh")
+    assert "different seed: add --fresh" in text
+    code, text = run(*options, "--trials", 2, "--seed", 1, "--fresh")
     assert code == 0, text
 
 
-def test_a_preset_that_sets_a_tuned_constant_itself_is_named(tmp_path: Path) -> None:
+def test_a_preset_that_overrides_a_tuned_constant_is_refused(tmp_path: Path) -> None:
     proto = onnx.load_from_string(load_model().onnx)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     onnx.helper.set_model_props(proto, metadata | {PRESETS_KEY: json.dumps({"mine": {"padding": 1.5}})})
     model = parse_model(proto.SerializeToString(), "m.onnx")
-    with pytest.raises(ConfigError, match=r"preset mine of m\.onnx sets padding itself, over what was tuned"):
+    with pytest.raises(ConfigError, match=r"preset mine of m\.onnx overrides the tuned padding; use another --preset"):
         write_tuned(model, {"padding": 1.75, "learning_rate": 0.02}, "mine", tmp_path / "out.onnx")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Fixtures of the evaluation's tests."""
+"""Fixtures of the evaluation tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.train.footage import make_otb_sequence
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two rendered sequences of 12 frames in OTB's layout, Alpha and Beta."""
+    """Folder in the OTB layout with two rendered sequences of 12 frames, Alpha and Beta."""
     root = tmp_path_factory.mktemp("otb")
     for seed, name in enumerate(["Alpha", "Beta"]):
         make_otb_sequence(root / name, length=12, seed=seed)
@@ -23,7 +23,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module of trackers that other processes can import, as a user's own would be."""
+    """Name of a module with trackers that other processes can import, like a module of the user."""
     name = f"trackers_{os.getpid()}_{time.monotonic_ns()}"
     (tmp_path / "own").mkdir()
     source = Path(doubles.__file__).read_text()

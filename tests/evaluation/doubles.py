@@ -1,15 +1,15 @@
-"""Trackers that stand in for real ones, importable by name from another process."""
+"""Fake trackers, importable by name from another process."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 
 
 class Identity:
-    """Never moves: the field's own test double."""
+    """Never moves, like the identity tracker of the toolkits."""
 
     def init(self, frame: np.ndarray, box: Box) -> None:
         self.box = box
@@ -19,7 +19,7 @@ class Identity:
 
 
 class Wandering(Identity):
-    """Moves with what it sees, so that a frame skipped or given twice shows in its boxes."""
+    """Moves by the content of the frames, so that a skipped or repeated frame changes its boxes."""
 
     def update(self, frame: np.ndarray) -> Box:
         self.box = Box(self.box.x + float(frame.mean()) / 1000, self.box.y + 0.1, self.box.w, self.box.h)
@@ -27,7 +27,7 @@ class Wandering(Identity):
 
 
 class Failing(Identity):
-    """Fails in every way a tracker can, a frame each, and in the end for good."""
+    """Gives a different unusable result in each frame, and then raises in every frame."""
 
     def init(self, frame: np.ndarray, box: Box) -> None:
         self.box, self.frames = box, 0
@@ -35,14 +35,14 @@ class Failing(Identity):
     def update(self, frame: np.ndarray) -> Any:
         self.frames += 1
         x, y, w, h = self.box
-        answers: list[Any] = [None, (), (np.nan, y, w, h), (x, y, 0, h), (x, y, w), "box", (x, y, w, h)]
-        if self.frames <= len(answers):
-            return answers[self.frames - 1]
+        results: list[Any] = [None, (), (np.nan, y, w, h), (x, y, 0, h), (x, y, w), "box", (x, y, w, h)]
+        if self.frames <= len(results):
+            return results[self.frames - 1]
         raise RuntimeError("camera fell off")
 
 
 class Vandal(Identity):
-    """Draws into the frame that it is given, as people do to see what happens."""
+    """Writes into the frame, as debug drawings do."""
 
     def update(self, frame: np.ndarray) -> Box:
         frame[:] = 0
@@ -50,7 +50,7 @@ class Vandal(Identity):
 
 
 class Odd(Identity):
-    """Answers what no list of faults would think of, and in the end leaves."""
+    """Gives unexpected results, and then raises SystemExit."""
 
     def init(self, frame: np.ndarray, box: Box) -> None:
         self.box, self.frames = box, 0
@@ -68,7 +68,7 @@ class Odd(Identity):
 
 
 class NeverOpens:
-    """Cannot be made."""
+    """Raises in its constructor."""
 
     def __init__(self) -> None:
         raise RuntimeError("no licence")

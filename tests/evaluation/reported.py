@@ -1,4 +1,4 @@
-"""A small evaluation made by hand, and a reader of its report."""
+"""A small evaluation with known boxes, and a parser of its report."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.train.footage import make_otb_sequence
 
 LENGTH = 48
 BOLD = "<b>bold</b> & co"
-MISSING = slice(12, 30)  # frames in which the first tracker is somewhere else
-BROKEN = 5  # frame from which the third tracker has no box
+MISSING = slice(12, 30)  # frames in which the first tracker misses the target
+BROKEN = 5  # first frame without a box of the third tracker
 
 
 def render_sequences(root: Path) -> list[AnnotatedSequence]:
-    """Three rendered sequences, one with a name that is markup, one whose target is absent for a while."""
+    """Three rendered sequences: one has HTML in its name, and one has frames without the target."""
     for seed, name in enumerate(["Alpha", "Beta", "Gamma"]):
         make_otb_sequence(root / name, LENGTH, seed=seed)
     first, second, third = open_dataset("otb", root)
@@ -34,35 +34,35 @@ def render_sequences(root: Path) -> list[AnnotatedSequence]:
     ]
 
 
-def passed(boxes: np.ndarray, status: str = "", failures: tuple[Failure, ...] = (), **stages: float) -> Record:
+def make_record(boxes: np.ndarray, status: str = "", failures: tuple[Failure, ...] = (), **stages: float) -> Record:
     seconds = np.full(LENGTH, 0.010)
     parts = {name: np.full(LENGTH, value) for name, value in stages.items()}
-    done = Pass(0, boxes, (status,) * LENGTH, np.full(LENGTH, np.nan), seconds, failures, parts)
-    return Record((done,), serial=True)
+    one_pass = Pass(0, boxes, (status,) * LENGTH, np.full(LENGTH, np.nan), seconds, failures, parts)
+    return Record((one_pass,), serial=True)
 
 
-def strays(sequence: AnnotatedSequence) -> Record:
+def drifting(sequence: AnnotatedSequence) -> Record:
     boxes = np.where(np.isnan(sequence.boxes), 1.0, sequence.boxes)
     boxes[MISSING, 0] += 3 * boxes[MISSING, 2]
-    return passed(boxes, "tracked", crop=0.004, rest=0.006)
+    return make_record(boxes, "tracked", crop=0.004, rest=0.006)
 
 
-def shifts(sequence: AnnotatedSequence) -> Record:
-    return passed(sequence.boxes + np.array([7, -3, 0, 0]))
+def shifted(sequence: AnnotatedSequence) -> Record:
+    return make_record(sequence.boxes + np.array([7, -3, 0, 0]))
 
 
-def breaks(sequence: AnnotatedSequence) -> Record:
+def failing(sequence: AnnotatedSequence) -> Record:
     boxes = sequence.boxes.copy()
     boxes[BROKEN:] = np.nan
-    return passed(boxes, failures=(Failure(BROKEN, "RuntimeError: <camera> fell off", LENGTH - BROKEN),))
+    return make_record(boxes, failures=(Failure(BROKEN, "RuntimeError: <camera> fell off", LENGTH - BROKEN),))
 
 
-TRACKERS = {"strays": strays, "shifts $x$": shifts, "breaks": breaks}
+TRACKERS = {"drifting": drifting, "shifted $x$": shifted, "failing": failing}
 
 
 def make_evaluation(sequences: list[AnnotatedSequence]) -> Evaluation:
-    """Trackers whose boxes are known, on the rendered sequences."""
-    passes = {name: {s.name: answer(s) for s in sequences} for name, answer in TRACKERS.items()}
+    """An evaluation of trackers with known boxes on the rendered sequences."""
+    passes = {name: {s.name: make(s) for s in sequences} for name, make in TRACKERS.items()}
     conditions = Conditions(
         "otb",
         "rendered",
@@ -73,12 +73,12 @@ def make_evaluation(sequences: list[AnnotatedSequence]) -> Evaluation:
         (30,),
         {n: {"kind": "k"} for n in TRACKERS},
     )
-    late = {name: {s.name: passed(np.roll(s.boxes, 1, axis=0)) for s in sequences} for name in TRACKERS}
-    return Evaluation(conditions, {"cores": 2}, passes, {30: late}, {"strays": 123_000_000})
+    real_time = {name: {s.name: make_record(np.roll(s.boxes, 1, axis=0)) for s in sequences} for name in TRACKERS}
+    return Evaluation(conditions, {"cores": 2}, passes, {30: real_time}, {"drifting": 123_000_000})
 
 
 class Page(HTMLParser):
-    """What a page holds: tables as caption -> rows of texts, attributes of every tag, and all its words."""
+    """The content of a page. tables: caption -> rows of texts. tags: tag and attributes. words: all text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -110,9 +110,11 @@ class Page(HTMLParser):
         self.words += data if self._inside != "style" else ""
 
     def table(self, start: str) -> dict[str, dict[str, str]]:
-        """Row -> column -> text, of the table whose caption starts so."""
+        """Row -> column -> text of the table whose caption begins with `start`."""
         rows = next(rows for caption, rows in self.tables.items() if caption.startswith(start))
         return {row[0].strip(): dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[1:]}
 
     def addresses(self) -> list[str]:
-        return [found[key] for _, found in self.tags for key in ("src", "srcset", "href") if key in found]
+        return [
+            attributes[key] for _, attributes in self.tags for key in ("src", "srcset", "href") if key in attributes
+        ]

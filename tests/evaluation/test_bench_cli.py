@@ -1,4 +1,4 @@
-"""dcfnet-bench as a person types it: its file, its gate, its front."""
+"""The dcfnet-bench command: its file, the comparison and the Pareto front."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from dcfnet_evaluation.bench.cli import app
 from dcfnet_evaluation.bench.comparison import compare
-from dcfnet_evaluation.bench.figures import Cost, Course, Figures, Interval, Spread
-from dcfnet_evaluation.bench.pareto import front, join, markdown_table
+from dcfnet_evaluation.bench.figures import Cost, Figures, Interval, SequenceFigures, Spread
+from dcfnet_evaluation.bench.pareto import front, join_results, markdown_table
 from dcfnet_evaluation.bench.sheet import Bench, BenchError, bench_machine, read_bench, write_bench
 from dcfnet_evaluation.sheet import write_sheet
 from typer.testing import CliRunner
@@ -48,26 +48,30 @@ def spread_of(p50: float, p99: float | None = None) -> Spread:
 
 
 def figures_at(times: list[float], p99: float | None = None, crop: float = 1.0) -> Figures:
-    """A tracker whose updates take so many ms on s0, s1, ..."""
-    courses = {
-        f"s{i}": Course(1000 / ms, 5.0, spread_of(ms, p99), {"lesson": spread_of(ms)}, {"crop": crop, "idle": 0.0}, 0)
+    """Figures of a tracker; times: ms per update on s0, s1, ...."""
+    by_sequence = {
+        f"s{i}": SequenceFigures(
+            1000 / ms, 5.0, spread_of(ms, p99), {"lesson": spread_of(ms)}, {"crop": crop, "idle": 0.0}, 0
+        )
         for i, ms in enumerate(times)
     }
     middle = sorted(times)[len(times) // 2]
     cost = Cost(1, middle, middle, Interval(1, 1, 1), 0.0)
     ratio = Interval(2.5, 2.0, 3.0)
     kinds = {"lesson": spread_of(middle)}
-    return Figures(1000 / middle, 5.0, spread_of(middle), kinds, {"crop": crop}, ratio, 10**8, 0.7, (cost,), courses)
+    return Figures(
+        1000 / middle, 5.0, spread_of(middle), kinds, {"crop": crop}, ratio, 10**8, 0.7, (cost,), by_sequence
+    )
 
 
 def bench_of(**times: list[float]) -> Bench:
-    figures = {name: figures_at(found) for name, found in times.items()}
+    figures = {name: figures_at(milliseconds) for name, milliseconds in times.items()}
     frames = {f"s{i}": 50 for i in range(len(next(iter(times.values()))))}
-    conditions = {"layout": "otb", "dataset": "OTB", "size": [640, 360], "frames": frames, "warm_up": 10}
+    run_settings = {"layout": "otb", "dataset": "OTB", "size": [640, 360], "frames": frames, "warm_up": 10}
     machine = {"processor": "P", "cores": 2, "opencv_threads": 2, "threads": {}}
     trackers = {name: {"kind": "opencv" if name.isupper() else "dcfnet"} for name in times}
-    conditions |= {"targets": [1], "repeats": 3}
-    return Bench("2026-01-02T03:04:05+00:00", "dcfnet-bench run OTB", machine, conditions, trackers, "CSRT", figures)
+    run_settings |= {"targets": [1], "repeats": 3}
+    return Bench("2026-01-02T03:04:05+00:00", "dcfnet-bench run OTB", machine, run_settings, trackers, "CSRT", figures)
 
 
 def test_run_prints_and_writes_every_figure(dataset: Path, tmp_path: Path) -> None:
@@ -91,21 +95,21 @@ def test_run_prints_and_writes_every_figure(dataset: Path, tmp_path: Path) -> No
     assert set(ours.sequences) == {"Alpha", "Beta"}
     assert bench.run["frames"] == {"Alpha": 8, "Beta": 8}
     assert (bench.run["size"], bench.run["warm_up"]) == ([160, 120], 2)
-    for told in (
+    for message in (
         "dcfnet",
         "still",
         "x still",
         "p99.9",
         "cold start",
         "ms/target",
-        "lesson",
+        "filter update",
         "backbone",
         "bench.json",
     ):
-        assert told in text.replace("\n", "")
+        assert message in text.replace("\n", "")
 
 
-def test_rendered_clips_stand_in_for_a_dataset(tmp_path: Path) -> None:
+def test_rendered_clips_are_used_without_a_dataset(tmp_path: Path) -> None:
     code, text = run(
         "run", "--preset", "accurate,fast", "--sequences", "clip0", "--limit", 5, *QUICK, "--output", tmp_path
     )
@@ -117,7 +121,7 @@ def test_rendered_clips_stand_in_for_a_dataset(tmp_path: Path) -> None:
     assert bench.figures["dcfnet-fast"].ratio is None
 
 
-def test_all_presets_run_where_none_is_named(tmp_path: Path) -> None:
+def test_all_presets_run_by_default(tmp_path: Path) -> None:
     code, text = run("run", "--sequences", "clip1", "--limit", 4, *QUICK, "--no-stages", "--output", tmp_path)
     assert code == 0, text
     assert list(read_bench(tmp_path).figures) == ["dcfnet-accurate", "dcfnet-balanced", "dcfnet-fast"]
@@ -126,8 +130,8 @@ def test_all_presets_run_where_none_is_named(tmp_path: Path) -> None:
     assert list(read_bench(tmp_path).figures) == ["dcfnet"]
 
 
-def test_the_file_names_no_machine_and_no_person(dataset: Path, tmp_path: Path) -> None:
-    model = Path(__file__).parents[2] / "runtime" / "dcfnet" / "models" / "dcfnet.onnx"
+def test_the_file_has_no_user_names_host_names_or_paths(dataset: Path, tmp_path: Path) -> None:
+    model = Path(__file__).parents[2] / "runtime" / "dcfnet" / "model" / "shipped" / "dcfnet.onnx"
     args = ("--model", model, "--preset", "fast", "--limit", 4, *STILL, *QUICK)
     code, text = run("run", dataset, *args, "--output", tmp_path / "out")
     assert code == 0, text
@@ -142,15 +146,15 @@ def test_the_file_names_no_machine_and_no_person(dataset: Path, tmp_path: Path) 
     assert "--repeats 1" in command
     assert "--output out" in command
     assert "--cold-starts 0" in command
-    assert "--layout" not in command  # was not typed
+    assert "--layout" not in command  # the user did not give it
 
 
-def test_the_machine_is_told_by_what_decides_over_speed() -> None:
+def test_the_machine_description_has_what_affects_speed() -> None:
     machine = bench_machine()
     assert {"processor", "cores", "opencv_threads", "numpy", "opencv", "dcfnet"} <= machine.keys()
 
 
-def test_a_busy_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_gives_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     args = ("run", "--preset", "fast", "--sequences", "clip0", "--limit", 4, *QUICK, "--output", tmp_path)
     for load, busy in ((0.0, False), (1000.0, True)):
         monkeypatch.setattr("dcfnet_evaluation.bench.sheet.load", lambda load=load: load)
@@ -160,7 +164,7 @@ def test_a_busy_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert read_bench(tmp_path).machine["load"] == load
 
 
-def test_a_stopped_run_leaves_what_was_there(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_keeps_the_old_file(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     args = ("run", dataset, "--preset", "fast", "--limit", 4, *QUICK, "--output", tmp_path)
     assert run(*args)[0] == 0
     before = (tmp_path / "bench.json").read_bytes()
@@ -172,12 +176,12 @@ def test_a_stopped_run_leaves_what_was_there(dataset: Path, tmp_path: Path, monk
         patched.setattr("dcfnet_evaluation.bench.measure.figures_of", stopped)
         assert run(*args)[0] != 0
     with monkeypatch.context() as patched:
-        patched.setattr("dcfnet.sinks.os.replace", stopped)
+        patched.setattr("dcfnet.io.files.os.replace", stopped)
         assert run(*args)[0] != 0
     assert (tmp_path / "bench.json").read_bytes() == before
 
 
-def test_a_tracker_that_fails_is_told_and_gives_a_code(dataset: Path, tmp_path: Path) -> None:
+def test_a_failing_tracker_is_reported_with_exit_code_3(dataset: Path, tmp_path: Path) -> None:
     added = ("--add", "bad=tests.evaluation.doubles:Failing", "--add", "dead=tests.evaluation.doubles:NeverStarts")
     code, text = run("run", dataset, "--preset", "fast", *added, *QUICK, "--output", tmp_path)
     assert code == 3
@@ -188,39 +192,47 @@ def test_a_tracker_that_fails_is_told_and_gives_a_code(dataset: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
-        (["--size", "640"], "such as 640x360"),
-        (["--targets", "2,4"], "with the 1 that others are compared to"),
+        (["--size", "640"], "for example 640x360, or native"),
+        (["--targets", "2,4"], "must be none, or whole numbers of at least 1 that include 1"),
         (["--targets", "many"], "whole numbers"),
-        (["--warm-up", "11"], "give --warm-up 10, or less"),
-        (["--reference", "CSRT"], "--reference CSRT: does not run"),
+        (["--warm-up", "11"], "use at most --warm-up 10"),
+        (["--reference", "CSRT"], "--reference CSRT: must be one of dcfnet-accurate"),
         (["--preset", "quick"], "no preset 'quick'"),
         (["--preset", "fast", "--config", "paper"], "give one"),
         (["--engine", "abacus"], "no engine 'abacus'"),
-        (["--sequences", "Gamma"], "no sequence Gamma; there are Alpha, Beta"),
+        (["--sequences", "Gamma"], "no sequence Gamma; choose from Alpha, Beta"),
         (["--peer", "TLD"], "TLD"),
         (["--add", "mine"], "NAME=package.module:Class"),
-        (["--add", "dcfnet-fast=tests.evaluation.doubles:Identity"], "two trackers are named dcfnet-fast"),
+        (
+            ["--add", "dcfnet-fast=tests.evaluation.doubles:Identity"],
+            "two trackers have the name dcfnet-fast; give each",
+        ),
         (["--model", "none.onnx"], "none.onnx: no such file"),
         (["--set", "scales=2"], "odd"),
-        (["--layout", "tape"], "no layout 'tape'"),
+        (["--layout", "tape"], "no layout 'tape'; choose from otb"),
     ],
 )
-def test_what_cannot_be_run_is_one_line_and_a_code(dataset: Path, tmp_path: Path, args: list[str], told: str) -> None:
+def test_an_invalid_option_gives_one_line_and_exit_code_1(
+    dataset: Path, tmp_path: Path, args: list[str], message: str
+) -> None:
     quick = [entry for pair in zip(QUICK[::2], QUICK[1::2], strict=False) if pair[0] not in args for entry in pair]
     code, text = run("run", dataset, *quick, "--no-memory", *args, "--output", tmp_path / "out")
     assert code == 1
-    assert told in " ".join(text.split())
+    assert message in " ".join(text.split())
     assert not (tmp_path / "out" / "bench.json").exists()
 
 
-def test_rendered_clips_have_names_of_their_own(tmp_path: Path) -> None:
-    assert "there are clip0, clip1" in run("run", "--sequences", "Alpha", "--output", tmp_path)[1]
-    assert "rendered clips have none" in run("run", "--subset", "otb50", "--output", tmp_path)[1]
+def test_rendered_clips_have_names_and_no_subsets(tmp_path: Path) -> None:
+    assert (
+        "--sequences Alpha: must be rendered clips: clip0, clip1"
+        in run("run", "--sequences", "Alpha", "--output", tmp_path)[1]
+    )
+    assert "rendered clips have no subsets; give the folder" in run("run", "--subset", "otb50", "--output", tmp_path)[1]
 
 
-def test_an_output_that_cannot_be_written_is_told_before_anything_is_run(dataset: Path, tmp_path: Path) -> None:
+def test_an_unwritable_output_is_found_before_any_tracker_runs(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, text = run("run", dataset, "--output", tmp_path / "file" / "out")
     assert code == 1
@@ -228,7 +240,7 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_run(dataset
     assert "give another --output" in text.replace("\n", " ")
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_benchmark_is_read_back_unchanged(tmp_path: Path) -> None:
     bench = bench_of(ours=[10.0, 20.0], CSRT=[20.0, 30.0])
     write_bench(bench, tmp_path / "bench.json")
     again = read_bench(tmp_path)
@@ -239,60 +251,60 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("", "not a benchmark"),
-        ("[]", "not a benchmark"),
-        ('{"format": 1}', "not a benchmark"),
-        ('{"format": 1, "figures": {"a": {}}}', "not a benchmark"),
-        ('{"format": 99}', "format 99, this version reads 1; run it anew"),
+        ("", "not a valid benchmark file"),
+        ("[]", "not a valid benchmark file"),
+        ('{"format": 1}', "not a valid benchmark file"),
+        ('{"format": 1, "figures": {"a": {}}}', "not a valid benchmark file"),
+        ('{"format": 99}', "has format 99; must be 1; run dcfnet-bench again"),
     ],
 )
-def test_a_file_that_is_no_benchmark_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_benchmark_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "bench.json"
     file.write_text(text)
-    with pytest.raises(BenchError, match=rf"bench\.json: .*{told}"):
+    with pytest.raises(BenchError, match=rf"bench\.json: .*{message}"):
         read_bench(tmp_path)
-    code, said = run("compare", tmp_path, tmp_path)
+    code, output = run("compare", tmp_path, tmp_path)
     assert code == 1
-    assert "bench.json" in said
+    assert "bench.json" in output
 
 
-def test_figures_that_are_no_numbers_are_never_written(tmp_path: Path) -> None:
+def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_bench(replace(bench_of(ours=[10.0]), figures={"ours": figures_at([10.0], math.nan)}), tmp_path / "b.json")
     assert not list(tmp_path.iterdir())
 
 
-def compared(tmp_path: Path, a: Bench, b: Bench, *args: object) -> tuple[int, str]:
+def run_compare(tmp_path: Path, a: Bench, b: Bench, *args: object) -> tuple[int, str]:
     write_bench(a, tmp_path / "a.json")
     write_bench(b, tmp_path / "b.json")
     return run("compare", tmp_path / "a.json", tmp_path / "b.json", *args)
 
 
-def test_compare_is_a_gate(tmp_path: Path) -> None:
+def test_compare_gives_exit_code_2_if_b_is_slower(tmp_path: Path) -> None:
     a = bench_of(ours=[10.0, 20.0, 30.0, 40.0], CSRT=[20.0] * 4)
     slower = bench_of(ours=[11.0, 22.0, 33.0, 44.0], CSRT=[30.0] * 4)
-    code, text = compared(tmp_path, a, slower)
+    code, text = run_compare(tmp_path, a, slower)
     assert code == 2
     assert "B is slower by more than 5%: ours" in text
     assert "1.100" in text
-    assert compared(tmp_path, a, slower, "--gate", 0.2)[0] == 0
-    assert compared(tmp_path, slower, a)[0] == 0
-    assert compared(tmp_path, a, a)[0] == 0
+    assert run_compare(tmp_path, a, slower, "--gate", 0.2)[0] == 0
+    assert run_compare(tmp_path, slower, a)[0] == 0
+    assert run_compare(tmp_path, a, a)[0] == 0
 
 
-def test_what_lies_within_the_interval_passes_the_gate(tmp_path: Path) -> None:
+def test_a_change_within_the_interval_passes_the_gate(tmp_path: Path) -> None:
     a = bench_of(ours=[10.0, 20.0, 30.0, 40.0])
     noisy = bench_of(ours=[9.5, 26.0, 29.0, 52.0])
-    code, text = compared(tmp_path, a, noisy)
+    code, text = run_compare(tmp_path, a, noisy)
     assert code == 0, text
 
 
-def test_opencv_is_gated_only_when_it_is_named(tmp_path: Path) -> None:
+def test_the_gate_applies_to_opencv_only_if_named(tmp_path: Path) -> None:
     a, b = bench_of(ours=[10.0, 20.0], CSRT=[20.0, 20.0]), bench_of(ours=[10.0, 20.0], CSRT=[30.0, 30.0])
-    assert compared(tmp_path, a, b)[0] == 0
-    code, text = compared(tmp_path, a, b, "--tracker", "CSRT")
+    assert run_compare(tmp_path, a, b)[0] == 0
+    code, text = run_compare(tmp_path, a, b, "--tracker", "CSRT")
     assert code == 2
     assert "ours" not in text
 
@@ -309,7 +321,7 @@ def test_compare_pairs_by_sequence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"size": [320, 180]}, "size [640, 360] in A, [320, 180] in B"),
         ({"frames": {"s0": 50, "s1": 9}}, "frames"),
@@ -318,40 +330,40 @@ def test_compare_pairs_by_sequence() -> None:
         ({"targets": [1, 2]}, "targets [1] in A, [1, 2] in B"),
     ],
 )
-def test_runs_that_were_not_made_alike_are_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+def test_compare_needs_equal_settings(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     a = bench_of(ours=[10.0, 20.0])
-    code, text = compared(tmp_path, a, replace(a, run={**a.run, **changes}))
+    code, text = run_compare(tmp_path, a, replace(a, run={**a.run, **changes}))
     assert code == 1
-    assert "not run alike" in text
-    assert told in " ".join(text.split())
-    assert compared(tmp_path, a, replace(a, run={**a.run, "repeats": 9}))[0] == 0
+    assert "A and B have different settings" in " ".join(text.split())
+    assert message in " ".join(text.split())
+    assert run_compare(tmp_path, a, replace(a, run={**a.run, "repeats": 9}))[0] == 0
 
 
-def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
+def test_runs_without_common_values_are_errors(tmp_path: Path) -> None:
     a = bench_of(ours=[10.0, 20.0])
     idle = replace(a, figures={"ours": replace(a.figures["ours"], sequences={})})
-    for b, args, told in (
-        (a, ("--tracker", "theirs"), "no tracker 'theirs' in both; there are ours"),
+    for b, args, message in (
+        (a, ("--tracker", "theirs"), "--tracker theirs: must be in both A and B; both have ours"),
         (bench_of(theirs=[10.0, 20.0]), (), "no tracker is in both"),
-        (idle, (), "no update"),
+        (idle, (), "ours: has no updates in A or in B; leave it out"),
     ):
-        code, text = compared(tmp_path, a, b, *args)
+        code, text = run_compare(tmp_path, a, b, *args)
         assert code == 1
-        assert told in " ".join(text.split())
+        assert message in " ".join(text.split())
     one = bench_of(ours=[10.0])
-    assert "needs at least two" in compared(tmp_path, one, one)[1]
+    assert "1 sequences; a paired interval needs at least 2" in run_compare(tmp_path, one, one)[1]
 
 
-def test_what_only_one_has_and_another_machine_are_told(tmp_path: Path) -> None:
+def test_compare_reports_unpaired_trackers_and_other_machines(tmp_path: Path) -> None:
     a = bench_of(ours=[10.0, 20.0], more=[10.0, 20.0])
     b = replace(bench_of(ours=[10.0, 20.0]), machine={"processor": "Q", "cores": 2, "opencv_threads": 2, "threads": {}})
-    code, text = compared(tmp_path, a, b)
+    code, text = run_compare(tmp_path, a, b)
     assert code == 0
-    assert "left out, because only one of the two has them: more" in " ".join(text.split())
+    assert "left out, because only A or only B has them: more" in " ".join(text.split())
     assert "not the same machine: processor P in A, Q in B" in " ".join(text.split())
 
 
-def test_the_front_is_of_those_that_nobody_beats() -> None:
+def test_the_front_has_the_pairs_that_no_other_beats() -> None:
     assert front([(10, 0.9), (20, 0.8), (5, 0.8), (20, 0.7), (30, 0.1), (20, 0.8)]) == [
         True,
         True,
@@ -363,8 +375,8 @@ def test_the_front_is_of_those_that_nobody_beats() -> None:
     assert front([(1, 1)]) == [True]
 
 
-def test_the_front_by_another_road() -> None:
-    """Oracle: walking from the fastest to the slowest, on the front is whoever is better than all before."""
+def test_the_front_matches_a_sweep() -> None:
+    """Oracle: from the fastest to the slowest, a pair is on the front if it is better than all before it."""
     import numpy as np
 
     pairs = [tuple(map(float, pair)) for pair in np.random.default_rng(3).random((60, 2))]
@@ -379,14 +391,14 @@ def test_the_front_by_another_road() -> None:
 def test_pareto_writes_a_table_and_two_plots(tmp_path: Path) -> None:
     scores = {"fine": [0.7, 0.7, 0.7], "fast": [0.6, 0.6, 0.6], "CSRT": [0.6, 0.6, 0.6], "published": [0.9, 0.9, 0.9]}
     write_sheet(sheet_of(**scores), tmp_path / "scores.json")
-    bench = bench_of(fine=[10.0, 20.0, 10.0], fast=[2.0, 2.0, 2.0], CSRT=[30.0, 30.0, 30.0], untold=[1.0, 1.0, 1.0])
+    bench = bench_of(fine=[10.0, 20.0, 10.0], fast=[2.0, 2.0, 2.0], CSRT=[30.0, 30.0, 30.0], unscored=[1.0, 1.0, 1.0])
     bench = replace(bench, machine={**bench.machine, "processor": "Abacus 9000"})
     write_bench(bench, tmp_path / "bench.json")
     page = tmp_path / "docs" / "front.md"
     code, text = run("pareto", tmp_path, tmp_path, "--output", page)
     assert code == 0, text
     assert "left out: published: only in the scores" in text
-    assert "left out: untold: only in the benchmark" in text
+    assert "left out: unscored: only in the benchmark" in text
     written = page.read_text()
     rows = [line for line in written.splitlines() if line.startswith("|")]
     assert rows[0] == "| tracker | FPS | x CSRT | p50 ms | p99 ms | AUC | precision | MB | on the front |"
@@ -400,7 +412,7 @@ def test_pareto_writes_a_table_and_two_plots(tmp_path: Path) -> None:
         assert (page.parent / name).read_text().startswith("<?xml")
 
 
-def test_pareto_without_anything_in_common_is_one_line_and_a_code(tmp_path: Path) -> None:
+def test_pareto_without_a_common_tracker_gives_one_line_and_exit_code_1(tmp_path: Path) -> None:
     write_sheet(sheet_of(theirs=[0.5, 0.6]), tmp_path / "scores.json")
     write_bench(bench_of(ours=[10.0, 20.0]), tmp_path / "bench.json")
     code, text = run("pareto", tmp_path, tmp_path, "--output", tmp_path / "page.md")
@@ -408,19 +420,19 @@ def test_pareto_without_anything_in_common_is_one_line_and_a_code(tmp_path: Path
     assert "no tracker is in both: theirs in the scores, ours in the benchmark" in " ".join(text.split())
     assert not (tmp_path / "page.md").exists()
     assert run("pareto", tmp_path / "none.json", tmp_path)[0] == 1
-    assert "ends in .md" in run("pareto", tmp_path, tmp_path, "--output", tmp_path / "front.svg")[1]
+    assert "must end with .md" in run("pareto", tmp_path, tmp_path, "--output", tmp_path / "front.svg")[1]
 
 
-def test_a_table_without_a_reference_and_with_bars_in_names() -> None:
+def test_a_table_without_a_reference_and_with_escaped_names() -> None:
     bench = bench_of(**{"a|b": [10.0, 20.0]})
-    points, lacking = join(sheet_of(**{"a|b": [0.5, 0.6]}), bench)
+    points, lacking = join_results(sheet_of(**{"a|b": [0.5, 0.6]}), bench)
     assert lacking == []
     table = markdown_table(points, None)
     assert "| **a\\|b** | 50.0 | 20.0 |" in table
     assert "CSRT" not in table
 
 
-def test_names_in_the_plot_cover_neither_dots_nor_each_other() -> None:
+def test_labels_in_the_plot_do_not_overlap() -> None:
     from dcfnet_evaluation.bench.pareto import Dot
     from dcfnet_evaluation.bench.plot import pareto_plot
 
@@ -443,4 +455,4 @@ def test_names_in_the_plot_cover_neither_dots_nor_each_other() -> None:
     middles = axes.transData.transform([(dot.fps, dot.auc) for dot in dots])
     assert not [box for box in boxes for x, y in middles if box.contains(x, y)]
     assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
-    assert pareto_plot(dots[:1])  # a single one is a plot too
+    assert pareto_plot(dots[:1])  # one tracker also gives a plot

@@ -1,4 +1,4 @@
-"""benchmarks/compare_commits.py on a small repository of its own."""
+"""benchmarks/compare_commits.py on a small test repository."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def script() -> ModuleType:
 
 @pytest.fixture
 def repository(tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Commits v1, v2, both with a dcfnet that does nothing, and empty, with none."""
+    """A repository with the commits v1 and v2, with a fake dcfnet, and the commit empty, without one."""
     if shutil.which("git") is None:
         pytest.skip("needs git")
     root = tmp_path / "repository"
@@ -61,7 +61,7 @@ def commit(root: Path, tag: str) -> None:
     git(root, "tag", tag)
 
 
-def only_the_checkout_is_left(root: Path) -> bool:
+def has_no_extra_worktree(root: Path) -> bool:
     return len(git(root, "worktree", "list").splitlines()) == 1
 
 
@@ -69,12 +69,12 @@ def test_two_commits_are_measured_in_turns(
     script: ModuleType, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script.main(["v1", "v2", "--pairs", "2", "--frames", "24", "--size", "160x90", "--with", "preset=fast"])
-    told = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     heads = [git(repository, "rev-parse", tag)[:10] for tag in ("v1", "v2")]
-    assert told[0] == f"A: {heads[0]} B: {heads[1]}"
-    assert [line.split(":")[0] for line in told[1:]] == ["p50", "p99", "mean"]
-    assert all("B / A" in line and "2 pairs" in line for line in told[1:])
-    assert only_the_checkout_is_left(repository)
+    assert lines[0] == f"A: {heads[0]} B: {heads[1]}"
+    assert [line.split(":")[0] for line in lines[1:]] == ["p50", "p99", "mean"]
+    assert all("B / A" in line and "2 pairs" in line for line in lines[1:])
+    assert has_no_extra_worktree(repository)
 
 
 def test_the_order_is_a_b_b_a(script: ModuleType) -> None:
@@ -82,30 +82,30 @@ def test_the_order_is_a_b_b_a(script: ModuleType) -> None:
     assert "".join(script.order(3)) == "ABBAAB"
 
 
-def test_an_installed_dcfnet_does_not_stand_in_for_a_commit(script: ModuleType, repository: Path) -> None:
+def test_an_installed_dcfnet_is_not_used_for_a_commit(script: ModuleType, repository: Path) -> None:
     with pytest.raises(script.CommitError, match=r"A-0: another dcfnet was imported, .*__init__\.py"):
         script.main(["empty", "v1", "--pairs", "1", "--frames", "24", "--size", "160x90"])
-    assert only_the_checkout_is_left(repository)
+    assert has_no_extra_worktree(repository)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["v1", "none"], "git rev-parse --verify none"),
         (["v1", "v2", "--frames", "20"], "at least 22 are needed"),
-        (["v1", "v2", "--size", "big"], "such as 640x360"),
+        (["v1", "v2", "--size", "big"], "for example 640x360"),
         (["v1", "v2", "--footage", "nowhere"], "nowhere"),
         (["v1", "v2", "--with", "preset"], "NAME=VALUE"),
         (["v1", "v2", "--size", "160x90", "--with-b", "speed=9"], "B-1: cannot be measured: TypeError"),
     ],
 )
-def test_what_cannot_be_measured_is_told(script: ModuleType, repository: Path, arguments: list[str], told: str) -> None:
-    with pytest.raises(script.CommitError, match=told):
+def test_invalid_arguments_are_errors(script: ModuleType, repository: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(script.CommitError, match=message):
         script.main([*arguments, "--pairs", "1"])
-    assert only_the_checkout_is_left(repository)
+    assert has_no_extra_worktree(repository)
 
 
-def test_arguments_of_the_tracker_are_json_where_they_can_be(script: ModuleType) -> None:
+def test_tracker_arguments_are_parsed_as_json_if_possible(script: ModuleType) -> None:
     assert script.settings(["preset=fast", 'config={"scales": 1}', "n=3"]) == {
         "preset": "fast",
         "config": {"scales": 1},

@@ -1,4 +1,4 @@
-"""dcfnet-eval as a person types it."""
+"""The dcfnet-eval command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(*args: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_command_prints_and_writes_the_scores(dataset: Path, tmp_path: Path) -> None:
+def test_the_command_prints_and_writes_scores(dataset: Path, tmp_path: Path) -> None:
     code, text = run("otb", dataset, "--output", tmp_path, "--limit", 5, *QUICK)
     assert code == 0, text
     scores = read_sheet(tmp_path).tracker()
@@ -34,8 +34,8 @@ def test_the_command_prints_and_writes_the_scores(dataset: Path, tmp_path: Path)
         assert name in text.replace("\n", "")
 
 
-def test_everything_at_once_as_the_readme_says(dataset: Path, tmp_path: Path, importable: str) -> None:
-    """Report, memory, cameras, a constant changed, a tracker of one's own and OpenCV's that is in every wheel."""
+def test_all_options_of_the_readme_work_together(dataset: Path, tmp_path: Path, importable: str) -> None:
+    """Report, memory, camera rates, a changed constant, a user's tracker, and MIL, which every OpenCV wheel has."""
     code, text = run(
         *("otb", dataset, "--set", "scales=1", "--peer", "MIL", "--rates", "30", "--limit", 6, "--output", tmp_path),
         *("--add", f"still={importable}:Identity"),
@@ -50,7 +50,7 @@ def test_everything_at_once_as_the_readme_says(dataset: Path, tmp_path: Path, im
     assert all(name in page for name in ("dcfnet", "MIL", "still", "Alpha", "Beta", "0.952"))
 
 
-def test_a_tracker_that_fails_is_told_and_gives_a_code(dataset: Path, tmp_path: Path) -> None:
+def test_a_failing_tracker_is_reported_with_exit_code_3(dataset: Path, tmp_path: Path) -> None:
     added = ("--add", "bad=tests.evaluation.doubles:Failing", "--add", "dead=tests.evaluation.doubles:NeverStarts")
     code, text = run("otb", dataset, *added, "--output", tmp_path, *QUICK)
     assert code == 3
@@ -64,7 +64,7 @@ def test_a_tracker_that_fails_is_told_and_gives_a_code(dataset: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("protocol", ["ope", "tre", "sre"])
-def test_every_protocol_runs_as_typed(dataset: Path, tmp_path: Path, protocol: str) -> None:
+def test_every_protocol_runs(dataset: Path, tmp_path: Path, protocol: str) -> None:
     args = ["otb", dataset, "--protocol", protocol, "--sequences", "Alpha", "--limit", 3, "--output", tmp_path]
     code, text = run(*args, *QUICK)
     assert code == 0, text
@@ -74,10 +74,10 @@ def test_every_protocol_runs_as_typed(dataset: Path, tmp_path: Path, protocol: s
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (["--protocol", "vot"], "one of ope, tre, sre"),
-        (["--sequences", "Gamma"], "no sequence Gamma; there are Alpha, Beta"),
+        (["--sequences", "Gamma"], "no sequence Gamma; choose from Alpha, Beta"),
         (["--subset", "otb2017"], "otb2013"),
         (["--peer", "TLD"], "TLD"),
         (["--add", "mine"], "NAME=package.module:Class"),
@@ -89,15 +89,17 @@ def test_every_protocol_runs_as_typed(dataset: Path, tmp_path: Path, protocol: s
         (["--config", "quick"], "no constants"),
     ],
 )
-def test_what_cannot_be_run_is_one_line_and_a_code(dataset: Path, tmp_path: Path, args: list[str], told: str) -> None:
+def test_an_invalid_option_gives_one_line_and_exit_code_1(
+    dataset: Path, tmp_path: Path, args: list[str], message: str
+) -> None:
     code, text = run("otb", dataset, *args, "--output", tmp_path / "out")
     assert code == 1
-    assert told in " ".join(text.split())
+    assert message in " ".join(text.split())
     assert text.count("\n") <= 3
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_folder_is_one_line_and_a_code(tmp_path: Path) -> None:
+def test_a_missing_folder_gives_one_line_and_exit_code_1(tmp_path: Path) -> None:
     for layout in LAYOUTS:
         code, text = run(layout, tmp_path / "none")
         assert code == 1
@@ -105,7 +107,7 @@ def test_a_missing_folder_is_one_line_and_a_code(tmp_path: Path) -> None:
         assert text.count("\n") == 1
 
 
-def test_an_image_that_is_none_is_named_and_what_was_done_is_kept(dataset: Path, tmp_path: Path) -> None:
+def test_an_invalid_image_is_an_error_and_finished_sequences_are_kept(dataset: Path, tmp_path: Path) -> None:
     import shutil
 
     shutil.copytree(dataset, tmp_path / "data")
@@ -116,7 +118,7 @@ def test_an_image_that_is_none_is_named_and_what_was_done_is_kept(dataset: Path,
     assert (tmp_path / "out" / "ope" / "dcfnet" / "Alpha.json").is_file()
 
 
-def test_compare_is_a_gate(tmp_path: Path) -> None:
+def test_compare_gives_exit_code_2_if_b_is_worse(tmp_path: Path) -> None:
     write_sheet(sheet_of(ours=[0.5, 0.6, 0.7, 0.4], other=[0.1, 0.2, 0.3, 0.1]), tmp_path / "a.json")
     write_sheet(sheet_of(ours=[0.4, 0.5, 0.6, 0.3], other=[0.2, 0.3, 0.4, 0.2]), tmp_path / "b.json")
     code, text = run("compare", tmp_path / "a.json", tmp_path / "b.json")
@@ -127,18 +129,18 @@ def test_compare_is_a_gate(tmp_path: Path) -> None:
     assert run("compare", tmp_path / "a.json", tmp_path / "b.json", "--tracker", "other")[0] == 0
     assert run("compare", tmp_path / "a.json", tmp_path / "none.json")[0] == 1
     write_sheet(sheet_of(ours=[0.5, 0.6]), tmp_path / "two.json")
-    assert "only one of the two has them: s2, s3" in run("compare", tmp_path / "two.json", tmp_path / "a.json")[1]
+    assert "only A or only B has them: s2, s3" in run("compare", tmp_path / "two.json", tmp_path / "a.json")[1]
 
 
-def test_compare_refuses_runs_that_were_not_alike(tmp_path: Path) -> None:
+def test_compare_needs_equal_settings(tmp_path: Path) -> None:
     write_sheet(sheet_of(ours=[0.5, 0.6]), tmp_path / "a.json")
     write_sheet(sheet_of(limit=100, ours=[0.5, 0.6]), tmp_path / "b.json")
     code, text = run("compare", tmp_path / "a.json", tmp_path / "b.json")
     assert code == 1
-    assert "limit None in A, 100 in B" in " ".join(text.split())
+    assert "limit None in A, 100 in B; run both with the same --protocol and --limit" in " ".join(text.split())
 
 
-def test_the_ablation_has_a_row_a_network_and_pyramid_and_the_papers_columns(dataset: Path, tmp_path: Path) -> None:
+def test_the_ablation_has_the_rows_and_columns_of_the_paper(dataset: Path, tmp_path: Path) -> None:
     code, text = run("ablation", dataset, "--scales", "1,3", "--limit", 4, "--output", tmp_path)
     assert code == 0, text
     heads = [cell for cell in next(line for line in text.splitlines() if "network" in line).split() if cell != "┃"]
@@ -170,7 +172,7 @@ def test_scores_in_the_repository_can_be_read() -> None:
         assert 0 < read_sheet(file).tracker()[0].auc < 1
 
 
-def test_got10k_has_its_own_scores_and_an_archive(tmp_path: Path) -> None:
+def test_got10k_scores_and_submission_archive(tmp_path: Path) -> None:
     import zipfile
 
     from tests.train.footage import make_otb_sequence
@@ -194,7 +196,7 @@ def test_got10k_has_its_own_scores_and_an_archive(tmp_path: Path) -> None:
     assert [float(v) for v in first.split(",")] == pytest.approx([float(v) for v in truth_row.split(",")], abs=1e-3)
 
 
-def test_published_results_and_scores_stand_in_the_report(dataset: Path, tmp_path: Path) -> None:
+def test_the_report_shows_published_results_and_scores(dataset: Path, tmp_path: Path) -> None:
     import shutil
 
     (tmp_path / "raw").mkdir()
@@ -214,22 +216,22 @@ def test_published_results_and_scores_stand_in_the_report(dataset: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
-        (["--submission", "x.zip"], "the layout must be got10k"),
+        (["--submission", "x.zip"], "--submission: the layout is otb; it must be got10k"),
         (["--published", "none.csv"], "none.csv: cannot be read"),
     ],
 )
-def test_what_could_not_be_written_is_told_before_anything_is_run(
-    dataset: Path, tmp_path: Path, args: list[str], told: str
+def test_output_errors_are_found_before_any_tracker_runs(
+    dataset: Path, tmp_path: Path, args: list[str], message: str
 ) -> None:
     code, text = run("otb", dataset, *args, "--output", tmp_path / "out")
     assert code == 1
-    assert told in " ".join(text.split())
+    assert message in " ".join(text.split())
     assert not (tmp_path / "out").exists()
 
 
-def test_a_truth_that_is_kept_back_is_not_scored(tmp_path: Path) -> None:
+def test_unpublished_true_boxes_are_not_scored(tmp_path: Path) -> None:
     from tests.train.footage import make_otb_sequence
 
     make_otb_sequence(tmp_path / "made", length=4)
@@ -251,18 +253,18 @@ def test_a_truth_that_is_kept_back_is_not_scored(tmp_path: Path) -> None:
     assert "all frames of all sequences" in text
 
 
-def test_names_are_shown_as_they_are(dataset: Path, tmp_path: Path) -> None:
+def test_names_are_not_read_as_markup(dataset: Path, tmp_path: Path) -> None:
     code, text = run("otb", dataset, "--add", "my[v2]=tests.evaluation.doubles:Identity", "--output", tmp_path, *QUICK)
     assert code == 0, text
     assert "my[v2]" in text
 
 
-def test_compare_refuses_a_b_that_lacks_sequences_and_files_that_are_broken(tmp_path: Path) -> None:
+def test_compare_needs_all_sequences_of_a_and_valid_files(tmp_path: Path) -> None:
     write_sheet(sheet_of(ours=[0.5, 0.6, 0.7]), tmp_path / "a.json")
     write_sheet(sheet_of(ours=[0.5, 0.6]), tmp_path / "b.json")
     code, text = run("compare", tmp_path / "a.json", tmp_path / "b.json")
     assert code == 1
-    assert "lacks s2" in text
+    assert "has no scores for s2" in " ".join(text.split())
     for key in ("run", "scores"):
         data = json.loads((tmp_path / "a.json").read_text())
         (tmp_path / "bad.json").write_text(json.dumps({**data, key: {}}))
@@ -271,7 +273,7 @@ def test_compare_refuses_a_b_that_lacks_sequences_and_files_that_are_broken(tmp_
         assert "bad.json" in text.replace("\n", "")
 
 
-def test_a_library_that_the_report_lacks_is_told_before_anything_is_run(
+def test_a_missing_report_library_is_found_before_any_tracker_runs(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("dcfnet_evaluation.report")]:
@@ -279,20 +281,20 @@ def test_a_library_that_the_report_lacks_is_told_before_anything_is_run(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     code, text = run("otb", dataset, "--output", tmp_path / "out")
     assert code == 1
-    assert "jinja2 is not installed; it comes with: pip install 'dcfnet[evaluation]'" in text
+    assert "jinja2 is not installed; install it with: pip install 'dcfnet[evaluation]'" in text
     assert not (tmp_path / "out").exists()
     assert run("otb", dataset, "--output", tmp_path / "out", "--limit", 2, *QUICK)[0] == 0
 
 
-def test_published_boxes_stand_beside_scores_against_the_clock(dataset: Path, tmp_path: Path) -> None:
-    """They were not run, so no clock has a score of them, and the report has to do without."""
+def test_published_boxes_have_no_real_time_scores(dataset: Path, tmp_path: Path) -> None:
+    """Published boxes have no times, so they have no real-time scores, and the report leaves these out."""
     import shutil
 
     (tmp_path / "raw").mkdir()
     for name in ("Alpha", "Beta"):
         shutil.copy(dataset / name / "groundtruth_rect.txt", tmp_path / "raw" / f"{name}.txt")
-    given = ("--results", f"perfect={tmp_path / 'raw'}", "--rates", "30", "--no-memory")
-    code, text = run("otb", dataset, *given, "--output", tmp_path / "out")
+    options = ("--results", f"perfect={tmp_path / 'raw'}", "--rates", "30", "--no-memory")
+    code, text = run("otb", dataset, *options, "--output", tmp_path / "out")
     assert code == 0, text
     assert set(read_sheet(tmp_path / "out").against_clock[30]) == {"dcfnet"}
     assert "perfect" in (tmp_path / "out" / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""Data sets as they lie on disk: whatever a benchmark writes, boxes come out 0-based, with NaN where no target is."""
+"""Dataset layouts: boxes of all benchmarks become 0-based, and NaN if the target is absent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dcfnet.geometry import Box
-from dcfnet.sinks import BoxWriter
+from dcfnet.io.boxes import BoxWriter
+from dcfnet.result import Box
 from dcfnet_evaluation.datasets import LAYOUTS, open_dataset
 from dcfnet_evaluation.sequences import SequenceError
 
 from tests.evaluation.trees import NAN, render_video, rows, touch, write
 
 
-def test_a_sequence_that_does_not_fit_together_is_named(tmp_path: Path) -> None:
+def test_files_that_do_not_match_are_an_error(tmp_path: Path) -> None:
     touch(tmp_path / "Gamma/img", [1, 3])
     write(tmp_path / "Gamma/groundtruth_rect.txt", rows(3))
     with pytest.raises(
@@ -26,7 +26,7 @@ def test_a_sequence_that_does_not_fit_together_is_named(tmp_path: Path) -> None:
         open_dataset("otb", tmp_path)
     write(tmp_path / "Delta/groundtruth_rect.txt", rows(1))
     with pytest.raises(SequenceError, match="Delta: has no folder img/"):
-        open_dataset("otb", tmp_path, ["Delta"])  # a broken neighbour does not matter
+        open_dataset("otb", tmp_path, ["Delta"])  # an invalid neighbour does not matter
     touch(tmp_path / "Late/img", [1, 2])
     write(tmp_path / "Late/groundtruth_rect.txt", "0,0,0,0\n1,2,3,4\n")
     with pytest.raises(SequenceError, match="Late: the first frame has no box"):
@@ -34,22 +34,22 @@ def test_a_sequence_that_does_not_fit_together_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_no_sequences_are_an_error_that_tells_the_layout(tmp_path: Path, layout: str) -> None:
-    with pytest.raises(SequenceError, match=rf"no sequences in the layout {layout} \(.*(NAME|boxes\.csv)"):
+def test_no_sequences_is_an_error_with_the_layout(tmp_path: Path, layout: str) -> None:
+    with pytest.raises(SequenceError, match=rf"no sequences in the layout {layout}; expected .*(NAME|boxes\.csv)"):
         open_dataset(layout, tmp_path)
     with pytest.raises(SequenceError, match=r"none: no sequences .*no such folder"):
         open_dataset(layout, tmp_path / "none")
-    with pytest.raises(SequenceError, match=f"no subset 'nix' of {layout}"):
+    with pytest.raises(SequenceError, match=f"no subset 'nix' of {layout}; (choose from|this layout has none)"):
         open_dataset(layout, tmp_path, subset="nix")
 
 
-def test_unknown_names_and_layouts_are_told_what_is_there(tmp_path: Path) -> None:
+def test_errors_for_unknown_names_and_layouts_list_the_known_ones(tmp_path: Path) -> None:
     for name in ("Alpha", "Beta"):
         touch(tmp_path / name / "img", [1])
         write(tmp_path / name / "groundtruth_rect.txt", rows(1))
-    with pytest.raises(SequenceError, match="no sequence Delta; there are Alpha, Beta"):
+    with pytest.raises(SequenceError, match="no sequence Delta; choose from Alpha, Beta"):
         open_dataset("otb", tmp_path, ["beta", "Delta"])
-    with pytest.raises(SequenceError, match="no layout 'tb'; there are otb, vot"):
+    with pytest.raises(SequenceError, match="no layout 'tb'; choose from otb, vot"):
         open_dataset("tb", tmp_path)
     assert [s.name for s in open_dataset("otb", tmp_path, ["beta", "ALPHA"])] == ["Beta", "Alpha"]
 
@@ -75,14 +75,14 @@ def test_vot_rectangles_polygons_masks_and_codes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(car.boxes, [[0, 0, 3, 4], NAN])
     assert ball.attributes == ("occlusion",)
     write(tmp_path / "car/sequence", "channels.color=rgb/%08d.jpg\n")
-    with pytest.raises(SequenceError, match="rgb: no such folder, but sequence says"):
+    with pytest.raises(SequenceError, match="rgb: no such folder, but the file sequence names it"):
         open_dataset("vot", tmp_path, ["car"])
     write(tmp_path / "ball/groundtruth.txt", f"{polygon}\n1,2,3\n")
-    with pytest.raises(SequenceError, match=r"groundtruth\.txt:2: '1,2,3'"):
+    with pytest.raises(SequenceError, match=r"groundtruth\.txt:2: '1,2,3': must be"):
         open_dataset("vot", tmp_path, ["ball"])
 
 
-def test_got10k_leaves_out_what_is_not_seen(tmp_path: Path) -> None:
+def test_got10k_absent_and_hidden_targets_are_nan(tmp_path: Path) -> None:
     val, test = tmp_path / "val/GOT-10k_Val_000001", tmp_path / "test/GOT-10k_Test_000001"
     touch(val, range(1, 6), "{:08d}.jpg")
     write(val / "groundtruth.txt", "11.0,21.0,30.0,40.0\n12,22,30,40\n13,23,30,40\n-1,-1,-1,-1\n1,1,5,5\n")
@@ -93,12 +93,12 @@ def test_got10k_leaves_out_what_is_not_seen(tmp_path: Path) -> None:
     write(tmp_path / "val/list.txt", f"{val.name}\nGOT-10k_Val_000002\n")
     (sequence,) = dataset = open_dataset("got10k", tmp_path, subset="val")
     np.testing.assert_array_equal(sequence.boxes, [[10, 20, 30, 40], NAN, NAN, NAN, [0, 0, 5, 5]])
-    assert dataset.note == "1 of 2 sequences of val are here"
+    assert dataset.note == "1 of 2 sequences of val are on disk"
     np.testing.assert_array_equal(open_dataset("got10k", tmp_path / "test")[0].boxes, [[0, 0, 30, 40], NAN, NAN])
-    with pytest.raises(SequenceError, match="choose one of its subsets: val, test"):
+    with pytest.raises(SequenceError, match="contains several subsets; choose one of its subsets: val, test"):
         open_dataset("got10k", tmp_path)
     write(val / "cover.label", "8\n")
-    with pytest.raises(SequenceError, match=r"cover\.label: 1 numbers, not 5"):
+    with pytest.raises(SequenceError, match=r"cover\.label: has 1 numbers; must have 5"):
         open_dataset("got10k", tmp_path, subset="val")
 
 
@@ -116,14 +116,14 @@ def test_uav123_cuts_sequences_from_their_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(wakeboard.boxes, [[4, 5, 7, 8], NAN])
     assert wakeboard.attributes == ("SV", "FM", "SOB")
     assert dataset.missing == ("boat1",)
-    (whole,) = open_dataset("uav123", tmp_path, subset="UAV20L")
-    assert (whole.name, len(whole)) == ("bird1", 2437)
+    (bird1,) = open_dataset("uav123", tmp_path, subset="UAV20L")
+    assert (bird1.name, len(bird1)) == ("bird1", 2437)
     write(truths / "bird1_2.txt", rows(700))
     with pytest.raises(SequenceError, match="703 frames but 700 boxes"):
         open_dataset("uav123", tmp_path)
 
 
-def test_tc128_takes_the_frames_it_names(tmp_path: Path) -> None:
+def test_tc128_uses_its_frame_range(tmp_path: Path) -> None:
     touch(tmp_path / "Ball_ce/img", range(1, 9))
     write(tmp_path / "Ball_ce/Ball_ce_frames.txt", "3,5\n")
     write(tmp_path / "Ball_ce/ball_ce_gt.txt", rows(3))
@@ -161,7 +161,7 @@ def test_lasot_absent_targets_and_lists(tmp_path: Path) -> None:
     assert open_dataset("lasot", tmp_path, subset="test").missing == ("yoyo-1",)
 
 
-def test_plain_videos_with_what_the_command_writes(tmp_path: Path) -> None:
+def test_plain_videos_with_the_boxes_of_dcfnet_run(tmp_path: Path) -> None:
     render_video(tmp_path / "mine/drive.mp4", 20)
     with BoxWriter(tmp_path / "mine/boxes.csv") as truth:
         for i in range(20):
@@ -180,7 +180,7 @@ def test_plain_videos_with_what_the_command_writes(tmp_path: Path) -> None:
 
 
 def test_plain_folders_of_images(tmp_path: Path) -> None:
-    touch(tmp_path / "a", [0, 5, 10], "{:02d}.png")  # every fifth frame of something
+    touch(tmp_path / "a", [0, 5, 10], "{:02d}.png")  # every fifth frame
     write(tmp_path / "a/groundtruth.txt", "0,0,3,4\nnan,nan,nan,nan\n0,0,0,0\n")
     touch(tmp_path / "b/frames", [1, 2])
     write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0,1,2,3,4\n1,,,,\n")
@@ -188,7 +188,7 @@ def test_plain_folders_of_images(tmp_path: Path) -> None:
     with pytest.raises(SequenceError, match=r"boxes\.csv:3: "):
         open_dataset("plain", tmp_path)
     write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0,1,2,3,4\n2,1,2,3,4\n")
-    with pytest.raises(SequenceError, match=r"boxes\.csv:3: frame 2 where 1 is due"):
+    with pytest.raises(SequenceError, match=r"boxes\.csv:3: frame 2; must be 1; add a row"):
         open_dataset("plain", tmp_path)
     write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0, 1, 2, 3, 4\n1,nan,nan,nan,nan\n")
     first, second = open_dataset("plain", tmp_path)
@@ -196,11 +196,13 @@ def test_plain_folders_of_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(second.boxes, [[1, 2, 3, 4], NAN])
     assert [s.name for s in open_dataset("plain", tmp_path / "a")] == ["a"]
     touch(tmp_path / "b/more", [1])
-    with pytest.raises(SequenceError, match=r"boxes\.csv: beside it lie frames, more; .* NAME\.csv"):
+    with pytest.raises(
+        SequenceError, match=r"boxes\.csv: must belong to one sequence, but .* contains frames, more; .* NAME\.csv"
+    ):
         open_dataset("plain", tmp_path)
 
 
-def test_plain_names_what_is_no_video(tmp_path: Path) -> None:
+def test_plain_invalid_video_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "text.csv", rows(5))
     write(tmp_path / "text.mp4", "no video")
     with pytest.raises(SequenceError, match=r"text\.mp4: cannot be opened as a video"):
@@ -208,23 +210,23 @@ def test_plain_names_what_is_no_video(tmp_path: Path) -> None:
 
 
 def corners(*tracks: tuple[int, tuple[int, int, int, int]]) -> str:
-    """A file of boxes as ILSVRC writes one: tracks with xmin, ymin, xmax, ymax."""
-    drawn = [
+    """An ILSVRC box file. tracks: track and xmin, ymin, xmax, ymax."""
+    objects = [
         f"<object><trackid>{track}</trackid><name>n02084071</name><bndbox><xmax>{x2}</xmax><xmin>{x1}</xmin>"
         f"<ymax>{y2}</ymax><ymin>{y1}</ymin></bndbox><occluded>1</occluded><generated>1</generated></object>"
         for track, (x1, y1, x2, y2) in tracks
     ]
-    return f"<annotation>\n<filename>000000</filename>{''.join(drawn)}</annotation>\n"
+    return f"<annotation>\n<filename>000000</filename>{''.join(objects)}</annotation>\n"
 
 
 def ilsvrc(root: Path) -> tuple[Path, Path]:
-    """A snippet of five frames with two tracks, one of val, and what trackers' instructions link beside them."""
+    """A snippet of five frames with two tracks, a snippet of val, and the links of trackers' setup instructions."""
     part = "VID/train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00005009"
     images, boxes = root / "Data" / part, root / "Annotations" / part
     touch(images, range(5), "{:06d}.JPEG")
     first, second = (0, (0, 10, 29, 49)), (11, (5, 5, 5, 5))
-    for frame, found in enumerate(([first], [first, second], [second], [], [first, (11, (5, 5, 4, 9))])):
-        write(boxes / f"{frame:06d}.xml", corners(*found))
+    for frame, tracks in enumerate(([first], [first, second], [second], [], [first, (11, (5, 5, 4, 9))])):
+        write(boxes / f"{frame:06d}.xml", corners(*tracks))
     touch(root / "Data/VID/val/ILSVRC2015_val_00000001", range(2), "{:06d}.JPEG")
     for frame in range(2):
         write(root / f"Annotations/VID/val/ILSVRC2015_val_00000001/{frame:06d}.xml", corners(first))
@@ -238,7 +240,7 @@ def test_ilsvrc_every_track_is_a_sequence(tmp_path: Path) -> None:
     images, _ = ilsvrc(tmp_path)
     target, other = open_dataset("ilsvrc_vid", tmp_path, subset="train")
     assert (target.name, other.name) == ("ILSVRC2015_train_00005009.0", "ILSVRC2015_train_00005009.11")
-    box = [0, 10, 30, 40]  # its last pixel is inside
+    box = [0, 10, 30, 40]  # the last pixel is inside
     np.testing.assert_array_equal(target.boxes, [box, box, NAN, NAN, box])
     np.testing.assert_array_equal(other.boxes, [[5, 5, 1, 1], [5, 5, 1, 1]])
     assert [file.name for file in other.frames.files] == ["000001.JPEG", "000002.JPEG"]
@@ -250,8 +252,8 @@ def test_ilsvrc_every_track_is_a_sequence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["<annotation>", corners((0, (1, 2, 3, 4))).replace("<xmin>1</xmin>", ""), "no XML"])
-def test_ilsvrc_names_the_file_that_is_broken(tmp_path: Path, text: str) -> None:
+def test_ilsvrc_invalid_box_file_is_an_error(tmp_path: Path, text: str) -> None:
     _, boxes = ilsvrc(tmp_path)
     write(boxes / "000003.xml", text)
-    with pytest.raises(SequenceError, match=r"000003\.xml: no file of boxes with xmin"):
+    with pytest.raises(SequenceError, match=r"000003\.xml: not a box file with xmin"):
         open_dataset("ilsvrc_vid", tmp_path, subset="train")

@@ -1,4 +1,4 @@
-"""OTB as it lies on disk, with all in which its sequences differ."""
+"""The OTB layout and the exceptions of its sequences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.evaluation.trees import rows, touch, write
 from tests.train.footage import make_otb_sequence
 
 
-def test_otb_boxes_become_0_based_and_frames_are_read_when_asked_for(tmp_path: Path) -> None:
+def test_otb_boxes_become_0_based_and_frames_are_read_on_demand(tmp_path: Path) -> None:
     make_otb_sequence(tmp_path / "Alpha", length=3)
     (tmp_path / "Alpha/img/0003.png").write_bytes(b"no image")
     sequence = read_otb(tmp_path / "Alpha")
@@ -38,8 +38,8 @@ def test_frames_are_paired_with_boxes_in_natural_order(tmp_path: Path) -> None:
     ("name", "on_disk", "boxes", "first", "last", "first_row"),
     [
         ("David", (1, 770), 471, 300, 770, 1),
-        ("david", (300, 770), 471, 300, 770, 1),  # a copy of what is annotated
-        ("David", (1, 471), 471, 1, 471, 1),  # and one numbered anew
+        ("david", (300, 770), 471, 300, 770, 1),  # a copy with only the annotated frames
+        ("David", (1, 471), 471, 1, 471, 1),  # a copy with new frame numbers
         ("Football1", (1, 81), 74, 1, 74, 1),
         ("Freeman3", (1, 474), 460, 1, 460, 1),
         ("Freeman4", (1, 297), 283, 1, 283, 1),
@@ -50,7 +50,7 @@ def test_frames_are_paired_with_boxes_in_natural_order(tmp_path: Path) -> None:
         ("BlurCar1", (247, 988), 742, 247, 988, 1),
     ],
 )
-def test_otb_takes_the_frames_that_are_annotated(
+def test_otb_uses_only_annotated_frames(
     tmp_path: Path, name: str, on_disk: tuple[int, int], boxes: int, first: int, last: int, first_row: int
 ) -> None:
     touch(tmp_path / name / "img", range(on_disk[0], on_disk[1] + 1))
@@ -62,19 +62,19 @@ def test_otb_takes_the_frames_that_are_annotated(
     assert len(sequence.boxes) == len(sequence)
 
 
-def test_otb_knows_two_targets_in_a_folder_and_empty_files(tmp_path: Path) -> None:
+def test_otb_reads_two_targets_in_a_folder_and_ignores_empty_files(tmp_path: Path) -> None:
     for folder, truths in {"Jogging": (rows(2), rows(2, first=50)), "human4": ("\n", rows(2))}.items():
         touch(tmp_path / folder / "img", [1, 2])
         for k, text in enumerate(truths, start=1):
             write(tmp_path / folder / f"groundtruth_rect.{k}.txt", text)
     write(tmp_path / "anno/att/jogging-2.txt", "0,1,0,1,1,0,0,0,0,0,0\n")
-    found = {s.name: s for s in open_dataset("otb", tmp_path)}
-    assert list(found) == ["Human4", "Jogging-1", "Jogging-2"]
-    assert (found["Jogging-1"].boxes[0, 0], found["Jogging-2"].boxes[0, 0]) == (0, 49)
-    assert found["Jogging-2"].attributes == ("OPR", "OCC", "DEF")
-    assert found["Jogging-1"].attributes == ()
+    by_name = {s.name: s for s in open_dataset("otb", tmp_path)}
+    assert list(by_name) == ["Human4", "Jogging-1", "Jogging-2"]
+    assert (by_name["Jogging-1"].boxes[0, 0], by_name["Jogging-2"].boxes[0, 0]) == (0, 49)
+    assert by_name["Jogging-2"].attributes == ("OPR", "OCC", "DEF")
+    assert by_name["Jogging-1"].attributes == ()
     write(tmp_path / "anno/att/jogging-1.txt", "0,1,0\n")
-    with pytest.raises(SequenceError, match=r"jogging-1\.txt: 3 numbers, not 11"):
+    with pytest.raises(SequenceError, match=r"jogging-1\.txt: has 3 numbers; must have 11"):
         open_dataset("otb", tmp_path)
 
 
@@ -86,8 +86,8 @@ def test_otb_with_a_folder_for_each_of_two_targets(tmp_path: Path) -> None:
     assert [(s.name, s.boxes[0, 0]) for s in open_dataset("otb", tmp_path)] == [("Skating2-1", 9), ("Skating2-2", 19)]
 
 
-def test_a_part_of_otb_tells_how_much_it_is(tmp_path: Path) -> None:
-    """The counts are the published ones: 51 targets in 2013, 100 in 2015, 50 in the harder half."""
+def test_an_incomplete_subset_reports_its_size(tmp_path: Path) -> None:
+    """The published counts: 51 targets in OTB-2013, 100 in OTB-2015, 50 in OTB-50."""
     for name in ("coke", "Panda", "Mine"):
         touch(tmp_path / name / "img", [1])
         write(tmp_path / name / "groundtruth_rect.txt", rows(1))
@@ -100,7 +100,7 @@ def test_a_part_of_otb_tells_how_much_it_is(tmp_path: Path) -> None:
         dataset = open_dataset("otb", tmp_path, subset=subset)
         assert [s.name for s in dataset] == names
         assert len(dataset.missing) == total - len(names)
-        assert dataset.note == f"{len(names)} of {total} sequences of {subset} are here"
+        assert dataset.note == f"{len(names)} of {total} sequences of {subset} are on disk"
     everything = open_dataset("otb", tmp_path)
     assert [s.name for s in everything] == ["Coke", "Mine", "Panda"]
     assert (everything.missing, everything.note) == ((), "")
@@ -109,7 +109,7 @@ def test_a_part_of_otb_tells_how_much_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize(("folder", "count"), [("otb", 11), ("sequences", 10)])
-def test_real_sequences_are_whole(shared: Path, folder: str, count: int) -> None:
+def test_real_sequences_are_complete(shared: Path, folder: str, count: int) -> None:
     dataset = open_dataset("otb", shared / "data" / folder)
     assert len(dataset) == count
     for sequence in dataset:
@@ -121,9 +121,9 @@ def test_real_sequences_are_whole(shared: Path, folder: str, count: int) -> None
 
 
 @pytest.mark.shared
-def test_real_otb_is_a_part_of_the_benchmark(shared: Path) -> None:
+def test_real_otb_data_match_the_benchmark(shared: Path) -> None:
     dataset = open_dataset("otb", shared / "data/otb", subset="otb2015")
-    assert dataset.note == "11 of 100 sequences of otb2015 are here"
+    assert dataset.note == "11 of 100 sequences of otb2015 are on disk"
     david = next(s for s in dataset if s.name == "David")
     assert (david.frames.files[0].stem, len(david)) == ("0300", 471)
     frame = cv2.imread(str(david.frames.files[9]))

@@ -21,50 +21,50 @@ def write(folder: Path, name: str, rows: list[str]) -> Path:
 
 @pytest.fixture
 def truth(dataset: Path) -> dict[str, list[str]]:
-    """The rows of the sequences' own annotations: 1-based, as result files are."""
+    """The annotation rows of the sequences: 1-based, like result files."""
     return {name: (dataset / name / "groundtruth_rect.txt").read_text().split() for name in ("Alpha", "Beta")}
 
 
 @pytest.mark.parametrize(("separator", "name"), [(",", "Alpha.txt"), ("\t", "alpha.txt"), (" ", "ALPHA.TXT")])
-def test_the_annotation_as_a_result_is_perfect(
+def test_the_annotation_as_a_result_has_a_perfect_score(
     dataset: Path, tmp_path: Path, truth: dict[str, list[str]], separator: str, name: str
 ) -> None:
     folder = write(tmp_path / "KCF", name, [row.replace(",", separator) for row in truth["Alpha"]])
     sequences = open_dataset("otb", dataset, ["Alpha"])
-    (done,) = read_results(folder, sequences).values()
-    np.testing.assert_allclose(done.boxes, sequences[0].boxes)
-    score = Score.of([done], sequences[0])
+    (one_pass,) = read_results(folder, sequences).values()
+    np.testing.assert_allclose(one_pass.boxes, sequences[0].boxes)
+    score = Score.of([one_pass], sequences[0])
     assert score.auc == pytest.approx(20 / 21)
     assert (score.precision, score.failures, score.lost) == (1, 0, 0)
 
 
-def test_zero_based_results_are_taken_as_they_stand(dataset: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
+def test_zero_based_results_are_not_converted(dataset: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
     write(tmp_path, "Alpha.txt", truth["Alpha"])
     sequences = open_dataset("otb", dataset, ["Alpha"])
-    moved = read_results(tmp_path, sequences, one_based=False)["Alpha"].boxes - sequences[0].boxes
-    np.testing.assert_allclose(moved[1:], np.tile([1, 1, 0, 0], (11, 1)), atol=1e-9)
-    np.testing.assert_array_equal(moved[0], 0)  # the box that the benchmark gave
+    difference = read_results(tmp_path, sequences, one_based=False)["Alpha"].boxes - sequences[0].boxes
+    np.testing.assert_allclose(difference[1:], np.tile([1, 1, 0, 0], (11, 1)), atol=1e-9)
+    np.testing.assert_array_equal(difference[0], 0)  # the true box replaces the first one
 
 
-def test_frames_without_a_box_overlap_nothing(dataset: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
+def test_frames_without_a_box_have_overlap_0(dataset: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
     rows = truth["Alpha"]
     write(tmp_path, "Alpha.txt", [*rows[:4], "NaN,NaN,NaN,NaN", "0,0,0,0", *rows[6:]])
     sequences = open_dataset("otb", dataset, ["Alpha"])
-    done = read_results(tmp_path, sequences)["Alpha"]
-    assert np.flatnonzero(np.isnan(done.boxes).all(axis=1)).tolist() == [4, 5]
-    assert Score.of([done], sequences[0]).auc == pytest.approx(20 / 21 * 10 / 12)
+    one_pass = read_results(tmp_path, sequences)["Alpha"]
+    assert np.flatnonzero(np.isnan(one_pass.boxes).all(axis=1)).tolist() == [4, 5]
+    assert Score.of([one_pass], sequences[0]).auc == pytest.approx(20 / 21 * 10 / 12)
 
 
 @pytest.mark.parametrize("length", [11, 13, 310])
-def test_another_length_is_refused_with_both_counts(dataset: Path, tmp_path: Path, length: int) -> None:
+def test_a_wrong_length_is_an_error_with_both_counts(dataset: Path, tmp_path: Path, length: int) -> None:
     write(tmp_path, "alpha.txt", ["1,2,3,4"] * length)
     with pytest.raises(SequenceError, match=rf"alpha\.txt: {length} boxes, but Alpha has 12 annotated frames"):
         read_results(tmp_path, open_dataset("otb", dataset, ["Alpha"]))
 
 
-def test_short_rows_and_missing_files_are_named(dataset: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
+def test_short_rows_and_missing_files_are_errors(dataset: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
     sequences = open_dataset("otb", dataset)
-    with pytest.raises(SequenceError, match=r"TLD: no folder"):
+    with pytest.raises(SequenceError, match=r"TLD: no such folder"):
         read_results(tmp_path / "TLD", sequences)
     write(tmp_path, "Alpha.txt", [*truth["Alpha"][:5], "1,2,3", *truth["Alpha"][6:]])
     with pytest.raises(SequenceError, match=r"has no Beta\.txt"):
@@ -77,7 +77,7 @@ def test_short_rows_and_missing_files_are_named(dataset: Path, tmp_path: Path, t
 TABLE = ["tracker,sequence,auc,prec20,len_diff", "A,x,0.5,0.75,0", "A,y,0.7,0.25,0", "B,X,0.9,1.0,0", "B,y,nan,nan,3"]
 
 
-def test_means_count_a_sequence_once_and_say_who_lacks_one(tmp_path: Path) -> None:
+def test_means_weight_sequences_equally_and_list_missing_ones(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "t.csv", TABLE) / "t.csv")
     (mean,), lacking = table.means(["X", "Y"])
     assert (mean.tracker, mean.auc, mean.precision) == ("A", pytest.approx(0.6), pytest.approx(0.5))
@@ -93,16 +93,16 @@ def test_means_count_a_sequence_once_and_say_who_lacks_one(tmp_path: Path) -> No
         ("A,z,-0.1,0.5,0", r"t\.csv:6: .*scores from 0 to 1"),
         ("A,z,high,0.5,0", r"t\.csv:6: .*scores from 0 to 1"),
         ("A,z", r"t\.csv:6: .*scores from 0 to 1"),
-        ("A,X,0.5,0.5,0", r"t\.csv:6: X stands there a second time for A"),
+        ("A,X,0.5,0.5,0", r"t\.csv:6: X is a second row for A"),
     ],
 )
-def test_a_bad_row_of_the_table_is_named(tmp_path: Path, line: str, rule: str) -> None:
+def test_an_invalid_row_of_the_table_is_an_error(tmp_path: Path, line: str, rule: str) -> None:
     write(tmp_path, "t.csv", [*TABLE, line])
     with pytest.raises(SequenceError, match=rule):
         read_table(tmp_path / "t.csv")
 
 
-def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
+def test_a_table_without_its_columns_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "t.csv", ["name,auc", "A,0.5"])
     with pytest.raises(SequenceError, match=r"t\.csv:1: has no column tracker, sequence, prec20"):
         read_table(tmp_path / "t.csv")
@@ -113,19 +113,19 @@ def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "none.csv")
 
 
-def test_published_scores_give_the_known_means(shared: Path) -> None:
-    """Means that the papers' tables and this footage's notes state, of the 11 sequences that are here."""
+def test_published_scores_match_the_known_means(shared: Path) -> None:
+    """Oracle: the means of the papers' tables and of the notes in shared/, over the 11 sequences on disk."""
     file = shared / "reference" / "published_otb100_per_sequence.csv"
     names = sorted(folder.name for folder in (shared / "data" / "otb").iterdir() if folder.is_dir())
     assert len(names) == 11
     table = read_table(file)
     means, lacking = table.means(names)
-    found = {mean.tracker: (round(mean.auc, 3), round(mean.precision, 3)) for mean in means}
-    assert found["KCF-GaussHog"] == (0.490, 0.727)
-    assert found["SRDCF"] == (0.687, 0.910)
-    assert found["SiamFC-3s"] == (0.685, 0.901)
-    assert found["C-COT"] == (0.688, 0.934)
-    assert found["MDnet"] == (0.707, 0.932)
-    assert found["LADCF"] == (0.743, 0.949)
-    assert "MDnet(ano50)" in lacking  # scored on half of the benchmark only
+    by_tracker = {mean.tracker: (round(mean.auc, 3), round(mean.precision, 3)) for mean in means}
+    assert by_tracker["KCF-GaussHog"] == (0.490, 0.727)
+    assert by_tracker["SRDCF"] == (0.687, 0.910)
+    assert by_tracker["SiamFC-3s"] == (0.685, 0.901)
+    assert by_tracker["C-COT"] == (0.688, 0.934)
+    assert by_tracker["MDnet"] == (0.707, 0.932)
+    assert by_tracker["LADCF"] == (0.743, 0.949)
+    assert "MDnet(ano50)" in lacking  # has scores for half of the benchmark
     assert len(table.means(SUBSETS["otb2015"])[0]) + len(table.means(SUBSETS["otb2015"])[1]) == len(table.scores)

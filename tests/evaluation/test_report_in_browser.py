@@ -1,4 +1,4 @@
-"""The report as a reader's browser shows it."""
+"""The report in a browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, driven over its own protocol; the tests are skipped, and say so, where one of the two is absent."""
+    """Chromium with chromedriver. The tests are skipped, with a reason, if one of them or selenium is missing."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium to drive a browser")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
@@ -42,19 +42,19 @@ def browser() -> Iterator[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_a_browser_shows_all_of_it_and_asks_nobody(browser: Any, address: str, width: int, scheme: str) -> None:
+def test_the_page_renders_completely_and_makes_no_requests(browser: Any, address: str, width: int, scheme: str) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     for kind in ("browser", "performance"):
-        browser.get_log(kind)  # what earlier pages left there
+        browser.get_log(kind)  # drops entries of earlier pages
     browser.get(address)
 
     assert browser.execute_script("return innerWidth") == width
     sizes = "return [document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]"
-    wide, room = browser.execute_script(sizes)
-    assert wide <= room
+    content_width, page_width = browser.execute_script(sizes)
+    assert content_width <= page_width
     broken = "return [...document.images].filter(image => !image.complete || !image.naturalWidth).map(i => i.alt)"
     assert browser.execute_script(broken) == []
     assert browser.execute_script("return document.images.length") == 5 + 3 * 4
@@ -66,8 +66,8 @@ def test_a_browser_shows_all_of_it_and_asks_nobody(browser: Any, address: str, w
     assert browser.execute_script(hidden) == []
     assert browser.execute_script("return document.querySelectorAll('b').length > 0 && !document.scripts.length")
     assert browser.get_log("browser") == [], "errors on the console"
-    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [event["params"]["request"]["url"] for event in asked if event["method"] == "Network.requestWillBeSent"]
-    assert sent, "the log of requests is empty"
-    assert [address for address in sent if not address.startswith(("data:", "file:"))] == []
-    assert len([address for address in sent if address.startswith("file:")]) == 1
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert urls, "the request log is empty"
+    assert [address for address in urls if not address.startswith(("data:", "file:"))] == []
+    assert len([address for address in urls if address.startswith("file:")]) == 1

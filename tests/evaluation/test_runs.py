@@ -1,4 +1,4 @@
-"""Whole evaluations: kept as they go, gone on with, spread over processes."""
+"""Whole evaluations: saving, continuing, and several processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from dcfnet.errors import ConfigError
 from dcfnet_evaluation.contenders import Contender, Dcfnet, Python
 from dcfnet_evaluation.datasets import open_dataset
-from dcfnet_evaluation.evaluate import Manner, Subject, evaluate
+from dcfnet_evaluation.evaluate import EvaluationSettings, Subject, evaluate
 from dcfnet_evaluation.records import Evaluation, Record, Store
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_evaluation.sheet import Sheet
@@ -27,19 +27,20 @@ from tests.train.footage import make_otb_sequence
 
 
 def run(
-    dataset: Path, folder: Path, contenders: Sequence[Contender], fresh: bool = False, **manner: object
+    dataset: Path, folder: Path, contenders: Sequence[Contender], fresh: bool = False, **settings: object
 ) -> tuple[Evaluation, Sheet]:
     subject = Subject("otb", dataset.name, open_dataset("otb", dataset))
-    return evaluate(subject, contenders, folder, Manner(**manner), fresh=fresh)  # type: ignore[arg-type]
+    return evaluate(subject, contenders, folder, EvaluationSettings(**settings), fresh=fresh)  # type: ignore[arg-type]
 
 
 def same_boxes(first: Evaluation, second: Evaluation) -> bool:
-    """To the last bit."""
+    """Whether boxes and statuses are equal bit for bit."""
     return all(
-        np.array_equal(mine.boxes, theirs.boxes, equal_nan=True) and mine.statuses == theirs.statuses
-        for tracker, found in first.passes.items()
-        for name, record in found.items()
-        for mine, theirs in zip(record.passes, second.passes[tracker][name].passes, strict=True)
+        np.array_equal(first_pass.boxes, second_pass.boxes, equal_nan=True)
+        and first_pass.statuses == second_pass.statuses
+        for tracker, by_sequence in first.passes.items()
+        for name, record in by_sequence.items()
+        for first_pass, second_pass in zip(record.passes, second.passes[tracker][name].passes, strict=True)
     )
 
 
@@ -47,7 +48,7 @@ def without_times(sheet: Sheet) -> dict[str, list[object]]:
     return {name: [replace(score, fps=0.0) for score in scores] for name, scores in sheet.scores.items()}
 
 
-def test_workers_give_what_one_gives_and_no_times(dataset: Path, tmp_path: Path, importable: str) -> None:
+def test_several_workers_give_the_same_boxes_and_no_times(dataset: Path, tmp_path: Path, importable: str) -> None:
     contenders = [Dcfnet(), Python("moves", f"{importable}:Wandering"), Python("fails", f"{importable}:Failing")]
     one, sheet = run(dataset, tmp_path / "one", contenders)
     two, sheet_of_two = run(dataset, tmp_path / "two", contenders, workers=2)
@@ -62,33 +63,33 @@ def test_workers_give_what_one_gives_and_no_times(dataset: Path, tmp_path: Path,
     assert sheet.timings["dcfnet"].stages["backbone"] > 0
 
 
-def test_ray_gives_what_one_gives(dataset: Path, tmp_path: Path) -> None:
+def test_ray_gives_the_same_boxes(dataset: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra `ray`")
     code = (
         "import sys, pathlib\n"
         "from dcfnet_evaluation.cli import app\n"
         f"app(['otb', {str(dataset)!r}, '--ray', 'local', '--no-report', '--output', {str(tmp_path / 'ray')!r}])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
     alone, _ = run(dataset, tmp_path / "one", [Dcfnet()])
     assert same_boxes(alone, Evaluation.load(tmp_path / "ray"))
 
 
-def test_a_killed_worker_costs_nothing(dataset: Path, tmp_path: Path, importable: str) -> None:
-    found, _ = run(dataset, tmp_path / "out", [Python("deadly", f"{importable}:Deadly")], workers=2)
+def test_the_job_of_a_killed_worker_runs_again(dataset: Path, tmp_path: Path, importable: str) -> None:
+    evaluation, _ = run(dataset, tmp_path / "out", [Python("deadly", f"{importable}:Deadly")], workers=2)
     assert (tmp_path / "killed").exists()
-    assert set(found.passes["deadly"]) == {"Alpha", "Beta"}
-    assert not any(record.passes[0].failures for record in found.passes["deadly"].values())
+    assert set(evaluation.passes["deadly"]) == {"Alpha", "Beta"}
+    assert not any(record.passes[0].failures for record in evaluation.passes["deadly"].values())
 
 
-def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_a_killed_run_continues_with_the_same_result(tmp_path: Path) -> None:
     for seed, name in enumerate("ABC"):
         make_otb_sequence(tmp_path / "data" / name, length=15, seed=seed)
     command = [sys.executable, "-m", "dcfnet_evaluation", "otb", str(tmp_path / "data"), "--no-report", "--no-memory"]
     command += ["--rates", "none", "--output"]
-    whole = subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, text=True)
-    assert whole.returncode == 0, whole.stderr
+    uninterrupted = subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, text=True)
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
     process = subprocess.Popen([*command, str(tmp_path / "cut")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first = tmp_path / "cut" / "ope" / "dcfnet" / "A.json"
     while not first.exists() and process.poll() is None:
@@ -97,17 +98,17 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path: P
     process.wait()
     assert not (tmp_path / "cut" / "scores.json").exists()
     kept = first.read_bytes()
-    again = subprocess.run([*command, str(tmp_path / "cut")], capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert first.read_bytes() == kept  # it was not run again
+    loaded = subprocess.run([*command, str(tmp_path / "cut")], capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr
+    assert first.read_bytes() == kept  # the sequence did not run again
     assert same_boxes(Evaluation.load(tmp_path / "whole"), Evaluation.load(tmp_path / "cut"))
 
 
-def test_a_folder_holds_one_run(dataset: Path, tmp_path: Path, importable: str) -> None:
+def test_a_folder_contains_one_run(dataset: Path, tmp_path: Path, importable: str) -> None:
     own = [Python("own", f"{importable}:Identity")]
     first, _ = run(dataset, tmp_path / "out", own)
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(SequenceError, match=r"holds another run \(limit: None there, 3 now\); .*--fresh"):
+    with pytest.raises(SequenceError, match=r"contains another run \(limit: None in the folder, 3 now\); .*--fresh"):
         run(dataset, tmp_path / "out", own, limit=3)
     with pytest.raises(SequenceError, match="trackers: "):
         run(dataset, tmp_path / "out", [*own, Python("other", f"{importable}:Identity")])
@@ -117,38 +118,38 @@ def test_a_folder_holds_one_run(dataset: Path, tmp_path: Path, importable: str) 
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
-def test_two_trackers_of_one_name_are_refused(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(SequenceError, match="two trackers are named dcfnet"):
+def test_two_trackers_with_one_name_are_an_error(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(SequenceError, match="two trackers have the name dcfnet; give"):
         run(dataset, tmp_path / "out", [Dcfnet(), Dcfnet()])
 
 
-def test_a_run_against_the_clock_and_its_memory(dataset: Path, tmp_path: Path, importable: str) -> None:
-    ours = np.ones(50_000_000)  # 400 MB of this process, which must not be told as the tracker's
-    found, sheet = run(
+def test_real_time_passes_and_memory(dataset: Path, tmp_path: Path, importable: str) -> None:
+    memory_of_this_process = np.ones(50_000_000)  # 400 MB of this process must not count for the tracker
+    evaluation, sheet = run(
         dataset, tmp_path / "out", [Python("moves", f"{importable}:Wandering")], rates=(1, 30), memory=True
     )
-    assert set(found.streaming) == {1, 30}
-    quick = found.streaming[1]["moves"]["Alpha"].passes[0]  # a frame a second: nothing is late
-    np.testing.assert_array_equal(quick.boxes, found.passes["moves"]["Alpha"].passes[0].boxes)
+    assert set(evaluation.streaming) == {1, 30}
+    quick = evaluation.streaming[1]["moves"]["Alpha"].passes[0]  # at 1 Hz no box is late
+    np.testing.assert_array_equal(quick.boxes, evaluation.passes["moves"]["Alpha"].passes[0].boxes)
     assert sheet.against_clock[1]["moves"][0].auc == sheet.scores["moves"][0].auc
-    assert 20e6 < sheet.memory["moves"] < ours.nbytes
+    assert 20e6 < sheet.memory["moves"] < memory_of_this_process.nbytes
 
 
 @pytest.mark.parametrize(
-    ("manner", "message"),
+    ("settings", "message"),
     [
-        ({"protocol": "vot"}, "protocol 'vot': one of ope, tre, sre"),
-        ({"rates": (30,), "workers": 2}, "one worker"),
-        ({"rates": (30,), "protocol": "tre"}, "--protocol ope"),
-        ({"rates": (0,)}, "above 0"),
+        ({"protocol": "vot"}, "protocol 'vot': must be one of ope, tre, sre"),
+        ({"rates": (30,), "workers": 2}, "rates 30 with protocol ope: .*one worker; leave out --rates"),
+        ({"rates": (30,), "protocol": "tre"}, "rates 30 with protocol tre: .*--protocol ope"),
+        ({"rates": (0,)}, "rates 0: must be whole numbers of Hz above 0"),
     ],
 )
-def test_times_that_would_mean_nothing_are_refused(manner: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_errors(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SequenceError, match=message):
-        Manner(**manner)  # type: ignore[arg-type]
+        EvaluationSettings(**settings)  # type: ignore[arg-type]
 
 
-def test_a_broken_file_of_a_run_is_named(dataset: Path, tmp_path: Path, importable: str) -> None:
+def test_an_invalid_file_of_a_run_is_an_error(dataset: Path, tmp_path: Path, importable: str) -> None:
     run(dataset, tmp_path / "out", [Python("own", f"{importable}:Identity")])
     file = tmp_path / "out" / "ope" / "own" / "Alpha.json"
     file.write_text(file.read_text()[:50])
@@ -157,26 +158,26 @@ def test_a_broken_file_of_a_run_is_named(dataset: Path, tmp_path: Path, importab
     (tmp_path / "out" / "run.json").write_text(json.dumps({"conditions": {}}))
     with pytest.raises(SequenceError, match=r"run\.json"):
         Evaluation.load(tmp_path / "out")
-    with pytest.raises(SequenceError, match=r"no run\.json in it"):
+    with pytest.raises(SequenceError, match=r"contains no run\.json; create"):
         Evaluation.load(tmp_path)
 
 
-def test_passes_survive_their_file_to_the_last_bit(tmp_path: Path, dataset: Path) -> None:
+def test_passes_are_read_back_bit_for_bit(tmp_path: Path, dataset: Path) -> None:
     from dcfnet_evaluation.passes import run_pass
 
     sequence = open_dataset("otb", dataset)[0]
-    done = run_pass(doubles.Failing(), sequence)
+    result = run_pass(doubles.Failing(), sequence)
     store = Store(tmp_path)
-    store.save("ope", "t", "s", Record((done, done), serial=True))
-    again = store.load("ope", "t", "s")
-    assert again.serial
+    store.save("ope", "t", "s", Record((result, result), serial=True))
+    loaded = store.load("ope", "t", "s")
+    assert loaded.serial
     for name in ("boxes", "psr", "seconds"):
-        np.testing.assert_array_equal(getattr(again.passes[1], name), getattr(done, name))
-    assert again.passes[1].failures == done.failures
+        np.testing.assert_array_equal(getattr(loaded.passes[1], name), getattr(result, name))
+    assert loaded.passes[1].failures == result.failures
 
 
-def test_published_boxes_stand_beside_those_that_are_run(dataset: Path, tmp_path: Path, importable: str) -> None:
-    """A result file that repeats the truth is a perfect tracker, without times and without cameras."""
+def test_published_boxes_are_scored_with_the_others(dataset: Path, tmp_path: Path, importable: str) -> None:
+    """A result file with the true boxes is a perfect tracker, without times and without real-time scores."""
     import shutil
 
     for name in ("Alpha", "Beta"):
@@ -184,15 +185,17 @@ def test_published_boxes_stand_beside_those_that_are_run(dataset: Path, tmp_path
         shutil.copy(dataset / name / "groundtruth_rect.txt", tmp_path / "raw" / f"{name}.txt")
     subject = Subject("otb", dataset.name, open_dataset("otb", dataset))
     own = [Python("own", f"{importable}:Identity")]
-    found, sheet = evaluate(subject, own, tmp_path / "out", Manner(rates=(30,)), {"raw": tmp_path / "raw"})
+    evaluation, sheet = evaluate(
+        subject, own, tmp_path / "out", EvaluationSettings(rates=(30,)), {"raw": tmp_path / "raw"}
+    )
     assert [score.auc for score in sheet.scores["raw"]] == pytest.approx([20 / 21] * 2)
     assert sheet.timings["raw"].updates == 0
-    assert set(found.streaming[30]) == {"own"}
+    assert set(evaluation.streaming[30]) == {"own"}
     with pytest.raises(SequenceError, match="without --limit"):
-        evaluate(subject, own, tmp_path / "other", Manner(limit=3), {"raw": tmp_path / "raw"})
+        evaluate(subject, own, tmp_path / "other", EvaluationSettings(limit=3), {"raw": tmp_path / "raw"})
 
 
-def test_one_unreadable_frame_costs_no_other_sequence(tmp_path: Path, importable: str) -> None:
+def test_an_unreadable_frame_does_not_stop_other_sequences(tmp_path: Path, importable: str) -> None:
     for seed, name in enumerate("ABC"):
         make_otb_sequence(tmp_path / "data" / name, length=4, seed=seed)
     (tmp_path / "data" / "A" / "img" / "0003.png").write_bytes(b"")
@@ -206,7 +209,7 @@ def test_one_unreadable_frame_costs_no_other_sequence(tmp_path: Path, importable
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stop_or_a_kill_ends_the_workers_and_keeps_what_is_done(tmp_path: Path, stop: signal.Signals) -> None:
+def test_a_signal_ends_the_workers_and_keeps_finished_sequences(tmp_path: Path, stop: signal.Signals) -> None:
     make_otb_sequence(tmp_path / "data" / "S00", length=3)
     for number in range(1, 9):
         (tmp_path / "data" / f"S{number:02d}").mkdir()
@@ -229,12 +232,12 @@ def test_a_stop_or_a_kill_ends_the_workers_and_keeps_what_is_done(tmp_path: Path
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(stop)
     assert process.wait(timeout=60) != 0
-    _, alive = psutil.wait_procs(workers, timeout=9)  # not the while that the rest takes
+    _, alive = psutil.wait_procs(workers, timeout=9)  # less than the remaining work needs
     assert not alive
     assert 1 <= len(list(kept.glob("*.json"))) < 9
 
 
-def test_another_dataset_of_the_same_name_is_another_run(tmp_path: Path, importable: str) -> None:
+def test_another_dataset_with_the_same_name_is_another_run(tmp_path: Path, importable: str) -> None:
     for seed in (0, 1):
         make_otb_sequence(tmp_path / str(seed) / "otb" / "A", length=4, seed=seed)
     own = [Python("own", f"{importable}:Identity")]
@@ -243,7 +246,7 @@ def test_another_dataset_of_the_same_name_is_another_run(tmp_path: Path, importa
         run(tmp_path / "1" / "otb", tmp_path / "out", own)
 
 
-def test_a_tracker_whose_source_changed_is_another_run(
+def test_a_tracker_with_changed_source_is_another_run(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -256,7 +259,7 @@ def test_a_tracker_whose_source_changed_is_another_run(
         run(dataset, tmp_path / "out", own)
 
 
-def test_scores_of_an_earlier_run_do_not_outlive_it(dataset: Path, tmp_path: Path, importable: str) -> None:
+def test_a_new_run_deletes_old_scores(dataset: Path, tmp_path: Path, importable: str) -> None:
     run(dataset, tmp_path / "out", [Python("own", f"{importable}:Identity")])
     with pytest.raises(ConfigError, match="no licence"):
         run(dataset, tmp_path / "out", [Python("own", f"{importable}:NeverOpens")], fresh=True)
@@ -265,23 +268,23 @@ def test_scores_of_an_earlier_run_do_not_outlive_it(dataset: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "..", "a\\b"])
-def test_a_name_that_would_leave_the_folder_is_refused(
+def test_a_name_that_is_not_a_folder_name_is_an_error(
     dataset: Path, tmp_path: Path, importable: str, name: str
 ) -> None:
-    with pytest.raises(SequenceError, match="a name is not empty"):
+    with pytest.raises(SequenceError, match="a name must not be empty"):
         run(dataset, tmp_path / "out", [Python(name, f"{importable}:Identity")])
     assert not (tmp_path / "out").exists()
 
 
-def test_a_truncated_record_is_done_again_and_fresh_heals_the_rest(
+def test_a_truncated_record_runs_again_and_fresh_replaces_a_broken_run(
     dataset: Path, tmp_path: Path, importable: str
 ) -> None:
     own = [Python("own", f"{importable}:Identity")]
-    whole, _ = run(dataset, tmp_path / "out", own)
+    uninterrupted, _ = run(dataset, tmp_path / "out", own)
     file = tmp_path / "out" / "ope" / "own" / "Alpha.json"
     file.write_text(file.read_text()[:60])
-    again, _ = run(dataset, tmp_path / "out", own)
-    assert same_boxes(whole, again)
+    loaded, _ = run(dataset, tmp_path / "out", own)
+    assert same_boxes(uninterrupted, loaded)
     (tmp_path / "out" / "run.json").write_text("{")
     with pytest.raises(SequenceError, match=r"run\.json.*--fresh"):
         run(dataset, tmp_path / "out", own)

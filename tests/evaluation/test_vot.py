@@ -1,4 +1,4 @@
-"""The TraX program: what it says to an evaluation, which is written here after the protocol's documentation."""
+"""The TraX program against a client that follows the documentation of the protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.rendered import Clip
 from dcfnet_evaluation.vot import main
@@ -47,7 +47,7 @@ sys.exit(main())
 
 
 class Client:
-    """An evaluation: starts the tracker and writes it the lines of the documentation's examples."""
+    """An evaluation: starts the tracker and sends lines as in the examples of the documentation."""
 
     def __init__(self, command: Sequence[str] = PROGRAM) -> None:
         pipe = subprocess.PIPE
@@ -69,22 +69,22 @@ class Client:
         return [float(value) for value in region.split(",")], dict(text.split("=", 1) for text in properties)
 
     def end(self, line: str | None = None) -> tuple[int, str, str]:
-        """Exit status, and what was still said on standard output and standard error."""
+        """Exit status, and the remaining output and error output."""
         out, err = self.process.communicate(None if line is None else line + "\n", timeout=60)
         return self.process.returncode, out, err
 
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    made = Client()
-    yield made
-    made.process.kill()
-    made.process.communicate()
+    started = Client()
+    yield started
+    started.process.kill()
+    started.process.communicate()
 
 
 @pytest.fixture(scope="module")
 def frames(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Twelve frames in a folder whose name needs escapes."""
+    """Twelve frames in a folder whose name needs escape characters."""
     folder = tmp_path_factory.mktemp("frames") / 'a "quoted" \\ näme=1'
     folder.mkdir()
     for t in range(12):
@@ -96,66 +96,66 @@ def escaped(file: Path) -> str:
     return '"file://' + str(file).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def given(box: Sequence[float] | Box) -> str:
+def region_text(box: Sequence[float] | Box) -> str:
     return ",".join(f"{value:.4f}" for value in box)
 
 
-def test_it_introduces_itself_before_it_loads_anything_heavy() -> None:
+def test_it_sends_hello_before_heavy_imports() -> None:
     client = Client((sys.executable, "-c", BLOCKED))
     name, *properties = client.hello
     assert name == "@@TRAX:hello"
     assert {"trax.version=1", "trax.name=dcfnet", "trax.region=rectangle;polygon"} <= set(properties)
-    assert client.end()[0] != 0  # and so the rest is seen to be missing
+    assert client.end()[0] != 0  # the blocked imports fail after the hello message
 
 
 def test_it_tracks_from_a_rectangle_and_starts_again_from_a_polygon(
     client: Client, clip: Clip, frames: list[Path]
 ) -> None:
     first = clip.box(0)
-    region, properties = client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(first)}")
+    region, properties = client.ask(f"@@TRAX:initialize {escaped(frames[0])} {region_text(first)}")
     assert region == pytest.approx(list(first), abs=1e-4)
-    client.write("progress of the evaluation, which is no message")
+    client.write("output of the evaluation that is not a message")
     for t in range(1, 12):
         region, properties = client.ask(f"@@TRAX:frame {escaped(frames[t])} ")
         assert Box(*region).iou(clip.box(t)) > 0.8
         assert float(properties["confidence"]) > 7
     left, top, right, bottom = first.x, first.y, first.x + first.w - 1, first.y + first.h - 1
     corners = (left, top, right, top, right, bottom, left, bottom)
-    again, _ = client.ask(f'@@TRAX:initialize {escaped(frames[0])} "{given(corners)}" "key=value with = in it"')
-    assert again == pytest.approx(list(first), abs=2e-4)  # the pixels of the corners belong to a polygon
+    again, _ = client.ask(f'@@TRAX:initialize {escaped(frames[0])} "{region_text(corners)}" "key=value with = in it"')
+    assert again == pytest.approx(list(first), abs=2e-4)  # a polygon includes its corner pixels
     for t in range(1, 12):
-        followed, _ = client.ask(f"@@TRAX:frame {escaped(frames[t])}")
-    assert followed == pytest.approx(region, abs=0.01)
+        last_region, _ = client.ask(f"@@TRAX:frame {escaped(frames[t])}")
+    assert last_region == pytest.approx(region, abs=0.01)
     assert client.end('@@TRAX:quit "trax.reason=done"') == (0, "", "")
 
 
-def test_nothing_else_reaches_the_conversation(clip: Clip, frames: list[Path]) -> None:
+def test_other_output_goes_to_standard_error(clip: Clip, frames: list[Path]) -> None:
     client = Client((sys.executable, "-c", NOISY))
     for _ in range(2):
-        client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(clip.box(0))}")
+        client.ask(f"@@TRAX:initialize {escaped(frames[0])} {region_text(clip.box(0))}")
     code, out, err = client.end("@@TRAX:quit")
     assert (code, out) == (0, "")
     assert err.count("@@TRAX:state printed") == err.count("written past Python") == 2
 
 
-@pytest.mark.parametrize("way", ["hang up", "terminate"])
-def test_it_ends_quietly_when_it_is_left_or_stopped(way: str, clip: Clip, frames: list[Path]) -> None:
+@pytest.mark.parametrize("ending", ["hang up", "terminate"])
+def test_it_exits_cleanly_at_end_of_input_or_sigterm(ending: str, clip: Clip, frames: list[Path]) -> None:
     client = Client()
-    client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(clip.box(0))}")
-    if way == "terminate":
+    client.ask(f"@@TRAX:initialize {escaped(frames[0])} {region_text(clip.box(0))}")
+    if ending == "terminate":
         client.process.send_signal(signal.SIGTERM)
         assert client.read() == ["@@TRAX:quit", "trax.reason=interrupted"]
     assert client.end() == (0, "", "")
 
 
-def test_a_breach_of_the_protocol_is_one_line_a_goodbye_and_a_code(client: Client) -> None:
+def test_a_protocol_error_gives_one_line_a_quit_message_and_exit_code_1(client: Client) -> None:
     code, out, err = client.end("@@TRAX:frame file:///x.png")
     assert code == 1
-    assert err == "dcfnet-vot: frame before initialize: the target is not known yet\n"
+    assert err == "dcfnet-vot: frame before initialize: the target is unknown; send initialize first\n"
     assert shlex.split(out) == ["@@TRAX:quit", f"trax.reason={err.strip().removeprefix('dcfnet-vot: ')}"]
 
 
-def test_a_tracker_that_cannot_be_made_says_so_to_both_sides() -> None:
+def test_an_invalid_option_is_reported_on_both_streams() -> None:
     code, out, err = Client((*PROGRAM, "--config", "fastest")).end()
     assert code == 1
     assert err == "dcfnet-vot: no constants 'fastest'; there are paper, released, default\n"
@@ -163,9 +163,9 @@ def test_a_tracker_that_cannot_be_made_says_so_to_both_sides() -> None:
 
 
 def test_options_reach_the_tracker(clip: Clip, frames: list[Path]) -> None:
-    """With a gate that nothing passes, every box waits where it was given."""
+    """With a min_psr that no response reaches, the box never moves."""
     client = Client((*PROGRAM, "--set", "min_psr=1000000", "--config", "paper"))
-    client.ask(f"@@TRAX:initialize {escaped(frames[0])} {given(clip.box(0))}")
+    client.ask(f"@@TRAX:initialize {escaped(frames[0])} {region_text(clip.box(0))}")
     region, _ = client.ask(f"@@TRAX:frame {escaped(frames[11])}")
     assert region == pytest.approx(list(clip.box(0)), abs=1e-4)
     assert client.end("@@TRAX:quit")[0] == 0
@@ -184,31 +184,31 @@ def state_of(session: Session, line: str) -> tuple[str, str | None]:
 
 
 @pytest.mark.parametrize("box", ["50.0000,60.0000,1.0000,1.0000", "900.0000,60.0000,40.0000,40.0000"])
-def test_a_box_that_cannot_be_tracked_is_answered_as_given_until_the_next_start(
+def test_a_rejected_box_is_the_answer_until_the_next_initialize(
     session: Session, clip: Clip, frames: list[Path], capsys: pytest.CaptureFixture[str], box: str
 ) -> None:
-    whole = given(clip.box(0))
-    assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {whole}") == (whole, None)
+    valid_box = region_text(clip.box(0))
+    assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {valid_box}") == (valid_box, None)
     assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {box}") == (box, "0.0000")
-    assert "the box given is answered" in capsys.readouterr().err
+    assert "answers this box until the next initialize" in capsys.readouterr().err
     assert state_of(session, f"@@TRAX:frame {escaped(frames[1])}") == (box, "0.0000")
-    assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {whole}") == (whole, None)
+    assert state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {valid_box}") == (valid_box, None)
     region, confidence = state_of(session, f"@@TRAX:frame {escaped(frames[1])}")
-    assert region != whole
+    assert region != valid_box
     assert float(confidence or 0) > 7
 
 
 def test_an_image_that_cannot_be_read_is_a_lost_frame(
     session: Session, clip: Clip, frames: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = given(clip.box(0))
-    state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {whole}")
-    assert state_of(session, "@@TRAX:frame file:///none/at/all.png") == (whole, "0.0000")
+    valid_box = region_text(clip.box(0))
+    state_of(session, f"@@TRAX:initialize {escaped(frames[0])} {valid_box}")
+    assert state_of(session, "@@TRAX:frame file:///none/at/all.png") == (valid_box, "0.0000")
     assert "all.png': not a readable image" in capsys.readouterr().err
-    assert state_of(session, f"@@TRAX:initialize file:///none.png {whole}") == (whole, "0.0000")
+    assert state_of(session, f"@@TRAX:initialize file:///none.png {valid_box}") == (valid_box, "0.0000")
 
 
-def test_images_in_the_message_are_those_of_the_file(frames: list[Path]) -> None:
+def test_images_in_messages_match_the_file(frames: list[Path]) -> None:
     expected = cv2.imdecode(np.frombuffer(frames[0].read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     height, width = expected.shape[:2]
 
@@ -234,32 +234,32 @@ def test_images_in_the_message_are_those_of_the_file(frames: list[Path]) -> None
     ("uri", "what"),
     [
         ("http://localhost/1.png", "not a file"),
-        ("image:4;4;rgb;AAAA", "image of 4 x 4 rgb: 3 bytes instead of 48"),
-        ("image:4;4;hsv;AAAA", "KIND of rgb, gray8, gray16"),
-        ("image:0;4;rgb;", "0 bytes instead of 0"),
+        ("image:4;4;rgb;AAAA", "image of 4 x 4 rgb: has 3 bytes; must have 48"),
+        ("image:4;4;hsv;AAAA", "KIND one of rgb, gray8, gray16"),
+        ("image:0;4;rgb;", "has 0 bytes; must have 0, and more than 0"),
         ("image:", "must be image:WIDTH;HEIGHT;KIND"),
-        ("data:image/png;%%%", "Base64 is broken"),
+        ("data:image/png;%%%", "invalid Base64"),
     ],
 )
-def test_an_image_against_the_protocol_is_named(uri: str, what: str) -> None:
+def test_an_invalid_image_is_an_error(uri: str, what: str) -> None:
     with pytest.raises(VotError, match=what):
         read_image(uri)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3,nan", "1,2,3,4,5", "1,2,3,4,5,6,7", "m1,2,3,4", "1,2,inf,4,5,6"])
-def test_a_region_against_the_protocol_is_named(text: str) -> None:
+def test_an_invalid_region_is_an_error(text: str) -> None:
     with pytest.raises(VotError, match="region"):
         read_region(text)
 
 
 @pytest.mark.parametrize("line", ['@@TRAX:frame "open', '@@TRAX:frame "a""b"', "@@TRAX:reset", "@@TRAX:frame a b"])
-def test_a_message_against_the_protocol_is_named(session: Session, line: str) -> None:
+def test_an_invalid_message_is_an_error(session: Session, line: str) -> None:
     with pytest.raises(VotError, match=r"frame|reset"):
         state_of(session, line)
 
 
 @pytest.mark.parametrize("text", ["plain", 'a "b" \\ c\n\\n', "clé", "", " x = y ", "\udcff"])
-def test_an_argument_survives_its_escapes(text: str) -> None:
+def test_arguments_are_read_back_unchanged(text: str) -> None:
     message = Message("frame", (f"file:{text}",), {"key.1_a": text})
     assert message.line().count(b"\n") == 1
     assert Message.parse(message.line()) == message
@@ -289,10 +289,10 @@ def test_it_registers_beside_other_trackers(tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
 
 
-def test_what_cannot_be_registered_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_registration_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, what in [
-        (["--register", str(tmp_path / "none")], "no such folder; make a workspace with: vot initialize"),
-        (["--register", str(tmp_path), "--name", "a b"], "name 'a b'"),
+        (["--register", str(tmp_path / "none")], "no such folder; create a workspace with: vot initialize"),
+        (["--register", str(tmp_path), "--name", "a b"], "--name 'a b': must consist of letters, digits, - and _"),
         (["--register", str(tmp_path), "--set", "speed=9"], "unknown setting speed"),
         (["--register", str(tmp_path), "--model", str(tmp_path / "none.onnx")], r"none.onnx"),
     ]:
@@ -301,12 +301,12 @@ def test_what_cannot_be_registered_is_named(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "trackers.ini").exists()
 
 
-def test_the_registered_command_starts_anywhere(
+def test_the_registered_command_works_in_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = tmp_path / "50 % 'models'"
     models.mkdir()
-    shipped = Path(sys.modules["dcfnet"].__file__ or "").parent / "models" / "dcfnet.onnx"
+    shipped = Path(sys.modules["dcfnet"].__file__ or "").parent / "model" / "shipped" / "dcfnet.onnx"
     (models / "m.onnx").write_bytes(shipped.read_bytes())
     monkeypatch.chdir(models)
     assert main(["--register", ".", "--model", "m.onnx"]) == 0

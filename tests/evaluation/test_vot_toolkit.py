@@ -1,4 +1,4 @@
-"""The TraX program judged by the VOT toolkit, which runs from .venv-vot (see evaluation/vot-requirements.txt)."""
+"""The TraX program in the VOT toolkit, which runs from .venv-vot (see evaluation/vot-requirements.txt)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip, blob_mask, noise_texture, paste
 from dcfnet_evaluation.vot import main
 from dcfnet_evaluation.vot.session import read_region
@@ -63,19 +63,19 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def call(program: str, *arguments: object, given: object = None, folder: Path) -> str:
-    """What a program of the toolkit's environment says; it is kept from the network and from leaving files behind."""
-    nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "TMPDIR": str(folder)}
+def call(program: str, *arguments: object, message: object = None, folder: Path) -> str:
+    """The output of a program of the toolkit. It has no network access, and its temporary files stay in `folder`."""
+    isolation = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "TMPDIR": str(folder)}
     command = [str(TOOLKIT / program), *map(str, arguments)]
-    environment = {**os.environ, **nowhere, "VOT_RESULTS_BINARY": "0"}
-    text = None if given is None else json.dumps(given)
-    done = subprocess.run(command, env=environment, input=text, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + (done.stderr if program == "vot" else "")
+    environment = {**os.environ, **isolation, "VOT_RESULTS_BINARY": "0"}
+    text = None if message is None else json.dumps(message)
+    process = subprocess.run(command, env=environment, input=text, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + (process.stderr if program == "vot" else "")
 
 
 def write_sequence(folder: Path, box: Callable[[int], Box], polygons: bool) -> None:
-    """A textured target over a still scene, in VOT's layout: JPEG frames from 1 on, and a region a line."""
+    """Writes a textured target over a static scene in the VOT layout: JPEG frames from 1, one region per line."""
     (folder / "color").mkdir(parents=True)
     rng = np.random.default_rng(3)
     scene, texture = noise_texture(rng, 160, 420), noise_texture(rng, 48, 40, contrast=90)
@@ -90,14 +90,14 @@ def write_sequence(folder: Path, box: Callable[[int], Box], polygons: bool) -> N
 
 
 def corners(box: Box) -> list[float]:
-    """The corners whose pixels are the outermost of the box."""
+    """The corner pixels of the box."""
     right, bottom = box.x + box.w - 1, box.y + box.h - 1
     return [box.x, box.y, right, box.y, right, bottom, box.x, bottom]
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace of two clips, one of which leaps where no tracker of its kind can follow; evaluated and analysed."""
+    """An evaluated workspace with two clips. In one the target jumps too far for the tracker."""
     folder = tmp_path_factory.mktemp("workspace")
     sequences = folder / "sequences"
     write_sequence(sequences / "calm", lambda t: Box(40 + 3 * t, 40 + t, 40, 48), polygons=False)
@@ -117,13 +117,13 @@ def results(workspace: Path, sequence: str) -> list[str]:
     return (workspace / "results/dcfnet/baseline" / sequence / f"{sequence}_001.txt").read_text().split()
 
 
-def test_the_toolkit_approves(workspace: Path) -> None:
-    said = call("vot", "--registry", workspace / "trackers.ini", "test", "dcfnet", folder=workspace)
-    assert "Test concluded successfuly" in said
+def test_vot_test_succeeds(workspace: Path) -> None:
+    output = call("vot", "--registry", workspace / "trackers.ini", "test", "dcfnet", folder=workspace)
+    assert "Test concluded successfuly" in output
 
 
-def test_a_failure_is_seen_and_the_tracker_started_again(workspace: Path) -> None:
-    """In the toolkit's results 1 is a start, 2 a failure, 0 a frame left out, and everything else a region."""
+def test_the_toolkit_restarts_the_tracker_after_a_failure(workspace: Path) -> None:
+    """In the results of the toolkit 1 is a start, 2 a failure, 0 a skipped frame; all other lines are regions."""
     calm, leap = results(workspace, "calm"), results(workspace, "leap")
     assert [t for t, line in enumerate(calm) if "," not in line] == [0]
     assert leap[LEAP : LEAP + SKIPPED + 1] == ["2", "0", "0", "0", "0", "1"]
@@ -131,7 +131,7 @@ def test_a_failure_is_seen_and_the_tracker_started_again(workspace: Path) -> Non
     assert len(calm) == len(leap) == LENGTH
 
 
-def test_accuracy_and_robustness_are_those_of_easy_clips(workspace: Path) -> None:
+def test_accuracy_and_robustness_on_easy_clips(workspace: Path) -> None:
     scores = json.loads((workspace / "analysis/scores.json").read_text())
     ((accuracy, failures, _, _),), ((overlap,),) = scores["results"]["baseline"]["results"]
     assert accuracy > 0.8
@@ -139,23 +139,23 @@ def test_accuracy_and_robustness_are_those_of_easy_clips(workspace: Path) -> Non
     assert 0.5 < overlap < accuracy
 
 
-def test_the_reference_client_is_understood_in_every_kind_of_image(workspace: Path, clip: Clip, tmp_path: Path) -> None:
+def test_the_reference_client_works_with_every_kind_of_image(workspace: Path, clip: Clip, tmp_path: Path) -> None:
     file = tmp_path / 'frame "1".png'
     file.write_bytes(cv2.imencode(".png", clip.frame(0))[1].tobytes())
     command = (workspace / "trackers.ini").read_text().split("command = ")[1].strip()
     box = [round(value) for value in clip.box(0)]
-    said = call("python", "-c", CLIENT, given=[command, str(file), box], folder=tmp_path)
-    name, images, regions, found, code = json.loads(said.splitlines()[-1])
+    output = call("python", "-c", CLIENT, message=[command, str(file), box], folder=tmp_path)
+    name, images, regions, found, code = json.loads(output.splitlines()[-1])
     assert (name, images, regions, code) == ("dcfnet", ["path", "memory", "buffer"], ["rectangle", "polygon"], 0)
     assert found[0] == found[1] == found[2]
     assert Box(*found[0][0]).iou(Box(*box)) > 0.9
     assert float(found[0][1]["confidence"]) > 7
 
 
-def test_the_box_around_a_polygon_covers_the_pixels_that_the_toolkit_counts(tmp_path: Path) -> None:
+def test_the_box_around_a_polygon_matches_the_toolkit(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pairs = []
     for left, top, width, height in rng.integers(3, 90, size=(20, 4)).tolist():
         flat = corners(Box(left, top, width, height))
         pairs.append((list(read_region(",".join(map(str, flat)))), np.reshape(flat, (4, 2)).tolist()))
-    assert json.loads(call("python", "-c", OVERLAP, given=pairs, folder=tmp_path)) == [1.0] * 20
+    assert json.loads(call("python", "-c", OVERLAP, message=pairs, folder=tmp_path)) == [1.0] * 20

@@ -1,4 +1,4 @@
-"""Data sets as folders of small files, written by the tests that read them."""
+"""Writes datasets as folders of small files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from dcfnet.sinks import VideoSink
+from dcfnet.io.video import VideoSink
 
 NAN = [np.nan] * 4
 
 
 def touch(folder: Path, numbers: Iterable[int], name: str = "{:04d}.jpg") -> None:
-    """Frames by their names alone: opening a sequence reads none of them."""
+    """Creates empty frame files; opening a sequence reads no frames."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         (folder / name.format(number)).touch()
@@ -24,17 +24,17 @@ def write(file: Path, text: str) -> None:
 
 
 def rows(count: int, first: int = 1) -> str:
-    """Boxes that tell in x which row they are."""
+    """Box rows whose x is the row number."""
     return "".join(f"{i},20,30,40\n" for i in range(first, first + count))
 
 
 def render_video(file: Path, length: int) -> None:
-    """Frame i is grey of 10 x i, so that a frame tells its number."""
+    """Writes a video in which frame i has the grey level 10 * i."""
     with VideoSink(file, 25, (64, 48)) as video:
         for i in range(length):
             video.write(np.full((48, 64, 3), 10 * i, np.uint8))
 
 
-def shown(frame: np.ndarray) -> int:
-    """The number that a frame of `render_video` tells, whatever the codec made of its grey."""
+def number_of(frame: np.ndarray) -> int:
+    """The number of a frame of `render_video`; tolerates the errors of the codec."""
     return round(frame.mean() / 10)

@@ -1,4 +1,4 @@
-"""The exported file: equal to torch, reproducible, and refused when it is not."""
+"""The exported file: equal to torch, reproducible, and refused if it differs from torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import onnx
 import pytest
 import torch
 from dcfnet.backbones.cvdnn import CvDnnBackbone
+from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.config import TrackerConfig
-from dcfnet.model import load_model
 from dcfnet_export import graph
 from dcfnet_export.cli import app
 from dcfnet_export.graph import ParityError, check_parity, export_onnx
@@ -21,7 +21,7 @@ from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dcfnet_train.recipe import Recipe
 from typer.testing import CliRunner
 
-SHIPPED = Path(graph.__file__).parents[2] / "runtime/dcfnet/models/dcfnet.safetensors"
+SHIPPED = Path(graph.__file__).parents[2] / "runtime/dcfnet/model/shipped/dcfnet.safetensors"
 
 
 def checkpoint(architecture: str) -> Checkpoint:
@@ -34,37 +34,37 @@ def checkpoint(architecture: str) -> Checkpoint:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_engine_computes_what_torch_computes(tmp_path: Path, architecture: str, stride: int, lrn: str) -> None:
-    made = checkpoint(architecture)
-    model = export_onnx(made, TrackerConfig(patch_size=90), tmp_path / "m.onnx", lrn, stride)
+    weights = checkpoint(architecture)
+    model = export_onnx(weights, TrackerConfig(patch_size=90), tmp_path / "m.onnx", lrn, stride)
     operators = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
     assert ("LRN" in operators) == (lrn == "op")
     assert operators[:3] == ["Conv", "Relu", "Conv"]
     patches = torch.randn(4, 3, 90, 90, generator=torch.Generator().manual_seed(1)) * 60
     with torch.no_grad():
-        expected = made.backbone(padding=True, stride=stride)(patches).numpy()
+        expected = weights.backbone(padding=True, stride=stride)(patches).numpy()
     assert expected.shape == (4, 32, 90 // stride, 90 // stride)
     for engine in (OrtBackbone, CvDnnBackbone):
         np.testing.assert_allclose(engine(model)(patches.numpy()), expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_layers_have_names_that_other_files_can_speak_of(tmp_path: Path, architecture: str) -> None:
+def test_layers_have_stable_names(tmp_path: Path, architecture: str) -> None:
     export_onnx(checkpoint(architecture), TrackerConfig(), tmp_path / "m.onnx")
     proto = onnx.load(tmp_path / "m.onnx").graph
     count = len(ARCHITECTURES[architecture].channels)
     assert convolutions(proto) == [f"conv{i}" for i in range(count)]
-    held = {tensor.name for tensor in proto.initializer}
-    assert {f"conv{i}.{part}" for i in range(count) for part in ("weight", "bias")} <= held
+    constants = {tensor.name for tensor in proto.initializer}
+    assert {f"conv{i}.{part}" for i in range(count) for part in ("weight", "bias")} <= constants
     assert all(node.output[0] in (node.name, "features") for node in proto.node)
 
 
-def test_the_config_travels_inside_and_sets_the_patch(tmp_path: Path) -> None:
+def test_the_file_contains_the_config(tmp_path: Path) -> None:
     config = TrackerConfig(patch_size=96, padding=1.5, scales=5)
     export_onnx(checkpoint("released"), config, tmp_path / "m.onnx")
     assert load_model(tmp_path / "m.onnx").config == config
 
 
-def test_the_same_weights_give_the_same_file_and_no_path_in_it(tmp_path: Path) -> None:
+def test_the_same_weights_produce_the_same_file_without_paths(tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
         export_onnx(checkpoint("released"), TrackerConfig(), tmp_path / name)
     first = (tmp_path / "a.onnx").read_bytes()
@@ -76,12 +76,12 @@ def test_the_same_weights_give_the_same_file_and_no_path_in_it(tmp_path: Path) -
 def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = graph._graph
+    original = graph._graph
 
     def wrong(network: torch.nn.Module, patch_size: int) -> onnx.ModelProto:
         with torch.no_grad():
             next(network.parameters()).mul_(1.001)
-        proto = honest(network, patch_size)
+        proto = original(network, patch_size)
         with torch.no_grad():
             next(network.parameters()).div_(1.001)
         return proto
@@ -92,7 +92,7 @@ def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_shipped_files_are_one_network() -> None:
+def test_the_shipped_files_contain_the_same_network() -> None:
     shipped = load_checkpoint(SHIPPED)
     assert not shipped.optimiser
     assert check_parity(load_model(), shipped.backbone(padding=True, stride=2)) < 1e-4
@@ -104,7 +104,7 @@ def run(*args: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_command_works_as_typed(tmp_path: Path) -> None:
+def test_the_command_exports_the_shipped_weights(tmp_path: Path) -> None:
     code, text = run("--onnx", "--output", tmp_path)
     assert code == 0, text
     assert load_model(tmp_path / "dcfnet.onnx").weights_sha256 == load_model().weights_sha256
@@ -119,14 +119,14 @@ def test_the_command_works_as_typed(tmp_path: Path) -> None:
         ([], "--onnx"),
     ],
 )
-def test_a_mistake_is_named(tmp_path: Path, args: list[str], shown: str) -> None:
+def test_a_mistake_is_reported(tmp_path: Path, args: list[str], shown: str) -> None:
     code, text = run(*args, "--output", tmp_path)
     assert code != 0
     assert shown in text
     assert "Traceback" not in text
 
 
-def test_the_tracker_inside_is_that_of_the_training_and_of_the_options(tmp_path: Path) -> None:
+def test_the_config_comes_from_the_training_and_the_options(tmp_path: Path) -> None:
     file = tmp_path / "net.safetensors"
     save_checkpoint(Checkpoint(checkpoint("released").weights, Recipe(padding=1.5), 0, {}), file)
     assert run(file, "--onnx", "--output", tmp_path)[0] == 0
@@ -135,24 +135,24 @@ def test_the_tracker_inside_is_that_of_the_training_and_of_the_options(tmp_path:
     assert load_model(tmp_path / "net.onnx").config.patch_size == 64
 
 
-def test_what_only_training_needs_is_not_exported(tmp_path: Path) -> None:
+def test_the_decoder_is_not_exported(tmp_path: Path) -> None:
     weights = checkpoint("released").weights
     for objective, decoder in (("tracking", {}), ("denoising", {"transposed.bias": torch.ones(3)})):
-        made = Checkpoint(weights, Recipe(objective=objective), 0, {}, decoder=decoder)
-        save_checkpoint(made, tmp_path / f"{objective}.safetensors")
+        trained = Checkpoint(weights, Recipe(objective=objective), 0, {}, decoder=decoder)
+        save_checkpoint(trained, tmp_path / f"{objective}.safetensors")
         assert run(tmp_path / f"{objective}.safetensors", "--onnx", "--output", tmp_path)[0] == 0
     assert (tmp_path / "denoising.onnx").read_bytes() == (tmp_path / "tracking.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04junk"])
-def test_a_broken_archive_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_archive_is_reported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.npz").write_bytes(content)
     code, text = run(tmp_path / "w.npz", "--onnx", "--output", tmp_path)
     assert code == 1
     assert "w.npz: not an .npz of the released weights" in text
 
 
-def test_released_arrays_of_another_shape_are_named(tmp_path: Path) -> None:
+def test_released_arrays_of_another_shape_are_reported(tmp_path: Path) -> None:
     shapes = {"conv1_weight": (32, 3, 5, 5), "conv1_bias": 32, "conv2_weight": (32, 32, 3, 3), "conv2_bias": 32}
     np.savez(tmp_path / "w.npz", **{name: np.zeros(shape, np.float32) for name, shape in shapes.items()})  # type: ignore[arg-type]
     code, text = run(tmp_path / "w.npz", "--onnx", "--output", tmp_path)
@@ -160,7 +160,7 @@ def test_released_arrays_of_another_shape_are_named(tmp_path: Path) -> None:
     assert "(32, 3, 5, 5), expected (32, 3, 3, 3)" in text
 
 
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     file.write_bytes(b"not safetensors")
     code, text = run(file, "--onnx", "--output", tmp_path)

@@ -1,4 +1,4 @@
-"""Int8 files: they run, they compute nearly the same, and ranges that do not belong are refused by name."""
+"""Int8 files: they run, their features are close to float32, and unsuitable ranges are refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from dcfnet.backbones.loading import load_model
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
-from dcfnet.model import load_model, parse_model
+from dcfnet.model.file import parse_model
 from dcfnet_export.graph import export_onnx
 from dcfnet_export.naming import convolutions
 from dcfnet_export.quantise import FORMS, calibrated, quantise
@@ -23,32 +24,32 @@ from dcfnet_train.backbone import ARCHITECTURES
 
 from tests.export.test_graph import checkpoint
 
-BOUND = {"cpu": 0.08, "tensorrt": 0.04}  # of the features' norm: 255 steps over a range, twice, and 127 of weights
+BOUND = {"cpu": 0.08, "tensorrt": 0.04}  # error norm / norm: 255 steps over a range, twice, and 127 steps of weights
 SIDE = 64
 
 
 def patches(count: int = 4) -> np.ndarray:
-    """Patches as the tracker cuts them: smooth, with detail, and whole numbers after the mean is taken off."""
+    """Patches as in the tracker: smooth, with detail, and integers after the mean is subtracted."""
     rng = np.random.default_rng(0)
     coarse = rng.uniform(-110, 130, (count, 3, SIDE // 8, SIDE // 8)).repeat(8, axis=2).repeat(8, axis=3)
     return np.round(coarse + rng.normal(0, 8, (count, 3, SIDE, SIDE))).astype(np.float32)
 
 
-def run(content: bytes, given: np.ndarray, outputs: tuple[str, ...] = ("features",)) -> list[np.ndarray]:
+def run(content: bytes, inputs: np.ndarray, outputs: tuple[str, ...] = ("features",)) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return session.run(list(outputs), {"patches": given})
+    return session.run(list(outputs), {"patches": inputs})
 
 
-def measured(content: bytes, given: np.ndarray) -> Ranges:
-    """Ranges by looking at every tensor's extremes: no calibrator has part in it."""
+def measured(content: bytes, inputs: np.ndarray) -> Ranges:
+    """Ranges from the extremes of each tensor, without a calibrator."""
     proto = onnx.load_from_string(content)
     names = calibrated(proto)[1:]
     proto.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in names)
-    found = dict(zip(names, run(proto.SerializeToString(), given, tuple(names)), strict=True))
-    ends = {name: (float(v.min()), float(v.max())) for name, v in {"patches": given, **found}.items()}
-    return Ranges("extremes", parse_model(content, "m").weights_sha256, len(given), ends)
+    outputs = dict(zip(names, run(proto.SerializeToString(), inputs, tuple(names)), strict=True))
+    ends = {name: (float(v.min()), float(v.max())) for name, v in {"patches": inputs, **outputs}.items()}
+    return Ranges("extremes", parse_model(content, "m").weights_sha256, len(inputs), ends)
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +66,22 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes,
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_an_int8_file_computes_nearly_the_same(
+def test_the_features_of_an_int8_file_are_close_to_float32(
     exported: dict[str, tuple[bytes, Ranges]], architecture: str, form: str, per_channel: bool
 ) -> None:
     content, ranges = exported[architecture]
     layers = convolutions(onnx.load_from_string(content).graph)
-    made = quantise(content, ranges, layers, form, per_channel)
+    quantised = quantise(content, ranges, layers, form, per_channel)
     for batch in (1, 4):
-        [expected], [found] = run(content, patches()[:batch]), run(made, patches()[:batch])
-        assert found.shape == expected.shape
-        assert 0 < np.linalg.norm(found - expected) / np.linalg.norm(expected) < BOUND[form]
-    assert len(made) < 0.45 * len(content) or len(content) < 20_000  # a file of few weights is mostly its graph
+        [expected], [features] = run(content, patches()[:batch]), run(quantised, patches()[:batch])
+        assert features.shape == expected.shape
+        assert 0 < np.linalg.norm(features - expected) / np.linalg.norm(expected) < BOUND[form]
+    assert len(quantised) < 0.45 * len(content) or len(content) < 20_000  # a small file is mostly its graph
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_is_around_the_convolutions_stays(
+def test_the_rest_of_the_graph_is_unchanged(
     exported: dict[str, tuple[bytes, Ranges]], architecture: str, form: str
 ) -> None:
     content, ranges = exported[architecture]
@@ -95,68 +96,68 @@ def test_what_is_around_the_convolutions_stays(
         before.producer_name,
     )
     assert not after.graph.value_info
-    kept, held = ({t.name: onnx.numpy_helper.to_array(t) for t in p.graph.initializer} for p in (after, before))
-    for name in (name for name in held if name.startswith("norm.")):
-        assert kept[name].dtype == np.float32
-        np.testing.assert_array_equal(kept[name], held[name])
+    new, old = ({t.name: onnx.numpy_helper.to_array(t) for t in p.graph.initializer} for p in (after, before))
+    for name in (name for name in old if name.startswith("norm.")):
+        assert new[name].dtype == np.float32
+        np.testing.assert_array_equal(new[name], old[name])
     norms = [[n for n in proto.graph.node if n.name.startswith("norm.")] for proto in (before, after)]
     assert [(n.name, n.op_type, n.output) for n in norms[0]] == [(n.name, n.op_type, n.output) for n in norms[1]]
 
 
-def test_the_form_of_tensorrt_is_symmetric_and_has_no_whole_number_bias(
+def test_the_form_for_tensorrt_is_symmetric_and_has_no_integer_bias(
     exported: dict[str, tuple[bytes, Ranges]],
 ) -> None:
     content, ranges = exported["conv2"]
     graph = onnx.load_from_string(quantise(content, ranges, ["conv0", "conv1"], "tensorrt")).graph
-    held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    points = {name: value for name, value in held.items() if name.endswith("zero_point")}
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    points = {name: value for name, value in constants.items() if name.endswith("zero_point")}
     assert len(points) == 4
     assert all(value.dtype == np.int8 and not value.any() for value in points.values())
-    assert not [name for name, value in held.items() if value.dtype == np.int32]
-    assert held["conv0.weight_scale"].shape == held["conv0.bias"].shape
+    assert not [name for name, value in constants.items() if value.dtype == np.int32]
+    assert constants["conv0.weight_scale"].shape == constants["conv0.bias"].shape
     dequantised = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     axis = [a.i for a in dequantised["conv0.weight_DequantizeLinear_Output"].attribute if a.name == "axis"]
     assert axis == [0]
 
 
-def test_on_the_cpu_every_convolution_becomes_a_whole_number_one(
+def test_on_the_cpu_every_convolution_becomes_an_integer_convolution(
     exported: dict[str, tuple[bytes, Ranges]], tmp_path: Path
 ) -> None:
     content, ranges = exported["conv2"]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    made = quantise(content, ranges, ["conv0", "conv1"], "cpu")
-    onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+    quantised = quantise(content, ranges, ["conv0", "conv1"], "cpu")
+    onnxruntime.InferenceSession(quantised, options, providers=["CPUExecutionProvider"])
     operators = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
     assert operators.count("QLinearConv") == 2
-    weights = [onnx.numpy_helper.to_array(t) for t in onnx.load_from_string(made).graph.initializer]
+    weights = [onnx.numpy_helper.to_array(t) for t in onnx.load_from_string(quantised).graph.initializer]
     assert max(np.abs(w.astype(int)).max() for w in weights if w.ndim == 4 and w.dtype == np.int8) <= 64
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_layers_that_are_left_out_stay_float(exported: dict[str, tuple[bytes, Ranges]], form: str) -> None:
+def test_other_layers_stay_float(exported: dict[str, tuple[bytes, Ranges]], form: str) -> None:
     content, ranges = exported["conv2"]
     [expected] = run(content, patches())
     errors = {}
     for layers in (["conv0"], ["conv1"], ["conv0", "conv1"]):
-        made = quantise(content, ranges, layers, form)
-        held = {tensor.name for tensor in onnx.load_from_string(made).graph.initializer}
-        assert {f"{name}.weight" for name in ("conv0", "conv1")} & held == {
+        quantised = quantise(content, ranges, layers, form)
+        constants = {tensor.name for tensor in onnx.load_from_string(quantised).graph.initializer}
+        assert {f"{name}.weight" for name in ("conv0", "conv1")} & constants == {
             f"{name}.weight" for name in ("conv0", "conv1") if name not in layers
         }
-        [found] = run(made, patches())
-        errors[len(layers), layers[0]] = np.linalg.norm(found - expected)
+        [features] = run(quantised, patches())
+        errors[len(layers), layers[0]] = np.linalg.norm(features - expected)
     assert max(errors) == (2, "conv0")
     assert max(errors.values()) == errors[2, "conv0"]
 
 
-def test_no_layers_leave_the_file_as_it_is(exported: dict[str, tuple[bytes, Ranges]]) -> None:
+def test_no_layers_leave_the_file_unchanged(exported: dict[str, tuple[bytes, Ranges]]) -> None:
     content, ranges = exported["released"]
     assert quantise(content, ranges, [], "cpu") == content
 
 
-def test_the_same_inputs_give_the_same_bytes_in_any_process_and_load_no_torch(
+def test_the_same_inputs_produce_the_same_bytes_in_any_process_without_torch(
     exported: dict[str, tuple[bytes, Ranges]], tmp_path: Path
 ) -> None:
     content, ranges = exported["released"]
@@ -166,25 +167,27 @@ def test_the_same_inputs_give_the_same_bytes_in_any_process_and_load_no_torch(
         "import sys; from pathlib import Path; from dcfnet_export.quantise import quantise\n"
         "from dcfnet_export.ranges import Ranges; folder = Path(sys.argv[1])\n"
         "ranges = Ranges.read(folder / 'ranges.json')\n"
-        "made = quantise((folder / 'm.onnx').read_bytes(), ranges, ['conv0', 'conv1'], 'cpu')\n"
-        "(folder / sys.argv[2]).write_bytes(made); print('torch' in sys.modules)"
+        "quantised = quantise((folder / 'm.onnx').read_bytes(), ranges, ['conv0', 'conv1'], 'cpu')\n"
+        "(folder / sys.argv[2]).write_bytes(quantised); print('torch' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", code, tmp_path, "other"], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "False"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path, "other"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
     assert (tmp_path / "other").read_bytes() == quantise(content, ranges, ["conv0", "conv1"], "cpu")
 
 
-def test_what_cannot_be_quantised_is_named(exported: dict[str, tuple[bytes, Ranges]]) -> None:
+def test_unsuitable_ranges_and_models_are_reported(exported: dict[str, tuple[bytes, Ranges]]) -> None:
     content, ranges = exported["released"]
-    with pytest.raises(RangesError, match=r"measured on weights abcabc, the model has [0-9a-f]{12}: measure"):
+    with pytest.raises(
+        RangesError, match=r"measured on weights abcabc, the model has [0-9a-f]{12}: measure ranges of this"
+    ):
         quantise(content, replace(ranges, weights_sha256="abcabc"), ["conv0"], "cpu")
     with pytest.raises(ConfigError, match=r"no convolution conv7, norm\.1; there are conv0, conv1"):
         quantise(content, ranges, ["conv0", "conv7", "norm.1"], "cpu")
     with pytest.raises(ConfigError, match="no form 'arm'; there are cpu, tensorrt"):
         quantise(content, ranges, ["conv0"], "arm")
-    with pytest.raises(RangesError, match="no range of relu0"):
+    with pytest.raises(RangesError, match="no range of relu0; measure the ranges again with dcfnet-calibrate ranges"):
         quantise(content, replace(ranges, tensors={"patches": (0, 1), "conv0": (0, 1), "conv1": (0, 1)}), [], "cpu")
-    with pytest.raises(ConfigError, match="of a lower precision already"):
+    with pytest.raises(ConfigError, match="already has a lower precision; use the float32 model"):
         quantise(quantise(content, ranges, ["conv0"], "cpu"), ranges, ["conv1"], "cpu")
     with pytest.raises(ModelError, match="not an ONNX file"):
         quantise(b"junk", ranges, ["conv0"], "cpu")
@@ -201,38 +204,41 @@ GOOD = {
 
 
 def test_ranges_read_as_they_were_written(tmp_path: Path) -> None:
-    (tmp_path / "given.json").write_text(json.dumps(GOOD))
-    ranges = Ranges.read(tmp_path / "given.json")
+    (tmp_path / "original.json").write_text(json.dumps(GOOD))
+    ranges = Ranges.read(tmp_path / "original.json")
     assert ranges.tensors["conv0"] == (-2.5, 3.0)
-    ranges.write(tmp_path / "again.json")
-    assert Ranges.read(tmp_path / "again.json") == ranges
+    ranges.write(tmp_path / "copy.json")
+    assert Ranges.read(tmp_path / "copy.json") == ranges
     assert not list(tmp_path.glob("*.partial"))
 
 
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        ({"format": 2}, "format 2, this version reads 1; measure anew"),
+        ({"format": 2}, "format 2, this version reads 1; measure again"),
         ({"author": "me"}, "unknown author"),
         ({"method": 3}, "method is 3: must be text"),
         ({"patches": 0}, "patches is 0: must be a whole number above 0"),
         ({"tensors": {"conv0": [1]}}, "range of conv0 is [1]: must be two numbers"),
         ({"tensors": {"conv0": [True, 1]}}, "range of conv0 is [True, 1]: must be two numbers"),
-        ({"tensors": {"conv0": [2, 1]}}, "range of conv0 is [2.0, 1.0]: the low end comes first"),
+        ({"tensors": {"conv0": [2, 1]}}, "range of conv0 is [2.0, 1.0]: low must be below high"),
         ({"tensors": {"conv0": [0, float("nan")]}}, "range of conv0 is [0.0, nan]: both ends must be finite"),
         ({"tensors": {"conv0": [0, float("inf")]}}, "range of conv0 is [0.0, inf]: both ends must be finite"),
-        ({"tensors": {"relu0": [-1, 1]}}, "range of relu0 is [-1.0, 1.0]: nothing is below 0 after a ReLU"),
+        ({"tensors": {"relu0": [-1, 1]}}, "range of relu0 is [-1.0, 1.0]: low must be at least 0 after a ReLU"),
         ({"tensors": []}, "tensors is []: must map names"),
-        ({"tensors": {"conv0": [1, 1]}}, "range of conv0 is [1.0, 1.0]: the low end comes first"),
+        ({"tensors": {"conv0": [1, 1]}}, "range of conv0 is [1.0, 1.0]: low must be below high"),
         ({"tensors": {"conv0": [0, 1e300]}}, "both ends must be finite float32 numbers"),
         ({"tensors": {"conv0": [0, 10**400]}}, "must be two numbers"),
         ({"sensitive": ["conv9"]}, "sensitive: no convolution conv9; there are conv0, conv1"),
         ({"sensitive": ["relu0"]}, "sensitive: no convolution relu0"),
-        ({"sensitive": ["conv0", "conv1"]}, "sensitive: names every convolution"),
+        (
+            {"sensitive": ["conv0", "conv1"]},
+            "sensitive: contains every convolution; mixed precision needs at least one in int8",
+        ),
         ({"sensitive": "conv0"}, "sensitive is 'conv0': must be a list"),
     ],
 )
-def test_what_is_wrong_in_a_file_of_ranges_is_named(tmp_path: Path, change: dict[str, object], shown: str) -> None:
+def test_a_fault_in_a_file_of_ranges_is_reported(tmp_path: Path, change: dict[str, object], shown: str) -> None:
     file = tmp_path / "ranges.json"
     file.write_text(json.dumps({**GOOD, **change}))
     with pytest.raises(RangesError) as raised:
@@ -241,8 +247,8 @@ def test_what_is_wrong_in_a_file_of_ranges_is_named(tmp_path: Path, change: dict
     assert shown in str(raised.value)
 
 
-def test_a_file_of_ranges_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RangesError, match=r"none.json: no such file; dcfnet-calibrate ranges makes one"):
+def test_a_file_that_does_not_contain_ranges_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(RangesError, match=r"none.json: no such file; create it with dcfnet-calibrate ranges"):
         Ranges.read(tmp_path / "none.json")
     with pytest.raises(RangesError, match="cannot be read"):
         Ranges.read(tmp_path)
@@ -250,8 +256,8 @@ def test_a_file_of_ranges_that_is_none_is_named(tmp_path: Path) -> None:
         (tmp_path / "r.json").write_bytes(content)
         with pytest.raises(RangesError, match=shown):
             Ranges.read(tmp_path / "r.json")
-    lacking = {key: value for key, value in GOOD.items() if key not in ("method", "sensitive")}
-    (tmp_path / "r.json").write_text(json.dumps(lacking))
+    incomplete = {key: value for key, value in GOOD.items() if key not in ("method", "sensitive")}
+    (tmp_path / "r.json").write_text(json.dumps(incomplete))
     with pytest.raises(RangesError, match="lacks method, sensitive"):
         Ranges.read(tmp_path / "r.json")
 
@@ -260,8 +266,8 @@ def test_the_shipped_model_can_be_quantised() -> None:
     content = load_model().onnx
     ranges = measured(content, patches())
     for form in FORMS:
-        [expected], [found] = (
+        [expected], [features] = (
             run(content, patches()),
             run(quantise(content, ranges, ["conv0", "conv1"], form), patches()),
         )
-        assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < BOUND[form]
+        assert np.linalg.norm(features - expected) / np.linalg.norm(expected) < BOUND[form]

@@ -1,4 +1,4 @@
-"""dcf.py against oracles that share no code with it, and across the array libraries that it serves."""
+"""filter/dcf.py against references without shared code, and in all array libraries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
-from dcfnet import dcf
-from dcfnet.windows import gaussian_label
+from dcfnet.filter import dcf
+from dcfnet.filter.windows import gaussian_label
 
 SIZES = [(5, 5), (6, 6), (5, 8), (9, 4)]
 
 
 def filter_by_hand(features: np.ndarray, label: np.ndarray, regularisation: float) -> np.ndarray:
-    """Eq. 1 solved as a dense ridge regression over all circular shifts: features (C, H, W) -> filter (C, H, W)."""
+    """Eq. 1 as a dense ridge regression over all circular shifts: features (C, H, W) -> filter (C, H, W)."""
     channels, height, width = features.shape
     rows = [
         np.roll(features, (-dy, -dx), axis=(1, 2)).ravel() for dy in range(height) for dx in range(width)
@@ -25,7 +25,7 @@ def filter_by_hand(features: np.ndarray, label: np.ndarray, regularisation: floa
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_closed_form_is_the_dense_ridge_regression(
+def test_the_closed_form_is_the_dense_ridge_regression(
     rng: np.random.Generator, channels: int, height: int, width: int
 ) -> None:
     template, search = rng.normal(size=(2, channels, height, width))
@@ -54,7 +54,7 @@ def test_numpy_and_torch_give_the_same_response(rng: np.random.Generator, height
     np.testing.assert_allclose(by_numpy, by_torch.numpy(), atol=2e-5 * np.abs(by_numpy).max())
 
 
-def test_recursion_is_the_weighted_sum_of_equation_13(rng: np.random.Generator) -> None:
+def test_the_recursion_is_the_weighted_sum_of_equation_13(rng: np.random.Generator) -> None:
     rate, terms = 0.1, rng.normal(size=(6, 3, 4))
     running = terms[0]
     for term in terms[1:]:
@@ -64,18 +64,18 @@ def test_recursion_is_the_weighted_sum_of_equation_13(rng: np.random.Generator) 
     np.testing.assert_allclose(running, np.tensordot(weights, terms, axes=1))
 
 
-def test_a_rate_of_zero_changes_no_bit(rng: np.random.Generator) -> None:
+def test_a_learning_rate_of_zero_changes_no_bit(rng: np.random.Generator) -> None:
     old, new = rng.normal(size=(2, 3, 4)).astype(np.float32)
     assert np.array_equal(dcf.blend(old, new, np.float32(0)), old)
 
 
 @pytest.mark.parametrize("side", [31, 32])
 @pytest.mark.parametrize(("dx", "dy"), [(0, 0), (3, 0), (0, -5), (-7, 6)])
-def test_an_integer_shift_in_is_the_same_shift_out(rng: np.random.Generator, side: int, dx: int, dy: int) -> None:
+def test_the_response_peaks_at_an_integer_shift(rng: np.random.Generator, side: int, dx: int, dy: int) -> None:
     template = rng.normal(size=(2, side, side))
     search = np.roll(template, (dy, dx), axis=(1, 2))
     f = scipy.fft.rfft2
     filter_f = dcf.solve(*dcf.learn(f(template), f(gaussian_label(side, side, 2.0))), 1e-4)
     response = scipy.fft.irfft2(dcf.respond(f(search), filter_f), s=(side, side))[0]
     assert np.unravel_index(response.argmax(), response.shape) == (dy % side, dx % side)
-    assert response.max() == pytest.approx(1, abs=1e-3)  # lambda is small, so the label itself comes back
+    assert response.max() == pytest.approx(1, abs=1e-3)  # lambda is small, so the response is the label

@@ -1,6 +1,6 @@
 """The scores of this evaluator against those of the got10k toolkit, on the same result files.
 
-The toolkit, the reference for OTB's and GOT-10k's scores in Python, shares no code with it.
+The toolkit is the Python reference for OTB and GOT-10k scores. It shares no code with this evaluator.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dcfnet_evaluation.sequences import SequenceError, read_boxes
 
 experiments = pytest.importorskip("got10k.experiments", reason="needs the got10k toolkit")
 
-NAMES = ("Basketball", "Biker", "Bird1", "BlurBody", "Bolt")  # of the toolkit's own list, which it insists on
+NAMES = ("Basketball", "Biker", "Bird1", "BlurBody", "Bolt")  # the toolkit accepts only names of its own list
 FRAME = (120, 160)
 
 
 def wander(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
-    """A tracker's boxes without a tracker: noisy, drifting off and back, sub-pixel; sizes too."""
+    """Simulated boxes of a tracker: sub-pixel, with noise and drift in position and size."""
     truth = np.where(np.isnan(truth), 20.0, truth)
     drift = np.cumsum(rng.normal(0, 4, size=(len(truth), 2)), axis=0)
     size = truth[:, 2:] * np.exp(np.cumsum(rng.normal(0, 0.02, size=(len(truth), 2)), axis=0))
@@ -35,7 +35,7 @@ def wander(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
 
 
 def render_tree(root: Path, rng: np.random.Generator, names: Sequence[str], suffix: str = "") -> None:
-    """Frames and boxes in OTB's layout, or in GOT-10k's where `suffix` says so; whole and sub-pixel boxes."""
+    """Frames and boxes in the layout of OTB (suffix="img") or GOT-10k (""), with whole and sub-pixel boxes."""
     for number, name in enumerate(names):
         images = root / name / suffix
         images.mkdir(parents=True)
@@ -51,10 +51,10 @@ TRUTH = {"img": "groundtruth_rect.txt", "": "groundtruth.txt"}
 
 
 def otb_report(root: Path, results: Path, monkeypatch: pytest.MonkeyPatch, names: Sequence[str] = ()) -> Any:
-    """What ExperimentOTB reports of the trackers under `results`, offline and without its plots."""
+    """The report of ExperimentOTB on the tracker in `results`, offline and without plots."""
     from got10k.datasets import OTB
 
-    monkeypatch.setattr(OTB, "_check_integrity", lambda *_: None)  # it wants all 100 sequences
+    monkeypatch.setattr(OTB, "_check_integrity", lambda *_: None)  # it requires all 100 sequences
     if names:
         monkeypatch.setitem(OTB._OTB__version_dict, 2015, list(names))
     experiment = experiments.ExperimentOTB.__new__(experiments.ExperimentOTB)  # its __init__ downloads
@@ -66,7 +66,7 @@ def otb_report(root: Path, results: Path, monkeypatch: pytest.MonkeyPatch, names
 
 
 def assert_reports_agree(root: Path, results: Path, theirs: Any) -> None:
-    """Every curve, AUC and precision of every sequence, and their means."""
+    """Compares all curves, AUCs and precisions of all sequences, and their means."""
     sequences = open_dataset("otb", root)
     passes = read_results(results / "tracker", sequences)
     scores = [Score.of([passes[sequence.name]], sequence) for sequence in sequences]
@@ -78,11 +78,13 @@ def assert_reports_agree(root: Path, results: Path, theirs: Any) -> None:
         assert score.auc == pytest.approx(their["success_score"], abs=1e-6)
         assert score.precision == pytest.approx(their["precision_score"], abs=1e-6)
         assert score.overlap_precision == pytest.approx(their["success_rate"], abs=1e-6)
-    assert 0.02 < mean.auc < 0.9  # boxes that are all right, or all wrong, would agree whatever is computed
+    assert 0.02 < mean.auc < 0.9  # boxes that are all correct or all wrong would agree for any formula
     assert 0.02 < mean.precision < 1
 
 
-def test_otb_scores_are_the_toolkits(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_otb_scores_equal_those_of_the_toolkit(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     render_tree(tmp_path / "otb", rng, NAMES, "img")
     (tmp_path / "results" / "tracker").mkdir(parents=True)
     for name in NAMES:
@@ -92,7 +94,7 @@ def test_otb_scores_are_the_toolkits(tmp_path: Path, rng: np.random.Generator, m
     assert_reports_agree(tmp_path / "otb", tmp_path / "results", theirs)
 
 
-def test_otb_scores_are_the_toolkits_on_real_truth(
+def test_otb_scores_equal_those_of_the_toolkit_on_real_annotations(
     shared: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, results = shared / "data" / "otb", tmp_path / "results"
@@ -101,7 +103,7 @@ def test_otb_scores_are_the_toolkits_on_real_truth(
     for name in names:
         boxes = wander(rng, read_boxes(root / name / TRUTH["img"]))
         np.savetxt(results / "tracker" / f"{name}.txt", boxes, fmt="%.3f", delimiter=",")
-    # The toolkit cuts David, Diving and Football1 out of whole copies; here they are cut already.
+    # The toolkit cuts David, Diving and Football1 from complete copies; these copies are already cut.
     from got10k.datasets import OTB
 
     monkeypatch.setattr(OTB, "__getitem__", lambda self, i: ([], read_boxes(Path(self.anno_files[i]))))
@@ -127,7 +129,7 @@ def test_a_perfect_tracker_scores_20_of_21_in_both(
 
 @pytest.fixture
 def val(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """Five sequences in GOT-10k's layout, some of them long out of the frame or hidden."""
+    """Five sequences in the layout of GOT-10k. In some frames the target is absent."""
     names = [f"GOT-10k_Val_{i:06d}" for i in range(1, 6)]
     root = tmp_path / "got10k"
     render_tree(root / "val", rng, names)
@@ -144,7 +146,7 @@ def val(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 
 def passes_of(sequences: Sequence[Any], rng: np.random.Generator) -> dict[str, list[Pass]]:
-    """Two passes a sequence, whose boxes wander out of the frame; times of some milliseconds."""
+    """Two passes per sequence with simulated boxes, which can leave the frame, and times of 1 to 10 ms."""
 
     def wandering(sequence: Any) -> Pass:
         boxes = np.round(wander(rng, sequence.boxes), 3)
@@ -155,7 +157,7 @@ def passes_of(sequences: Sequence[Any], rng: np.random.Generator) -> dict[str, l
     return {sequence.name: [wandering(sequence) for _ in range(2)] for sequence in sequences}
 
 
-def test_got10k_scores_and_archive_are_the_toolkits(
+def test_got10k_scores_and_archive_equal_those_of_the_toolkit(
     val: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sequences = open_dataset("got10k", val, subset="val")
@@ -188,7 +190,7 @@ def test_got10k_scores_and_archive_are_the_toolkits(
     assert 0 < sr75 < sr50 < 0.95
 
 
-def test_frames_without_a_box_overlap_nothing_and_cannot_be_submitted(
+def test_frames_without_a_box_have_overlap_0_and_cannot_be_submitted(
     val: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     sequences = open_dataset("got10k", val, subset="val")
@@ -201,18 +203,20 @@ def test_frames_without_a_box_overlap_nothing_and_cannot_be_submitted(
     with pytest.raises(SequenceError, match="000001: frame 1 has no box"):
         write_submission(passes, tmp_path / "old.zip")
     assert (tmp_path / "old.zip").read_bytes() == b"old"
-    with pytest.raises(SequenceError, match="4 passes; a submission has 1 to 3"):
+    with pytest.raises(SequenceError, match="A: has 4 passes; a submission needs 1 to 3 per sequence"):
         write_submission({"A": [done] * 4}, tmp_path / "old.zip")
 
 
-def test_average_overlap_wants_whole_passes_over_every_sequence(val: Path, rng: np.random.Generator) -> None:
+def test_average_overlap_requires_complete_passes_of_all_sequences(val: Path, rng: np.random.Generator) -> None:
     sequences = open_dataset("got10k", val, subset="val")
     passes = passes_of(sequences, rng)
     del passes[sequences[1].name]
-    with pytest.raises(SequenceError, match="000002: no pass"):
+    with pytest.raises(SequenceError, match="000002: has no pass; AO needs a pass over every sequence"):
         average_overlap(passes, sequences)
     half = Pass(0, sequences[0].boxes[:5], ("",) * 5, np.zeros(5), np.zeros(5))
-    with pytest.raises(SequenceError, match="000001: a pass of 5 frames from frame 0; AO takes passes over all 20"):
+    with pytest.raises(
+        SequenceError, match="000001: has a pass of 5 frames from frame 0; AO needs passes over all 20 frames"
+    ):
         average_overlap({sequences[0].name: [half]}, sequences[:1])
-    with pytest.raises(SequenceError, match="nothing to score"):
+    with pytest.raises(SequenceError, match="0 frames to score"):
         average_overlap({}, [])

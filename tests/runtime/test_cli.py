@@ -1,4 +1,4 @@
-"""dcfnet-run as a person runs it."""
+"""The command dcfnet-run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dcfnet.cli import app
-from dcfnet.geometry import Box
-from dcfnet.sinks import VideoSink
+from dcfnet.cli.run import app
+from dcfnet.io.video import VideoSink
+from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner
 
@@ -30,14 +30,14 @@ def video(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     return file
 
 
-def test_a_refused_run_leaves_earlier_results_alone(video: Path, clip: Clip, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.csv"
-    kept.write_text("earlier")
-    assert run(video, "--init", init(clip), "--boxes", kept, "--output", tmp_path / "x.webm")[0] == 1
-    assert kept.read_text() == "earlier"
+def test_a_run_that_fails_does_not_change_existing_results(video: Path, clip: Clip, tmp_path: Path) -> None:
+    existing = tmp_path / "existing.csv"
+    existing.write_text("earlier")
+    assert run(video, "--init", init(clip), "--boxes", existing, "--output", tmp_path / "x.webm")[0] == 1
+    assert existing.read_text() == "earlier"
 
 
-def test_a_box_over_the_border_is_written_as_it_is_tracked(video: Path, tmp_path: Path) -> None:
+def test_a_box_beyond_the_border_is_written_after_the_cut(video: Path, tmp_path: Path) -> None:
     args = ["--init", "-20,1,1e10,1e10", "--boxes", tmp_path / "b.csv", "--output", tmp_path / "b.mp4"]
     code, text = run(video, *args)
     assert code == 0, text
@@ -53,11 +53,11 @@ def run(*args: object, env: dict[str, str] | None = None) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_a_video_is_tracked_into_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_path: Path) -> None:
+def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_path: Path) -> None:
     boxes, output = tmp_path / "boxes.txt", tmp_path / "annotated.mp4"
     code, text = run(video, "--init", init(clip), "--boxes", boxes, "--format", "otb", "--output", output)
     assert code == 0, text
-    assert re.search(r"40 frames, lost in 0, \d+\.\d frames a second", text)
+    assert re.search(r"40 frames, lost in 0, \d+\.\d frames per second", text)
     rows = np.loadtxt(boxes, delimiter=",") - [1, 1, 0, 0]
     assert len(rows) == clip.length
     assert np.mean([Box(*row).iou(clip.box(t)) for t, row in enumerate(rows)]) > 0.75
@@ -65,38 +65,49 @@ def test_a_video_is_tracked_into_boxes_and_an_annotated_video(video: Path, clip:
 
 
 @pytest.mark.parametrize(
-    ("args", "shown"),
+    ("args", "message"),
     [
         (["missing.mp4", "--init", "1,2,30,40"], "missing.mp4: no such file"),
-        (["VIDEO", "--init", "1,2,30"], "four numbers, X,Y,W,H"),
-        (["VIDEO", "--init", "a,b,c,d"], "four numbers, X,Y,W,H"),
-        (["VIDEO", "--init", "900,900,30,40"], "lies in the frame of 320 x 240"),
+        (["VIDEO", "--init", "1,2,30"], "must be four numbers X,Y,W,H, for example"),
+        (["VIDEO", "--init", "a,b,c,d"], "must be four numbers X,Y,W,H, for example"),
+        (["VIDEO", "--init", "900,900,30,40"], "in the frame of 320 x 240"),
         (["VIDEO", "--init", "nan,2,30,40"], "must be finite"),
         (["VIDEO", "--init", "1,2,30,40", "--engine", "none.onnx"], "none.onnx: no such file"),
         (["VIDEO", "--init", "1,2,30,40", "--engine", "VIDEO"], "not an ONNX file"),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"], "no format 'xml'"),
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO/b.csv"], "cannot be written"),
         (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
-        (["VIDEO", "--init", "1,2,30,40", "--output", "VIDEO"], "written over"),
-        (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO"], "written over"),
-        (["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"], "two results"),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--output", "VIDEO"],
+            "would overwrite the source, the model or an image; choose another file",
+        ),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO"],
+            "would overwrite the source, the model or an image; choose another file",
+        ),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"],
+            "is both --output and --boxes; choose two files",
+        ),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "no format 'xml'"),
         (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "no device 'tpu'"),
         (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "no constants 'best'"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_code(video: Path, tmp_path: Path, args: list[str], shown: str) -> None:
+def test_an_error_of_the_user_prints_one_line_and_exits_with_code_1(
+    video: Path, tmp_path: Path, args: list[str], message: str
+) -> None:
     before = video.read_bytes()
     code, text = run(*(arg.replace("VIDEO", str(video)).replace("OUT", str(tmp_path)) for arg in args))
     assert code == 1
     assert video.read_bytes() == before
     assert text.startswith("dcfnet-run: ")
-    assert shown in text
+    assert message in text
     assert "Traceback" not in text
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a display is always there")
-def test_no_box_and_no_display_says_so(video: Path) -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")
+def test_an_error_names_the_options_to_use_without_a_display(video: Path) -> None:
     code, text = run(video, env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
     assert code == 1
     assert "give --init X,Y,W,H" in text
@@ -107,11 +118,11 @@ def test_no_box_and_no_display_says_so(video: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_keeps_what_it_tracked(tmp_path: Path, clip: Clip, stop: signal.Signals) -> None:
-    for t in range(300):  # a few seconds of work
+def test_an_interrupted_run_keeps_its_results(tmp_path: Path, clip: Clip, stop: signal.Signals) -> None:
+    for t in range(300):  # a few seconds of tracking
         cv2.imwrite(str(tmp_path / f"{t}.jpg"), clip.frame(t % clip.length))
     boxes, video = tmp_path / "boxes.csv", tmp_path / "tracked.mp4"
-    command = [sys.executable, "-c", "from dcfnet.cli import app; app()", str(tmp_path), "--init", init(clip)]
+    command = [sys.executable, "-c", "from dcfnet.cli.run import app; app()", str(tmp_path), "--init", init(clip)]
     process = subprocess.Popen(
         [*command, "--boxes", str(boxes), "--output", str(video)], stderr=subprocess.PIPE, text=True
     )
@@ -127,14 +138,15 @@ def test_an_interrupted_run_keeps_what_it_tracked(tmp_path: Path, clip: Clip, st
     rows = boxes.read_text().splitlines()[1:]
     assert 5 <= len(rows) < 300
     assert all(row.count(",") == 8 for row in rows)
-    assert cv2.VideoCapture(str(video)).read()[0]  # the video was closed, so it plays
+    assert cv2.VideoCapture(str(video)).read()[0]  # the video is complete and can be read
 
 
-def test_the_demo_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_writes_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dcfnet_evaluation import demo
+    from dcfnet_evaluation.street import render_street
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "render_clip", lambda: __import__("dcfnet_evaluation.rendered").rendered.render_clip(30))
+    monkeypatch.setattr(demo, "render_street", lambda: render_street(30))
     demo.demo()
     for name in ("demo.mp4", "demo.csv", "clip.mp4", "clip.csv"):
         assert (tmp_path / "out" / name).stat().st_size > 0

@@ -1,16 +1,16 @@
-"""Histograms of colours: what is counted, where they say that a target is, and what that is worth to the tracker."""
+"""Colour histograms: the counted pixels, the response, and their effect on the tracker."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
-from dcfnet.backend import Backend
-from dcfnet.colours import BINS, ColourModel, mean_windows
 from dcfnet.config import TrackerConfig
-from dcfnet.cpu import CpuBackend
-from dcfnet.geometry import Box
-from dcfnet.response import RESPONSE_SIDE, find_peaks
+from dcfnet.devices.backend import Backend
+from dcfnet.devices.cpu import CpuBackend
+from dcfnet.filter.colour_histogram import BINS, ColourModel, mean_windows
+from dcfnet.filter.response import RESPONSE_SIDE, find_peaks
+from dcfnet.result import Box
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.rendered import noise_texture
 
@@ -19,12 +19,12 @@ SIDE, TARGET = 96, 32.0
 RED, GREEN, GREY = (20, 20, 200), (20, 200, 20), (90, 90, 90)
 
 
-def model(step: int = 2, backend: Backend | None = None) -> ColourModel:
+def colour_model(step: int = 2, backend: Backend | None = None) -> ColourModel:
     return ColourModel.build(backend or CpuBackend(), MEAN, SIDE, step, TARGET, RESPONSE_SIDE, rate=0.1)
 
 
 def patch(x: float = 0, y: float = 0, target: tuple[int, ...] = RED, around: tuple[int, ...] = GREEN) -> np.ndarray:
-    """A target (x, y) px beside the middle, mean removed."""
+    """A patch with a target (x, y) px from the middle, mean subtracted."""
     picture = np.empty((SIDE, SIDE, 3), np.uint8)
     picture[:] = around
     left, top = (round(SIDE / 2 + shift - TARGET / 2) for shift in (x, y))
@@ -38,8 +38,8 @@ def bin_of(colour: tuple[int, ...]) -> int:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_each_part_is_counted_for_itself(step: int) -> None:
-    (target, around), *_ = model(step).learn(patch())
+def test_target_and_surroundings_have_their_own_histograms(step: int) -> None:
+    (target, around), *_ = colour_model(step).histograms(patch())
     assert target.dtype == np.float32
     for histogram, colour in ((target, RED), (around, GREEN)):
         assert histogram.shape == (BINS,)
@@ -47,53 +47,53 @@ def test_each_part_is_counted_for_itself(step: int) -> None:
         assert histogram.sum() == pytest.approx(1)
 
 
-def test_nothing_further_off_than_its_surroundings_counts() -> None:
-    seen = patch()
-    away = np.abs(np.arange(SIDE) - (SIDE - 1) / 2)
-    far = np.maximum(away, away[:, None]) > TARGET
-    seen[0][:, far] = (np.array(GREY, np.float32) - MEAN)[:, None]
-    assert model(1).learn(seen)[0, :, bin_of(GREY)].tolist() == [0, 0]
+def test_pixels_beyond_the_surroundings_do_not_count() -> None:
+    pixels = patch()
+    distance = np.abs(np.arange(SIDE) - (SIDE - 1) / 2)
+    far = np.maximum(distance, distance[:, None]) > TARGET
+    pixels[0][:, far] = (np.array(GREY, np.float32) - MEAN)[:, None]
+    assert colour_model(1).histograms(pixels)[0, :, bin_of(GREY)].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (15, 0), (0, -12), (-18, 9)])
-def test_the_answer_is_highest_where_the_target_went(x: int, y: int) -> None:
-    colours = model()
-    answer = colours.answer(patch(x, y), colours.learn(patch()))
-    assert answer.shape == (1, RESPONSE_SIDE, RESPONSE_SIDE)
-    assert answer.dtype == np.float32
-    assert 0 <= answer.min() < 0.1
-    assert 0.9 < answer.max() <= 1
-    found = find_peaks(answer).shift[0] * SIDE / RESPONSE_SIDE
-    np.testing.assert_allclose(found, (x, y), atol=1.5)
+def test_the_response_is_highest_at_the_new_position_of_the_target(x: int, y: int) -> None:
+    colours = colour_model()
+    response = colours.response(patch(x, y), colours.histograms(patch()))
+    assert response.shape == (1, RESPONSE_SIDE, RESPONSE_SIDE)
+    assert response.dtype == np.float32
+    assert 0 <= response.min() < 0.1
+    assert 0.9 < response.max() <= 1
+    shift = find_peaks(response).shift[0] * SIDE / RESPONSE_SIDE
+    np.testing.assert_allclose(shift, (x, y), atol=1.5)
 
 
-def test_a_colour_that_neither_has_speaks_for_neither() -> None:
-    colours = model()
-    answer = colours.answer(patch(target=GREY, around=GREY), colours.learn(patch()))
-    np.testing.assert_allclose(answer, 0.5, atol=1e-6)
+def test_a_colour_in_neither_histogram_has_probability_one_half() -> None:
+    colours = colour_model()
+    response = colours.response(patch(target=GREY, around=GREY), colours.histograms(patch()))
+    np.testing.assert_allclose(response, 0.5, atol=1e-6)
 
 
-def test_windows_are_means_over_the_target() -> None:
-    """Against pixels cut into a hundred parts each."""
-    place, shift = np.arange(0, 48, 2) - 23.5, np.array([0.0, 5.25, -17.5, 23.9])
-    windows = mean_windows(place, 2, 16.0, shift)
-    fine = (np.arange(4800) + 0.5) / 100 - 24.5  # each pixel reaches a px to either side
+def test_the_weights_are_means_over_the_target() -> None:
+    """The reference divides each pixel into a hundred parts."""
+    position, shift = np.arange(0, 48, 2) - 23.5, np.array([0.0, 5.25, -17.5, 23.9])
+    windows = mean_windows(position, 2, 16.0, shift)
+    fine = (np.arange(4800) + 0.5) / 100 - 24.5  # each counted pixel covers 1 px on either side
     for weights, middle in zip(windows, shift, strict=True):
         inside = (np.abs(fine - middle) < 8).reshape(-1, 200).mean(axis=1)
         np.testing.assert_allclose(weights, inside / inside.sum(), atol=2e-3)
     assert windows.dtype == np.float32
 
 
-def test_lessons_blend_the_histograms() -> None:
-    colours = model()
-    learnt = colours.blend(colours.learn(patch()), patch(target=GREY))
-    assert learnt[0, 0, bin_of(RED)] == pytest.approx(0.9)
-    assert learnt[0, 0, bin_of(GREY)] == pytest.approx(0.1)
-    assert learnt[0, 1, bin_of(GREEN)] == pytest.approx(1)
+def test_an_update_blends_the_histograms() -> None:
+    colours = colour_model()
+    blended = colours.blend(colours.histograms(patch()), patch(target=GREY))
+    assert blended[0, 0, bin_of(RED)] == pytest.approx(0.9)
+    assert blended[0, 0, bin_of(GREY)] == pytest.approx(0.1)
+    assert blended[0, 1, bin_of(GREEN)] == pytest.approx(1)
 
 
 def flickering(t: int, rng: np.random.Generator) -> tuple[np.ndarray, Box]:
-    """A red thing whose texture is another one in every frame, on its way through a grey scene."""
+    """A red target with another texture in each frame, which moves through a grey scene."""
     frame = cv2.cvtColor(cv2.cvtColor(SCENE, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     box = Box(40 + 4 * t, 60 + 2 * t, 40, 40)
     texture = noise_texture(rng, 40, 40, contrast=200).astype(np.float32).mean(axis=2, keepdims=True)
@@ -104,7 +104,7 @@ def flickering(t: int, rng: np.random.Generator) -> tuple[np.ndarray, Box]:
 SCENE = noise_texture(np.random.default_rng(7), 240, 320)
 
 
-def test_what_changes_its_texture_is_held_by_its_colours() -> None:
+def test_colours_track_a_target_whose_texture_changes() -> None:
     overlaps = {}
     for share in (0.0, TrackerConfig().colour_share):
         rng, tracker = np.random.default_rng(0), Tracker(device="cpu", config={"colour_share": share})
@@ -117,7 +117,7 @@ def test_what_changes_its_texture_is_held_by_its_colours() -> None:
     assert overlaps[0.0] < overlaps[TrackerConfig().colour_share] - 0.05
 
 
-def test_grey_frames_have_colours_too() -> None:
+def test_colours_accept_grey_frames() -> None:
     tracker, rng = Tracker(device="cpu"), np.random.default_rng(1)
     frame = noise_texture(rng, 120, 160)[..., 0]
     tracker.init(frame, Box(60, 40, 30, 30))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dcfnet.cpu import CpuBackend
+from dcfnet.devices.cpu import CpuBackend
 
 MEAN = np.array([104, 117, 123], np.float32)
 
 
 def crop(frame: np.ndarray, centre: tuple[float, float], region: tuple[float, float], size: int) -> np.ndarray:
-    """One patch with the mean put back, (size, size, 3)."""
+    """One patch with the mean added again, (size, size, 3)."""
     patches = CpuBackend().crop([frame], np.array([0]), np.array([centre]), np.array([region]), size, MEAN)
     assert patches.dtype == np.float32
     assert patches.shape == (1, 3, size, size)
@@ -22,12 +22,12 @@ def frame(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 256, size=(60, 90, 3), dtype=np.uint8)
 
 
-def test_at_one_to_one_a_patch_is_the_frame(frame: np.ndarray) -> None:
+def test_a_patch_at_scale_1_contains_the_pixels_of_the_frame(frame: np.ndarray) -> None:
     np.testing.assert_allclose(crop(frame, (40, 30), (21, 21), 21), frame[20:41, 30:51])
 
 
-def test_the_patch_pixel_of_a_shift_is_the_frame_pixel_of_that_shift() -> None:
-    """Defect of the released ports: the crop maps ends to ends but the displacement counts pixels, 0.8 % apart."""
+def test_a_shift_in_the_patch_is_the_scaled_shift_in_the_frame() -> None:
+    """In the released ports, the scale of the crop and the scale of the displacement differ by 0.8 %."""
     y, x = np.mgrid[0:60, 0:90]
     ramp = np.dstack([x, y, x]).astype(np.uint8)
     patch = crop(ramp, (45, 30), (50, 25), 25)
@@ -36,7 +36,7 @@ def test_the_patch_pixel_of_a_shift_is_the_frame_pixel_of_that_shift() -> None:
         assert patch[j, 12, 1] == pytest.approx(30 + (j - 12) * 25 / 25, abs=0.51)
 
 
-def test_outside_the_frame_a_patch_is_exactly_the_mean(frame: np.ndarray) -> None:
+def test_a_patch_outside_the_frame_is_exactly_the_mean(frame: np.ndarray) -> None:
     patches = CpuBackend().crop([frame], np.array([0]), np.array([[-40.0, 30]]), np.array([[31.0, 31]]), 31, MEAN)
     assert not patches.any()
     corner = crop(frame, (0, 0), (21, 21), 21)
@@ -44,17 +44,17 @@ def test_outside_the_frame_a_patch_is_exactly_the_mean(frame: np.ndarray) -> Non
     np.testing.assert_allclose(corner[10:, 10:], frame[:11, :11])
 
 
-def test_grey_and_bgra_frames_give_the_patches_of_bgr(frame: np.ndarray) -> None:
+def test_grey_and_bgra_frames_give_the_patches_of_bgr_frames(frame: np.ndarray) -> None:
     grey = frame[..., 0]
-    same = np.repeat(grey[..., None], 3, axis=2)
-    args = ((3.0, 30.0), (41.0, 33.0), 25)  # reaches over the border, where the mean differs by channel
-    np.testing.assert_array_equal(crop(grey, *args), crop(same, *args))
-    np.testing.assert_array_equal(crop(grey[..., None], *args), crop(same, *args))
+    bgr = np.repeat(grey[..., None], 3, axis=2)
+    args = ((3.0, 30.0), (41.0, 33.0), 25)  # across the border, where the mean differs per channel
+    np.testing.assert_array_equal(crop(grey, *args), crop(bgr, *args))
+    np.testing.assert_array_equal(crop(grey[..., None], *args), crop(bgr, *args))
     bgra = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
     np.testing.assert_array_equal(crop(bgra, *args), crop(frame, *args))
 
 
-def test_every_patch_comes_from_its_own_frame(frame: np.ndarray) -> None:
+def test_each_patch_is_cropped_from_the_frame_of_its_source(frame: np.ndarray) -> None:
     other = 255 - frame
     centres, regions = np.array([[40.0, 30], [20, 20], [40, 30]]), np.full((3, 2), 15.0)
     patches = CpuBackend().crop([frame, other], np.array([1, 0, 0]), centres, regions, 15, MEAN)

@@ -1,4 +1,4 @@
-"""Real sequences, where they lie beside the checkout: the validation set, read and never learnt from."""
+"""Real sequences, if they are next to the checkout. They are validation data and never used for training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from dcfnet_evaluation.metrics import success_auc
 
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "auc"), [("Couple", 0.45), ("Crossing", 0.7), ("Man", 0.8)])
-def test_many_targets_are_tracked_as_each_alone_and_the_true_one_well(shared: Path, name: str, auc: float) -> None:
+def test_real_targets_in_a_batch_have_the_boxes_of_single_trackers_and_a_good_auc(
+    shared: Path, name: str, auc: float
+) -> None:
     sequence = read_otb(shared / "data/otb" / name)
     frames = [sequence.read(index) for index in range(len(sequence))]
     height, width = frames[0].shape[:2]
@@ -23,10 +25,10 @@ def test_many_targets_are_tracked_as_each_alone_and_the_true_one_well(shared: Pa
     ids = [many.add(frames[0], box) for box in starts]
     for tracker, box in zip(singles, starts, strict=True):
         tracker.init(frames[0], box)
-    followed = [tuple(starts[0])]
+    boxes = [tuple(starts[0])]
     for frame in frames[1:]:
         results = many.update(frame)
         for id_, tracker in zip(ids, singles, strict=True):
             assert tuple(results[id_].box) == pytest.approx(tuple(tracker.update(frame).box), abs=0.5)
-        followed.append(tuple(results[ids[0]].box))
-    assert success_auc(np.array(followed), sequence.boxes) > auc
+        boxes.append(tuple(results[ids[0]].box))
+    assert success_auc(np.array(boxes), sequence.boxes) > auc

@@ -1,4 +1,4 @@
-"""What the package costs the process it is imported into."""
+"""Memory of a process that tracks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ print(max(sizes), sizes[-1] - sizes[49])
 """
 
 
-@pytest.mark.skipif(not psutil.LINUX, reason="resident memory is counted differently elsewhere")
-def test_a_1080p_video_is_tracked_in_300_mb_that_do_not_grow() -> None:
-    """benchmarks/soak.py runs the 10,000 frames for which this stands."""
+@pytest.mark.skipif(not psutil.LINUX, reason="other systems count resident memory differently")
+def test_tracking_1080p_needs_less_than_300_mb_and_memory_does_not_grow() -> None:
+    """A short version of benchmarks/soak.py, which runs 10,000 frames."""
     out = subprocess.run([sys.executable, "-c", TRACK_1080P], capture_output=True, text=True, check=True).stdout
     peak, growth = (float(value) for value in out.split())
     assert peak < 300

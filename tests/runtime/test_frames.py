@@ -1,4 +1,4 @@
-"""Reading frames and writing results."""
+"""Frame sources, box files, annotated videos and atomic writes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import SinkError, SourceError
-from dcfnet.frames import open_source
-from dcfnet.geometry import Box
-from dcfnet.result import Reason, Result, Status
-from dcfnet.sinks import CODECS, BoxWriter, VideoSink, annotate, write_whole
+from dcfnet.io.boxes import BoxWriter
+from dcfnet.io.files import write_atomically
+from dcfnet.io.sources import open_source
+from dcfnet.io.video import CODECS, VideoSink, annotate
+from dcfnet.result import Box, Reason, Result, Status
 
 
 def grey_frame(value: int) -> np.ndarray:
@@ -34,19 +35,19 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", CODECS)
-def test_a_video_written_is_a_video_read(tmp_path: Path, suffix: str) -> None:
+def test_a_written_video_can_be_read(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"clip{suffix}"
     with VideoSink(file, 30.0, (64, 48)) as video:
         for value in (40, 80, 120):
             video.write(grey_frame(value))
-        video.write(np.full((96, 128, 3), 160, np.uint8))  # another size is scaled, not dropped
+        video.write(np.full((96, 128, 3), 160, np.uint8))  # a frame of another size is scaled, not skipped
     source = open_source(file)
     assert source.fps == pytest.approx(30)
     assert [round(float(frame.mean())) for frame in source] == pytest.approx([40, 80, 120, 160], abs=4)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "shown"),
+    ("name", "content", "message"),
     [
         ("missing.mp4", None, "no such file"),
         ("empty.mp4", b"", "is empty"),
@@ -54,14 +55,16 @@ def test_a_video_written_is_a_video_read(tmp_path: Path, suffix: str) -> None:
         ("single.jpg", b"x", "a single image"),
     ],
 )
-def test_a_source_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes | None, shown: str) -> None:
+def test_the_error_names_a_source_that_cannot_be_read(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(SourceError, match=f"{name}.*{shown}"):
+    with pytest.raises(SourceError, match=f"{name}.*{message}"):
         next(iter(open_source(tmp_path / name)))
 
 
-def test_an_empty_folder_and_a_broken_image_are_named(tmp_path: Path) -> None:
+def test_the_error_names_an_empty_folder_and_a_broken_image(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no images"):
         open_source(tmp_path)
     (tmp_path / "1.png").write_bytes(cv2.imencode(".png", grey_frame(1))[1].tobytes())
@@ -73,29 +76,31 @@ def test_an_empty_folder_and_a_broken_image_are_named(tmp_path: Path) -> None:
         next(frames)
 
 
-def test_hidden_files_and_folders_named_like_images_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_with_image_names_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(cv2.imencode(".png", grey_frame(1))[1].tobytes())
     (tmp_path / "._1.png").write_bytes(b"resource fork")
     (tmp_path / "2.png").mkdir()
     assert len(list(open_source(tmp_path))) == 1
 
 
-def test_a_video_cut_short_gives_its_frames_and_then_says_so(tmp_path: Path) -> None:
+def test_a_truncated_video_returns_its_frames_and_then_raises(tmp_path: Path) -> None:
     file = tmp_path / "whole.avi"
     with VideoSink(file, 30.0, (64, 48)) as video:
         for value in range(0, 200, 5):
             video.write(grey_frame(value))
-    cut = tmp_path / "cut.avi"
-    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    frames = iter(open_source(cut))
+    truncated = tmp_path / "truncated.avi"
+    truncated.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    frames = iter(open_source(truncated))
     assert [next(frames).shape for _ in range(5)] == [(48, 64, 3)] * 5
-    with pytest.raises(SourceError, match=r"cut\.avi: ends after \d+ of 40 frames"):
+    with pytest.raises(
+        SourceError, match=r"truncated\.avi: ends after \d+ of 40 frames; the file may be truncated or damaged"
+    ):
         list(frames)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 @pytest.mark.parametrize("layout", ["csv", "otb"])
-def test_a_full_disk_is_a_sink_error(layout: str) -> None:
+def test_a_full_disk_raises_sink_error(layout: str) -> None:
     def write() -> None:
         with BoxWriter(Path("/dev/full"), layout) as writer:
             writer.write(0, BOX)
@@ -105,12 +110,12 @@ def test_a_full_disk_is_a_sink_error(layout: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
-def test_a_video_that_does_not_fit_on_the_disk_is_a_sink_error(tmp_path: Path) -> None:
+def test_a_video_that_does_not_fit_on_the_disk_raises_sink_error(tmp_path: Path) -> None:
     code = f"""
 import resource, numpy as np
 from pathlib import Path
-from dcfnet.sinks import VideoSink
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # stands in for a full disk
+from dcfnet.io.video import VideoSink
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # simulates a full disk
 rng = np.random.default_rng(0)
 with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
     for _ in range(40):
@@ -122,8 +127,8 @@ with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
 
 
 BOX = Box(10.25, 20.5, 30, 40)
-FOUND = Result(BOX, 0.51234, 12.345, 20.0, Status.TRACKED, Reason.FOUND)
-UNSURE = Result(BOX, 0.1, 6.0, 3.0, Status.UNCERTAIN, Reason.LOW_PSR)
+TRACKED = Result(BOX, 0.51234, 12.345, 20.0, Status.TRACKED, Reason.FOUND)
+UNCERTAIN = Result(BOX, 0.1, 6.0, 3.0, Status.UNCERTAIN, Reason.LOW_PSR)
 LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
 
 
@@ -150,17 +155,19 @@ LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
         ),
     ],
 )
-def test_every_layout_of_boxes(tmp_path: Path, layout: str, lines: list[str]) -> None:
+def test_each_format_of_boxes(tmp_path: Path, layout: str, lines: list[str]) -> None:
     file = tmp_path / "deep" / "boxes.txt"
     writer = BoxWriter(file, layout)
-    for index, result in enumerate([None, FOUND, LOST]):
+    for index, result in enumerate([None, TRACKED, LOST]):
         writer.write(index, BOX, result)
-        assert len(file.read_text().splitlines()) == index + 1 + (layout == "csv")  # flushed: a kill loses nothing
+        assert len(file.read_text().splitlines()) == index + 1 + (
+            layout == "csv"
+        )  # unbuffered: an interrupted run keeps each line
     writer.close()
     assert file.read_text().splitlines() == lines
 
 
-def test_json_lines(tmp_path: Path) -> None:
+def test_jsonl_has_one_object_per_frame(tmp_path: Path) -> None:
     file = tmp_path / "boxes.jsonl"
     with BoxWriter(file, "jsonl") as writer:
         writer.write(0, BOX)
@@ -171,7 +178,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert rows[1]["psr"] == 2.0
 
 
-def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+def test_files_that_cannot_be_written_raise_sink_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="cannot be written"):
         BoxWriter(tmp_path / "file" / "boxes.csv")
@@ -184,32 +191,32 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(240, 320, 3), (240, 320), (240, 320, 1), (240, 320, 4)])
-def test_annotation_draws_on_a_copy_green_or_red(shape: tuple[int, ...]) -> None:
+def test_the_annotation_is_on_a_copy_and_its_colour_shows_the_status(shape: tuple[int, ...]) -> None:
     frame = np.full(shape, 100, np.uint8)
-    found, unsure, lost = (annotate(frame, BOX, result) for result in (FOUND, UNSURE, LOST))
-    assert found.shape == lost.shape == (240, 320, 3)
-    assert not np.array_equal(found, unsure)
-    assert not np.array_equal(lost, unsure)
+    tracked, uncertain, lost = (annotate(frame, BOX, result) for result in (TRACKED, UNCERTAIN, LOST))
+    assert tracked.shape == lost.shape == (240, 320, 3)
+    assert not np.array_equal(tracked, uncertain)
+    assert not np.array_equal(lost, uncertain)
     assert (frame == 100).all()
-    green, red = (picture[20:61, 10].astype(int) for picture in (found, lost))
+    green, red = (picture[20:61, 10].astype(int) for picture in (tracked, lost))
     assert (green[:, 1] - green[:, 2]).max() > 100
     assert (red[:, 2] - red[:, 1]).max() > 100
-    annotate(frame, Box(-500, -500, 3000, 3000), LOST)  # far outside is no crash
+    annotate(frame, Box(-500, -500, 3000, 3000), LOST)  # a box far outside the frame does not crash
 
 
-def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(
+def test_a_failed_atomic_write_names_the_file_and_leaves_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("in the way of a folder")
+    (tmp_path / "file").write_text("not a folder")
     with pytest.raises(SinkError, match=r"scores\.json: cannot be written"):
-        write_whole(b"new", tmp_path / "file" / "scores.json")
+        write_atomically(b"new", tmp_path / "file" / "scores.json")
     (tmp_path / "kept.json").write_text("old")
 
     def full(source: object, target: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dcfnet.sinks.os.replace", full)
+    monkeypatch.setattr("dcfnet.io.files.os.replace", full)
     with pytest.raises(SinkError, match=r"kept\.json: cannot be written \(No space left"):
-        write_whole(b"new", tmp_path / "kept.json")
+        write_atomically(b"new", tmp_path / "kept.json")
     assert (tmp_path / "kept.json").read_text() == "old"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "kept.json"]

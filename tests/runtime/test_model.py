@@ -1,4 +1,4 @@
-"""Model files: read without the onnx package, refused with the remedy."""
+"""Model files: they are read without the onnx package, and errors name the remedy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from dcfnet.backbones import open_backbone
 from dcfnet.backbones.cvdnn import CvDnnBackbone
+from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.ort import OrtBackbone
+from dcfnet.backbones.selection import open_backbone
 from dcfnet.errors import MissingDependencyError, ModelError
-from dcfnet.model import (
+from dcfnet.model.file import (
     CONFIG_KEY,
     FOLDED_KEY,
     FORMAT_KEY,
@@ -21,7 +22,6 @@ from dcfnet.model import (
     METADATA_KEYS,
     PRECISION_KEY,
     PRESETS_KEY,
-    load_model,
     parse_model,
     read_metadata,
 )
@@ -44,26 +44,26 @@ def with_metadata(proto: onnx.ModelProto, **changes: str | None) -> bytes:
     return proto.SerializeToString()
 
 
-def test_metadata_is_what_the_onnx_package_reads(shipped: onnx.ModelProto) -> None:
+def test_metadata_equals_that_of_the_onnx_package(shipped: onnx.ModelProto) -> None:
     expected = {entry.key: entry.value for entry in shipped.metadata_props}
     assert read_metadata(shipped.SerializeToString()) == expected
     assert set(expected) == {*METADATA_KEYS, PRECISION_KEY, FOLDED_KEY}
 
 
-def test_the_shipped_model_is_a_clean_graph(shipped: onnx.ModelProto) -> None:
+def test_the_shipped_model_is_a_valid_graph(shipped: onnx.ModelProto) -> None:
     onnx.checker.check_model(shipped, full_check=True)
     assert shipped.opset_import[0].version >= 18
     (patches,), (features,) = shipped.graph.input, shipped.graph.output
     assert (patches.name, features.name) == ("patches", "features")
-    takes, gives = (part.type.tensor_type.shape.dim for part in (patches, features))
-    assert [dim.dim_param or dim.dim_value for dim in takes] == ["batch", 3, "height", "width"]
-    assert [dim.dim_param or dim.dim_value for dim in gives] == ["batch", 32, "map_height", "map_width"]
+    input_shape, output_shape = (part.type.tensor_type.shape.dim for part in (patches, features))
+    assert [dim.dim_param or dim.dim_value for dim in input_shape] == ["batch", 3, "height", "width"]
+    assert [dim.dim_param or dim.dim_value for dim in output_shape] == ["batch", 32, "map_height", "map_width"]
     assert len(shipped.SerializeToString()) < 100_000
     assert not any(node.metadata_props for node in shipped.graph.node)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8, 2])
-def test_every_engine_computes_the_same_features(rng: np.random.Generator, batch: int) -> None:
+def test_all_engines_compute_the_same_features(rng: np.random.Generator, batch: int) -> None:
     model = load_model()
     patches = rng.uniform(-120, 140, size=(batch, 3, 126, 126)).astype(np.float32)
     by_ort, by_opencv = OrtBackbone(model)(patches), CvDnnBackbone(model)(patches)
@@ -71,14 +71,14 @@ def test_every_engine_computes_the_same_features(rng: np.random.Generator, batch
     np.testing.assert_allclose(by_ort, by_opencv, atol=1e-5 * np.abs(by_ort).max())
 
 
-def test_a_bare_install_takes_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_runs_the_model_if_onnxruntime_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_backbone(load_model()), OrtBackbone)
-    monkeypatch.setattr("dcfnet.backbones.find_spec", lambda name: None)
+    monkeypatch.setattr("dcfnet.backbones.selection.find_spec", lambda name: None)
     assert isinstance(open_backbone(load_model()), CvDnnBackbone)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"\xff" * 50, b"\x08\x08", b"PK\x03\x04junk"])
-def test_bytes_that_are_no_onnx_file_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_bytes_that_are_not_an_onnx_file_raise(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(content)
     with pytest.raises(ModelError, match=r"model\.onnx.*dcfnet-export"):
@@ -86,32 +86,32 @@ def test_bytes_that_are_no_onnx_file_are_refused(tmp_path: Path, content: bytes)
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise_anything_but_a_model_error(content: bytes) -> None:
+def test_any_invalid_bytes_raise_model_error_only(content: bytes) -> None:
     with pytest.raises(ModelError):
         parse_model(content, "fuzz")
 
 
 @pytest.mark.parametrize("length", [10, 1000, 40_000, -1])
-def test_a_truncated_file_is_refused(length: int) -> None:
+def test_a_truncated_file_raises(length: int) -> None:
     with pytest.raises(ModelError):
         parse_model(load_model().onnx[:length], "cut")
 
 
-def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_the_command_that_creates_one(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no such file.*dcfnet-export"):
         load_model(tmp_path / "none.onnx")
 
 
-def test_an_onnx_file_of_another_project_is_told_what_it_lacks(shipped: onnx.ModelProto) -> None:
+def test_the_error_for_another_onnx_file_names_the_missing_metadata(shipped: onnx.ModelProto) -> None:
     del shipped.metadata_props[:]
-    with pytest.raises(ModelError, match=r"lacks dcfnet\.format, dcfnet\.config"):
+    with pytest.raises(ModelError, match=r"lacks dcfnet\.format, dcfnet\.config.*; create a model with dcfnet-export"):
         parse_model(shipped.SerializeToString(), "other.onnx")
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "shown"),
+    ("key", "value", "message"),
     [
-        (FORMAT_KEY, "99", "'99'.*reads '3'"),
+        (FORMAT_KEY, "99", "'99'.*reads '4'; export it again"),
         (CONFIG_KEY, "{", "unusable metadata"),
         (CONFIG_KEY, json.dumps({"lambda0": 1}), "lambda0"),
         (CONFIG_KEY, json.dumps({"scales": 2}), "scales=2"),
@@ -126,53 +126,55 @@ def test_an_onnx_file_of_another_project_is_told_what_it_lacks(shipped: onnx.Mod
         (INPUT_KEY, "3", "unusable metadata"),
     ],
 )
-def test_metadata_that_cannot_be_used_is_shown(shipped: onnx.ModelProto, key: str, value: str, shown: str) -> None:
-    with pytest.raises(ModelError, match=shown):
+def test_the_error_shows_invalid_metadata(shipped: onnx.ModelProto, key: str, value: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         parse_model(with_metadata(shipped, **{key.replace(".", "_", 1): value}), "m.onnx")
 
 
-def test_weights_in_other_files_are_refused(shipped: onnx.ModelProto) -> None:
-    """A path inside a downloaded file could name any file of the machine."""
+def test_weights_in_other_files_raise(shipped: onnx.ModelProto) -> None:
+    """A path in a downloaded file can name any file of the machine."""
     tensor = shipped.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", "../../secret"
-    with pytest.raises(ModelError, match="other files"):
+    with pytest.raises(ModelError, match="its weights are in other files; a model must be one file"):
         parse_model(shipped.SerializeToString(), "m.onnx")
 
 
-def test_the_mean_offline_is_the_mean_online() -> None:
+def test_training_and_tracking_use_the_same_mean() -> None:
     np.testing.assert_array_equal(load_model().mean, MEAN_BGR)
 
 
-def test_a_graph_with_other_names_is_a_model_error(shipped: onnx.ModelProto) -> None:
+def test_a_graph_with_other_tensor_names_raises(shipped: onnx.ModelProto) -> None:
     shipped.graph.node[-1].output[0] = shipped.graph.output[0].name = "embedding"
-    with pytest.raises(ModelError, match=r"m\.onnx: does not take"):
+    with pytest.raises(ModelError, match=r"m\.onnx: cannot run on patches of 126 px with an input named 'patches'"):
         open_backbone(parse_model(shipped.SerializeToString(), "m.onnx"), "onnxruntime")
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
 @pytest.mark.parametrize("side", [64, 96, 200])
-def test_a_graph_takes_patches_of_every_size(engine: str, side: int) -> None:
+def test_a_graph_accepts_patches_of_any_size(engine: str, side: int) -> None:
     features = open_backbone(load_model(), engine, side)(np.zeros((3, 3, side, side), np.float32))
     assert features.shape == (3, 32, side // 2, side // 2)
 
 
-def test_a_graph_of_another_stride_than_it_declares_is_a_model_error(shipped: onnx.ModelProto) -> None:
+def test_a_graph_with_another_stride_than_declared_raises(shipped: onnx.ModelProto) -> None:
     declared = json.dumps({"channels": "BGR", "mean": [104, 117, 123], "stride": 3})
     model = parse_model(with_metadata(shipped, **{INPUT_KEY.replace(".", "_", 1): declared}), "m.onnx")
-    with pytest.raises(ModelError, match=r"gives \(2, 32, 63, 63\) for two patches, not \(2, C, 42, 42\)"):
+    with pytest.raises(
+        ModelError, match=r"features of shape \(2, 32, 63, 63\) for two patches of 126 px, must be \(2, C, 42, 42\)"
+    ):
         open_backbone(model, "onnxruntime")
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
-def test_a_graph_that_an_engine_does_not_take_is_a_model_error(shipped: onnx.ModelProto, engine: str) -> None:
+def test_a_graph_that_an_engine_cannot_run_raises(shipped: onnx.ModelProto, engine: str) -> None:
     shipped.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(ModelError, match=r"m\.onnx"):
         open_backbone(parse_model(shipped.SerializeToString(), "m.onnx"), engine)
 
 
-def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_engine_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "dcfnet.backbones.ort")
     with pytest.raises(MissingDependencyError, match=r"onnxruntime is not installed.*dcfnet\[cpu\]"):

@@ -1,4 +1,4 @@
-"""Small footage rendered for tests."""
+"""Renders small footage for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dcfnet_evaluation.rendered import noise_texture, render_clip
 
 
 def make_otb_sequence(folder: Path, length: int, seed: int = 0) -> None:
-    """A rendered clip in OTB's layout, boxes 1-based."""
+    """A rendered clip in the layout of OTB, with 1-based boxes."""
     (folder / "img").mkdir(parents=True)
     rows = []
     for t, (frame, box) in enumerate(render_clip(length, 320, 240, seed=seed, occluder=False)):
@@ -20,7 +20,7 @@ def make_otb_sequence(folder: Path, length: int, seed: int = 0) -> None:
 
 
 def make_photos(folder: Path, count: int) -> None:
-    """Textures that stand for photographs."""
+    """Textures in place of photos."""
     folder.mkdir(parents=True)
     for i in range(count):
         cv2.imwrite(str(folder / f"{i}.png"), noise_texture(np.random.default_rng(100 + i), 240, 320))

@@ -1,4 +1,4 @@
-"""Adaptation: targets that come back are labelled right, what is judged by is not learnt from, and the gate holds."""
+"""Adaptation: labels of targets that come back, separate segments for training and gate, and the gate itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import InvalidBoxError
-from dcfnet.geometry import Box
-from dcfnet.sinks import VideoSink
+from dcfnet.io.video import VideoSink
+from dcfnet.result import Box
 from dcfnet_evaluation.metrics import centre_errors
 from dcfnet_evaluation.rendered import Clip, noise_texture, render_clip
 from dcfnet_evaluation.scores import Score
@@ -31,7 +31,7 @@ from tests.train.footage import make_otb_sequence
 
 
 class Matching:
-    """A tracker that shares no code with ours: where the first patch of the target fits best, within REACH."""
+    """Template matching within REACH: a tracker that shares no code with dcfnet."""
 
     REACH = 24  # px
 
@@ -48,7 +48,7 @@ class Matching:
         return self.box
 
 
-class Still:
+class Motionless:
     """A tracker that never moves."""
 
     def init(self, frame: np.ndarray, box: Box) -> None:
@@ -70,7 +70,7 @@ def video(film: Clip) -> Unlabelled:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as files."""
+    """The same video as files."""
     root = tmp_path_factory.mktemp("film") / "film"
     make_otb_sequence(root, length=80, seed=3)
     return root
@@ -80,7 +80,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_a_target_that_is_followed_comes_back_with_its_true_boxes(film: Clip) -> None:
+def test_a_tracked_target_comes_back_with_its_true_boxes(film: Clip) -> None:
     frames = tuple(film.frame(t) for t in range(LENGTH))
     trip = Trip.take(Matching(), frames, film.box(0), rng())
     truth = np.array([tuple(film.box(t)) for t in range(LENGTH)])
@@ -89,18 +89,18 @@ def test_a_target_that_is_followed_comes_back_with_its_true_boxes(film: Clip) ->
     assert trip.score("a", frames).auc > 0.85
 
 
-def test_a_tracker_that_stays_where_it_is_does_not_come_back(video: Unlabelled) -> None:
-    """Without the shaken camera it would, in every frame of footage that stands still."""
+def test_a_tracker_that_never_moves_does_not_come_back(video: Unlabelled) -> None:
+    """Without the camera shake, it would come back in footage without motion."""
     frames = (video.frames.read(0),) * LENGTH
     for target in range(5):
-        chance = np.random.default_rng(target)
-        assert not Trip.take(Still(), frames, Box(140, 100, 40, 40), chance).returned()
-        assert Trip.take(Still(), frames, Box(140, 100, 40, 40), chance).score("a", frames).auc < 0.6
-        assert Trip.take(Matching(), frames, Box(140, 100, 40, 40), chance).returned()
+        generator = np.random.default_rng(target)
+        assert not Trip.take(Motionless(), frames, Box(140, 100, 40, 40), generator).returned()
+        assert Trip.take(Motionless(), frames, Box(140, 100, 40, 40), generator).score("a", frames).auc < 0.6
+        assert Trip.take(Matching(), frames, Box(140, 100, 40, 40), generator).returned()
 
 
 def test_a_target_that_vanishes_does_not_come_back() -> None:
-    """It crosses a scene for ten frames, and is gone; the tracker then follows the scene, there and back."""
+    """The target crosses a scene for ten frames and vanishes. The tracker then follows the scene in both directions."""
     scene, target = noise_texture(rng(), 240, 320), noise_texture(np.random.default_rng(9), 40, 40)
     frames = [scene.copy() for _ in range(LENGTH)]
     for t, frame in enumerate(frames):
@@ -111,15 +111,15 @@ def test_a_target_that_vanishes_does_not_come_back() -> None:
     assert not Trip.take(Matching(), frames, box, rng()).returned()
 
 
-def test_proposals_have_texture_and_change_and_lie_in_the_frame() -> None:
+def test_proposals_have_texture_and_change_and_are_inside_the_frame() -> None:
     first = np.full((240, 320, 3), 90, np.uint8)
     first[:, 160:] = noise_texture(np.random.default_rng(1), 240, 160)
     later = first.copy()
     later[120:, 160:] = noise_texture(np.random.default_rng(2), 120, 160)
     boxes = propose(rng(), first, later, 4)
     assert len(boxes) >= 2
-    assert all(box.centre[0] > 150 for box in boxes)  # the left half is flat
-    assert boxes[0].centre[1] > 120  # the upper one stands still
+    assert all(box.centre[0] > 150 for box in boxes)  # the left half has no texture
+    assert boxes[0].centre[1] > 120  # the upper half does not change
     for i, box in enumerate(boxes):
         assert box.x >= box.w / 2 and box.y >= box.h / 2  # noqa: PT018
         assert box.x + 1.5 * box.w <= 320 and box.y + 1.5 * box.h <= 240  # noqa: PT018
@@ -129,24 +129,24 @@ def test_proposals_have_texture_and_change_and_lie_in_the_frame() -> None:
 
 @pytest.mark.parametrize("length", [80, 97, 300, 3000])
 @pytest.mark.parametrize("box", [None, Box(10, 10, 40, 40)])
-def test_what_is_judged_by_is_not_learnt_from(length: int, box: Box | None) -> None:
+def test_the_gate_shares_no_frame_with_the_training(length: int, box: Box | None) -> None:
     video = Unlabelled("long", ImageFrames(tuple(Path(f"{i}.png") for i in range(length))), box)
-    learnt, judged = (
+    training, held_out = (
         {i for start in starts for i in range(start, start + LENGTH)}
         for starts in (video.learnt_from(), video.judged_by())
     )
-    assert learnt
-    assert judged
-    assert max(learnt) < min(judged)
-    assert max(judged) < length
+    assert training
+    assert held_out
+    assert max(training) < min(held_out)
+    assert max(held_out) < length
     if box:
         starts = video.learnt_from()
-        assert starts == list(range(0, len(starts) * (LENGTH - 1), LENGTH - 1))  # each goes on where one ends
+        assert starts == list(
+            range(0, len(starts) * (LENGTH - 1), LENGTH - 1)
+        )  # each starts with the last frame of the one before
 
 
-def test_labels_follow_the_truth_and_come_from_the_part_to_learn_from(
-    film: Clip, video: Unlabelled, tmp_path: Path
-) -> None:
+def test_labels_match_the_truth_and_come_from_the_training_part(film: Clip, video: Unlabelled, tmp_path: Path) -> None:
     named = Unlabelled("film", video.frames, film.box(0))
     labels = make_labels([named], Matching(), 0, tmp_path)
     assert 8 <= len(labels.videos) <= labels.tried
@@ -155,17 +155,17 @@ def test_labels_follow_the_truth_and_come_from_the_part_to_learn_from(
     for index in (0, 10, 19):
         (crop, box), true = target.read(index), film.box(index)
         frame = film.frame(index)
-        mine, there = (
+        in_crop, in_frame = (
             image[round(y) - 12 : round(y) + 12, round(x) - 12 : round(x) + 12].astype(float)
             for image, (x, y) in ((crop, box.centre), (frame, true.centre))
         )
-        assert np.corrcoef(mine.ravel(), there.ravel())[0, 1] > 0.8  # the target's own texture, where it truly is
+        assert np.corrcoef(in_crop.ravel(), in_frame.ravel())[0, 1] > 0.8  # the texture at the true position
     assert max(video.times.max() for video in labels.videos) < named.judged_by()[0]
     with pytest.raises(SequenceError, match=r"0 of \d+ targets came back, at least 8 are needed"):
-        make_labels([video], Still(), 0, tmp_path / "still")
+        make_labels([video], Motionless(), 0, tmp_path / "still")
 
 
-def test_the_same_targets_are_asked_for_twice(video: Unlabelled) -> None:
+def test_the_same_arguments_yield_the_same_targets(video: Unlabelled) -> None:
     first, second = (list(candidates(video, 19, seed=4)) for _ in range(2))
     assert [target.box for target in first] == [target.box for target in second]
     assert first[1].rng.random() == second[1].rng.random()
@@ -177,28 +177,30 @@ def scores(*aucs: float) -> list[Score]:
 
 
 @pytest.mark.parametrize(
-    ("after", "annotated", "blind"),
+    ("after", "annotated", "unannotated"),
     [
         ((0.55, 0.65, 0.75, 0.85), True, True),
-        ((0.50, 0.60, 0.70, 0.80), False, False),  # the same
-        ((0.49, 0.59, 0.69, 0.79), False, False),  # a little worse, everywhere
-        ((0.90, 0.55, 0.65, 0.75), False, False),  # better in the mean, by one of them alone
-        ((0.495, 0.62, 0.70, 0.81), True, False),  # perhaps worse, by what nobody would see
+        ((0.50, 0.60, 0.70, 0.80), False, False),  # no difference
+        ((0.49, 0.59, 0.69, 0.79), False, False),  # slightly worse on every sequence
+        ((0.90, 0.55, 0.65, 0.75), False, False),  # better on average, because of one sequence
+        ((0.495, 0.62, 0.70, 0.81), True, False),  # possibly worse, by an invisible amount
     ],
 )
-def test_the_gate(after: tuple[float, ...], annotated: bool, blind: bool) -> None:
-    """Annotated sequences may leave open whether a gain is one; targets that come back may not."""
+def test_the_gate(after: tuple[float, ...], annotated: bool, unannotated: bool) -> None:
+    """With annotated sequences, the gain may be uncertain; with consistency, it must be significant."""
     verdict = Verdict.of(scores(0.5, 0.6, 0.7, 0.8), scores(*after), gate.TOLERANCE)
     assert verdict.passed is annotated
-    assert replace(verdict, tolerance=gate.UNSEEN).passed is blind
+    assert replace(verdict, tolerance=gate.UNSEEN).passed is unannotated
     assert verdict.before == pytest.approx(0.65)
     assert verdict.after == pytest.approx(np.mean(after))
 
 
-def test_the_gate_wants_enough_to_judge_by(video: Unlabelled) -> None:
+def test_the_gate_needs_enough_targets(video: Unlabelled) -> None:
     short = Unlabelled("short", HeldFrames(video.frames.images[:80]))  # type: ignore[attr-defined]
     start = Checkpoint(load_shipped().weights, Recipe(patch_size=64), 0, {})
-    with pytest.raises(SequenceError, match="4 targets to judge by; give more footage, or --validate"):
+    with pytest.raises(
+        SequenceError, match="targets for the gate: 4, at least 8 are needed; add footage, or use --validate"
+    ):
         Consistency([short], 0)(start)
 
 
@@ -207,7 +209,7 @@ def run(*args: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_too_little_to_judge_by_is_told_before_anything_is_trained(
+def test_too_few_sequences_for_the_gate_are_reported_before_the_training(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(*_: object, **__: object) -> Path:
@@ -216,33 +218,34 @@ def test_too_little_to_judge_by_is_told_before_anything_is_trained(
     monkeypatch.setattr(adapting, "train", train)
     make_otb_sequence(tmp_path / "own/one", length=24)
     options = ["--set=patch_size=64", "--output", tmp_path / "adapted.safetensors"]
-    for more, shown in (([], "4 targets to judge by"), (["--validate", tmp_path / "own"], "1 sequences to judge by")):
+    for more, shown in (
+        ([], "targets for the gate: 4, at least 8 are needed"),
+        (["--validate", tmp_path / "own"], "sequences for the gate: 1, an interval needs at least 2; add sequences"),
+    ):
         code, text = run("--video", folder, *options, *more)
         assert code == 1
         assert shown in text
 
 
-def test_a_model_that_training_has_spoilt_is_refused(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Really trained, at a rate that ruins it, and really tracked with; the file that was there stays."""
+def test_a_model_that_became_worse_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real training with a far too high rate, and a real gate. The previous file remains."""
     monkeypatch.setattr(gate, "FEWEST", 4)
     output = tmp_path / "adapted.safetensors"
-    output.write_bytes(b"what was there")
+    output.write_bytes(b"previous file")
     sets = ["--set=steps=12", "--set=train_lr=10", "--set=batch=4", "--set=patch_size=64", "--workers=0"]
     code, text = run("--video", folder, "--output", output, *sets, "--box=120,80,60,80")
     assert code == 2, text
     assert "refused: the adapted weights are not better" in text
-    assert "targets came back and were learnt from" in text
-    assert output.read_bytes() == b"what was there"
+    assert "targets: those that came back to their start" in text
+    assert output.read_bytes() == b"previous file"
 
 
-def test_a_model_that_passes_is_written_whole(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged: list[Checkpoint] = []
+def test_a_model_that_passes_is_written(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[Checkpoint] = []
 
     def better(self: Consistency, checkpoint: Checkpoint) -> list[Score]:
-        judged.append(checkpoint)
-        return scores(0.5, 0.6) if len(judged) == 1 else scores(0.6, 0.7)
+        scored.append(checkpoint)
+        return scores(0.5, 0.6) if len(scored) == 1 else scores(0.6, 0.7)
 
     monkeypatch.setattr(Consistency, "__call__", better)
     output = tmp_path / "adapted.safetensors"
@@ -250,14 +253,15 @@ def test_a_model_that_passes_is_written_whole(folder: Path, tmp_path: Path, monk
         "--video", folder, "--output", output, "--set=steps=2", "--set=batch=4", "--set=patch_size=64", "--workers=0"
     )
     assert code == 0, text
-    assert "AUC 0.5500 before, 0.6500 after: +0.1000 (95% interval +0.1000 to +0.1000, 2 to judge by" in text
-    start, adapted = judged
+    assert "AUC 0.5500 before, 0.6500 after: +0.1000 (95% interval +0.1000 to +0.1000, 2 scores; " in text
+    assert "the gate needs a difference above 0 and an interval from 0 up)" in text
+    start, adapted = scored
     written, shipped = load_checkpoint(output), load_shipped()
     assert (written.step, written.recipe.stride, written.optimiser) == (2, 2, {})
     for name, weights in shipped.weights.items():
         assert np.array_equal(start.weights[name], weights)
-        moved = (written.weights[name] - weights).abs().max()
-        assert 0 < moved < 0.01  # from there on, and not far
+        change = (written.weights[name] - weights).abs().max()
+        assert 0 < change < 0.01  # the training starts from the shipped weights
         assert np.array_equal(adapted.weights[name], written.weights[name])
 
 
@@ -273,7 +277,7 @@ def test_a_model_that_passes_is_written_whole(folder: Path, tmp_path: Path, monk
         (["--validate", "none"], "no such folder"),
     ],
 )
-def test_a_mistake_is_named_before_anything_is_followed(folder: Path, args: list[str], shown: str) -> None:
+def test_a_mistake_is_reported_before_the_tracking(folder: Path, args: list[str], shown: str) -> None:
     code, text = run("--video", folder, *args)
     assert code == 1
     assert shown in text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""The network: local response normalisation, the released weights, padding offline and online."""
+"""The network: local response normalisation, the released weights, padding in training and deployment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dcfnet_export.released import read_released
 from dcfnet_train.backbone import ARCHITECTURES, Backbone, LocalResponseNorm
 
 
-def test_the_fast_normalisation_is_torchs_own() -> None:
+def test_the_fast_normalisation_equals_the_one_of_torch() -> None:
     features = torch.randn(2, 32, 9, 9, generator=torch.Generator().manual_seed(0)) * 40
     torch.testing.assert_close(
         LocalResponseNorm(32)(features), torch.nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)(features), rtol=1e-5, atol=1e-5
@@ -60,7 +60,7 @@ def test_dilation_and_conv2_are_table_1_of_the_paper() -> None:
 
 @pytest.mark.shared
 def test_released_weights_give_their_golden_features(shared: Path) -> None:
-    """The authors' own framework computed these from their own weights."""
+    """The framework of the authors computed these features from their weights."""
     file = shared / "reference" / "dcfnet2.npz"
     backbone = read_released(file).backbone(padding=True)
     with np.load(file) as arrays, torch.no_grad():

@@ -1,10 +1,10 @@
-"""The layer's gradients: automatic, closed form, and finite differences agree."""
+"""The gradients of the layer: automatic, closed-form and finite differences agree."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from dcfnet.windows import gaussian_label
+from dcfnet.filter.windows import gaussian_label
 from dcfnet_train.correlation_filter import ClosedFormCorrelationFilter, correlation_filter
 
 SIZES = [(7, 7), (8, 8), (6, 9), (9, 6)]
@@ -25,7 +25,7 @@ def test_gradients_are_those_of_finite_differences(layer: object, height: int, w
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_closed_form_is_the_automatic_one(height: int, width: int) -> None:
+def test_closed_form_and_automatic_gradients_agree(height: int, width: int) -> None:
     template, search, label = features(height, width)
     outputs = [
         layer(template, search, label, 1e-2) for layer in (correlation_filter, ClosedFormCorrelationFilter.apply)

@@ -1,4 +1,4 @@
-"""The cache of crops: pairs out of it are those of the whole frames, and what is in it is what was written."""
+"""The cache of crops: its pairs equal those of the whole frames, and its content is checked."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import ConfigError, SinkError
-from dcfnet.geometry import Box
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
+from dcfnet.result import Box
 from dcfnet_evaluation.rendered import noise_texture
 from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_train.crop_manifest import MANIFEST, CropSettings, Manifest, check_clips
 from dcfnet_train.crops import cutting
 from dcfnet_train.crops.cli import app
 from dcfnet_train.crops.cutting import cut, make_cache
-from dcfnet_train.crops.manifest import MANIFEST, CropSettings, Manifest, check_clips
 from dcfnet_train.overlap import overlapping
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import Recipe
@@ -56,7 +56,7 @@ def run(*args: object) -> tuple[int, str]:
 
 
 def differences(videos: Path, crops: Path, **changes: object) -> list[float]:
-    """Grey levels between the pairs of whole frames and those of a cache, the mean of each pair."""
+    """Mean difference of each pair between whole frames and a cache, grey levels."""
     recipe = Recipe(synthetic=0.0).replace(**changes)
     whole, small = (Pairs(read_videos(place), [], recipe, 24) for place in (videos, crops))
     for i in range(24):
@@ -81,32 +81,32 @@ def test_pairs_of_a_cache_differ_by_what_jpeg_loses(videos: Path, tmp_path: Path
     assert max(differences(videos, crops, augment=False)) < 1.5 * max(losses)
 
 
-def test_a_shrunk_crop_shows_the_same_at_another_scale(rng: np.random.Generator) -> None:
-    """The frame shrunk as a whole is the oracle: the crop is a piece of it, and its box the piece of its box."""
+def test_a_resized_crop_shows_the_same_content(rng: np.random.Generator) -> None:
+    """The resized whole frame is the reference: crop and box must match a part of it."""
     frame = cv2.GaussianBlur(noise_texture(rng, 480, 640), (0, 0), 4).astype(np.uint8)
     half = cv2.resize(frame, (320, 240), interpolation=cv2.INTER_AREA)
     for box in (Box(200, 160, 64, 32), Box(600, 440, 64, 32), Box(-20, -10, 30, 64)):
         crop, moved = cut(frame, box, CropSettings(around=4, longest=128))
         assert max(crop.shape) <= 129
-        for size, wanted in zip(moved.size, box.size, strict=True):
-            assert size == pytest.approx(wanted / 2, rel=0.02)
-        left, top = ((value / 2 - own) for value, own in zip((box.x, box.y), (moved.x, moved.y), strict=True))
-        moving = np.array([[1, 0, left], [0, 1, top]])
-        piece = cv2.warpAffine(half, moving, crop.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        for size, original in zip(moved.size, box.size, strict=True):
+            assert size == pytest.approx(original / 2, rel=0.02)
+        left, top = ((value / 2 - in_crop) for value, in_crop in zip((box.x, box.y), (moved.x, moved.y), strict=True))
+        translation = np.array([[1, 0, left], [0, 1, top]])
+        part = cv2.warpAffine(half, translation, crop.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         inner = (slice(2, -2), slice(2, -2))
-        assert np.abs(piece[inner].astype(float) - crop[inner]).mean() < 2
+        assert np.abs(part[inner].astype(float) - crop[inner]).mean() < 2
 
 
-def test_the_frames_without_a_target_are_gaps(videos: Path, tmp_path: Path) -> None:
-    made = {video.name: video for video in read_footage(str(cache(videos, tmp_path / "crops")))}
-    assert made["b"].times.tolist() == [0, 1, 2, 3, 6, 7, 8, 9, 10, 11]
-    assert made["a"].centred
-    assert made["a"].around == 4
-    assert len(made["a"].usable()) == 12
+def test_frames_without_a_target_are_gaps(videos: Path, tmp_path: Path) -> None:
+    crops = {video.name: video for video in read_footage(str(cache(videos, tmp_path / "crops")))}
+    assert crops["b"].times.tolist() == [0, 1, 2, 3, 6, 7, 8, 9, 10, 11]
+    assert crops["a"].centred
+    assert crops["a"].around == 4
+    assert len(crops["a"].usable()) == 12
 
 
-def test_a_cache_that_was_stopped_is_gone_on_with(videos: Path, tmp_path: Path) -> None:
-    """Killed in its second clip: the first one stays as it is, unless somebody has touched it."""
+def test_an_interrupted_cache_is_completed(videos: Path, tmp_path: Path) -> None:
+    """Interrupted after the second clip. Complete clips are kept, but a damaged clip is cut again."""
     root = tmp_path / "crops"
     whole = cache(videos, tmp_path / "whole")
 
@@ -116,21 +116,21 @@ def test_a_cache_that_was_stopped_is_gone_on_with(videos: Path, tmp_path: Path) 
 
     with pytest.raises(KeyboardInterrupt):
         make_cache(read_videos(videos), [str(videos)], LOSSLESS, root, done=stop)
-    with pytest.raises(SequenceError, match="not finished; run dcfnet-crops again"):
+    with pytest.raises(SequenceError, match="the cache is incomplete; run dcfnet-crops again to complete it"):
         read_videos(root)
     (root / "c.partial").mkdir()
     (root / "c.partial/000001.png").write_bytes(b"half of one")
-    kept, touched = root / "a/000001.png", root / "b/000002.png"
+    kept, damaged = root / "a/000001.png", root / "b/000002.png"
     before = kept.stat().st_mtime_ns
-    touched.write_bytes(touched.read_bytes()[:-1] + b"x")
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
     cache(videos, root)
     assert kept.stat().st_mtime_ns == before
     assert Manifest.load(root) == Manifest.load(whole)
     check_clips(root, Manifest.load(root), hashes=True)
 
 
-def test_a_kill_leaves_whole_clips(videos: Path, tmp_path: Path) -> None:
-    """The command itself, with its processes, killed from outside once the first clip is there."""
+def test_a_kill_leaves_only_complete_clips(videos: Path, tmp_path: Path) -> None:
+    """The command with its processes is killed after the first clip."""
     root = tmp_path / "crops"
     command = [sys.executable, "-m", "dcfnet_train.crops", f"--videos={videos}", f"--output={root}", "--image=png"]
     killed = subprocess.Popen([*command, "--workers=2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -146,7 +146,7 @@ def test_a_kill_leaves_whole_clips(videos: Path, tmp_path: Path) -> None:
     check_clips(root, Manifest.load(root), hashes=True)
 
 
-def test_a_full_disk_is_named_and_leaves_whole_clips(
+def test_a_full_disk_is_reported_and_leaves_only_complete_clips(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, written = tmp_path / "crops", 0
@@ -156,10 +156,10 @@ def test_a_full_disk_is_named_and_leaves_whole_clips(
         written += file.suffix == ".png"
         if written > 17:  # in the second clip
             raise SinkError(f"{file}: cannot be written (No space left on device)")
-        write_whole(content, file)
+        write_atomically(content, file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cutting, "write_whole", full)
+        patch.setattr(cutting, "write_atomically", full)
         code, text = run("--videos", videos, "--output", root, "--image", "png", "--workers", 0)
     assert code == 1
     assert "No space left on device" in text.replace("\n", " ")
@@ -177,28 +177,28 @@ def test_other_settings_and_other_footage_are_refused(videos: Path, tmp_path: Pa
         make_cache(read_videos(videos), ["other"], LOSSLESS, root)
     with pytest.raises(ConfigError, match=r"around=0\.5: must be a number at least 1"):
         CropSettings(around=0.5)
-    with pytest.raises(ConfigError, match="holds other things"):
+    with pytest.raises(ConfigError, match=r"not empty, but without manifest\.json; choose another --output"):
         cache(videos, videos)
 
 
-def test_what_is_not_as_it_was_written_is_named(videos: Path, tmp_path: Path) -> None:
+def test_a_damaged_clip_is_reported(videos: Path, tmp_path: Path) -> None:
     root = cache(videos, tmp_path / "crops")
     image = root / "b/000003.png"
     content = image.read_bytes()
     image.write_bytes(content[:-1] + b"x")
-    assert len(read_videos(root)) == 3  # of the same size: the hash alone tells
-    with pytest.raises(SequenceError, match="b is not what was written"):
+    assert len(read_videos(root)) == 3  # the size is equal, only the hash differs
+    with pytest.raises(SequenceError, match="b differs from its hash; run dcfnet-crops again to replace the clips"):
         check_clips(root, Manifest.load(root), hashes=True)
     image.unlink()
-    with pytest.raises(SequenceError, match=r"b holds 9 images of \d+ bytes, not 10 of"):
+    with pytest.raises(SequenceError, match=r"b has 9 images of \d+ bytes, expected 10 of"):
         read_videos(root)
-    for text, shown in (("{", "cannot be read"), ("[]", "not a JSON object"), ("{}", "dcfnet-crops writes it")):
+    for text, shown in (("{", "cannot be read"), ("[]", "not a JSON object"), ("{}", "use a cache of dcfnet-crops")):
         (root / MANIFEST).write_text(text)
         with pytest.raises(SequenceError, match=shown):
             read_videos(root)
 
 
-def test_frames_that_cannot_be_read_are_left_out_and_told(videos: Path, tmp_path: Path) -> None:
+def test_unreadable_frames_are_skipped_and_reported(videos: Path, tmp_path: Path) -> None:
     place = tmp_path / "videos"
     for name in ("d", "e"):
         make_otb_sequence(place / name, length=3)
@@ -216,18 +216,18 @@ def test_frames_that_cannot_be_read_are_left_out_and_told(videos: Path, tmp_path
     assert "e: none of its frames can be read: " in text
     assert "Traceback" not in text
     code, text = run("--videos", videos, "--videos", videos, "--output", tmp_path / "twice")
-    assert (code, "two videos are named a, b, c" in text) == (1, True)
+    assert (code, "several videos are named a, b, c" in text) == (1, True)
 
 
 def test_crops_are_not_cut_again(videos: Path, tmp_path: Path) -> None:
     root = cache(videos, tmp_path / "crops")
     code, text = run("--videos", root, "--output", tmp_path / "again")
     assert code == 1
-    assert "a, b, c: crops already" in text
+    assert "a, b, c: already crops" in text
 
 
 def test_footage_of_a_test_set_is_found_in_its_crops(videos: Path, tmp_path: Path) -> None:
-    """By fingerprints of the whole frames, which the cache keeps: crops show other pictures."""
+    """The cache contains fingerprints of the whole frames, because crops have other fingerprints."""
     copies = tmp_path / "copies"
     for name in ("a", "b"):
         (copies / f"other_{name}").mkdir(parents=True)
@@ -235,6 +235,6 @@ def test_footage_of_a_test_set_is_found_in_its_crops(videos: Path, tmp_path: Pat
             (copies / f"other_{name}" / part.name).symlink_to(part)
     crops = read_videos(cache(copies, tmp_path / "crops"))
     found = overlapping(crops, open_sequences(f"otb:{videos}"))
-    assert found == {"other_a": "shows frames of a", "other_b": "shows frames of b"}
+    assert found == {"other_a": "shares frames with a", "other_b": "shares frames with b"}
     record = json.loads((tmp_path / "crops" / MANIFEST).read_text())["clips"]["other_a"]
     assert len(record["prints"]) == 12

@@ -1,4 +1,4 @@
-"""Denoising: the same network learns it, goes on as if nothing had happened, and leaves its decoder behind."""
+"""Denoising: it trains the same network, resumes exactly, and does not deploy the decoder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.train.test_loop import SMALL, first, losses, pairs
 DENOISING = {**SMALL, "patch_size": 44, "objective": "denoising"}
 
 
-def test_training_takes_more_noise_off_the_same_pairs(footage: Path, tmp_path: Path) -> None:
+def test_training_removes_more_noise_from_the_same_pairs(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**DENOISING, steps=60)  # type: ignore[arg-type]
-    run, made = Run.start(recipe, tmp_path), Noised(pairs(footage, recipe), recipe)
-    noised, clean = (torch.stack(of) for of in zip(*(made[i] for i in range(8)), strict=True))
+    run, noised_pairs = Run.start(recipe, tmp_path), Noised(pairs(footage, recipe), recipe)
+    noised, clean = (torch.stack(part) for part in zip(*(noised_pairs[i] for i in range(8)), strict=True))
     assert run.decoder is not None
     loss = DenoisingLoss(run.decoder, margin=2)
     with torch.no_grad():
@@ -32,7 +32,7 @@ def test_training_takes_more_noise_off_the_same_pairs(footage: Path, tmp_path: P
     assert after < 0.5 * before
 
 
-def test_a_resumed_run_is_the_run_that_never_stopped(footage: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_run(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**DENOISING, steps=5, ema=0.5)  # type: ignore[arg-type]
     whole, cut = Run.start(recipe, tmp_path / "whole"), Run.start(recipe, tmp_path / "cut")
 
@@ -45,16 +45,16 @@ def test_a_resumed_run_is_the_run_that_never_stopped(footage: Path, tmp_path: Pa
         train(cut, pairs(footage, recipe), workers=0, save_every=3)
     resumed = Run.resume(tmp_path / "cut")
     assert resumed.step == 3
-    found = load_checkpoint(train(resumed, pairs(footage, recipe), workers=0))
+    actual = load_checkpoint(train(resumed, pairs(footage, recipe), workers=0))
     expected = load_checkpoint(train(whole, pairs(footage, recipe), workers=0))
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     for kind in ("weights", "average", "decoder", "optimiser"):
-        states = getattr(found, kind), getattr(expected, kind)
+        states = getattr(actual, kind), getattr(expected, kind)
         assert states[0].keys() == states[1].keys() != set()
         assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items()), kind
 
 
-def test_what_is_deployed_is_the_network_alone_and_began_as_the_one_that_tracks(tmp_path: Path) -> None:
+def test_only_the_network_is_deployed_and_its_initial_weights_are_those_of_tracking(tmp_path: Path) -> None:
     file = Run.start(Recipe(objective="denoising"), tmp_path / "denoising").save(LAST)
     tracking = Run.start(Recipe(), tmp_path / "tracking").network.state_dict()
     deployed = load_checkpoint(file).deployed()
@@ -62,22 +62,22 @@ def test_what_is_deployed_is_the_network_alone_and_began_as_the_one_that_tracks(
     assert all(torch.equal(deployed[name], tensor) for name, tensor in tracking.items())
 
 
-def test_the_noise_is_the_recipes_and_the_pairs_are_those_of_tracking(footage: Path) -> None:
+def test_the_noise_has_the_level_of_the_recipe_and_the_pairs_are_those_of_tracking(footage: Path) -> None:
     recipe = Recipe(**DENOISING, steps=1, noise=40.0)  # type: ignore[arg-type]
-    bare = pairs(footage, recipe)
-    made, (patches, _) = Noised(bare, recipe), first(bare, 4)
-    noised, clean = (torch.stack(of) for of in zip(*(made[i] for i in range(4)), strict=True))
+    clean_pairs = pairs(footage, recipe)
+    noised_pairs, (patches, _) = Noised(clean_pairs, recipe), first(clean_pairs, 4)
+    noised, clean = (torch.stack(part) for part in zip(*(noised_pairs[i] for i in range(4)), strict=True))
     assert torch.equal(clean, patches)
     noise = noised - clean
     assert noise.std().item() == pytest.approx(40, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.5)
-    assert torch.equal(made[2][0], noised[2])
+    assert torch.equal(noised_pairs[2][0], noised[2])
     assert not torch.equal(noise[0], noise[1])
 
 
 @pytest.mark.parametrize(("stride", "side"), [(1, 45), (2, 44), (2, 45), (3, 44)])
-def test_the_decoder_is_held_against_the_pixels_that_its_features_saw(stride: int, side: int) -> None:
-    """Blocks that are one feature each: a network that takes their mean and a decoder that paints it lose nothing."""
+def test_the_decoder_is_compared_with_the_pixels_that_its_features_cover(stride: int, side: int) -> None:
+    """Constant blocks of stride x stride px: their mean and a decoder that repeats it reproduce them exactly."""
     recipe = Recipe(stride=stride)
     decoder, count = Decoder(recipe), (side - 4) // stride
     weight = torch.zeros_like(decoder.transposed.weight)

@@ -1,4 +1,4 @@
-"""The loop: it learns, it resumes as if nothing had happened, and a kill loses no checkpoint."""
+"""The loop: it lowers the loss, it resumes exactly, and a kill loses no checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
-from dcfnet.response import find_peaks
+from dcfnet.filter.response import find_peaks
 from dcfnet_train.checkpoint import load_checkpoint
 from dcfnet_train.cli import app
 from dcfnet_train.loop import learning_rate, train
@@ -36,27 +36,27 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / LOG).read_text().splitlines()]
 
 
-def first(made: Pairs, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    patches, shifts = zip(*(made[i] for i in range(count)), strict=True)
+def first(data: Pairs, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    patches, shifts = zip(*(data[i] for i in range(count)), strict=True)
     return torch.stack(patches), torch.stack(shifts)
 
 
 def test_training_lowers_the_loss_of_the_same_pairs(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**SMALL, steps=40)  # type: ignore[arg-type]
-    run, made = Run.start(recipe, tmp_path), pairs(footage, recipe)
-    batch = first(made, 24)
+    run, data = Run.start(recipe, tmp_path), pairs(footage, recipe)
+    batch = first(data, 24)
 
     def loss() -> float:
         with torch.no_grad():
             return PairLoss.of(recipe)(run.network, *batch).item()
 
     before = loss()
-    train(run, made, workers=0)
+    train(run, data, workers=0)
     assert len(losses(tmp_path)) == 40
     assert loss() < 0.8 * before
 
 
-def test_a_resumed_run_is_the_run_that_never_stopped(footage: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_run(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**SMALL, steps=6)  # type: ignore[arg-type]
     whole = train(Run.start(recipe, tmp_path / "whole"), pairs(footage, recipe), workers=0)
 
@@ -74,30 +74,30 @@ def test_a_resumed_run_is_the_run_that_never_stopped(footage: Path, tmp_path: Pa
     resumed = Run.resume(tmp_path / "parts")
     assert resumed.step == 4  # the last checkpoint before the kill
     parts = train(resumed, pairs(footage, recipe), workers=0)
-    expected, found = load_checkpoint(whole), load_checkpoint(parts)
-    assert found.step == expected.step == 6
+    expected, actual = load_checkpoint(whole), load_checkpoint(parts)
+    assert actual.step == expected.step == 6
     for name, tensor in expected.weights.items():
-        assert torch.equal(found.weights[name], tensor), name
+        assert torch.equal(actual.weights[name], tensor), name
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 4])
-def test_a_micro_batch_changes_no_gradient(footage: Path, tmp_path: Path, micro_batch: int) -> None:
+def test_a_micro_batch_does_not_change_the_gradient(footage: Path, tmp_path: Path, micro_batch: int) -> None:
     recipe = Recipe(**{**SMALL, "micro_batch": micro_batch}, steps=1)  # type: ignore[arg-type]
     run = Run.start(recipe, tmp_path)
     loss = PairLoss.of(recipe)(run.network, *first(pairs(footage, recipe), 4)) / 4
     loss.backward()
     expected = [p.grad.clone() for p in run.network.parameters() if p.grad is not None]
     train(run, pairs(footage, recipe), workers=0)
-    found = [p.grad for p in run.network.parameters()]
-    for a, b in zip(found, expected, strict=True):
+    actual = [p.grad for p in run.network.parameters()]
+    for a, b in zip(actual, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
     assert losses(tmp_path)[0] == pytest.approx(loss.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_loss_is_summed_over_the_map_and_averaged_over_the_batch(stride: int) -> None:
-    """A response of nothing costs the label's energy, pi sigma^2: with a mean instead, 1e-5 would move nothing."""
+    """The loss of a zero response is the energy of the label, pi sigma^2. A mean would make the rate 1e-5 too low."""
     recipe = Recipe(patch_size=125, stride=stride)
     pair_loss, side = PairLoss.of(recipe), 121 // stride
     label = pair_loss.label
@@ -106,49 +106,49 @@ def test_the_loss_is_summed_over_the_map_and_averaged_over_the_batch(stride: int
     sigma = 125 / 3 * 0.1 / stride
     assert float((label**2).sum()) == pytest.approx(math.pi * sigma**2, rel=1e-3)
 
-    class Nothing(torch.nn.Module):
+    class Zero(torch.nn.Module):
         def forward(self, patches: torch.Tensor) -> torch.Tensor:
             return torch.zeros(len(patches), 1, side, side)
 
-    loss = pair_loss(Nothing(), torch.zeros(3, 2, 3, 125, 125), torch.zeros(3, 2))
+    loss = pair_loss(Zero(), torch.zeros(3, 2, 3, 125, 125), torch.zeros(3, 2))
     assert loss.item() / 3 == pytest.approx(math.pi * sigma**2, rel=1e-3)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_the_response_that_is_wanted_peaks_where_the_target_is(stride: int) -> None:
+def test_the_desired_response_has_its_peak_at_the_target(stride: int) -> None:
     pair_loss = PairLoss.of(Recipe(stride=stride))
     shifts = torch.tensor([[0.0, 0.0], [12.0, -6.0], [-9.3, 4.7], [-18.0, 18.0]])
-    wanted = pair_loss.wanted(shifts)
-    assert wanted.shape == (4, 1, *pair_loss.label.shape)
-    torch.testing.assert_close(wanted[0, 0], pair_loss.label)
-    peaks = find_peaks(wanted[:, 0].numpy())
+    desired = pair_loss.wanted(shifts)
+    assert desired.shape == (4, 1, *pair_loss.label.shape)
+    torch.testing.assert_close(desired[0, 0], pair_loss.label)
+    peaks = find_peaks(desired[:, 0].numpy())
     np.testing.assert_allclose(peaks.shift * stride, shifts.numpy(), atol=0.15)
 
 
-def test_a_filter_asked_about_a_patch_that_is_displaced_is_right_there(footage: Path) -> None:
-    """The sign of the shift, with the picture itself for features: it costs far less than the shift turned around."""
+def test_a_filter_finds_the_target_in_a_displaced_patch(footage: Path) -> None:
+    """Checks the sign of the shift: with pixels as features, it has a much lower loss than the opposite shift."""
     recipe = Recipe(**{**SMALL, "patch_size": 96, "stride": 1}, displacement=0.5, augment=False, window=True)
     recipe = recipe.replace(synthetic=0.0, max_gap=1)
     pair_loss, (patches, shifts) = PairLoss.of(recipe), first(pairs(footage, recipe), 6)
     assert (shifts.abs() <= 0.5 * 32).all()
     assert shifts.abs().max() > 8
 
-    class Picture(torch.nn.Module):
+    class Pixels(torch.nn.Module):
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            return batch[:, :, 2:-2, 2:-2]  # what unpadded convolutions leave
+            return batch[:, :, 2:-2, 2:-2]  # the margin of unpadded convolutions
 
-    right, turned = (float(pair_loss(Picture(), patches, sign * shifts)) for sign in (1, -1))
-    assert right < 0.7 * turned
+    correct, opposite = (float(pair_loss(Pixels(), patches, sign * shifts)) for sign in (1, -1))
+    assert correct < 0.7 * opposite
 
 
-def test_the_window_is_the_trackers_and_can_be_left_out() -> None:
+def test_the_window_is_that_of_the_tracker_and_optional() -> None:
     assert PairLoss.of(Recipe(window=False)).window.min() == 1
     window = PairLoss.of(Recipe()).window
     assert window[0].max() == 0
-    assert window[30, 30] == 1  # the middle of 61 x 61
+    assert window[30, 30] == 1  # the centre of 61 x 61
 
 
-def test_a_run_that_ends_before_its_first_checkpoint_goes_on(footage: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_periodic_checkpoint_can_resume(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**SMALL, steps=3)  # type: ignore[arg-type]
 
     def killed(step: int, loss: float) -> None:
@@ -188,14 +188,14 @@ def test_the_authors_later_recipe() -> None:
     assert (authors.architecture, authors.padding, authors.steps) == ("released", 2.0, 5_160_500)
 
 
-def test_every_recipe_can_be_loaded_and_the_default_one_is_the_defaults() -> None:
+def test_every_recipe_can_be_loaded_and_default_equals_the_defaults() -> None:
     assert {"default", "paper", "authors"} <= set(RECIPES)
     for name in RECIPES:
         Recipe.load(name)
     assert Recipe.load("default") == Recipe()
 
 
-def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
+def test_a_custom_recipe(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("steps = 7  # a trial\naugment = false\n")
     assert Recipe.load(str(tmp_path / "mine.toml")) == Recipe(steps=7, augment=False)
 
@@ -209,21 +209,21 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         ("steps 7", "cannot be read"),
     ],
 )
-def test_a_mistake_in_a_recipe_is_named_with_its_file(tmp_path: Path, text: str, shown: str) -> None:
+def test_a_mistake_in_a_recipe_is_reported_with_its_file(tmp_path: Path, text: str, shown: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
-    with pytest.raises(ConfigError, match=shown) as told:
+    with pytest.raises(ConfigError, match=shown) as raised:
         Recipe.load(str(tmp_path / "mine.toml"))
-    assert "mine.toml" in str(told.value)
+    assert "mine.toml" in str(raised.value)
 
 
-def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_recipe_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no recipe 'best'; there are .*paper"):
         Recipe.load("best")
     with pytest.raises(ConfigError, match="cannot be read"):
         Recipe.load(str(tmp_path / "none.toml"))
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(footage: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(footage: Path, tmp_path: Path) -> None:
     recipe = Recipe(**{**SMALL, "train_lr": 1e30}, steps=20)  # type: ignore[arg-type]
     run = Run.start(recipe, tmp_path)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
@@ -234,7 +234,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(footage: 
     torch.testing.assert_close(kept.weights, before)
 
 
-def test_a_checkpoint_of_another_architecture_is_told_apart(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
     from safetensors import safe_open
     from safetensors.torch import save_file
 
@@ -246,7 +246,7 @@ def test_a_checkpoint_of_another_architecture_is_told_apart(tmp_path: Path) -> N
     with pytest.raises(ModelError, match=r"convolutions\.2\.weight is \(32, 64, 3, 3\), expected \(32, 32, 3, 3\)"):
         load_checkpoint(file)
     save_file(tensors, file, {})
-    with pytest.raises(ModelError, match="dcfnet-train writes it"):
+    with pytest.raises(ModelError, match="expected 'dcfnet-checkpoint-1'; use a checkpoint of dcfnet-train"):
         load_checkpoint(file)
 
 
@@ -286,7 +286,7 @@ def test_the_command_trains_and_resumes(footage: Path, tmp_path: Path) -> None:
         (["--threads", "-1"], "--threads"),
     ],
 )
-def test_a_mistake_is_named_before_hours_are_spent(tmp_path: Path, args: list[str], shown: str) -> None:
+def test_a_mistake_is_reported_before_the_training(tmp_path: Path, args: list[str], shown: str) -> None:
     code, text = run(*args, "--output", tmp_path)
     assert code != 0
     assert shown in text
@@ -294,17 +294,17 @@ def test_a_mistake_is_named_before_hours_are_spent(tmp_path: Path, args: list[st
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False)])
-def test_a_switch_is_set_by_word(text: str, value: bool) -> None:
+def test_a_boolean_is_set_by_true_or_false(text: str, value: bool) -> None:
     assert Recipe().assign([f"augment={text}"]).augment is value
 
 
 @pytest.mark.parametrize("text", ["no", "0", "off", ""])
-def test_any_other_word_for_a_switch_is_refused(text: str) -> None:
+def test_any_other_value_for_a_boolean_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="true or false"):
         Recipe().assign([f"augment={text}"])
 
 
-def test_the_tracker_of_a_network_has_the_constants_it_was_trained_under() -> None:
+def test_the_tracker_of_a_network_has_the_constants_of_its_training() -> None:
     config = Recipe.load("paper").tracker_config()
     assert config.squareness == 0.0
     assert (config.padding, config.label_sigma, config.patch_size) == (1.5, 0.1, 125)
@@ -313,11 +313,13 @@ def test_the_tracker_of_a_network_has_the_constants_it_was_trained_under() -> No
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("broken", ["frame", "photo"])
-def test_a_broken_image_is_named_in_one_line(tmp_path: Path, workers: int, broken: str) -> None:
-    """Also out of the processes that prepare pairs; and the run can be gone on with once the file is mended."""
+def test_a_broken_image_is_reported_in_one_line(tmp_path: Path, workers: int, broken: str) -> None:
+    """Also from a worker process. The run has a checkpoint, so it can resume with a repaired file."""
     make_otb_sequence(tmp_path / "videos" / "first", length=4)
     make_photos(tmp_path / "photos", count=3)
-    file = tmp_path / {"frame": "videos/first/img/0002.png", "photo": "photos/1.png"}[broken]  # neither first nor last
+    file = (
+        tmp_path / {"frame": "videos/first/img/0002.png", "photo": "photos/1.png"}[broken]
+    )  # neither the first nor the last file
     file.write_bytes(b"no image")
     sets = [f"--set={name}={value}" for name, value in {**SMALL, "synthetic": 0.5, "steps": 8}.items()]
     data = ["--videos", tmp_path / "videos", "--photos", tmp_path / "photos", "--output", tmp_path / "run", *sets]
@@ -325,5 +327,5 @@ def test_a_broken_image_is_named_in_one_line(tmp_path: Path, workers: int, broke
     assert code == 1
     assert file.name in text
     assert "Traceback" not in text
-    assert len(text.strip().splitlines()) <= 2  # the bar, and what is wrong
+    assert len(text.strip().splitlines()) <= 2  # the progress bar and the message
     assert (tmp_path / "run" / LAST).exists()

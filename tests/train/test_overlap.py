@@ -1,4 +1,4 @@
-"""Footage that is also in a test set is found, whatever its name and its compression, and nothing else is."""
+"""Finds the videos that are also in a test set, also under another name or compression, and no others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.train.test_loop import run as command
 
 
 def copy_smaller(source: Path, target: Path) -> None:
-    """The sequence at three quarters of its size, compressed, as another data set would hold it."""
+    """A copy at three quarters of the size, compressed, as in another data set."""
     (target / "img").mkdir(parents=True)
     for file in sorted((source / "img").iterdir()):
         small = cv2.resize(cv2.imread(str(file)), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
@@ -42,32 +42,33 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root / "footage", root / "test"
 
 
-def test_copies_and_namesakes_are_found(places: tuple[Path, Path]) -> None:
+def test_copies_and_equal_names_are_found(places: tuple[Path, Path]) -> None:
     footage, test = places
     found = overlapping(read_footage(str(footage)), open_sequences(str(test)))
-    assert found == {"video_17": "shows frames of Shown", "named": "has the name of Named"}
+    assert found == {"video_17": "shares frames with Shown", "named": "has the same name as Named"}
     assert overlapping(read_footage(str(footage)), []) == {}
 
 
-def test_the_command_leaves_them_out_and_says_so(places: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_command_excludes_and_reports_them(places: tuple[Path, Path], tmp_path: Path) -> None:
     footage, test = places
     sets = [f"--set={name}={value}" for name, value in {**SMALL, "synthetic": 0.0, "steps": 1}.items()]
     data = ["--videos", footage, *sets, "--workers", 0]
     code, text = command(*data, "--exclude", test, "--output", tmp_path / "a")
     assert code == 0, text
-    assert "left out: video_17 shows frames of Shown" in text
+    assert "excluded: video_17 shares frames with Shown" in text
     assert "Kept" not in text
     code, text = command(*data, "--validate", f"otb:{test}", "--output", tmp_path / "b")
     assert code == 1
-    assert "a score on what is trained on is none: named has the name of Named; video_17 shows frames" in text
+    assert "--videos and --validate share videos: named has the same name as Named; video_17 shares frames" in text
+    assert "exclude them with --exclude" in text
 
 
-def test_blank_frames_are_like_nothing() -> None:
+def test_blank_frames_have_no_fingerprint() -> None:
     assert fingerprint(np.full((90, 120, 3), 200, np.uint8)) is None
 
 
 def test_footage_in_the_layouts_of_data_sets(tmp_path: Path) -> None:
-    """LAYOUT:FOLDER and LAYOUT:SUBSET:FOLDER; frames without the target are there and not learnt from."""
+    """LAYOUT:FOLDER and LAYOUT:SUBSET:FOLDER. Frames without the target are read but not usable."""
     place = tmp_path / "lasot" / "cat" / "cat-2"
     touch(place / "img", range(1, 6), "{:08d}.jpg")
     write(place / "groundtruth.txt", "1,2,30,40\n2,2,30,40\n3,2,30,40\n4,2,30,40\n5,2,30,40\n")
@@ -80,7 +81,7 @@ def test_footage_in_the_layouts_of_data_sets(tmp_path: Path) -> None:
         write(tmp_path / "got" / name / f"GOT-10k_{name}_1" / "groundtruth.txt", rows(3))
     assert [v.name for v in read_footage(f"got10k:train:{tmp_path / 'got'}")] == ["GOT-10k_train_1"]
     assert [s.name for s in open_sequences(f"got10k:val:{tmp_path / 'got'}")] == ["GOT-10k_val_1"]
-    with pytest.raises(SequenceError, match="choose one of its subsets"):
+    with pytest.raises(SequenceError, match=r"contains several subsets; choose one .*: train, val"):
         read_footage(f"got10k:{tmp_path / 'got'}")
     with pytest.raises(SequenceError, match="no such folder"):
         open_sequences(f"lasot:{tmp_path / 'none'}")

@@ -1,4 +1,4 @@
-"""Pairs: where the target is in them, and that chance comes from seed and number alone."""
+"""Pairs: the position of the target, and random numbers from seed and pair number only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 from dcfnet_evaluation.rendered import noise_texture, render_clip
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_train.augment import augment_pair, mirror_box
@@ -24,7 +24,7 @@ def pairs(footage: Path, **changes: object) -> Pairs:
 
 
 @pytest.mark.parametrize("synthetic", [0.0, 1.0])
-def test_a_pair_is_its_number(footage: Path, synthetic: float) -> None:
+def test_a_pair_depends_only_on_seed_and_number(footage: Path, synthetic: float) -> None:
     first, second = pairs(footage, synthetic=synthetic), pairs(footage, synthetic=synthetic)
     (patches, shift), again = first[3], second[3]
     assert patches.shape == (2, 3, 126, 126)
@@ -36,58 +36,58 @@ def test_a_pair_is_its_number(footage: Path, synthetic: float) -> None:
     assert not torch.equal(patches, pairs(footage, synthetic=synthetic, seed=1)[3][0])
 
 
-def test_the_target_is_in_the_middle_of_both_patches(footage: Path) -> None:
-    made = pairs(footage, synthetic=0.0, augment=False, displacement=0.0)
+def test_the_target_is_at_the_centre_of_both_patches(footage: Path) -> None:
+    data = pairs(footage, synthetic=0.0, augment=False, displacement=0.0)
     for i in range(8):
-        (template, search), shift = made[i][0].numpy(), made[i][1]
+        (template, search), shift = data[i][0].numpy(), data[i][1]
         assert shift.abs().max() == 0
-        target = slice(48, 77)  # well inside the target of 126 / 3 px
+        target = slice(48, 77)  # inside the target of 126 / 3 px
         a, b = template[:, target, target].ravel(), search[:, target, target].ravel()
         assert np.corrcoef(a, b)[0, 1] > 0.8
 
 
 def test_frames_of_a_pair_are_near_in_time(footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = pairs(footage, synthetic=0.0, augment=False, max_gap=2)
-    read, seen = Video.read, []
+    data = pairs(footage, synthetic=0.0, augment=False, max_gap=2)
+    read, indices = Video.read, []
 
-    def watched(video: Video, index: int) -> tuple[np.ndarray, Box]:
-        seen.append(index)
+    def recording_read(video: Video, index: int) -> tuple[np.ndarray, Box]:
+        indices.append(index)
         return read(video, index)
 
-    monkeypatch.setattr(Video, "read", watched)
+    monkeypatch.setattr(Video, "read", recording_read)
     for i in range(8):
-        made[i]
-    gaps = [abs(first - second) for first, second in zip(seen[::2], seen[1::2], strict=True)]
+        data[i]
+    gaps = [abs(first - second) for first, second in zip(indices[::2], indices[1::2], strict=True)]
     assert len(gaps) == 8
     assert max(gaps) <= 2
     assert len(set(gaps)) > 1
 
 
-def test_rendered_truth_is_where_the_target_is(footage: Path) -> None:
-    """Cut out by their boxes, both pictures of the target are alike; cut out half a target aside, they are not."""
+def test_rendered_boxes_are_at_the_target(footage: Path) -> None:
+    """Crops at the boxes correlate. Crops with an offset of half a target do not."""
     photos = sorted((footage / "photos").iterdir())
     centred, aside = [], []
     for seed in range(12):
         frames, boxes = render_pair(np.random.default_rng(seed), photos)
         assert all(frame.shape == (FRAME_SIDE, FRAME_SIDE, 3) for frame in frames)
         moved = [boxes[0], Box(boxes[1].x + boxes[1].w / 2, boxes[1].y, boxes[1].w, boxes[1].h)]
-        for found, at in ((centred, boxes), (aside, moved)):
-            template, search = crop_pair(frames, at, Recipe())[:, :, 48:77, 48:77]
-            found.append(np.corrcoef(template.ravel(), search.ravel())[0, 1])
+        for correlations, places in ((centred, boxes), (aside, moved)):
+            template, search = crop_pair(frames, places, Recipe())[:, :, 48:77, 48:77]
+            correlations.append(np.corrcoef(template.ravel(), search.ravel())[0, 1])
     assert np.median(centred) > 0.7
     assert np.median(aside) < 0.5
 
 
-def test_mirroring_moves_the_box_with_the_picture() -> None:
+def test_mirroring_moves_the_box_with_the_frame() -> None:
     clip = render_clip(2, 320, 240, occluder=False)
     frame, box = clip.frame(0), clip.box(0)
     mirrored = mirror_box(box, 320)
-    cut = [crop_pair([f, f], [b, b], Recipe())[0] for f, b in ((frame, box), (frame[:, ::-1].copy(), mirrored))]
-    np.testing.assert_allclose(cut[0], cut[1][:, :, ::-1], atol=2)
+    patches = [crop_pair([f, f], [b, b], Recipe())[0] for f, b in ((frame, box), (frame[:, ::-1].copy(), mirrored))]
+    np.testing.assert_allclose(patches[0], patches[1][:, :, ::-1], atol=2)
     assert tuple(mirror_box(mirrored, 320)) == pytest.approx(tuple(box))
 
 
-def test_augmented_pairs_keep_shapes_and_stay_apart(rng: np.random.Generator) -> None:
+def test_augmentation_keeps_shapes_and_the_original_frame(rng: np.random.Generator) -> None:
     frame = noise_texture(rng, 60, 80)
     before = frame.copy()
     for seed in range(20):
@@ -107,12 +107,12 @@ def test_clips_lose_their_black_border_and_keep_their_target(tmp_path: Path) -> 
     (folder / "boxes.csv").write_text("source_frame,x,y,w,h,size\n0,40,50,20,10,100\n5,41,50,20,10,100\n")
     (video,) = read_videos(tmp_path)
     assert list(video.times) == [0, 5]
-    picture, box = video.read(0)
-    assert picture.shape == (80, 90, 3)
+    frame, box = video.read(0)
+    assert frame.shape == (80, 90, 3)
     assert tuple(box) == (40, 30, 20, 10)
 
 
-def test_what_cannot_be_trained_on_is_named(tmp_path: Path, footage: Path) -> None:
+def test_unusable_footage_is_reported(tmp_path: Path, footage: Path) -> None:
     with pytest.raises(SequenceError, match="not a folder"):
         read_videos(tmp_path / "none")
     with pytest.raises(SequenceError, match=r"groundtruth_rect\.txt or boxes\.csv"):

@@ -1,4 +1,4 @@
-"""Several processes take the steps of one, and a run outlives one of them."""
+"""Several processes do the same steps as one, and a run survives the death of one process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from dcfnet_train.cli import app
 app(sys.argv[1:], standalone_mode=False)
 left = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
-assert not [name for name in left if "gloo" in name], f"threads of the group are left: {left}"
+assert not [name for name in left if "gloo" in name], f"threads of the group remain: {left}"
 """
 
 KILLER = """
@@ -42,7 +42,7 @@ app(sys.argv[1:])
 
 
 def train_on(processes: int, footage: Path, output: Path, *torchrun: str, script: Path | None = None) -> str:
-    """dcfnet-train under torchrun, six steps; returns what it printed."""
+    """Runs dcfnet-train under torchrun for six steps; returns its output."""
     sets = [f"--set={name}={value}" for name, value in {**SMALL, "micro_batch": 2, "steps": 6, "ema": 0.5}.items()]
     data = [f"--videos={footage / 'videos'}", f"--photos={footage / 'photos'}", f"--output={output}", "--workers=0"]
     program = [str(script)] if script else ["-m", "dcfnet_train"]
@@ -69,17 +69,17 @@ def alone(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_processes_take_the_steps_of_one(alone: Path, footage: Path, tmp_path: Path) -> None:
-    said = train_on(2, footage, tmp_path)
-    assert said.count("trained 6 steps") == 1  # the first one speaks
+def test_two_processes_do_the_same_steps_as_one(alone: Path, footage: Path, tmp_path: Path) -> None:
+    output = train_on(2, footage, tmp_path)
+    assert output.count("trained 6 steps") == 1  # only the first process prints
     assert losses(tmp_path) == pytest.approx(losses(alone), rel=1e-4)
-    expected, found = load_checkpoint(alone / LAST), load_checkpoint(tmp_path / LAST)
+    expected, actual = load_checkpoint(alone / LAST), load_checkpoint(tmp_path / LAST)
     for name, tensor in expected.deployed().items():
-        torch.testing.assert_close(found.deployed()[name], tensor, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(actual.deployed()[name], tensor, rtol=1e-3, atol=1e-5)
 
 
-def test_a_run_outlives_a_process_that_is_killed(alone: Path, footage: Path, tmp_path: Path) -> None:
-    """torchrun starts both anew, and they go on from the last checkpoint to the end that was to be reached."""
+def test_a_run_survives_a_killed_process(alone: Path, footage: Path, tmp_path: Path) -> None:
+    """torchrun restarts both processes, and they resume from the last checkpoint."""
     script = tmp_path / "killed.py"
     script.write_text(KILLER)
     train_on(2, footage, tmp_path / "run", "--max-restarts=1", script=script)
@@ -87,22 +87,22 @@ def test_a_run_outlives_a_process_that_is_killed(alone: Path, footage: Path, tmp
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads threads where Linux lists them")
-def test_nothing_of_the_group_is_left_at_the_end(footage: Path, tmp_path: Path) -> None:
-    """A thread of gloo that is alive while Python shuts down aborts a run in forty, after its last step."""
+def test_no_thread_of_the_group_remains_at_the_end(footage: Path, tmp_path: Path) -> None:
+    """A gloo thread that is alive during the shutdown of Python aborts one run in forty, after its last step."""
     script = tmp_path / "ending.py"
     script.write_text(ENDING)
     train_on(2, footage, tmp_path / "run", script=script)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+def test_a_batch_that_is_not_a_multiple_is_refused() -> None:
     assert [Ranks(rank, 4).share(16) for rank in (0, 3)] == [slice(0, 4), slice(12, 16)]
-    with pytest.raises(ConfigError, match="batch=16: cannot be shared by 3 processes"):
+    with pytest.raises(ConfigError, match="batch=16: not a multiple of the 3 processes; set batch to a multiple"):
         Ranks(0, 3).share(16)
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="device 'tpu': auto, cpu or cuda"), joined("tpu"):
+def test_a_missing_device_is_reported() -> None:
+    with pytest.raises(ConfigError, match="device 'tpu': must be auto, cpu or cuda"), joined("tpu"):
         pass
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="torch sees no GPU"), joined("cuda"):
+        with pytest.raises(ConfigError, match="torch finds no GPU"), joined("cuda"):
             pass

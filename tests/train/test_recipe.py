@@ -1,4 +1,4 @@
-"""A recipe with a value of a wrong type is refused by the name of the setting, whichever it is."""
+"""A recipe with a value of a wrong type is refused, and the message names the setting."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
-def test_every_setting_refuses_what_is_of_another_type(name: str) -> None:
+def test_every_setting_refuses_other_types(name: str) -> None:
     for value in WRONG[type(getattr(Recipe(), name))]:
         with pytest.raises(ConfigError, match=f"{name}="):
             Recipe().replace(**{name: value})
 
 
-def test_a_checkpoint_whose_recipe_is_of_wrong_types_is_named(tmp_path: Path) -> None:
+def test_a_checkpoint_with_an_invalid_recipe_is_refused(tmp_path: Path) -> None:
     file = Run.start(Recipe(), tmp_path).save()
     with safe_open(file, framework="pt") as opened:
         metadata, tensors = opened.metadata(), {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     for recipe in ({"steps": "many"}, {"batch": [16]}, {"stepz": 1}, ["steps"], 3):
         save_file(tensors, file, {**metadata, "recipe": json.dumps(recipe)})
-        with pytest.raises(ModelError, match=r"last\.safetensors: its recipe cannot be read"):
+        with pytest.raises(ModelError, match=r"last\.safetensors: the recipe cannot be read"):
             load_checkpoint(file)

@@ -1,4 +1,4 @@
-"""Held-out videos: whole ones, the same ones whatever else is there, and in no pair."""
+"""Held-out videos: whole videos, independent of the other videos, and in no pair."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from dcfnet.errors import ConfigError
 from dcfnet_evaluation.sequences import ImageFrames
 from dcfnet_train.checkpoint import load_checkpoint
+from dcfnet_train.crop_manifest import CropSettings
 from dcfnet_train.crops.cutting import make_cache
-from dcfnet_train.crops.manifest import CropSettings
 from dcfnet_train.footage import Footage
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import Recipe
@@ -33,25 +33,25 @@ def named(*names: str) -> list[Video]:
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six rendered sequences, and one more with the pictures of one that is held out."""
+    """Six rendered sequences, and a copy of a held-out sequence under another name."""
     root = tmp_path_factory.mktemp("split") / "videos"
     for seed in range(6):
         make_otb_sequence(root / f"clip{seed}", length=20, seed=seed)
-    _, held = hold_out(read_videos(root), SHARE)
-    assert 0 < len(held) < 6
+    _, held_out = hold_out(read_videos(root), SHARE)
+    assert 0 < len(held_out) < 6
     names = (f"copy_{i}" for i in range(100))
-    name = next(name for name in names if len(split_of(root, name)) == len(held))
-    (root / name).symlink_to(root / held[0].name)
+    name = next(name for name in names if len(held_out_with(root, name)) == len(held_out))
+    (root / name).symlink_to(root / held_out[0].name)
     return root
 
 
-def split_of(root: Path, name: str) -> list[Video]:
-    """What is held out with one video more."""
+def held_out_with(root: Path, name: str) -> list[Video]:
+    """The held-out videos after the addition of one video."""
     return hold_out([*read_videos(root), *named(name)], SHARE)[1]
 
 
 @pytest.mark.parametrize(
-    ("name", "of"),
+    ("name", "video"),
     [
         ("ILSVRC2015_train_00005009.0", "ILSVRC2015_train_00005"),
         ("ILSVRC2015_train_00005011.3", "ILSVRC2015_train_00005"),
@@ -60,26 +60,26 @@ def split_of(root: Path, name: str) -> list[Video]:
         ("person12_2", "person12"),
         ("Jogging-1", "Jogging"),
         ("Skating2-2", "Skating2"),
-        ("airplane-1", "airplane-1"),  # LaSOT's numbers count videos, not parts of one
-        ("airplane_001", "airplane_001"),  # so do NUS-PRO's
+        ("airplane-1", "airplane-1"),  # LaSOT numbers videos, not parts of a video
+        ("airplane_001", "airplane_001"),  # so does NUS-PRO
         ("GOT-10k_Train_000001", "GOT-10k_Train_000001"),
         ("vot2013_car", "vot2013_car"),
     ],
 )
-def test_the_video_that_a_name_tells(name: str, of: str) -> None:
-    assert origin(name) == of
+def test_the_video_of_a_name(name: str, video: str) -> None:
+    assert origin(name) == video
 
 
 def test_parts_of_a_video_stay_together() -> None:
     names = [
         f"ILSVRC2015_train_{video:05d}{part:03d}.{track}" for video in range(300) for part in (0, 7) for track in (0, 1)
     ]
-    kept, held = hold_out(named(*names), 0.2)
-    assert not {origin(v.name) for v in kept} & {origin(v.name) for v in held}
-    assert len(held) / len(names) == pytest.approx(0.2, abs=0.07)
+    training, held_out = hold_out(named(*names), 0.2)
+    assert not {origin(v.name) for v in training} & {origin(v.name) for v in held_out}
+    assert len(held_out) / len(names) == pytest.approx(0.2, abs=0.07)
 
 
-def test_added_footage_moves_no_video_to_the_other_side() -> None:
+def test_more_footage_does_not_change_the_choice() -> None:
     names = [f"GOT-10k_Train_{i:06d}" for i in range(200)]
     few = {video.name for video in hold_out(named(*names[50:100]), 0.3)[1]}
     many = {video.name for video in hold_out(named(*reversed(names)), 0.3)[1]}
@@ -88,18 +88,18 @@ def test_added_footage_moves_no_video_to_the_other_side() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"), [(1.0, "under 1"), (-0.1, "above 0"), (1e-9, "none of 2"), (0.999999, "all of 2")]
+    ("share", "shown"), [(1.0, "below 1"), (-0.1, "above 0"), (1e-9, "none of 2"), (0.999999, "all of 2")]
 )
-def test_a_share_that_divides_nothing_is_refused(share: float, shown: str) -> None:
+def test_a_share_with_an_empty_side_is_refused(share: float, shown: str) -> None:
     with pytest.raises(ConfigError, match=shown):
         hold_out(named("a", "b"), share)
 
 
-class Watched:
-    """Frames that remember who was read."""
+class RecordingFrames:
+    """Frames that record the folders of the read images."""
 
-    def __init__(self, frames: ImageFrames, read: set[Path]) -> None:
-        self.frames, self.seen = frames, read
+    def __init__(self, frames: ImageFrames, folders: set[Path]) -> None:
+        self.frames, self.folders = frames, folders
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -108,51 +108,51 @@ class Watched:
         return self.frames.size()
 
     def read(self, index: int) -> np.ndarray:
-        self.seen.add(self.frames.files[index].resolve().parent.parent)
+        self.folders.add(self.frames.files[index].resolve().parent.parent)
         return self.frames.read(index)
 
 
 def test_no_frame_of_a_held_out_video_is_in_a_pair(footage: Path) -> None:
-    """Neither its own files nor those of a copy under another name; all others are drawn from."""
+    """Neither its files nor those of a copy under another name are read. All other videos are read."""
     gathered = Footage.gather([str(footage)], [], SHARE)
-    held = {video.name for video in gathered.held_out}
+    held_out = {video.name for video in gathered.held_out}
     (copy,) = gathered.left_out
     assert gathered.left_out[copy].endswith(", which is held out")
-    seen: set[Path] = set()
-    videos = [Video(v.name, Watched(v.frames, seen), v.boxes, v.times) for v in gathered.videos]
-    made = Pairs(videos, [], Recipe(synthetic=0.0, patch_size=45), 60)
+    folders: set[Path] = set()
+    videos = [Video(v.name, RecordingFrames(v.frames, folders), v.boxes, v.times) for v in gathered.videos]
+    data = Pairs(videos, [], Recipe(synthetic=0.0, patch_size=45), 60)
     for i in range(60):
-        made[i]
-    assert {place.name for place in seen} == {f"clip{i}" for i in range(6)} - held
+        data[i]
+    assert {folder.name for folder in folders} == {f"clip{i}" for i in range(6)} - held_out
 
 
 def lines(folder: Path) -> Iterator[dict[str, object]]:
     return (json.loads(line) for line in (folder / LOG).read_text().splitlines())
 
 
-def test_the_command_validates_on_what_it_holds_out(footage: Path, tmp_path: Path) -> None:
+def test_the_command_validates_on_the_held_out_videos(footage: Path, tmp_path: Path) -> None:
     sets = [f"--set={name}={value}" for name, value in {**SMALL, "synthetic": 0.0, "steps": 2}.items()]
     data = ["--videos", footage, "--workers", 0, "--output", tmp_path]
     code, text = command(*data, *sets, "--hold-out", SHARE, "--save-every", 1)
     assert code == 0, text
-    _, held = hold_out(read_videos(footage), SHARE)
-    names = [video.name for video in held]
+    _, held_out = hold_out(read_videos(footage), SHARE)
+    names = [video.name for video in held_out]
     assert next(lines(tmp_path)) == {"step": 0, "held_out": names}
     assert f"held out: {', '.join(names)}\n" in text
     assert 0 <= load_checkpoint(tmp_path / BEST).score <= 1
     code, text = command(*data, "--resume")
     assert code == 1
-    assert f"held out when the run began: {', '.join(sorted(names))}" in text
+    assert f"{', '.join(sorted(names))}: held out when the run started; resume with the same --hold-out" in text
     code, text = command(*data, "--resume", "--hold-out", SHARE)
     assert code == 0, text
     assert sum("held_out" in line for line in lines(tmp_path)) == 1
 
 
-def test_crops_are_held_out_and_judge_nothing(footage: Path, tmp_path: Path) -> None:
+def test_held_out_crops_are_not_used_for_validation(footage: Path, tmp_path: Path) -> None:
     make_cache(read_videos(footage)[:6], ["some"], CropSettings(), tmp_path / "crops")
     sets = [f"--set={name}={value}" for name, value in {**SMALL, "synthetic": 0.0, "steps": 1}.items()]
     data = ["--videos", tmp_path / "crops", "--workers", 0, "--output", tmp_path / "run"]
     code, text = command(*data, *sets, "--hold-out", SHARE)
     assert code == 0, text
-    assert "crops around the target judge no tracker; give --validate" in text
+    assert "target-centred crops cannot validate a tracker; add --validate SEQUENCES" in text
     assert not (tmp_path / "run" / BEST).exists()

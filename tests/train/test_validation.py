@@ -31,13 +31,13 @@ def lines(folder: Path, key: str) -> list[float]:
     return [line[key] for line in logged if key in line]
 
 
-def test_the_network_so_far_is_tracked_with(tmp_path: Path) -> None:
-    """The shipped weights follow a rendered target; the seam to torch gives them the boxes of the model file."""
+def test_validation_tracks_with_the_current_network(tmp_path: Path) -> None:
+    """The shipped weights track a rendered target through the torch backbone."""
     from importlib.resources import as_file, files
 
     make_otb_sequence(tmp_path / "clip", length=25, seed=3)
     sequences = open_dataset("otb", tmp_path)
-    with as_file(files("dcfnet") / "models" / "dcfnet.safetensors") as shipped:
+    with as_file(files("dcfnet.model") / "shipped" / "dcfnet.safetensors") as shipped:
         loaded = load_checkpoint(shipped)
     checkpoint = Checkpoint(loaded.weights, Recipe(), 0, {})
     score = Validation(sequences, Tracker().config)(checkpoint)
@@ -46,16 +46,16 @@ def test_the_network_so_far_is_tracked_with(tmp_path: Path) -> None:
 
 
 def test_the_best_checkpoint_is_kept_and_returned(footage: Path, tmp_path: Path) -> None:
-    told = iter([0.4, 0.6, 0.5])
-    seen: list[int] = []
+    aucs = iter([0.4, 0.6, 0.5])
+    steps: list[int] = []
 
     def validate(checkpoint: Checkpoint) -> Score:
-        seen.append(checkpoint.step)
-        return score_of(next(told))
+        steps.append(checkpoint.step)
+        return score_of(next(aucs))
 
     recipe = Recipe(**SMALL, steps=5, validate_every=2)  # type: ignore[arg-type]
     file = train(Run.start(recipe, tmp_path), pairs(footage, recipe), workers=0, validate=validate)
-    assert seen == [2, 4, 5]  # and at the end, whatever the interval
+    assert steps == [2, 4, 5]  # every second step and at the end
     assert file == tmp_path / BEST
     assert (load_checkpoint(file).step, load_checkpoint(file).score) == (4, 0.6)
     assert (load_checkpoint(tmp_path / LAST).step, load_checkpoint(tmp_path / LAST).score) == (5, 0.6)
@@ -81,8 +81,8 @@ def test_a_resumed_run_remembers_the_best_score(footage: Path, tmp_path: Path) -
     assert lines(tmp_path, "auc") == [0.9, 0.3, 0.3, 0.3]
 
 
-def test_the_running_mean_is_what_is_deployed(footage: Path, tmp_path: Path) -> None:
-    """With a share of 0.5 the mean after three steps is (w1 / 2 + w2) / 2 ... from the first step's weights on."""
+def test_the_running_mean_is_deployed(footage: Path, tmp_path: Path) -> None:
+    """With ema=0.5, the mean starts with the weights of the first step and then halves its distance to the weights."""
     recipe = Recipe(**SMALL, steps=4, ema=0.5)  # type: ignore[arg-type]
     run, history = Run.start(recipe, tmp_path), []
     run.on_step.append(lambda *_: history.append(run.network.convolutions[0].weight.detach().clone()))
@@ -114,8 +114,8 @@ def test_a_run_with_a_mean_resumes_bit_for_bit(footage: Path, tmp_path: Path) ->
         assert not torch.equal(parts.weights[name], tensor), name
 
 
-def test_half_precision_convolutions_lower_the_loss_too(footage: Path, tmp_path: Path) -> None:
-    """Filter and transforms stay float32: the losses of the first step agree to the precision of the features."""
+def test_half_precision_convolutions_also_lower_the_loss(footage: Path, tmp_path: Path) -> None:
+    """Filter and transforms stay float32, so the first losses agree within the precision of the features."""
     first = []
     for precision in ("float32", "bfloat16"):
         recipe = Recipe(**SMALL, steps=20, precision=precision)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def test_half_precision_convolutions_lower_the_loss_too(footage: Path, tmp_path:
     assert first[0] != first[1]
 
 
-def test_the_command_validates_and_refuses_to_judge_on_what_it_trains_on(footage: Path, tmp_path: Path) -> None:
+def test_the_command_validates_and_refuses_training_videos_for_validation(footage: Path, tmp_path: Path) -> None:
     make_otb_sequence(tmp_path / "held" / "other", length=22, seed=5)
     sets = [part for name, value in {**SMALL, "steps": 2}.items() for part in ("--set", f"{name}={value}")]
     data = ["--videos", footage / "videos", "--photos", footage / "photos", "--workers", 0, *sets]
@@ -137,7 +137,7 @@ def test_the_command_validates_and_refuses_to_judge_on_what_it_trains_on(footage
     assert 0 <= load_checkpoint(tmp_path / "a" / BEST).score <= 1
     code, text = command(*data, "--output", tmp_path / "b", "--validate", footage / "videos")
     assert code == 1
-    assert "in --videos and in --validate, and a score on what is trained on is none: first has the name" in text
+    assert "--videos and --validate share videos: first has the same name as first; a score on" in text
     code, text = command(*data, "--output", tmp_path / "c", "--validate", tmp_path / "none")
     assert code == 1
     assert "no such folder" in text
@@ -150,7 +150,7 @@ def test_settings_out_of_range_are_refused(key: str, value: object) -> None:
 
 
 def test_curves_for_tensorboard(footage: Path, tmp_path: Path) -> None:
-    """A line of every step and of every validation, and of a resumed run the same: nothing twice."""
+    """One value for each step and each validation."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     make_otb_sequence(tmp_path / "held" / "other", length=22, seed=5)

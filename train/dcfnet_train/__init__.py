@@ -1,1 +1,1 @@
-"""Training the network end to end through the correlation filter."""
+"""Trains the network end to end through the correlation filter."""

@@ -1,19 +1,19 @@
-"""What cameras do between two frames: mirrored pairs, lost colour, other light, blur, a box a little off."""
+"""Augmentation of pairs: mirroring, greyscale, light changes, blur and small errors of the box size."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
 
 def augment_pair(rng: np.random.Generator, frames: list[Image], boxes: list[Box]) -> tuple[list[Image], list[Box]]:
-    """The pair with random changes: uint8 (H, W, 3) frames and their boxes, new arrays.
+    """The pair with random changes: uint8 (H, W, 3) frames and their boxes, as new arrays.
 
-    Mirroring and lost colour strike both frames; light and blur each on its own, as they do between two frames.
+    Both frames are mirrored or made grey together. Light and blur change independently, as between two real frames.
     """
     if rng.random() < 0.5:
         boxes = [mirror_box(box, frame.shape[1]) for box, frame in zip(boxes, frames, strict=True)]
@@ -25,7 +25,7 @@ def augment_pair(rng: np.random.Generator, frames: list[Image], boxes: list[Box]
 
 
 def mirror_box(box: Box, frame_width: int) -> Box:
-    """The box in the frame mirrored left to right, frame pixels."""
+    """The box after a left-right mirroring of the frame, frame pixels."""
     return Box(frame_width - box.x - box.w, box.y, box.w, box.h)
 
 
@@ -37,14 +37,14 @@ def _relight(rng: np.random.Generator, frame: Image) -> Image:
 
 
 def _blur(rng: np.random.Generator, frame: Image, box: Box) -> Image:
-    """One frame in five a little out of focus: by up to 3 % of the target, whatever its size in pixels."""
+    """Blurs one frame in five, with a sigma of 0.5 to 3 % of the target size."""
     sigma = rng.uniform(0.005, 0.03) * (box.w * box.h) ** 0.5
-    if rng.random() > 0.2 or sigma < 0.2:  # under 0.2 px the kernel is one pixel wide
+    if rng.random() > 0.2 or sigma < 0.2:  # below 0.2 px the kernel has a width of one pixel
         return frame
     return cv2.GaussianBlur(frame, (0, 0), sigma).astype(np.uint8, copy=False)
 
 
 def _rescale(rng: np.random.Generator, box: Box) -> Box:
-    """The box grown or shrunk by about 2 % about its centre: the tracker's size is never exact either."""
+    """The box scaled about its centre by a factor with a std of about 2 %: a tracker's size is never exact."""
     scale = np.exp(rng.normal(0, 0.02))
     return Box.of(box.centre, (box.w * scale, box.h * scale))

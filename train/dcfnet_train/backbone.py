@@ -1,4 +1,4 @@
-"""The network in front of the filter: 3 x 3 convolutions with ReLU between them and local response normalisation."""
+"""The network before the filter: 3 x 3 convolutions with ReLU between them, then local response normalisation."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-MEAN_BGR = (104.0, 117.0, 123.0)  # taken off every patch, offline and online alike; whole numbers, see cpu.py
+MEAN_BGR = (104.0, 117.0, 123.0)  # subtracted from every patch, in training and tracking; integers, see cpu.py
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Output channels and dilation of every convolution, first to last."""
+    """Output channels and dilation of each convolution, first to last."""
 
     channels: tuple[int, ...]
     dilations: tuple[int, ...]
 
     def margin(self) -> int:
-        """Pixels that unpadded convolutions take off each border of the patch."""
+        """Pixels that unpadded convolutions remove at each border of the patch."""
         return sum(self.dilations)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "conv1": Architecture((64, 32), (1, 1)),  # these three: Table 1 of the paper
-    "dilation": Architecture((64, 32), (1, 2)),  # the receptive field of conv2, nearly, at the size of conv1
+    "conv1": Architecture((64, 32), (1, 1)),  # Table 1 of the paper, as the next two
+    "dilation": Architecture((64, 32), (1, 2)),  # nearly the receptive field of conv2, with the size of conv1
     "conv2": Architecture((64, 64, 128, 32), (1, 1, 1, 1)),
-    "released": Architecture((32, 32), (1, 1)),  # the authors' later code: half the work, 40 KB
+    "released": Architecture((32, 32), (1, 1)),  # the later code of the authors: half the operations, 40 KB
 }
 
 
 class LocalResponseNorm(nn.Module):
-    """Features divided by a power of their energy in neighbouring channels: the same as torch's LocalResponseNorm.
+    """Local response normalisation with the values of torch's LocalResponseNorm, for beta = 0.75 only.
 
-    Features (B, C, H, W) -> (B, C, H, W): x / (k + alpha / n * sum over n channels of x^2)^beta, for beta = 0.75 only.
-    A banded 1 x 1 convolution sums the channels and two square roots make the power, which is several times faster
-    than torch's own form in training and, exported, on ONNX Runtime.
+    Features (B, C, H, W) -> (B, C, H, W): x / (k + alpha / n * sum over n channels of x^2)^beta.
+    A banded 1 x 1 convolution sums the channels, and two square roots compute the power. This form is several times
+    faster than torch's own in training and, after export, in ONNX Runtime.
     """
 
     band: Tensor
@@ -55,11 +55,11 @@ class LocalResponseNorm(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Patches (B, 3, S, S), BGR with the mean taken off, float -> features (B, C, H, W).
+    """Patches (B, 3, S, S), BGR minus mean, float -> features (B, C, H, W).
 
-    padding: True keeps the side S (as it is exported and tracked); False takes `architecture.margin()` px off each
-    side (as it is trained: with padding the network learns the border instead of the target).
-    stride: the features are means over stride x stride px of the last convolution, H = W = side / stride.
+    padding: True keeps the side S, for export and tracking. False removes `architecture.margin()` px at each border,
+    for training: with padding the network learns the border instead of the target.
+    stride: the features are means of the last convolution over stride x stride px, H = W = side / stride.
     """
 
     def __init__(self, architecture: Architecture, padding: bool = False, stride: int = 1) -> None:

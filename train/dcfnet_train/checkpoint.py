@@ -1,4 +1,4 @@
-"""A training run on disk: weights, optimiser and recipe in one safetensors file, written whole or not at all."""
+"""A training run on disk: weights, optimiser and recipe in one safetensors file, written atomically."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from dcfnet.errors import ModelError
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -19,19 +19,19 @@ from dcfnet_train.backbone import ARCHITECTURES, Backbone
 from dcfnet_train.recipe import Recipe
 
 FORMAT = "dcfnet-checkpoint-1"
-OPTIMISER = "optimiser."  # prefix of the tensors that only resuming needs
+OPTIMISER = "optimiser."  # prefix of the tensors that only a resumed run needs
 AVERAGE = "average."  # prefix of the running mean of the weights
 DECODER = "decoder."  # prefix of the tensors that only training needs
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights of the network and what made them.
+    """Weights of the network and the recipe that made them.
 
-    weights: state of `Backbone` as the optimiser has it. step: optimiser steps taken.
-    optimiser: tensors named "INDEX.KEY", empty in a file made for shipping. average: the running mean of the weights,
-    empty where the recipe takes none. decoder: state of `Decoder`, empty where the objective is tracking. score: the
-    best success AUC in validation so far, -inf before the first.
+    weights: state of `Backbone` after the last optimiser step. step: optimiser steps done.
+    optimiser: tensors named "INDEX.KEY"; empty in a file for deployment. average: running mean of the weights; empty
+    if the recipe has no mean. decoder: state of `Decoder`; empty if the objective is tracking. score: best success AUC
+    in validation so far; -inf before the first validation.
     """
 
     weights: dict[str, Tensor]
@@ -43,18 +43,18 @@ class Checkpoint:
     score: float = float("-inf")
 
     def deployed(self) -> dict[str, Tensor]:
-        """The weights that are exported and tracked with: their running mean, where there is one."""
+        """The weights for export and tracking: the running mean if there is one, else the last weights."""
         return self.average or self.weights
 
     def backbone(self, padding: bool, stride: int = 1) -> Backbone:
-        """The network with the weights that are deployed, on the CPU; `padding` and `stride` as in `Backbone`."""
+        """The network with the deployed weights, on the CPU. padding, stride: see `Backbone`."""
         network = Backbone(ARCHITECTURES[self.recipe.architecture], padding, stride)
         network.load_state_dict(self.deployed())
         return network.eval()
 
 
 def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
-    """Writes the checkpoint; a kill or a full disk leaves the file that was there before."""
+    """Writes the checkpoint atomically: after a kill or on a full disk, the previous file remains."""
     tensors = dict(checkpoint.weights)
     tensors |= {OPTIMISER + name: tensor for name, tensor in checkpoint.optimiser.items()}
     tensors |= {AVERAGE + name: tensor for name, tensor in checkpoint.average.items()}
@@ -65,11 +65,13 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
         "step": str(checkpoint.step),
         "score": repr(checkpoint.score),
     }
-    write_whole(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata), file)
+    write_atomically(
+        save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata), file
+    )
 
 
 def load_checkpoint(file: Path) -> Checkpoint:
-    """The checkpoint in a file. Raises ModelError naming what the file lacks or where its weights differ."""
+    """The checkpoint in a file. Raises ModelError if the file, its recipe or its shapes are not usable."""
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -77,12 +79,14 @@ def load_checkpoint(file: Path) -> Checkpoint:
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
-        raise ModelError(f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}; dcfnet-train writes it")
+        raise ModelError(
+            f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}; use a checkpoint of dcfnet-train"
+        )
     try:
         recipe, step = Recipe.from_mapping(json.loads(metadata["recipe"])), int(metadata["step"])
-        score = float(metadata.get("score", "-inf"))  # older files have none
+        score = float(metadata.get("score", "-inf"))  # older files have no score
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{file}: its recipe cannot be read ({error})") from error
+        raise ModelError(f"{file}: the recipe cannot be read ({error}); use a checkpoint of dcfnet-train") from error
     optimiser, average, decoder = (_split(tensors, prefix) for prefix in (OPTIMISER, AVERAGE, DECODER))
     check_shapes(file, tensors, recipe)
     if average:
@@ -91,35 +95,35 @@ def load_checkpoint(file: Path) -> Checkpoint:
 
 
 def load_shipped() -> Checkpoint:
-    """The checkpoint of the weights that come with the package."""
-    with as_file(files("dcfnet") / "models" / "dcfnet.safetensors") as shipped:
+    """The checkpoint of the weights that the package contains."""
+    with as_file(files("dcfnet.model") / "shipped" / "dcfnet.safetensors") as shipped:
         return load_checkpoint(shipped)
 
 
 def _split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with the prefix, without it; they leave `tensors`."""
+    """The tensors with this prefix, under names without it. Removes them from `tensors`."""
     return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
 
 
 def check_shapes(file: Path, weights: dict[str, Tensor], recipe: Recipe) -> None:
-    """Raises ModelError naming every tensor that the recipe's architecture lacks or shapes otherwise."""
-    expected = Backbone(ARCHITECTURES[recipe.architecture]).state_dict()
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    wanted = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    """Raises ModelError with every tensor whose shape differs from the recipe's architecture."""
+    reference = Backbone(ARCHITECTURES[recipe.architecture]).state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in reference.items()}
+    differing = sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))
     if differing:
-        shown = "; ".join(f"{name} is {found.get(name)}, expected {wanted.get(name)}" for name in differing)
-        raise ModelError(f"{file}: not weights of the architecture {recipe.architecture!r}: {shown}")
+        listed = "; ".join(f"{name} is {shapes.get(name)}, expected {expected.get(name)}" for name in differing)
+        raise ModelError(f"{file}: the weights do not fit the architecture {recipe.architecture!r}: {listed}")
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """State of the optimiser as flat tensors, "INDEX.KEY"."""
+    """State of the optimiser as tensors named "INDEX.KEY"."""
     state = optimiser.state_dict()["state"]
-    return {f"{index}.{key}": torch.as_tensor(value) for index, of in state.items() for key, value in of.items()}
+    return {f"{index}.{key}": torch.as_tensor(value) for index, entry in state.items() for key, value in entry.items()}
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Puts the state that `optimiser_tensors` gave back, in place."""
+    """Restores the state from `optimiser_tensors`, in place."""
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)

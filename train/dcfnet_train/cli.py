@@ -1,4 +1,4 @@
-"""dcfnet-train: trains the network from annotated footage and photographs."""
+"""dcfnet-train: trains the network on annotated footage and photos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import LAST, Run
 from dcfnet_train.validation import Validation
 
-TOLD = 10  # lines of a kind that are told
+MAX_LINES = 10  # printed lines of each kind
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -47,88 +47,91 @@ def main(
 ) -> None:
     """Trains the backbone end to end through the correlation filter.
 
-    Under torchrun, on several processes; one that torchrun starts anew goes on from the last checkpoint.
+    Runs on several processes under torchrun. If torchrun restarts them, they resume from the last checkpoint.
     """
     if resume and (set_ or recipe != "default"):
-        raise typer.BadParameter("--resume goes on with the recipe of the run; leave out --set and --recipe")
+        raise typer.BadParameter("--resume uses the recipe of the run; remove --set and --recipe")
     if threads:
         torch.set_num_threads(threads)
     try:
         with joined(device) as ranks:
-            goes_on = resume or (restarts() > 0 and (output / LAST).exists())
-            run = _open(output, None if goes_on else Recipe.load(recipe).assign(set_ or []), ranks)
-            ranks.wait()  # or one would find the checkpoint that another has just begun with
+            resumes = resume or (restarts() > 0 and (output / LAST).exists())
+            run = _open(output, None if resumes else Recipe.load(recipe).assign(set_ or []), ranks)
+            ranks.wait()  # a process must not find the first checkpoint of another process
             footage = Footage.gather(videos or [], exclude or [], hold_out, verify)
             footage.check_held_out(run.held_out_before())
             images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png")) if photos else []
             run.held_out = tuple(video.name for video in footage.held_out)
-            judge = _prepare(footage, images, validate, run.recipe, verify) if ranks.first else None
+            validation = _prepare(footage, images, validate, run.recipe, verify) if ranks.first else None
             pairs = Pairs(footage.videos, images, run.recipe, run.recipe.steps * run.recipe.batch)
-            shown = curves(run) if tensorboard and ranks.first else nullcontext()
-            with _watched(run, ranks), shown:
-                file = train(run, pairs, workers, save_every, judge, ranks)
+            tensorboard_curves = curves(run) if tensorboard and ranks.first else nullcontext()
+            with _progress_bar(run, ranks), tensorboard_curves:
+                file = train(run, pairs, workers, save_every, validation, ranks)
     except (DcfnetError, ValueError, FloatingPointError, OSError) as error:
-        typer.echo(f"dcfnet-train: {_told(error)}", err=True)
+        typer.echo(f"dcfnet-train: {_message(error)}", err=True)
         raise typer.Exit(1) from error
     if ranks.first:
         typer.echo(f"{file}: trained {run.step} steps")
 
 
-def _told(error: Exception) -> str:
-    """What is wrong. An error of a process that prepares pairs brings its traceback, and says what it is at the end."""
+def _message(error: Exception) -> str:
+    """Message of an error. The text of an error in a worker process is a traceback that ends with the message."""
     text = str(error)
     return text.strip().splitlines()[-1] if "Original Traceback" in text else text
 
 
 def _open(output: Path, recipe: Recipe | None, ranks: Ranks) -> Run:
-    """A fresh run of the recipe, or the one in `output` where there is none. Raises ConfigError for a folder in use."""
+    """A new run of the recipe; without a recipe, the run in `output`.
+
+    Raises ConfigError if a new run would overwrite the run in `output`.
+    """
     if recipe is None:
         return Run.resume(output, ranks.device)
     if (output / LAST).exists():
-        raise ConfigError(f"{output} holds a run already; add --resume, or choose another --output")
+        raise ConfigError(f"{output} already contains a run; add --resume, or choose another --output")
     return Run.start(recipe, output, ranks.device)
 
 
 def _prepare(footage: Footage, photos: list[Path], place: str | None, recipe: Recipe, every: bool) -> Validate | None:
-    """What the first process does before the first step: tells, inspects, and opens the sequences to judge by."""
-    _tell(footage)
+    """Reports and inspects the footage; returns the validation, or None without sequences. For the first process."""
+    _report(footage)
     _inspect(footage, photos, recipe, every)
     sequences = footage.judges(place)
     return Validation(sequences, recipe.tracker_config(recipe.stride)) if sequences else None
 
 
-def _tell(footage: Footage) -> None:
-    """What is left out, and what is held out, with what that is good for."""
-    _tell_some("left out", [f"{name} {reason}" for name, reason in footage.left_out.items()])
+def _report(footage: Footage) -> None:
+    """Prints the excluded and the held-out videos. Warns if held-out videos cannot validate a tracker."""
+    _print_some("excluded", [f"{name} {reason}" for name, reason in footage.left_out.items()])
     if footage.held_out:
         typer.echo(f"held out: {', '.join(video.name for video in footage.held_out)}", err=True)
         if any(video.centred for video in footage.held_out):
-            typer.echo("held out: crops around the target judge no tracker; give --validate", err=True)
+            typer.echo("held out: target-centred crops cannot validate a tracker; add --validate SEQUENCES", err=True)
 
 
 def _inspect(footage: Footage, photos: list[Path], recipe: Recipe, every: bool) -> None:
-    """Tells what is passed over. Raises ConfigError naming all that would end the run, or spoil it."""
+    """Prints the skipped footage. Raises ConfigError with all faults that would end or spoil the run."""
     videos = [*footage.videos, *footage.held_out]
     with Progress(TextColumn("images"), BarColumn(), MofNCompleteColumn(), transient=True) as progress:
         task = progress.add_task("images", total=images_looked_at(videos, every))
-        found = inspect(videos, photos, recipe, every, lambda images: progress.advance(task, images))
-    _tell_some("passed over", found.passed_over)
-    if found.faults:
-        raise ConfigError("the footage cannot be learnt from as it is:\n" + "\n".join(found.faults))
+        findings = inspect(videos, photos, recipe, every, lambda images: progress.advance(task, images))
+    _print_some("skipped", findings.passed_over)
+    if findings.faults:
+        raise ConfigError("the footage cannot be used for training:\n" + "\n".join(findings.faults))
 
 
-def _tell_some(what: str, lines: Sequence[str]) -> None:
-    for line in lines[:TOLD]:
-        typer.echo(f"{what}: {line}", err=True)
-    if len(lines) > TOLD:
-        typer.echo(f"{what}: {len(lines) - TOLD} more", err=True)
+def _print_some(kind: str, lines: Sequence[str]) -> None:
+    for line in lines[:MAX_LINES]:
+        typer.echo(f"{kind}: {line}", err=True)
+    if len(lines) > MAX_LINES:
+        typer.echo(f"{kind}: {len(lines) - MAX_LINES} more", err=True)
 
 
 @contextmanager
-def _watched(run: Run, ranks: Ranks) -> Iterator[None]:
-    """A bar that says how far the run is, of the first process."""
-    told = (TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[auc]}"))
-    columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), *told, TimeRemainingColumn())
+def _progress_bar(run: Run, ranks: Ranks) -> Iterator[None]:
+    """Shows the steps, the loss and the validation AUC; only in the first process."""
+    values = (TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[auc]}"))
+    columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), *values, TimeRemainingColumn())
     with Progress(*columns, disable=not ranks.first) as progress:
         task = progress.add_task("train", total=run.recipe.steps, completed=run.step, loss="", auc="")
         run.on_step.append(lambda step, loss: progress.update(task, completed=step, loss=f"loss {loss:.2f}"))

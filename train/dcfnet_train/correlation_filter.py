@@ -1,20 +1,20 @@
-"""The correlation filter as a layer: `dcfnet.dcf` between two transforms, and the paper's own gradients beside it."""
+"""The correlation filter as a layer: `dcfnet.filter.dcf` with automatic gradients, and with those of the paper."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from dcfnet import dcf
+from dcfnet.filter import dcf
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 
 
 def correlation_filter(template: Tensor, search: Tensor, label: Tensor, regularisation: float) -> Tensor:
-    """Response of the filter learnt on `template` to `search`: the Siamese network's last layer (eq. 4).
+    """Response to `search` of the filter learnt on `template`: the last layer of the Siamese network (eq. 4).
 
-    template, search: features (B, C, H, W), any real dtype. label: (H, W), peaked at [0, 0].
-    regularisation: lambda of the unnormalised transform. Returns response (B, 1, H, W), differentiable.
+    template, search: features (B, C, H, W), any real dtype. label: (H, W), with its peak at [0, 0].
+    regularisation: lambda for the unnormalised transform. Returns the response (B, 1, H, W), differentiable.
     """
     filter_f = dcf.solve(*dcf.learn(rfft2(template), rfft2(label)), regularisation)
     response_f = dcf.respond(rfft2(search), filter_f)
@@ -23,10 +23,10 @@ def correlation_filter(template: Tensor, search: Tensor, label: Tensor, regulari
 
 
 class ClosedFormCorrelationFilter(torch.autograd.Function):
-    """The same layer with its backward pass written out (eqs. 5 to 11): the oracle for the one above, and no slower.
+    """The same layer with an explicit backward pass (eqs. 5 to 11). It verifies `correlation_filter` and is as fast.
 
-    Arguments of `apply` as for `correlation_filter`; label and regularisation have no gradient. The maps are real, so
-    half of each spectrum says all of it, and rfft2 serves in both directions.
+    `apply` has the arguments of `correlation_filter`; label and regularisation have no gradient. All maps are real, so
+    half a spectrum is enough, and rfft2 computes both directions.
     """
 
     @staticmethod
@@ -47,8 +47,8 @@ class ClosedFormCorrelationFilter(torch.autograd.Function):
         template_f, search_f, label_f, filter_f, denominator, response_f = ctx.saved_tensors
         gradient_f = rfft2(gradient)  # dL/dg^* (eqs. 5 and 6)
         search_gradient_f = gradient_f * filter_f  # dL/dphi(z)^* = dL/dg^* w (eq. 7)
-        # dL/dphi(x)^* (eq. 10) and the conjugate of dL/dphi(x) (eq. 9) as one sum (eq. 11): the first term comes
-        # through the numerator, the second, twice a real part, through the energy in the denominator.
+        # Eq. 11 is the sum of dL/dphi(x)^* (eq. 10) and the conjugate of dL/dphi(x) (eq. 9). The first term comes from
+        # the numerator. The second, twice a real part, comes from the energy in the denominator.
         through_numerator = gradient_f.conj() * search_f * label_f
         through_energy = 2 * (gradient_f * response_f.conj()).real * template_f
         template_gradient_f = (through_numerator - through_energy) / denominator

@@ -1,4 +1,4 @@
-"""A run's curves for TensorBoard, beside its log."""
+"""Writes the curves of a run for TensorBoard, in addition to its log."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dcfnet.errors import MissingDependencyError
 from dcfnet_train.loop import learning_rate
 from dcfnet_train.run import Run
 
-FOLDER = "tensorboard"  # in the run's folder: tensorboard --logdir OUTPUT
+FOLDER = "tensorboard"  # in the folder of the run; view with tensorboard --logdir OUTPUT
 
 
 @contextmanager
 def curves(run: Run) -> Iterator[None]:
-    """Writes loss, learning rate and validation AUC of every step that is taken meanwhile; those after it are dropped.
+    """Writes loss, learning rate and validation AUC while the context is open.
 
-    Raises MissingDependencyError where tensorboard is not installed.
+    Removes earlier entries of steps after the current step.
+    Raises MissingDependencyError if tensorboard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -25,11 +26,11 @@ def curves(run: Run) -> Iterator[None]:
         raise MissingDependencyError("tensorboard", "train") from error
     with SummaryWriter(str(run.folder / FOLDER), purge_step=run.step + 1) as writer:
 
-        def note(step: int, loss: float) -> None:
+        def write_step(step: int, loss: float) -> None:
             writer.add_scalar("train/loss", loss, step)
             rate = learning_rate(run.recipe, step - 1)
             writer.add_scalar("train/learning rate", rate, step)
 
-        run.on_step.append(note)
+        run.on_step.append(write_step)
         run.on_validation.append(lambda step, auc: writer.add_scalar("validation/AUC", auc, step))
         yield

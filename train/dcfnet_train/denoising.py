@@ -1,6 +1,6 @@
-"""The objective that learning through the filter is held against: noise taken off patches, nothing tracked.
+"""The denoising objective, for comparison with training through the filter: removes noise from patches.
 
-The same network and the same patches, and a decoder that only training needs; what is deployed is the backbone alone.
+It uses the same network and the same patches, and a decoder for training only. Only the backbone is deployed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch.utils.data import Dataset
 from dcfnet_train.backbone import ARCHITECTURES
 from dcfnet_train.recipe import Recipe
 
-STREAM = 1  # of the chance of a pair: its noise draws from another stream than its patches
+STREAM = 1  # part of the seed: the noise of a pair must not repeat the random numbers of its patches
 
 
 class Decoder(nn.Module):
-    """Features (B, C, H, W) -> patches (B, 3, H stride, W stride), grey levels with the mean taken off.
+    """Features (B, C, H, W) -> patches (B, 3, H stride, W stride), grey levels minus mean.
 
-    One transposed convolution: so little that what is learnt must be in the features.
+    The decoder is one transposed convolution, so small that the features must contain the information.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -36,26 +36,26 @@ class Decoder(nn.Module):
 
 @dataclass(frozen=True)
 class DenoisingLoss:
-    """What is left of the noise. margin: px of each border of the patch that no feature sees."""
+    """The remaining noise. margin: px at each border of the patch that no feature covers."""
 
     decoder: Decoder
     margin: int
 
-    def __call__(self, network: nn.Module, pairs: Tensor, wanted: Tensor) -> Tensor:
-        """Squared error, grey levels^2, mean over the values of a pair, summed over the pairs.
+    def __call__(self, network: nn.Module, pairs: Tensor, clean: Tensor) -> Tensor:
+        """Squared error, grey levels^2: mean over the values of a pair, summed over the pairs.
 
-        pairs, wanted: float32 (B, 2, 3, S, S), noised and clean.
+        pairs, clean: float32 (B, 2, 3, S, S), with and without noise.
         """
-        made = self.decoder(network(pairs.flatten(0, 1))).float()
-        seen = slice(self.margin, self.margin + made.shape[-1])
-        loss: Tensor = ((made - wanted.flatten(0, 1)[:, :, seen, seen]) ** 2).mean() * len(pairs)
+        decoded = self.decoder(network(pairs.flatten(0, 1))).float()
+        inner = slice(self.margin, self.margin + decoded.shape[-1])
+        loss: Tensor = ((decoded - clean.flatten(0, 1)[:, :, inner, inner]) ** 2).mean() * len(pairs)
         return loss
 
 
 class Noised(Dataset[tuple[Tensor, Tensor]]):
-    """Item n: the patches of pair n with noise on them, and as they are, float32 (2, 3, S, S) both.
+    """Item n: the patches of pair n with noise, and without, float32 (2, 3, S, S) each.
 
-    The noise of pair n is the same after every resume, as the pair is.
+    Pair n and its noise are the same after every resume.
     """
 
     def __init__(self, pairs: Dataset[tuple[Tensor, Tensor]], recipe: Recipe) -> None:

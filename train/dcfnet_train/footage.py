@@ -1,4 +1,4 @@
-"""The footage of a run: what is learnt from, what is held out, and what is left out and why."""
+"""The footage of a run: training videos, held-out videos, and excluded videos with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dcfnet_train.videos import Video, open_sequences, read_footage
 
 @dataclass(frozen=True)
 class Footage:
-    """videos: to learn from. held_out: never learnt from. left_out: names of neither, and why."""
+    """videos: for training. held_out: for validation only. left_out: names of the excluded videos, with the reason."""
 
     videos: Sequence[Video]
     held_out: Sequence[Video]
@@ -23,14 +23,14 @@ class Footage:
 
     @classmethod
     def gather(cls, places: Sequence[str], tests: Sequence[str], share: float = 0, hashes: bool = False) -> Footage:
-        """All videos of some places, without those of test sets, and with a share held out, where it is above 0.
+        """The videos of `places` without those of the test sets. A share above 0 of them is held out.
 
-        A video with the pictures of one that is held out is left out too. hashes: see `read_videos`.
-        Raises SequenceError for files that do not fit together, and ConfigError for a share that divides nothing.
+        Also excludes each training video that has a frame of a held-out video. hashes: see `read_videos`.
+        Raises SequenceError for inconsistent files. Raises ConfigError if the share leaves one side empty.
         """
-        found = [video for place in places for video in read_footage(place, hashes)]
-        left_out = overlapping(found, [sequence for place in tests for sequence in open_sequences(place)])
-        videos, held_out = [video for video in found if video.name not in left_out], list[Video]()
+        available = [video for place in places for video in read_footage(place, hashes)]
+        left_out = overlapping(available, [sequence for place in tests for sequence in open_sequences(place)])
+        videos, held_out = [video for video in available if video.name not in left_out], list[Video]()
         if share:
             videos, held_out = hold_out(videos, share)
             copies = overlapping(videos, [video.sequence() for video in held_out if not video.centred])
@@ -38,19 +38,22 @@ class Footage:
         return cls([video for video in videos if video.name not in left_out], held_out, left_out)
 
     def judges(self, place: str | None) -> list[AnnotatedSequence]:
-        """The sequences of a place, and those that are held out and can be tracked.
+        """The sequences for validation: those of `place`, and the held-out videos that are not target-centred crops.
 
-        Raises ConfigError where one of the place is learnt from.
+        Raises ConfigError if a sequence of `place` is also a training video.
         """
-        given = list(open_sequences(place)) if place else []
-        shared = overlapping(self.videos, given)
+        sequences = list(open_sequences(place)) if place else []
+        shared = overlapping(self.videos, sequences)
         if shared:
-            told = "; ".join(f"{name} {reason}" for name, reason in shared.items())
-            raise ConfigError(f"in --videos and in --validate, and a score on what is trained on is none: {told}")
-        return given + [video.sequence() for video in self.held_out if not video.centred]
+            listed = "; ".join(f"{name} {reason}" for name, reason in shared.items())
+            raise ConfigError(
+                f"--videos and --validate share videos: {listed}; a score on training videos is not valid, "
+                "so exclude them with --exclude"
+            )
+        return sequences + [video.sequence() for video in self.held_out if not video.centred]
 
     def check_held_out(self, before: Sequence[str]) -> None:
-        """Raises ConfigError where a video is learnt from that was held out when the run began."""
-        now = sorted({video.name for video in self.videos} & set(before))
-        if now:
-            raise ConfigError(f"held out when the run began: {', '.join(now)}; resume with the same --hold-out")
+        """Raises ConfigError if a training video was held out when the run started."""
+        names = sorted({video.name for video in self.videos} & set(before))
+        if names:
+            raise ConfigError(f"{', '.join(names)}: held out when the run started; resume with the same --hold-out")

@@ -1,4 +1,4 @@
-"""Images of a data set."""
+"""Reads the images of a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR
 
 
 def read_image(file: Path) -> Image:
-    """Image of a file, uint8 (H, W, 3) BGR. Raises ValueError naming a file that is not one."""
+    """The image in a file, uint8 (H, W, 3) BGR. Raises ValueError with the file if it is not a readable image."""
     image = cv2.imread(str(file), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f"{file}: not a readable image")

@@ -1,4 +1,4 @@
-"""What is wrong with footage, found before the first step: bad boxes, and images that cannot be read."""
+"""Checks footage before the first step: finds bad boxes and unreadable images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dcfnet_train.images import read_image
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.videos import MIN_SIDE, Video
 
-READERS = 8  # threads; decoding lets others run
-Seen = Callable[[int], None]
+READERS = 8  # threads; decoding releases the GIL
+ImagesRead = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """passed_over: what is not learnt from, or odd, and does no harm. faults: what would end a run, or spoil it."""
+    """passed_over: skipped frames and unusual boxes, which are harmless. faults: would end or spoil a run."""
 
     passed_over: tuple[str, ...]
     faults: tuple[str, ...]
@@ -31,48 +31,50 @@ def inspect(
     photos: Sequence[Path],
     recipe: Recipe,
     every: bool = False,
-    seen: Seen = lambda images: None,
+    seen: ImagesRead = lambda images: None,
 ) -> Findings:
-    """Looks at all boxes, and at the first and last image with a box of every video and of the photographs.
+    """Checks all boxes, the first and last usable frame of every video, and the first and last photo.
 
-    every: at all images instead. seen(images) is called as they are read.
+    every: checks all usable frames and all photos. seen: called with the number of images after each read.
     """
     with ThreadPoolExecutor(READERS) as readers:
-        looked = list(readers.map(lambda video: _look(video, _chosen(len(video.usable()), every), seen), videos))
-        pictures = list(readers.map(_photo_fault, (photos[i] for i in _chosen(len(photos), every))))
-    passed_over = [told for video in videos if (told := describe_boxes(video))]
-    outside = [told for found in looked for told in found.passed_over]
-    broken = [told for found in looked for told in found.faults] + [fault for fault in pictures if fault]
+        results = list(
+            readers.map(lambda video: _check_video(video, _selected(len(video.usable()), every), seen), videos)
+        )
+        photo_faults = list(readers.map(_photo_fault, (photos[i] for i in _selected(len(photos), every))))
+    passed_over = [text for video in videos if (text := describe_boxes(video))]
+    outside = [text for result in results for text in result.passed_over]
+    broken = [text for result in results for text in result.faults] + [fault for fault in photo_faults if fault]
     return Findings((*passed_over, *outside), (*_too_tight(videos, recipe), *broken))
 
 
 def images_looked_at(videos: Iterable[Video], every: bool) -> int:
-    """How many images of the videos `inspect` reads."""
-    return sum(len(_chosen(len(video.usable()), every)) for video in videos)
+    """Number of video images that `inspect` reads."""
+    return sum(len(_selected(len(video.usable()), every)) for video in videos)
 
 
 def describe_boxes(video: Video) -> str:
-    """Which frames of a video are passed over, and why; "" where none is."""
-    shown = np.isfinite(video.boxes).all(axis=1) & (video.boxes[:, 2:] > 0).all(axis=1)
-    small = shown & (video.boxes[:, 2:] < MIN_SIDE).any(axis=1)
+    """The skipped frames of a video, with the reason; "" if there is none."""
+    valid = np.isfinite(video.boxes).all(axis=1) & (video.boxes[:, 2:] > 0).all(axis=1)
+    small = valid & (video.boxes[:, 2:] < MIN_SIDE).any(axis=1)
     kinds = (
-        (np.flatnonzero(~shown), "without a target, or its box without a size"),
+        (np.flatnonzero(~valid), "without a target or with an empty box"),
         (np.flatnonzero(small), f"with a box under {MIN_SIDE:g} px"),
     )
-    told = [f"{len(found)} {what} (first: frame {found[0]})" for found, what in kinds if len(found)]
+    texts = [f"{len(frames)} {kind} (first: frame {frames[0]})" for frames, kind in kinds if len(frames)]
     if not len(video.usable()):
-        told.append("nothing is left of it")
-    return f"{video.name}: of {len(video.boxes)} frames {', '.join(told)}" if told else ""
+        texts.append("no usable frame")
+    return f"{video.name}: {len(video.boxes)} frames, {', '.join(texts)}" if texts else ""
 
 
-def _chosen(count: int, every: bool) -> list[int]:
+def _selected(count: int, every: bool) -> list[int]:
     return list(range(count)) if every else sorted({0, count - 1} & set(range(count)))
 
 
-def _look(video: Video, places: Sequence[int], seen: Seen) -> Findings:
-    """Reads some of the usable frames, counted among them."""
+def _check_video(video: Video, positions: Sequence[int], seen: ImagesRead) -> Findings:
+    """Reads some usable frames. positions: in the list of usable frames."""
     outside, broken = [], []
-    for index in video.usable()[list(places)].tolist():
+    for index in video.usable()[list(positions)].tolist():
         try:
             image, box = video.read(index)
         except SequenceError as error:
@@ -80,7 +82,7 @@ def _look(video: Video, places: Sequence[int], seen: Seen) -> Findings:
         else:
             height, width = image.shape[:2]
             if min(box.x + box.w, box.y + box.h, width - box.x, height - box.y) <= 0:
-                outside.append(f"{video.name}: the box of frame {index} lies outside its {width} x {height} px")
+                outside.append(f"{video.name}: the box of frame {index} is outside its {width} x {height} px")
         seen(1)
     return Findings(tuple(outside), tuple(broken))
 
@@ -94,11 +96,11 @@ def _photo_fault(file: Path) -> str:
 
 
 def _too_tight(videos: Sequence[Video], recipe: Recipe) -> list[str]:
-    """Caches of crops that show less than the recipe's patches do."""
+    """Messages for caches whose crops are smaller than the patches of the recipe."""
     needed = 1 + recipe.padding + 2 * recipe.displacement
     tight = sorted({video.around for video in videos if video.around < needed})
     return [
         f"crops of {around:g} times the target: padding={recipe.padding:g} and displacement={recipe.displacement:g} "
-        f"need {needed:g}; cut them with dcfnet-crops --around {np.ceil(needed):g}"
+        f"need {needed:g}; cut them again with dcfnet-crops --around {np.ceil(needed):g}"
         for around in tight
     ]

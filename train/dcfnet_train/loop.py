@@ -1,4 +1,4 @@
-"""The training loop: pairs in, checkpoints out."""
+"""The training loop: reads pairs, writes checkpoints."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from dcfnet_train.ranks import Ranks
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import BEST, HELD_OUT, LOG, Run, learners
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 Validate = Callable[[Checkpoint], Score]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Learning rate of step 0 .. steps - 1.
 
-    constant: train_lr. log: from train_lr to final_lr, evenly in the logarithm. onecycle: up over the first tenth,
-    then down to final_lr along a half cosine.
+    constant: train_lr. log: from train_lr to final_lr, evenly in the logarithm. onecycle: rises to train_lr in the
+    first tenth of the steps, then falls to final_lr along a half cosine.
     """
     progress = step / max(recipe.steps - 1, 1)
     if recipe.schedule == "constant":
@@ -49,14 +49,14 @@ def train(
     workers: int = 1,
     save_every: int = 100,
     validate: Validate | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Path:
-    """Takes the run to its last step; returns the checkpoint to deploy: the best one, where there is validation.
+    """Trains the run to its last step. Returns the checkpoint to deploy: the best one with validation, else the last.
 
-    There is a checkpoint from the start, so that a run can be gone on with however early it ends; every `save_every`
-    steps it is renewed, and every step adds a line to the log. validate: scores the run every `validate_every` steps of
-    the recipe and at its end. Raises OSError where nothing can be written, and FloatingPointError, the last checkpoint
-    kept, when the loss is not finite.
+    Saves a checkpoint before the first step, so that a run can always resume, and then every `save_every` steps. Every
+    step adds a line to the log. validate: scores the run every `validate_every` steps of the recipe and at the end.
+    Raises OSError if a file cannot be written. Raises FloatingPointError if the loss is not finite; the last
+    checkpoint stays.
     """
     loss_of, pairs = _objective(run, pairs)
     with ExitStack() as stack:
@@ -68,12 +68,12 @@ def train(
                 raise FloatingPointError(f"step {run.step}: loss is {loss}; lower train_lr ({run.recipe.train_lr:g})")
             run.step += 1
             if journal:
-                journal.note(loss, rate)
-        return journal.end() if journal else run.folder
+                journal.record_step(loss, rate)
+        return journal.finish() if journal else run.folder
 
 
 class _Journal:
-    """What the first process keeps of a run: a line a step, checkpoints, scores."""
+    """Writes the log, the checkpoints and the scores of a run. For the first process."""
 
     def __init__(self, run: Run, validate: Validate | None, save_every: int) -> None:
         self.run, self.validate, self.save_every = run, validate, save_every
@@ -82,9 +82,9 @@ class _Journal:
         if not run.step:
             run.save()
         _trim_log(run)
-        told = run.held_out_before()
+        logged = run.held_out_before()
         self.log = (run.folder / LOG).open("a")
-        if run.held_out and not told:
+        if run.held_out and not logged:
             self._write({"step": run.step, HELD_OUT: run.held_out})
 
     def __enter__(self) -> _Journal:
@@ -93,10 +93,10 @@ class _Journal:
     def __exit__(self, *_: object) -> None:
         self.log.close()
 
-    def note(self, loss: float, rate: float) -> None:
-        """The step that has just been taken."""
+    def record_step(self, loss: float, rate: float) -> None:
+        """Logs the step that the run has just done; validates and saves the run when they are due."""
         run = self.run
-        self._note(loss=loss, train_lr=rate)
+        self._log_values(loss=loss, train_lr=rate)
         for callback in run.on_step:
             callback(run.step, loss)
         if self.validate and (run.step % run.recipe.validate_every == 0 or run.step == run.recipe.steps):
@@ -106,14 +106,14 @@ class _Journal:
 
     def _score(self, validate: Validate) -> None:
         run, score = self.run, validate(self.run.checkpoint())
-        self._note(auc=score.auc, precision=score.precision)
+        self._log_values(auc=score.auc, precision=score.precision)
         if score.auc > run.score:
             run.score = score.auc
             run.save(BEST)
         for callback in run.on_validation:
             callback(run.step, score.auc)
 
-    def _note(self, **values: float) -> None:
+    def _log_values(self, **values: float) -> None:
         seconds = time.perf_counter() - self.started
         self._write({"step": self.run.step, **values, "seconds": seconds})
 
@@ -121,21 +121,21 @@ class _Journal:
         self.log.write(json.dumps(line) + "\n")
         self.log.flush()
 
-    def end(self) -> Path:
-        """Writes the last checkpoint; returns the one to deploy."""
+    def finish(self) -> Path:
+        """Writes the last checkpoint; returns the checkpoint to deploy."""
         last, best = self.run.save(), self.run.folder / BEST
         return best if self.validate and best.exists() else last
 
 
 def _trim_log(run: Run) -> None:
-    """Drops the lines of steps that the run has not taken: those between its last checkpoint and the kill."""
+    """Removes the log lines of steps after the last checkpoint. The resumed run repeats these steps."""
     file = run.folder / LOG
     lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     file.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step))
 
 
 def _objective(run: Run, pairs: Dataset[tuple[Tensor, Tensor]]) -> tuple[Loss, Dataset[tuple[Tensor, Tensor]]]:
-    """The loss of the recipe, and the pairs with what it wants of each."""
+    """The loss of the recipe, and the pairs with the supervision that it needs."""
     if run.decoder is None:
         return PairLoss.of(run.recipe).to(run.device), pairs
     return DenoisingLoss(run.decoder, ARCHITECTURES[run.recipe.architecture].margin()), Noised(pairs, run.recipe)
@@ -144,29 +144,29 @@ def _objective(run: Run, pairs: Dataset[tuple[Tensor, Tensor]]) -> tuple[Loss, D
 def _batches(
     run: Run, pairs: Dataset[tuple[Tensor, Tensor]], workers: int, ranks: Ranks
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's share of the batches that are left, in the order of the pairs' numbers.
+    """This process's share of the remaining batches, in the order of the pair numbers.
 
-    A resumed run sees the pairs it would have seen, and several processes those of one.
+    A resumed run sees the same pairs as an uninterrupted run. Several processes see the same pairs as one process.
     """
     recipe, share = run.recipe, ranks.share(run.recipe.batch)
-    left = [
+    remaining = [
         step * recipe.batch + index for step in range(run.step, recipe.steps) for index in range(recipe.batch)[share]
     ]
-    at_once, pinned = recipe.batch // ranks.count, run.device.type == "cuda"
-    yield from DataLoader(Subset(pairs, left), batch_size=at_once, num_workers=workers, pin_memory=pinned)
+    local_batch, pin_memory = recipe.batch // ranks.count, run.device.type == "cuda"
+    yield from DataLoader(Subset(pairs, remaining), batch_size=local_batch, num_workers=workers, pin_memory=pin_memory)
 
 
-def _step(run: Run, loss_of: Loss, pairs: Tensor, wanted: Tensor, rate: float, ranks: Ranks) -> float:
-    """One optimiser step over pairs (B, 2, 3, S, S) and what is wanted of each; returns the loss, a pair's mean."""
+def _step(run: Run, loss_of: Loss, pairs: Tensor, supervision: Tensor, rate: float, ranks: Ranks) -> float:
+    """One optimiser step. pairs: (B, 2, 3, S, S). supervision: see `Loss`. Returns the mean loss of a pair."""
     recipe = run.recipe
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.optimiser.zero_grad()
     total, size = 0.0, recipe.micro_batch
-    low = torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
-    for part, aim in zip(torch.split(pairs, size), torch.split(wanted, size), strict=True):
-        with low:
-            loss = loss_of(run.network, part.to(run.device, non_blocking=True), aim.to(run.device)) / recipe.batch
+    autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    for part, goal in zip(torch.split(pairs, size), torch.split(supervision, size), strict=True):
+        with autocast:
+            loss = loss_of(run.network, part.to(run.device, non_blocking=True), goal.to(run.device)) / recipe.batch
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     total = ranks.sum(learners(run.network, run.decoder), total)

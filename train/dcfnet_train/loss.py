@@ -1,4 +1,4 @@
-"""What is learnt from: the filter of a template, asked where the target is in a search patch (eq. 4)."""
+"""The training loss: the filter of a template patch locates the target in a search patch (eq. 4)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
-from dcfnet.windows import cosine_window, gaussian_label
+from dcfnet.filter.windows import cosine_window, gaussian_label
 from torch import Tensor, nn
 
 from dcfnet_train.backbone import ARCHITECTURES
@@ -15,20 +15,20 @@ from dcfnet_train.recipe import Recipe
 
 
 class Loss(Protocol):
-    """What one step learns from, a scalar summed over the pairs.
+    """A scalar loss, summed over the pairs.
 
-    pairs: float32 (B, 2, 3, S, S). wanted: of each pair what its data set gives beside the patches.
+    pairs: float32 (B, 2, 3, S, S). supervision: the second part of each item of the data set: shifts or clean patches.
     """
 
-    def __call__(self, network: nn.Module, pairs: Tensor, wanted: Tensor, /) -> Tensor: ...
+    def __call__(self, network: nn.Module, pairs: Tensor, supervision: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class PairLoss:
-    """The loss of a recipe.
+    """The tracking loss of a recipe.
 
-    label: float32 (H, W), that the filter is learnt with, peaked at [0, 0]; H = W = (patch_size - 2 margin) / stride.
-    window: float32 (H, W), the tracker's cosine window, or ones. sigma: of the label, px of the map.
+    label: float32 (H, W), for the filter, with its peak at [0, 0]; H = W = (patch_size - 2 margin) / stride.
+    window: float32 (H, W), the cosine window of the tracker, or ones. sigma: std of the label, cells of the map.
     """
 
     label: Tensor
@@ -39,7 +39,7 @@ class PairLoss:
 
     @classmethod
     def of(cls, recipe: Recipe) -> PairLoss:
-        """Label and window for the unpadded maps of a recipe."""
+        """The loss with label and window for the unpadded features of a recipe."""
         side = (recipe.patch_size - 2 * ARCHITECTURES[recipe.architecture].margin()) // recipe.stride
         sigma = recipe.tracker_config().label_sigma_in_patch() / recipe.stride
         hann = torch.from_numpy(cosine_window(side)).float()
@@ -48,24 +48,24 @@ class PairLoss:
         return cls(label, window, sigma, recipe.stride, recipe.regularisation)
 
     def to(self, device: torch.device) -> PairLoss:
-        """The same on another device."""
+        """A copy on another device."""
         return replace(self, label=self.label.to(device), window=self.window.to(device))
 
     def __call__(self, network: nn.Module, pairs: Tensor, shifts: Tensor) -> Tensor:
-        """Eq. 4 without its weight decay: squared error, summed over the map and over the pairs.
+        """Eq. 4 without weight decay: squared error, summed over the response map and the pairs.
 
-        pairs: float32 (B, 2, 3, S, S), template and search patches. shifts: float32 (B, 2), where the target is in the
-        search patch, (x, y) px of the patch from its middle.
+        pairs: float32 (B, 2, 3, S, S), template and search patches. shifts: float32 (B, 2), (x, y) of the target in
+        the search patch, px of the patch from its centre.
         """
         count = len(pairs)
-        # From here on float32, whatever the convolutions were made in: energies of half precision overflow.
+        # float32 from here, for every precision of the convolutions: energies overflow in half precision.
         features = network(pairs.transpose(0, 1).flatten(0, 1)).float() * self.window  # (2B, C, H, W)
         response = correlation_filter(features[:count], features[count:], self.label, self.regularisation)
         loss: Tensor = ((response - self.wanted(shifts)) ** 2).sum()
         return loss
 
     def wanted(self, shifts: Tensor) -> Tensor:
-        """Responses that would be right: the label moved to each shift, float32 (B, 1, H, W), wrapping around."""
+        """The desired responses: the label moved by each shift, with wrap-around, float32 (B, 1, H, W)."""
         side = len(self.label)
         shift_in_map = shifts[:, :, None] / self.stride  # (B, 2, 1)
         distance = (

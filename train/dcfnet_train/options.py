@@ -1,4 +1,4 @@
-"""The options of dcfnet-train, each with its help."""
+"""The options of dcfnet-train with their help texts."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from dcfnet_train.recipe import RECIPES
 
 Videos = Annotated[
     list[str] | None,
-    typer.Option(help="Folder of annotated footage, or LAYOUT:FOLDER, LAYOUT:SUBSET:FOLDER; may be repeated."),
+    typer.Option(help="Folder of annotated footage, LAYOUT:FOLDER or LAYOUT:SUBSET:FOLDER. Repeatable."),
 ]
-Photos = Annotated[Path | None, typer.Option(help="Folder of photographs for rendered pairs.")]
+Photos = Annotated[Path | None, typer.Option(help="Folder of photos for rendered pairs.")]
 Validate = Annotated[
-    str | None, typer.Option(help="Sequences to track every so often, named likewise: best.safetensors.")
+    str | None, typer.Option(help="Sequences for validation, written as for --videos. Saves best.safetensors.")
 ]
 HoldOut = Annotated[
-    float, typer.Option(metavar="SHARE", help="Share of the videos that is never learnt from, and tracked to validate.")
+    float, typer.Option(metavar="SHARE", help="Share of the videos for validation; training never uses them.")
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option(help="Test sets, named likewise: footage that is also in them is left out.")
+    list[str] | None, typer.Option(help="Test sets, written as for --videos. Training excludes their videos.")
 ]
 Verify = Annotated[
     bool,
-    typer.Option("--verify", help="Read every image, and compare caches with their hashes, before the first step."),
+    typer.Option("--verify", help="Before the first step, read every image and check the hashes of caches."),
 ]
-Output = Annotated[Path, typer.Option(help="Folder of the run: checkpoints and log.jsonl.")]
-RecipeName = Annotated[str, typer.Option(help=f"Starting point: {', '.join(RECIPES)}, or a .toml file.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a setting of the recipe.")]
-Resume = Annotated[bool, typer.Option(help="Go on where the run in --output stopped.")]
-Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Curves in OUTPUT/tensorboard.")]
+Output = Annotated[Path, typer.Option(help="Folder of the run, for checkpoints and log.jsonl.")]
+RecipeName = Annotated[str, typer.Option(help=f"Recipe: {', '.join(RECIPES)}, or a .toml file.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe.")]
+Resume = Annotated[bool, typer.Option(help="Resume the run in --output.")]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write curves to OUTPUT/tensorboard.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pairs.")]
-Threads = Annotated[int, typer.Option(min=0, help="Threads of the network; 0 leaves it to torch.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pairs; 0 uses the training process.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of torch; 0 keeps the default of torch.")]

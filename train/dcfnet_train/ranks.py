@@ -1,7 +1,7 @@
-"""The processes of a run, one a device: alone, or together under torchrun.
+"""The processes of a run, one per device: a single process, or several under torchrun.
 
-Each takes its share of every batch, and gradients are summed, so that a run of many processes takes the steps of a run
-of one.
+Each process computes its share of every batch, and the gradients are summed. Thus several processes do the same steps
+as one process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-# Before there is a group: its functions have the group of that moment as a default, and would keep it alive for good.
+# Import this before a group exists: its default arguments would keep the group alive.
 import torch.distributed.nn.functional
 from dcfnet.errors import ConfigError
 from torch import distributed, nn
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the others. rank: 0 .. count - 1; the first one writes. device: where its network is."""
+    """This process among all. rank: 0 .. count - 1; rank 0 writes the files. device: of its network."""
 
     rank: int = 0
     count: int = 1
@@ -32,18 +32,18 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and says how far the run is."""
+        """Whether this process writes files and shows the progress."""
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
-        """Which pairs of a batch are this process's. Raises ConfigError where they cannot be shared out evenly."""
+        """The pairs of a batch for this process. Raises ConfigError if the batch is not a multiple of `count`."""
         size, rest = divmod(batch, self.count)
         if rest:
-            raise ConfigError(f"batch={batch}: cannot be shared by {self.count} processes; set batch to a multiple")
+            raise ConfigError(f"batch={batch}: not a multiple of the {self.count} processes; set batch to a multiple")
         return slice(self.rank * size, (self.rank + 1) * size)
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Waits until all processes have called it."""
         if self.count > 1:
             distributed.barrier()
 
@@ -53,7 +53,7 @@ class Ranks:
             return loss
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         flat = torch.cat([*(g.flatten() for g in gradients), torch.tensor([loss], device=self.device)])
-        distributed.all_reduce(flat)  # one message: ten thousand numbers
+        distributed.all_reduce(flat)  # one message of about ten thousand numbers
         parts = torch.split(flat[:-1], [g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
@@ -61,40 +61,40 @@ class Ranks:
 
 
 def restarts() -> int:
-    """How often torchrun has started this process anew, after one of the run's processes had died."""
+    """How often torchrun has restarted the processes, because one of them had died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[Ranks]:
-    """This process among those that torchrun has started; alone without it.
+    """This process in the group that torchrun started; a single process without torchrun.
 
-    device: "auto" (a GPU where there is one), "cpu" or "cuda". Raises ConfigError for another one, and where there is
-    no GPU.
+    device: "auto" (a GPU if there is one), "cpu" or "cuda". Raises ConfigError for another name, or for "cuda" without
+    a GPU.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = _device(device)
+    own_device = _device(device)
     if count == 1:
-        yield Ranks(device=chosen)
+        yield Ranks(device=own_device)
         return
     store, rank, count = next(rendezvous("env://"))
-    # Of its own for every start: torch 2.13 finds the addresses of the processes that died in the old one (gloo).
-    fresh = distributed.PrefixStore(f"start {restarts()}", store)  # type: ignore[attr-defined]
-    backend = "nccl" if chosen.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=fresh, rank=rank, world_size=count)
+    # Use a new prefix for every start: with the old one, torch 2.13 (gloo) finds the addresses of dead processes.
+    own_store = distributed.PrefixStore(f"start {restarts()}", store)  # type: ignore[attr-defined]
+    backend = "nccl" if own_device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=own_store, rank=rank, world_size=count)
     try:
-        yield Ranks(rank, count, chosen)
+        yield Ranks(rank, count, own_device)
     finally:
-        # Joins gloo's threads, which hold tensors. One that let go of them while Python shuts down would abort it.
+        # Joins the threads of gloo. If one frees its tensors during the shutdown of Python, the process aborts.
         distributed.destroy_process_group()
 
 
 def _device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device {name!r}: auto, cpu or cuda")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise ConfigError("device 'cuda': torch sees no GPU; install a CUDA build of torch and a driver, or use cpu")
-    if name == "cpu" or not there:
+        raise ConfigError(f"device {name!r}: must be auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("device 'cuda': torch finds no GPU; install a CUDA build of torch and a driver, or use cpu")
+    if name == "cpu" or not available:
         return CPU
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

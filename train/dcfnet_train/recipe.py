@@ -1,6 +1,6 @@
-"""What a training run is: every setting once, with its reason. It travels inside the checkpoint.
+"""The settings of a training run, each with its reason. Every checkpoint contains them.
 
-Named recipes are files in recipes/ that hold what differs from the defaults.
+A named recipe is a file in recipes/ with the settings that differ from the defaults.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcfnet.config import TrackerConfig
+from dcfnet.config.settings import Rule, Settings, number, one_of, whole
 from dcfnet.errors import ConfigError
-from dcfnet.settings import Rule, Settings, number, one_of, whole
 
 from dcfnet_train.backbone import ARCHITECTURES
 
@@ -23,34 +23,34 @@ else:
 
 @dataclass(frozen=True)
 class Recipe(Settings):
-    """Settings of one run. Raises ConfigError listing every value that is out of range."""
+    """Settings of one run. Raises ConfigError with every value that is out of range."""
 
-    architecture: str = "released"  # a name of ARCHITECTURES
-    objective: str = "tracking"  # what is learnt: eq. 4, or "denoising", which tracking is compared with
-    noise: float = 25.0  # std of the noise that denoising takes off, grey levels
-    patch_size: int = 126  # px, side of both patches before the convolutions take their margin; 108: 0.6 of the time
-    stride: int = 2  # px of the patch per feature, a mean before the normalisation: as it is deployed
-    padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
-    squareness: float = 0.5  # of the region that a patch is cut from, as the tracker cuts it; 0 has the target's shape
-    label_sigma: float = 0.1  # std of the Gaussian label, share of the target's side in the patch
-    regularisation: float = 1e-4  # lambda of the unnormalised transform, the tracker's own
-    window: bool = True  # features look through the tracker's cosine window; the paper's do not in training
-    displacement: float = 0.3  # the search patch lies up to this share of the target's side beside it, on each axis
-    max_gap: int = 10  # frames between the two patches of a pair, at most (section 4.1)
-    synthetic: float = 0.3  # share of pairs rendered from photographs instead of cut from videos
-    augment: bool = True  # mirror, lose colour, change light and blur; the paper does none of it
+    architecture: str = "released"  # a name in ARCHITECTURES
+    objective: str = "tracking"  # "tracking" is eq. 4; "denoising" is for comparison
+    noise: float = 25.0  # std of the noise that denoising removes, grey levels
+    patch_size: int = 126  # px, side of both patches, with the margin of the convolutions; 108 takes 0.6 of the time
+    stride: int = 2  # px of the patch per feature: a mean before the normalisation, as in deployment
+    padding: float = 2.0  # patch = target size x (1 + padding), as in the tracker
+    squareness: float = 0.5  # of the search region, as in the tracker; 0 keeps the aspect ratio of the target
+    label_sigma: float = 0.1  # std of the Gaussian label / side of the target in the patch
+    regularisation: float = 1e-4  # lambda for the unnormalised transform, as in the tracker
+    window: bool = True  # apply the cosine window of the tracker to the features; the paper trains without it
+    displacement: float = 0.3  # largest offset of the search patch from the target / target size, on each axis
+    max_gap: int = 10  # largest number of frames between the two patches of a pair (section 4.1)
+    synthetic: float = 0.3  # share of the pairs that are rendered from photos; the others come from videos
+    augment: bool = True  # mirroring, greyscale, light and blur; the paper has no augmentation
     steps: int = 4000  # optimiser steps
-    batch: int = 16  # pairs a step (section 4.1)
-    micro_batch: int = 4  # pairs that go through the network at once: same gradient, a quarter of the memory traffic
+    batch: int = 16  # pairs per step (section 4.1)
+    micro_batch: int = 4  # pairs per pass of the network: same gradient, a quarter of the memory traffic
     optimiser: str = "adam"
     train_lr: float = 2e-3  # the highest learning rate
-    final_lr: float = 1e-5  # the last one, where the schedule falls
+    final_lr: float = 1e-5  # the last learning rate of a schedule that falls
     schedule: str = "onecycle"
-    momentum: float = 0.9  # of SGD (section 4.1)
-    weight_decay: float = 5e-4  # gamma of eq. 4 (section 4.1); decoupled from the gradient under adam
-    ema: float = 0.0  # share of the past in the running mean of the weights, which is then what is deployed; 0: none
-    validate_every: int = 500  # steps between two validations, where there is footage for it
-    precision: str = "float32"  # of the convolutions; the transforms and the filter are float32 in any case
+    momentum: float = 0.9  # for SGD (section 4.1)
+    weight_decay: float = 5e-4  # gamma of eq. 4 (section 4.1); adam decouples it from the gradient
+    ema: float = 0.0  # decay of the running mean of the weights; if it is above 0, the mean is deployed
+    validate_every: int = 500  # steps between two validations, if there are sequences for it
+    precision: str = "float32"  # of the convolutions; the transforms and the filter are always float32
     seed: int = 0
 
     @classmethod
@@ -86,7 +86,7 @@ class Recipe(Settings):
         }
 
     def tracker_config(self, stride: int = 1) -> TrackerConfig:
-        """The default tracker, with the constants that the network was trained under, for features of `stride`."""
+        """The default tracker with the constants of this training, for features with `stride`."""
         return TrackerConfig.named("default").replace(
             patch_size=-(-self.patch_size // stride) * stride,
             padding=self.padding,
@@ -97,9 +97,9 @@ class Recipe(Settings):
 
     @classmethod
     def load(cls, name: str) -> Recipe:
-        """A recipe of RECIPES by its name, or of a TOML file by its path; settings that it does not give are defaults.
+        """The recipe with a name in RECIPES, or in the TOML file at a path. Missing settings have their defaults.
 
-        Raises ConfigError for another name, a file that is no TOML, and settings that are unknown or out of range.
+        Raises ConfigError if the name is unknown, if the file is not TOML, or if a setting is unknown or out of range.
         """
         file = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
         if file.parent == FOLDER and name not in RECIPES:
@@ -108,7 +108,7 @@ class Recipe(Settings):
             return cls.from_mapping(tomllib.loads(file.read_text("utf-8")))
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
-        except (OSError, ValueError) as error:  # what cannot be read, and what is no text or no TOML
+        except (OSError, ValueError) as error:  # the file is not readable, not text or not TOML
             raise ConfigError(f"{file}: cannot be read ({error})") from error
 
 

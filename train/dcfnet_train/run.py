@@ -1,4 +1,4 @@
-"""A training run in its folder: network, optimiser, how far it is, and the checkpoints it leaves."""
+"""A training run in its folder: network, optimiser, step and checkpoints."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from dcfnet_train.ranks import CPU
 from dcfnet_train.recipe import Recipe
 
 LAST = "last.safetensors"
-BEST = "best.safetensors"  # of the highest AUC in validation
+BEST = "best.safetensors"  # the checkpoint with the highest validation AUC
 LOG = "log.jsonl"
-HELD_OUT = "held_out"  # in the log: names of videos
+HELD_OUT = "held_out"  # key in the log: names of the held-out videos
 
 
 @dataclass
 class Run:
     """A run in its folder.
 
-    average: the running mean of the weights, which is what is deployed, or None. decoder: what denoising learns beside
-    the network and leaves behind, or None. score: of validation, success AUC of the best checkpoint so far. device:
-    where the network is. held_out: names of videos that it must not see.
+    average: running mean of the weights, which is deployed, or None. decoder: trained with the network by denoising
+    and not deployed, or None. step: optimiser steps done. score: best success AUC in validation so far. device: of the
+    network. held_out: names of the videos that the run must not train on.
     """
 
     recipe: Recipe
@@ -53,7 +53,7 @@ class Run:
 
     @classmethod
     def start(cls, recipe: Recipe, folder: Path, device: torch.device = CPU) -> Run:
-        """A fresh run, seeded by the recipe: the same weights on every device."""
+        """A new run with the seed of the recipe. The initial weights are the same on every device."""
         torch.manual_seed(recipe.seed)
         network = Backbone(ARCHITECTURES[recipe.architecture], padding=False, stride=recipe.stride).to(device)
         average = None
@@ -65,7 +65,7 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path, device: torch.device = CPU) -> Run:
-        """The run in `folder`, as its last checkpoint left it. Raises ModelError where there is none."""
+        """The run in `folder`, at its last checkpoint. Raises ModelError if there is no checkpoint."""
         checkpoint = load_checkpoint(folder / LAST)
         run = cls.start(checkpoint.recipe, folder, device)
         run.network.load_state_dict(checkpoint.weights)
@@ -79,39 +79,39 @@ class Run:
         return run
 
     def adopt(self, weights: dict[str, Tensor]) -> None:
-        """Begins from these weights of its architecture instead of chance."""
+        """Replaces the random initial weights with these weights of the same architecture."""
         self.network.load_state_dict(weights)
         if self.average is not None:
             self.average.module.load_state_dict(weights)
 
     def checkpoint(self) -> Checkpoint:
-        """The run as it stands."""
+        """The current state of the run."""
         average = {} if self.average is None else self.average.module.state_dict()
         decoder = {} if self.decoder is None else self.decoder.state_dict()
         weights, optimiser = self.network.state_dict(), optimiser_tensors(self.optimiser)
         return Checkpoint(weights, self.recipe, self.step, optimiser, average, decoder, self.score)
 
     def held_out_before(self) -> list[str]:
-        """Names of the videos that were held out when the run in this folder began; none before that."""
+        """Names of the videos that were held out when the run started, from the log; [] without a log."""
         file = self.folder / LOG
         lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-        told = (json.loads(line) for line in lines if HELD_OUT in line and line.endswith("\n"))
-        return [name for line in told for name in line[HELD_OUT]]
+        entries = (json.loads(line) for line in lines if HELD_OUT in line and line.endswith("\n"))
+        return [name for entry in entries for name in entry[HELD_OUT]]
 
     def save(self, name: str = LAST) -> Path:
-        """Writes the run's checkpoint into its folder; returns the file."""
+        """Writes the checkpoint into the folder of the run; returns the file."""
         file = self.folder / name
         save_checkpoint(self.checkpoint(), file)
         return file
 
 
 def learners(network: Backbone, decoder: Decoder | None) -> torch.nn.ModuleList:
-    """All that an optimiser step changes, in the order of the optimiser's tensors."""
+    """The modules that an optimiser step changes, in the order of the optimiser's tensors."""
     return torch.nn.ModuleList([network] if decoder is None else [network, decoder])
 
 
 def make_optimiser(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser; its learning rate is set anew every step."""
+    """The optimiser of the recipe. The loop sets its learning rate at every step."""
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
             network.parameters(), recipe.train_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay

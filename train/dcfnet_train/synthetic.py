@@ -1,4 +1,4 @@
-"""Pairs rendered from photographs: a cut-out of one photograph moves over another, whose camera moves too."""
+"""Renders pairs from photos: a cut-out of one photo moves over another photo, and the camera moves too."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 from dcfnet_evaluation.rendered import blob_mask, paste
 from numpy.typing import NDArray
 
 from dcfnet_train.images import Image, read_image
 
-FRAME_SIDE = 288  # px, side of the rendered frames
+FRAME_SIDE = 288  # px, side of a rendered frame
 
 
 def render_pair(rng: np.random.Generator, photos: Sequence[Path]) -> tuple[list[Image], list[Box]]:
-    """Two frames, uint8 (FRAME_SIDE, FRAME_SIDE, 3) BGR, and the exact box of one target in each.
+    """Two frames, uint8 (FRAME_SIDE, FRAME_SIDE, 3) BGR, and the exact box of the target in each.
 
-    Between them the target moves, turns, scales and stretches, the scene pans, zooms and turns, and, one time in
-    four, something comes in front of part of the target.
+    From the first frame to the second, the target moves, rotates, scales and stretches, and the scene pans, zooms and
+    rotates. In one pair of four, an occluder covers a part of the target in the second frame.
     """
     scene, source, front = (read_image(photos[i]) for i in rng.integers(len(photos), size=3))
     size = rng.uniform(28, 84) * np.exp(rng.normal(0, 0.3, size=2)).clip(0.6, 1.7)
@@ -45,7 +45,7 @@ def render_pair(rng: np.random.Generator, photos: Sequence[Path]) -> tuple[list[
 
 
 def _cut_out(rng: np.random.Generator, photo: Image, size: NDArray[np.float64]) -> Image:
-    """A random window of the photograph with the target's aspect, uint8 (about size, 3)."""
+    """A random part of the photo with the aspect of the target, uint8, about 1.3 x size."""
     height, width = photo.shape[:2]
     zoom = rng.uniform(1, 2.5)
     w, h = (int(min(side * zoom, limit)) for side, limit in zip(size, (width, height), strict=True))
@@ -55,7 +55,7 @@ def _cut_out(rng: np.random.Generator, photo: Image, size: NDArray[np.float64]) 
 
 
 def _camera(rng: np.random.Generator, scene: Image, strength: float, base: bool = True) -> NDArray[np.float64]:
-    """A map from frame to scene pixels, (3, 3): base fits the frame into the scene, else a small motion of it."""
+    """A map from frame to scene pixels, (3, 3). base: fits the frame into the scene; else a small camera motion."""
     turn = np.deg2rad(rng.normal(0, 1.5)) * strength
     zoom = np.exp(rng.normal(0, 0.02) * strength)
     motion = np.array(
@@ -82,7 +82,7 @@ def _view(scene: Image, camera: NDArray[np.float64]) -> Image:
 
 
 def _occlude(rng: np.random.Generator, frame: Image, front: Image, box: Box) -> None:
-    """Draws a cut-out of `front` over a quarter to a half of the box, in place."""
+    """Draws a cut-out of `front` over a part of the box, in place."""
     size = np.array(box.size) * rng.uniform(0.5, 0.9, size=2)
     centre = np.array(box.centre) + rng.choice([-1, 1], size=2) * np.array(box.size) * rng.uniform(0.2, 0.5, size=2)
     texture = _cut_out(rng, front, size)

@@ -1,6 +1,6 @@
-"""Validation by tracking: the network as it stands, in the tracker it is made for, on footage it does not learn from.
+"""Validation by tracking: runs the tracker with the current network on sequences outside the training footage.
 
-The loss does not tell a good tracker: weights of a lower loss have tracked worse.
+The loss is not enough: weights with a lower loss have tracked worse.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from dcfnet.config import TrackerConfig
-from dcfnet.cpu import CpuBackend
-from dcfnet.pipeline import Pipeline
+from dcfnet.devices.cpu import CpuBackend
+from dcfnet.model.backbone import Backbone as RuntimeBackbone
 from dcfnet.tracker import Tracker
+from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.protocols import few_starts
 from dcfnet_evaluation.scores import Score, mean_score
@@ -25,20 +26,20 @@ from dcfnet_train.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class TorchBackbone:
-    """The network on the host's arrays, as the tracker asks for it: the seam of dcfnet.backbones."""
+class TorchBackbone(RuntimeBackbone):
+    """The torch network as a backbone of the tracker, on NumPy arrays."""
 
     network: Backbone
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Patches float32 (B, 3, S, S), BGR, mean taken off -> features float32 (B, C, H, W)."""
+        """Patches float32 (B, 3, S, S), BGR minus mean -> features float32 (B, C, H, W)."""
         with torch.inference_mode():
             features: NDArray[np.float32] = self.network(torch.from_numpy(patches)).numpy()
         return features
 
 
 def open_tracker(checkpoint: Checkpoint, config: TrackerConfig) -> Tracker:
-    """The tracker with the weights of a checkpoint, for features of its recipe's stride."""
+    """The tracker with the weights of a checkpoint. The stride of the features is that of the recipe."""
     stride = checkpoint.recipe.stride
     backbone = TorchBackbone(checkpoint.backbone(padding=True, stride=stride))
     mean = np.array(MEAN_BGR, dtype=np.float32)
@@ -47,17 +48,17 @@ def open_tracker(checkpoint: Checkpoint, config: TrackerConfig) -> Tracker:
 
 @dataclass(frozen=True)
 class Validation:
-    """Sequences that are tracked, five starts each, and the tracker's constants."""
+    """Sequences for validation, with five starts each, and the constants of the tracker."""
 
     sequences: Sequence[AnnotatedSequence]
     config: TrackerConfig
 
     def __call__(self, checkpoint: Checkpoint) -> Score:
-        """Mean score of the checkpoint's weights over the sequences."""
+        """Mean score over the sequences with the weights of the checkpoint."""
         return mean_score(self.scores(checkpoint))
 
     def scores(self, checkpoint: Checkpoint) -> list[Score]:
-        """Score of every sequence."""
+        """Score of each sequence."""
         tracker = open_tracker(checkpoint, self.config)
         return [self._score(tracker, sequence) for sequence in self.sequences]
 

@@ -1,4 +1,4 @@
-"""Annotated footage to cut pairs from: whole sequences in OTB's layout, and clips of target-centred crops."""
+"""Annotated footage for pairs: whole sequences in the layout of OTB, and clips of target-centred crops."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from dcfnet.frames import image_files
-from dcfnet.geometry import Box
+from dcfnet.io.sources import image_files
+from dcfnet.result import Box
 from dcfnet_evaluation.datasets import LAYOUTS, Dataset, open_dataset
 from dcfnet_evaluation.datasets.otb import read_otb
 from dcfnet_evaluation.sequences import AnnotatedSequence, Frames, ImageFrames, SequenceError
 from numpy.typing import NDArray
 
-from dcfnet_train.crops.manifest import BOXES, MANIFEST, Clip, CropSettings, Manifest, check_clips
+from dcfnet_train.crop_manifest import BOXES, MANIFEST, Clip, CropSettings, Manifest, check_clips
 from dcfnet_train.images import Image
 
-BLACK = 24  # of 255: JPEG leaves a padded border no brighter
-MIN_SIDE = 4.0  # px: a smaller true box carries no texture to learn from
+BLACK = 24  # of 255: JPEG leaves a padded border at most this bright
+MIN_SIDE = 4.0  # px: a smaller target has no texture for training
 
 
 @dataclass(frozen=True)
 class Video:
     """Frames of one target with its boxes.
 
-    frames: read by their index. boxes: float64 (N, 4), x, y, w, h, 0-based pixels of each frame.
-    times: int (N,), frame number in the original footage, rising: tells gaps.
-    centred: the frames are crops around the target, on which a tracker that never moves is perfect.
-    around: what they show at least, in longer sides of the target, as far as the picture goes.
-    bordered: the frames are padded with black where the crop left the picture.
-    prints: fingerprints of whole frames, uint8 (N, 16), where the frames are crops of a cache; else None.
+    frames: read by index. boxes: float64 (N, 4), x, y, w, h, 0-based pixels of each frame.
+    times: int (N,), frame numbers in the original footage, increasing; they show gaps.
+    centred: the frames are crops around the target. A tracker that never moves is perfect on them.
+    around: smallest side of the crops before clipping to the frame / longer side of the target.
+    bordered: the crops have black padding outside the original frame.
+    prints: for crops of a cache, fingerprints of whole frames, uint8 (N, 16); else None.
     """
 
     name: str
@@ -45,28 +45,28 @@ class Video:
 
     @classmethod
     def of(cls, sequence: AnnotatedSequence) -> Video:
-        """A sequence to learn from."""
+        """A sequence as a training video."""
         return cls(sequence.name, sequence.frames, sequence.boxes, np.arange(len(sequence)))
 
     def sequence(self) -> AnnotatedSequence:
-        """The video to judge by; of one that is `centred` a tracker learns nothing."""
+        """The video as a sequence for validation. A `centred` video is not suitable."""
         return AnnotatedSequence(self.name, self.frames, self.boxes)
 
     def usable(self) -> NDArray[np.intp]:
-        """Indices of the frames whose box is finite and large enough to learn from."""
+        """Indices of the frames whose box is finite and large enough for training."""
         return np.flatnonzero(np.isfinite(self.boxes).all(axis=1) & (self.boxes[:, 2:] >= MIN_SIDE).all(axis=1))
 
     def read(self, index: int) -> tuple[Image, Box]:
-        """Frame `index`, uint8 (H, W, 3) BGR, and its box, black borders cut off so that the crop sees its own."""
+        """Frame `index`, uint8 (H, W, 3) BGR, without black borders, and its box in this frame."""
         image, box = self.frames.read(index), Box(*self.boxes[index])
         if not self.bordered:
             return image, box
-        left, top, right, bottom = _picture(image)
+        left, top, right, bottom = _content_edges(image)
         return image[top:bottom, left:right], Box(box.x - left, box.y - top, box.w, box.h)
 
 
-def _picture(image: Image) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what is not black border; the whole image where all of it is dark."""
+def _content_edges(image: Image) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the image without black borders; of the whole image if all of it is dark."""
     bright = image.max(axis=2) > BLACK
     columns, rows = np.flatnonzero(bright.any(axis=0)), np.flatnonzero(bright.any(axis=1))
     if not len(columns):
@@ -75,9 +75,9 @@ def _picture(image: Image) -> tuple[int, int, int, int]:
 
 
 def read_footage(place: str, hashes: bool = False) -> list[Video]:
-    """All videos of "FOLDER", see `read_videos`, or of "LAYOUT:FOLDER", a data set in one of the layouts of evaluation.
+    """The videos of "FOLDER" (see `read_videos`), "LAYOUT:FOLDER" or "LAYOUT:SUBSET:FOLDER", with a layout of LAYOUTS.
 
-    "LAYOUT:SUBSET:FOLDER" is one subset of it. Raises SequenceError where there is none, or files do not fit together.
+    Raises SequenceError if there is no video, or if the files are inconsistent.
     """
     layout = place.partition(":")[0]
     if layout not in LAYOUTS:
@@ -86,7 +86,7 @@ def read_footage(place: str, hashes: bool = False) -> list[Video]:
 
 
 def open_sequences(place: str) -> Dataset:
-    """The data set of "LAYOUT:FOLDER", "LAYOUT:SUBSET:FOLDER", or of "FOLDER" in OTB's layout. Raises SequenceError."""
+    """The data set of "LAYOUT:FOLDER", "LAYOUT:SUBSET:FOLDER" or, in OTB's layout, "FOLDER". Raises SequenceError."""
     layout, _, rest = place.partition(":")
     if layout not in LAYOUTS:
         return open_dataset("otb", Path(place))
@@ -97,10 +97,10 @@ def open_sequences(place: str) -> Dataset:
 
 
 def read_videos(root: Path, hashes: bool = False) -> list[Video]:
-    """All videos under `root`: a cache of crops, or folders with `groundtruth_rect.txt` (OTB) or `boxes.csv` (clips).
+    """The videos in `root`: a cache of crops, or folders with `groundtruth_rect.txt` (OTB) or `boxes.csv` (clips).
 
-    hashes: whether what is in a cache is compared with its hashes, and not just with the sizes of its files.
-    Raises SequenceError where there is none, or where a folder's files do not fit together or are not a cache's.
+    hashes: compares the content of a cache with its hashes, not only the file sizes.
+    Raises SequenceError if there is no video, if the files of a folder are inconsistent, or if a cache is damaged.
     """
     if not root.is_dir():
         raise SequenceError(f"{root}: not a folder of videos")
@@ -113,7 +113,7 @@ def read_videos(root: Path, hashes: bool = False) -> list[Video]:
         elif (folder / BOXES).is_file():
             videos.append(_read_clip(folder))
     if not videos:
-        raise SequenceError(f"{root}: no folder in it holds groundtruth_rect.txt or boxes.csv")
+        raise SequenceError(f"{root}: no subfolder contains groundtruth_rect.txt or boxes.csv")
     return videos
 
 
@@ -124,13 +124,13 @@ def _read_cache(root: Path, hashes: bool) -> list[Video]:
 
 
 def _read_crops(folder: Path, clip: Clip, settings: CropSettings) -> Video:
-    """A clip of a cache, which pads nothing."""
+    """A clip of a cache. Its crops have no padding."""
     prints = np.frombuffer(bytes.fromhex("".join(clip.prints)), dtype=np.uint8).reshape(-1, 16)
     return replace(_read_clip(folder), around=settings.around, bordered=False, prints=prints)
 
 
 def _read_clip(folder: Path) -> Video:
-    """A clip: images, and `boxes.csv` with the columns source_frame, x, y, w, h (0-based), one row an image."""
+    """A clip: images, and `boxes.csv` with the columns source_frame, x, y, w, h (0-based), one row per image."""
     frames = image_files(folder)
     with (folder / BOXES).open(newline="") as file:
         rows = list(csv.DictReader(file))

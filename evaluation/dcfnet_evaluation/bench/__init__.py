@@ -1,1 +1,1 @@
-"""dcfnet-bench: how fast trackers are, side by side in one run, and what two runs differ by."""
+"""dcfnet-bench: measures the speed of trackers in one run, and compares two runs."""

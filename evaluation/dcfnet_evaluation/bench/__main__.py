@@ -1,4 +1,4 @@
-"""`python -m dcfnet_evaluation.bench` is `dcfnet-bench`."""
+"""`python -m dcfnet_evaluation.bench` runs `dcfnet-bench`."""
 
 from dcfnet_evaluation.bench.cli import app
 

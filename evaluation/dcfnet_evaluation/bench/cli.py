@@ -1,4 +1,4 @@
-"""dcfnet-bench: how fast trackers are, what two runs differ by, and speed against accuracy."""
+"""dcfnet-bench: measures the speed of trackers, compares two runs, and plots accuracy against speed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,29 @@ from dcfnet_evaluation.bench import options, tables
 from dcfnet_evaluation.bench.comparison import compare, machines_differ
 from dcfnet_evaluation.bench.footage import rendered_sequences, size_of
 from dcfnet_evaluation.bench.gpu_command import gpu
-from dcfnet_evaluation.bench.measure import Manner, measure, reference_of, steps
-from dcfnet_evaluation.bench.pareto import join, page, scatter_of
-from dcfnet_evaluation.bench.sheet import BENCH, Bench, bench_machine, described, read_bench, run_of, write_bench
-from dcfnet_evaluation.bench.targets import counts_of
+from dcfnet_evaluation.bench.measure import BenchSettings, measure, reference_of, steps
+from dcfnet_evaluation.bench.pareto import join_results, to_dots, write_page
+from dcfnet_evaluation.bench.sheet import (
+    BENCH,
+    Bench,
+    bench_machine,
+    describe_contenders,
+    read_bench,
+    run_of,
+    write_bench,
+)
+from dcfnet_evaluation.bench.targets import parse_target_counts
 from dcfnet_evaluation.contenders import Contender, Dcfnet
 from dcfnet_evaluation.evaluate import Subject
 from dcfnet_evaluation.scores import CONFIDENCE
-from dcfnet_evaluation.selection import dcfnets, numbers, others, subject_of
+from dcfnet_evaluation.selection import dcfnet_contenders, other_contenders, parse_numbers, subject_of
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_evaluation.sheet import read_sheet
 
 SLOWER = 2  # exit code of `compare` when B is slower
-FAILED = 3  # exit code when a tracker failed somewhere: its updates until then were timed
+FAILED = 3  # exit code when a tracker gave no usable box in some frames
 RENDERED = "rendered"
-BUSY = 0.5  # of a core, used by others
+BUSY = 0.5  # load per core above which the machine is busy
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command()(gpu)
@@ -68,25 +76,25 @@ def run(
     memory: shared.Memory = True,
     output: options.Output = Path("out", "bench"),
 ) -> None:
-    """Times whole updates of all trackers in turns, on frames that are decoded beforehand; writes bench.json."""
+    """Times whole updates of all trackers in turns, on frames that are already decoded; writes bench.json."""
     try:
-        counts = () if targets == "none" else counts_of(numbers(targets, "--targets"))
-        manner = Manner(size_of(size), limit, warm_up, repeats, counts, cold_starts, stages, memory, reference)
+        counts = () if targets == "none" else parse_target_counts(parse_numbers(targets, "--targets"))
+        settings = BenchSettings(size_of(size), limit, warm_up, repeats, counts, cold_starts, stages, memory, reference)
         subject = _subject(layout, root, subset, sequences)
         presets = preset or (None if config else ",".join(PRESETS))
-        own = [_with_engine(each, engine) for each in dcfnets(model or [], config, set_, presets)]
-        contenders = [*own, *others(add or [], peers, peer, peer_models)]
+        own = [_with_engine(contender, engine) for contender in dcfnet_contenders(model or [], config, set_, presets)]
+        contenders = [*own, *other_contenders(add or [], peers, peer, peer_models)]
         _check_output(output)
-        bench = _bench(subject, contenders, manner, _command(context))
+        bench = _bench(subject, contenders, settings, _command(context))
         write_bench(bench, output / BENCH)
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
-    _tell(bench, output / BENCH)
+    _print_results(bench, output / BENCH)
 
 
 @app.command("compare")
 def compare_(first: options.A, second: options.B, gate: options.Gate = 0.05, tracker: options.Tracker = None) -> None:
-    """B / A, paired by sequence; exit code 2 when B is slower by more than the gate beyond the interval."""
+    """Compares times, B / A, paired by sequence. Exit code 2: B is slower, and the interval is beyond the gate."""
     try:
         a, b = read_bench(first), read_bench(second)
         changes = compare(a, b, tracker)
@@ -95,9 +103,12 @@ def compare_(first: options.A, second: options.B, gate: options.Gate = 0.05, tra
     for difference in machines_differ(a, b):
         typer.echo(f"not the same machine: {difference}", err=True)
     if lacking := sorted(a.figures.keys() ^ b.figures.keys()):
-        typer.echo(f"left out, because only one of the two has them: {', '.join(lacking)}", err=True)
+        typer.echo(f"left out, because only A or only B has them: {', '.join(lacking)}", err=True)
     Console().print(tables.comparison_table(changes, gate))
-    typer.echo(f"times in ms, FPS the other way round; {CONFIDENCE:.0%} intervals, {len(a.run['frames'])} sequences")
+    typer.echo(
+        f"time ratios: above 1 is slower; FPS: below 1 is slower; {CONFIDENCE:.0%} intervals, "
+        f"{len(a.run['frames'])} sequences"
+    )
     slower = [change.tracker for change in changes if change.gated and change.slower(gate)]
     if slower:
         typer.echo(f"B is slower by more than {gate:.0%}: {', '.join(slower)}")
@@ -106,16 +117,14 @@ def compare_(first: options.A, second: options.B, gate: options.Gate = 0.05, tra
 
 @app.command()
 def pareto(scores: options.Scores, bench: options.Bench, output: options.Page = Path("docs", "pareto.md")) -> None:
-    """Speed against accuracy: a plot and a table of the trackers that both files have, and which are on the front."""
+    """Plots accuracy against speed of the trackers in both files, and writes a table with the Pareto front."""
     try:
         if output.suffix != ".md":
-            raise ConfigError(
-                f"--output {output}: the table is Markdown, its name ends in .md; the plots lie beside it"
-            )
-        sheet, found = read_sheet(scores), read_bench(bench)
-        points, lacking = join(sheet, found)
-        _plot_writer()(scatter_of(points), output.with_suffix(""))
-        page(points, sheet, found, output)
+            raise ConfigError(f"--output {output}: must end with .md; the plots are written to the same folder")
+        sheet, speed = read_sheet(scores), read_bench(bench)
+        points, lacking = join_results(sheet, speed)
+        _plot_writer()(to_dots(points), output.with_suffix(""))
+        write_page(points, sheet, speed, output)
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
     for line in lacking:
@@ -124,16 +133,16 @@ def pareto(scores: options.Scores, bench: options.Bench, output: options.Page = 
 
 
 def _subject(layout: str, root: Path | None, subset: str | None, names: str | None) -> Subject:
-    """The dataset's sequences; rendered ones where there is none. Raises SequenceError."""
+    """The sequences of the dataset, or the rendered clips if `root` is None. Raises SequenceError."""
     if root is not None:
         return subject_of(layout, root, subset, names)
     if subset:
-        raise SequenceError(f"--subset {subset}: rendered clips have none; give the folder of a dataset")
+        raise SequenceError(f"--subset {subset}: rendered clips have no subsets; give the folder of a dataset")
     clips = {clip.name: clip for clip in rendered_sequences()}
-    wanted = [name.strip() for name in names.split(",")] if names else list(clips)
-    if unknown := [name for name in wanted if name not in clips]:
-        raise SequenceError(f"no rendered clip {', '.join(unknown)}; there are {', '.join(clips)}")
-    return Subject(RENDERED, RENDERED, [clips[name] for name in wanted])
+    chosen = [name.strip() for name in names.split(",")] if names else list(clips)
+    if unknown := [name for name in chosen if name not in clips]:
+        raise SequenceError(f"--sequences {', '.join(unknown)}: must be rendered clips: {', '.join(clips)}")
+    return Subject(RENDERED, RENDERED, [clips[name] for name in chosen])
 
 
 def _with_engine(contender: Contender, engine: str) -> Contender:
@@ -141,7 +150,7 @@ def _with_engine(contender: Contender, engine: str) -> Contender:
 
 
 def _check_output(folder: Path) -> None:
-    """Raises SinkError, before anything is run, where the figures could not be written after it."""
+    """Raises SinkError if bench.json cannot be written; called before any tracker runs."""
     probe = folder / f"{BENCH}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,33 +161,36 @@ def _check_output(folder: Path) -> None:
         probe.unlink()
 
 
-def _bench(subject: Subject, contenders: Sequence[Contender], manner: Manner, command: str) -> Bench:
+def _bench(subject: Subject, contenders: Sequence[Contender], settings: BenchSettings, command: str) -> Bench:
     machine = bench_machine()
     if machine["load"] > BUSY * machine["cores"]:
-        told = f"load {machine['load']} on {machine['cores']} cores"
-        typer.echo(f"the machine is busy ({told}): times will be too long, and ratios less sure", err=True)
-    # without a thread that draws while trackers are timed
+        load_text = f"load {machine['load']} on {machine['cores']} cores"
+        typer.echo(
+            f"the machine is busy ({load_text}): times will be too long and ratios less certain; stop other programs",
+            err=True,
+        )
+    # no auto_refresh: its thread would run while trackers are timed
     with Bar(console=Console(stderr=True), auto_refresh=False) as bar:
-        task = bar.add_task("opening", total=steps(subject.sequences, manner))
+        task = bar.add_task("opening", total=steps(subject.sequences, settings))
 
         def progress(what: str) -> None:
             bar.update(task, advance=1, description=escape(what), refresh=True)
 
-        figures = measure(subject.sequences, contenders, manner, progress)
+        figures = measure(subject.sequences, contenders, settings, progress)
     return Bench(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,
         machine=machine,
-        run=run_of(subject.layout, subject.name, subject.sequences, manner),
-        trackers=described(contenders),
-        reference=reference_of(list(figures), manner.reference),
+        run=run_of(subject.layout, subject.name, subject.sequences, settings),
+        trackers=describe_contenders(contenders),
+        reference=reference_of(list(figures), settings.reference),
         figures=figures,
     )
 
 
 def _command(context: typer.Context) -> str:
-    """The command as it was typed; of paths only the last part, for where things lie on a machine is nobody's."""
-    words = ["dcfnet-bench run"]
+    """The command line of the user, for bench.json. Paths are cut to their last part, to keep machine paths private."""
+    parts = ["dcfnet-bench run"]
     for parameter in context.command.params:
         name = str(parameter.name)
         source = context.get_parameter_source(name)
@@ -186,18 +198,18 @@ def _command(context: typer.Context) -> str:
             continue
         value, flag = context.params[name], parameter.opts[0] if parameter.param_type_name == "option" else ""
         if isinstance(value, bool):
-            words.append(flag if value else parameter.secondary_opts[0])
+            parts.append(flag if value else parameter.secondary_opts[0])
             continue
-        for each in value if isinstance(value, (list, tuple)) else [value]:
-            words.append(" ".join(filter(None, [flag, _word(name, each)])))
-    return " ".join(words)
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            parts.append(" ".join(filter(None, [flag, _argument_text(item)])))
+    return " ".join(parts)
 
 
-def _word(name: str, value: Any) -> str:
+def _argument_text(value: Any) -> str:
     return (Path(value).resolve().name if isinstance(value, Path) else str(value)).replace("\n", " ")
 
 
-def _tell(bench: Bench, file: Path) -> None:
+def _print_results(bench: Bench, file: Path) -> None:
     console = Console()
     console.print(tables.speed_table(bench))
     console.print(tables.costs_table(bench))
@@ -209,16 +221,19 @@ def _tell(bench: Bench, file: Path) -> None:
     typer.echo(f"{file}")
     failed = False
     for name, figures in bench.figures.items():
-        told = [f"{s} ({course.failures})" for s, course in figures.sequences.items() if course.failures]
-        if told:
-            typer.echo(f"{name}: frames without a usable box: {', '.join(told)}", err=True)
-        failed |= bool(told)
+        failures = [f"{s} ({sequence.failures})" for s, sequence in figures.sequences.items() if sequence.failures]
+        if failures:
+            typer.echo(f"{name}: frames without a usable box: {', '.join(failures)}", err=True)
+        failed |= bool(failures)
     if failed:
         raise typer.Exit(FAILED)
 
 
 def _plot_writer() -> Callable[..., None]:
-    """The function that draws, loaded when it is wanted: matplotlib takes a second. Raises MissingDependencyError."""
+    """Loads the function that draws only when it is needed: importing matplotlib takes a second.
+
+    Raises MissingDependencyError.
+    """
     try:
         from dcfnet_evaluation.bench.plot import write_plots
     except ImportError as error:

@@ -1,11 +1,12 @@
-"""Trackers opened for a benchmark: bare where they are timed, between clocks where the stages are told apart."""
+"""Trackers opened for a benchmark: without clocks for the times, and with clocks for the stages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from dcfnet.config import TrackerConfig
-from dcfnet.tracker import MultiTracker, Tracker, open_pipeline
+from dcfnet.tracker import MultiTracker, Tracker
+from dcfnet.tracking.opening import open_pipeline
 
 from dcfnet_evaluation.contenders import Contender, Dcfnet
 from dcfnet_evaluation.passes import SingleTracker
@@ -13,10 +14,10 @@ from dcfnet_evaluation.stages import ClockedTracker
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A tracker ready to run. clocked: the same with its stages told apart, which takes time of its own.
+class BenchTracker:
+    """An open tracker. clocked: the same tracker with clocks around its stages, which cost additional time.
 
-    config: its constants; both are None for trackers of others.
+    config: its constants. clocked and config are None for trackers that are not of this project.
     """
 
     name: str
@@ -25,14 +26,14 @@ class Contestant:
     config: TrackerConfig | None = None
 
 
-def enter(contender: Contender) -> Contestant:
-    """The contender, opened. Raises ModelError, ConfigError and MissingDependencyError."""
+def open_for_bench(contender: Contender) -> BenchTracker:
+    """Opens the contender. Raises ModelError, ConfigError or MissingDependencyError."""
     if not isinstance(contender, Dcfnet):
-        return Contestant(contender.name, contender.open())
+        return BenchTracker(contender.name, contender.open())
     pipeline = open_pipeline(contender.model, config=contender.config, engine=contender.engine)
-    return Contestant(contender.name, Tracker.of(pipeline), ClockedTracker(pipeline), pipeline.config)
+    return BenchTracker(contender.name, Tracker.of(pipeline), ClockedTracker(pipeline), pipeline.config)
 
 
 def open_multi(contender: Dcfnet) -> MultiTracker:
-    """The contender for many targets. Raises as `enter` does."""
+    """Opens the contender for many targets. Raises the errors of `open_for_bench`."""
     return MultiTracker(contender.model, config=contender.config, engine=contender.engine)

@@ -1,24 +1,25 @@
-"""What a GPU's own counter of energy says, through NVML, where that can be had."""
+"""Energy of a GPU from its own counter, through NVML."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
 
-Meter = Callable[[], float | None]  # joules since whenever, or None where nothing counts them
+Meter = Callable[[], float | None]  # joules since an arbitrary start; None without a counter
 
 
 def meter(bus: str) -> Meter:
-    """Of the GPU at a PCI bus, such as "0000:01:00.0"; None without nvidia-ml-py, NVML or, before Volta, a counter.
+    """The energy meter of the GPU at a PCI bus, for example "0000:01:00.0".
 
-    The counter moves some ten times a second, and counts what others do on the GPU as well.
+    It returns None without nvidia-ml-py, without NVML, and on GPUs before Volta, which have no counter. The counter
+    changes about ten times per second and includes the work of other processes on the GPU.
     """
     try:
         import pynvml
 
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByPciBusId(bus.encode())
-    except Exception:  # not installed, no driver, no such GPU: the figure is left out
+    except Exception:  # no package, no driver or no such GPU: there is no energy value
         return lambda: None
 
     def joules() -> float | None:

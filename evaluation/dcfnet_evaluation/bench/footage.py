@@ -1,4 +1,4 @@
-"""What a benchmark runs on: sequences brought to one size of frame and, before any clock runs, decoded into memory."""
+"""Frames of a benchmark: sequences resized to one frame size and decoded into memory before any tracker runs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from dcfnet.backend import Frame
 from dcfnet.errors import ConfigError
-from dcfnet.geometry import Box
+from dcfnet.io.frame import Frame
+from dcfnet.result import Box
 
 from dcfnet_evaluation.protocols import Start
 from dcfnet_evaluation.rendered import Clip, render_clip
 from dcfnet_evaluation.sequences import AnnotatedSequence, Boxes, Frames, SequenceError
 
 Size = tuple[int, int]  # width, height, px
-MOST_BYTES = 4 * 2**30  # of decoded frames held at once
-SIDES = range(32, 8193)  # px, of frames that can be asked for
-CLIPS, CLIP_LENGTH = 4, 120  # rendered where there is no data set; more than one, so that an interval can be drawn
+MOST_BYTES = 4 * 2**30  # limit of decoded frames in memory
+SIDES = range(32, 8193)  # px, allowed sides of --size
+CLIPS, CLIP_LENGTH = 4, 120  # rendered clips without a dataset; several, because an interval needs several
 
 
 @dataclass(frozen=True)
 class Footage:
-    """A sequence in memory. frames: N of them, uint8 (H, W, 3) BGR. boxes: float64 (N, 4), 0-based frame pixels."""
+    """A sequence in memory. frames: N arrays, uint8 (H, W, 3) BGR. boxes: float64 (N, 4), 0-based frame pixels."""
 
     name: str
     frames: Sequence[Frame]
@@ -38,7 +38,7 @@ class Footage:
 
 @dataclass(frozen=True)
 class ResizedFrames:
-    """Frames stretched to a size as they are read."""
+    """Frames that are resized to `to` when they are read."""
 
     frames: Frames
     to: Size
@@ -51,16 +51,16 @@ class ResizedFrames:
         return self.frames.size()
 
     def read(self, index: int) -> Frame:
-        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError naming what cannot be read."""
+        """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be read."""
         frame = self.frames.read(index)
-        shrinks = frame.shape[1] > self.to[0]
-        resized = cv2.resize(frame, self.to, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        is_smaller = frame.shape[1] > self.to[0]
+        resized = cv2.resize(frame, self.to, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
         return resized.astype(np.uint8, copy=False)
 
 
 @dataclass(frozen=True)
 class RenderedFrames:
-    """The frames of a rendered clip, by what it takes to draw them, so that they can be drawn in another process."""
+    """The frames of a rendered clip. It stores only length and seed, so that another process can render it again."""
 
     length: int
     seed: int
@@ -69,7 +69,7 @@ class RenderedFrames:
         return self.length
 
     def size(self) -> int:
-        """There are no files."""
+        """0: there are no files."""
         return 0
 
     def read(self, index: int) -> Frame:
@@ -78,12 +78,12 @@ class RenderedFrames:
 
 
 def rendered_sequences(count: int = CLIPS, length: int = CLIP_LENGTH) -> list[AnnotatedSequence]:
-    """Clips of 640 x 360 px whose truth is known, clip0, clip1 and so on; the same ones everywhere."""
-    found = []
+    """Rendered clips of 640 x 360 px with known true boxes: clip0, clip1, .... They are equal on every machine."""
+    sequences = []
     for seed in range(count):
         boxes = np.array([tuple(_clip(length, seed).box(t)) for t in range(length)], dtype=np.float64)
-        found.append(AnnotatedSequence(f"clip{seed}", RenderedFrames(length, seed), boxes))
-    return found
+        sequences.append(AnnotatedSequence(f"clip{seed}", RenderedFrames(length, seed), boxes))
+    return sequences
 
 
 @lru_cache(maxsize=CLIPS)
@@ -92,20 +92,20 @@ def _clip(length: int, seed: int) -> Clip:
 
 
 def size_of(text: str) -> Size | None:
-    """Width and height from "640x360"; None from "native". Raises ConfigError."""
+    """Parses "640x360" to width and height, "native" to None. Raises ConfigError."""
     if text == "native":
         return None
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) in SIDES and int(height) in SIDES):
         limits = f"from {SIDES[0]} to {SIDES[-1]} px a side"
-        raise ConfigError(f"--size {text}: give WIDTHxHEIGHT, {limits}, such as 640x360, or native")
+        raise ConfigError(f"--size {text}: must be WIDTHxHEIGHT, {limits}, for example 640x360, or native")
     return int(width), int(height)
 
 
 def resized(sequence: AnnotatedSequence, size: Size | None) -> AnnotatedSequence:
-    """The sequence with frames of this size, its boxes stretched with them; None leaves it as it is.
+    """The sequence with frames and boxes scaled to `size`; None returns it unchanged.
 
-    Raises SequenceError where the first frame cannot be read.
+    Raises SequenceError if the first frame cannot be read.
     """
     if size is None:
         return sequence
@@ -115,17 +115,17 @@ def resized(sequence: AnnotatedSequence, size: Size | None) -> AnnotatedSequence
 
 
 def decode(sequence: AnnotatedSequence, limit: int | None = None) -> Footage:
-    """The first `limit` frames, or all, in memory.
+    """Decodes the first `limit` frames, or all, into memory.
 
-    Raises SequenceError for a frame that cannot be read, and for more than memory should hold.
+    Raises SequenceError if a frame cannot be read, or if the frames need more than MOST_BYTES.
     """
     count = len(range(len(sequence))[:limit])
     frames = [sequence.read(0)]
     if frames[0].nbytes * count > MOST_BYTES:
         height, width = frames[0].shape[:2]
-        held = f"{frames[0].nbytes * count / 1e9:.1f} GB decoded, more than the {MOST_BYTES / 1e9:.1f} GB held at once"
+        size = f"{frames[0].nbytes * count / 1e9:.1f} GB decoded; the limit is {MOST_BYTES / 1e9:.1f} GB"
         raise SequenceError(
-            f"{sequence.name}: {count} frames of {width} x {height} px are {held}; give --limit, --size"
+            f"{sequence.name}: {count} frames of {width} x {height} px are {size}; use --limit or a smaller --size"
         )
     frames += [sequence.read(index) for index in range(1, count)]
     return Footage(sequence.name, frames, sequence.boxes[:count])

@@ -1,8 +1,8 @@
-"""How fast a GPU tracks, in the words of trtexec, for numbers of targets and of video streams, beside the roofline.
+"""Speed on a GPU for numbers of targets and video streams, in the terms of trtexec, beside the roofline.
 
-Of an update of all targets, ms: `host` until the boxes are there; `enqueue`, of that what the host did while it waited
-for nothing; `device` between an event before the call and one after the lesson that it queued; `h2d` and `d2h`, of that
-the copies; `compute` the rest, gaps in which the GPU waited for the host included.
+Times of an update of all targets, ms. `host`: until the boxes are on the host. `enqueue`: the part of `host` without
+waiting. `device`: from an event before the call to an event after the filter update that it queues. `h2d`, `d2h`: the
+copies within `device`. `compute`: the rest of `device`, including gaps in which the GPU waits for the host.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import cupy
 import dcfnet
 import numpy as np
-from dcfnet.device import CudaDevice
+from dcfnet.backbones.loading import load_model
+from dcfnet.devices.cuda.device import CudaDevice
 from dcfnet.errors import ConfigError, DcfnetError, InvalidBoxError, ModelError
-from dcfnet.model import load_model
-from dcfnet.pipeline import Pipeline
+from dcfnet.tracking.pipeline import Pipeline
 
 from dcfnet_evaluation.bench.energy import Meter, meter
 from dcfnet_evaluation.bench.roofline import Peak, Sizes, floor_ms, step
@@ -33,7 +33,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 @dataclass(frozen=True)
 class Load:
-    """targets: in each of `streams` videos, all of them one batch. memory: that frames come from, one of MEMORIES."""
+    """targets: number per stream. streams: videos in one batch. memory: memory of the frames, one of MEMORIES."""
 
     targets: int
     streams: int = 1
@@ -41,14 +41,15 @@ class Load:
 
     @property
     def batch(self) -> int:
-        """Targets in all."""
+        """Number of targets in all streams."""
         return self.targets * self.streams
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What tracks: as of `dcfnet.MultiTracker`. backend: attributes of the backend that are set first. patches: their
-    type, in place of that which the backbone would rather have.
+    """The tracker to measure. model, engine, preset: as in `dcfnet.MultiTracker`.
+
+    backend: attributes to set on the backend. patches: dtype of the patches; None selects that of the backbone.
     """
 
     model: Path | None = None
@@ -57,8 +58,8 @@ class Subject:
     backend: Mapping[str, Any] = field(default_factory=dict)
     patches: str | None = None
 
-    def named(self) -> dict[str, Any]:
-        """What tells it from others, for a row."""
+    def labels(self) -> dict[str, Any]:
+        """The settings that identify it in a row."""
         return {"engine": self.engine, **self.backend} | ({"patches": self.patches} if self.patches else {})
 
 
@@ -66,51 +67,51 @@ PLAIN = Subject()
 
 
 class Copies:
-    """Events around a device's copies, and the host's time in those that it waits for; of one update at a time."""
+    """Times the copies of a device with events, and the waits of the host. It covers one update at a time."""
 
     def __init__(self, device: CudaDevice) -> None:
         self._device, self._pairs, self.waited = device, dict[str, list[tuple[Any, Any]]](), 0.0
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within, the device's copies are."""
+        """A context in which the copies and waits of the device are timed."""
         copies = {"upload": "h2d", "copy_rows": "h2d", "fetch": "d2h", "to_host": "d2h"}
-        for name, way in copies.items():
-            setattr(self._device, name, self._between_events(getattr(self._device, name), way))
+        for name, direction in copies.items():
+            setattr(self._device, name, self._between_events(getattr(self._device, name), direction))
         for name in ("wait", "to_host"):
             setattr(self._device, name, self._waiting(getattr(self._device, name)))
         try:
             yield
         finally:
             for name in (*copies, "wait"):
-                delattr(self._device, name)  # the class's own again
+                delattr(self._device, name)  # restores the method of the class
 
     def begin(self) -> None:
-        """An update begins."""
+        """Starts an update."""
         self._pairs, self.waited = {"h2d": [], "d2h": []}, 0.0
 
-    def took(self) -> dict[str, float]:
-        """Milliseconds each way, once the device is done."""
+    def milliseconds(self) -> dict[str, float]:
+        """Direction -> milliseconds of its copies. The device must have finished."""
         elapsed = cupy.cuda.get_elapsed_time
-        return {way: sum(float(elapsed(*pair)) for pair in pairs) for way, pairs in self._pairs.items()}
+        return {direction: sum(float(elapsed(*pair)) for pair in pairs) for direction, pairs in self._pairs.items()}
 
-    def _between_events(self, function: Callable[..., Any], way: str) -> Callable[..., Any]:
-        def copied(*given: Any) -> Any:
-            began, ended = cupy.cuda.Event(), cupy.cuda.Event()
-            began.record()
-            answer = function(*given)
-            ended.record()
-            self._pairs.setdefault(way, []).append((began, ended))
-            return answer
+    def _between_events(self, function: Callable[..., Any], direction: str) -> Callable[..., Any]:
+        def copied(*arguments: Any) -> Any:
+            start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+            start.record()
+            result = function(*arguments)
+            stop.record()
+            self._pairs.setdefault(direction, []).append((start, stop))
+            return result
 
         return copied
 
     def _waiting(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def waited(*given: Any) -> Any:
-            since = time.perf_counter()
-            answer = function(*given)
-            self.waited += time.perf_counter() - since
-            return answer
+        def waited(*arguments: Any) -> Any:
+            start_time = time.perf_counter()
+            result = function(*arguments)
+            self.waited += time.perf_counter() - start_time
+            return result
 
         return waited
 
@@ -118,61 +119,61 @@ class Copies:
 def sweep(
     clip: Clip, loads: Sequence[Load], updates: int, warm_up: int, subject: Subject = PLAIN
 ) -> list[dict[str, Any]]:
-    """A row a load; what could not be run says why in `error`."""
+    """Measures a row for each load. A load that fails gives a row with `error`."""
     rows: list[dict[str, Any]] = []
     for load in loads:
-        named = {"targets": load.targets, "streams": load.streams, "memory": load.memory, **subject.named()}
+        labels = {"targets": load.targets, "streams": load.streams, "memory": load.memory, **subject.labels()}
         try:
-            rows.append({**named, **run(clip, load, updates, warm_up, subject)})
-        except DcfnetError as error:  # no memory for so many: the other rows still count
-            rows.append({**named, "error": str(error)})
+            rows.append({**labels, **run(clip, load, updates, warm_up, subject)})
+        except DcfnetError as error:  # for example out of memory; the other rows are still valid
+            rows.append({**labels, "error": str(error)})
     return rows
 
 
 def run(clip: Clip, load: Load, updates: int, warm_up: int, subject: Subject) -> dict[str, Any]:
-    """Figures of one load. Raises DcfnetError."""
+    """Measures one load. Raises DcfnetError."""
     free = cupy.cuda.runtime.memGetInfo()[0]
     tracker = started(clip, load, subject)
     device = tracker._pipeline.backend._device
-    frames = placed(clip, load.memory, device)
+    frames = frames_in_memory(clip, load.memory, device)
     energy = meter(cupy.cuda.runtime.deviceGetPCIBusId(device.number))
     times, joules = timed(tracker, device, frames, load.streams, updates, warm_up, energy)
-    told = {name: quantiles(times[name]) for name in TIMES}
-    rate = load.batch / told["device"]["p50"] if told["device"]["p50"] else 0.0
-    taken = free - cupy.cuda.runtime.memGetInfo()[0]
-    found = {"updates": updates, "ms": told, "target_frames_per_ms": round(rate, 2), "device_bytes": int(taken)}
+    ms = {name: quantiles(times[name]) for name in TIMES}
+    rate = load.batch / ms["device"]["p50"] if ms["device"]["p50"] else 0.0
+    used_bytes = free - cupy.cuda.runtime.memGetInfo()[0]
+    row = {"updates": updates, "ms": ms, "target_frames_per_ms": round(rate, 2), "device_bytes": int(used_bytes)}
     if joules is not None:
-        found["millijoules_per_target_frame"] = round(1e3 * joules / (updates * load.batch), 4)
-    return found | against_the_roofline(clip, load, subject, tracker._pipeline, device, told["device"]["p50"])
+        row["millijoules_per_target_frame"] = round(1e3 * joules / (updates * load.batch), 4)
+    return row | roofline_figures(clip, load, subject, tracker._pipeline, device, ms["device"]["p50"])
 
 
 def started(clip: Clip, load: Load, subject: Subject = PLAIN) -> Any:
-    """A tracker that follows the clip's target and places around it, in every stream. Raises DcfnetError."""
+    """A tracker of the target of the clip and of places around it, in every stream. Raises DcfnetError."""
     tracker = dcfnet.MultiTracker(
         subject.model, device="cuda", engine=subject.engine, preset=subject.preset, capacity=load.batch
     )
     for name, value in subject.backend.items():
         setattr(tracker._pipeline.backend, name, value)
     if subject.patches:
-        tracker._pipeline = replace(tracker._pipeline, dtype=np.dtype(subject.patches))
+        tracker._pipeline = replace(tracker._pipeline, patch_dtype=np.dtype(subject.patches))
     for source in range(load.streams):
         _add_targets(tracker, clip, load.targets, source)
     return tracker
 
 
 def _add_targets(tracker: Any, clip: Clip, targets: int, source: int) -> None:
-    """Raises ConfigError where the frame does not show so many."""
+    """Adds targets in the first frame. Raises ConfigError if the frame has too few places with texture."""
     frame, ids = clip.frame(0), []
     for place in spread_boxes(clip.box(0), (frame.shape[1], frame.shape[0]), targets * TRIES):
-        with suppress(InvalidBoxError):  # a flat patch of sky: the next place
+        with suppress(InvalidBoxError):  # a region without texture: try the next place
             ids.append(tracker.add(frame, place, source))
         if len(ids) == targets:
             return
-    raise ConfigError(f"the frame shows something to follow in {len(ids)} places, not in {targets}")
+    raise ConfigError(f"{targets} targets: the frame has {len(ids)} places with texture; use fewer targets")
 
 
-def placed(clip: Clip, memory: str, device: CudaDevice) -> list[Any]:
-    """The clip's frames but the first, in memory of that kind."""
+def frames_in_memory(clip: Clip, memory: str, device: CudaDevice) -> list[Any]:
+    """The frames of the clip without the first one, in this kind of memory."""
     frames = [clip.frame(index) for index in range(1, clip.length)]
     if memory == "device":
         return [cupy.asarray(frame) for frame in frames]
@@ -184,8 +185,8 @@ def placed(clip: Clip, memory: str, device: CudaDevice) -> list[Any]:
     return frames
 
 
-def there_and_back(frames: Sequence[Any]) -> Iterator[Any]:
-    """The frames, again and again, with no leap between two of them."""
+def play_back_and_forth(frames: Sequence[Any]) -> Iterator[Any]:
+    """Repeats the frames forwards and backwards, so that the scene never jumps."""
     while True:
         yield from frames
         yield from frames[-2:0:-1]
@@ -194,43 +195,43 @@ def there_and_back(frames: Sequence[Any]) -> Iterator[Any]:
 def timed(
     tracker: Any, device: CudaDevice, frames: Sequence[Any], streams: int, updates: int, warm_up: int, energy: Meter
 ) -> tuple[dict[str, list[float]], float | None]:
-    """Milliseconds of every update, by what they are of, and joules of all of them together."""
-    begin, end, copies, shown = cupy.cuda.Event(), cupy.cuda.Event(), Copies(device), there_and_back(frames)
+    """Name of TIMES -> milliseconds of every update, and joules of all updates together."""
+    begin, end, copies, played = cupy.cuda.Event(), cupy.cuda.Event(), Copies(device), play_back_and_forth(frames)
     times: dict[str, list[float]] = {name: [] for name in TIMES}
     before = None
     with copies.watched():
         for index in range(warm_up + updates):
             if index == warm_up:
                 before = energy()
-            given = dict.fromkeys(range(streams), next(shown))
+            stream_frames = dict.fromkeys(range(streams), next(played))
             copies.begin()
-            since = time.perf_counter()
+            start_time = time.perf_counter()
             begin.record()
-            tracker.update(given)
+            tracker.update(stream_frames)
             end.record()
-            host = time.perf_counter() - since
+            host = time.perf_counter() - start_time
             end.synchronize()
             if index >= warm_up:
-                whole, ways = float(cupy.cuda.get_elapsed_time(begin, end)), copies.took()
-                row = {"host": 1e3 * host, "enqueue": 1e3 * (host - copies.waited), "device": whole, **ways}
-                for name, value in (row | {"compute": whole - sum(ways.values())}).items():
+                whole, copy_times = float(cupy.cuda.get_elapsed_time(begin, end)), copies.milliseconds()
+                row = {"host": 1e3 * host, "enqueue": 1e3 * (host - copies.waited), "device": whole, **copy_times}
+                for name, value in (row | {"compute": whole - sum(copy_times.values())}).items():
                     times[name].append(value)
     after = energy()
     return times, None if before is None or after is None else after - before
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Median and tail, rounded to the microsecond."""
+    """Median and tail, ms, rounded to 1 microsecond."""
     return {name: round(float(np.quantile(values, share)), 3) for name, share in QUANTILES.items()}
 
 
-def against_the_roofline(
+def roofline_figures(
     clip: Clip, load: Load, subject: Subject, pipeline: Pipeline, device: CudaDevice, measured: float
 ) -> dict[str, Any]:
-    """The floor of an update, ms, and how many times as long it took; nothing where either side is not known."""
+    """The floor of an update, ms, and the measured time divided by it; empty if the floor cannot be computed."""
     peak, box = peak_of(device), clip.box(0)
     try:
-        sizes = Sizes.of(load_model(subject.model), pipeline.config, pipeline.dtype)
+        sizes = Sizes.of(load_model(subject.model), pipeline.config, pipeline.patch_dtype)
     except ModelError:
         return {}
     if peak is None:
@@ -241,8 +242,8 @@ def against_the_roofline(
 
 
 def peak_of(device: CudaDevice) -> Peak | None:
-    """The device at its best; None where it does not tell its clocks."""
-    asked = ("MultiProcessorCount", "ClockRate", "MemoryClockRate", "GlobalMemoryBusWidth")
-    found = [device.attribute(name) for name in asked]
-    count, clock, memory_clock, bus = found
-    return Peak.of(device.compute_capability, count, clock * 1e3, memory_clock * 1e3, bus) if all(found) else None
+    """The peak rates of the device; None if it does not report its clocks."""
+    attributes = ("MultiProcessorCount", "ClockRate", "MemoryClockRate", "GlobalMemoryBusWidth")
+    values = [device.attribute(name) for name in attributes]
+    count, clock, memory_clock, bus = values
+    return Peak.of(device.compute_capability, count, clock * 1e3, memory_clock * 1e3, bus) if all(values) else None

@@ -1,4 +1,4 @@
-"""Frames by the work that is done in them: a preset learns in some frames only."""
+"""Kinds of frames by their work: a preset updates the filter only in some frames."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from numpy.typing import NDArray
 from dcfnet_evaluation.metrics import centres
 from dcfnet_evaluation.passes import Pass
 
-KINDS = ("lesson", "no lesson", "lesson, two looks", "no lesson, two looks")
-REJECTED = "rejected"  # a frame that showed nothing: no response was computed, and it counts for no turn
+KINDS = ("lesson", "no lesson", "lesson, two looks", "no lesson, two looks")  # keys in bench.json
+REJECTED = "rejected"  # rejected by frame validation: no response, and not counted for the update interval
+LABELS = {
+    "lesson": "filter update",
+    "no lesson": "no filter update",
+    "lesson, two looks": "filter update, 2 passes",
+    "no lesson, two looks": "no filter update, 2 passes",
+}  # KINDS in the words of docs/glossary.md; 2 passes: with a second search pass
 
 
-def kinds_of(config: TrackerConfig, done: Pass) -> NDArray[np.str_]:
-    """The kind of every update of a pass, (N - 1,): one of KINDS, or REJECTED.
+def kinds_of(config: TrackerConfig, one_pass: Pass) -> NDArray[np.str_]:
+    """The kind of every update of a pass, str (N - 1,): one of KINDS, or REJECTED.
 
-    Told from the outside. The last of every `learn_every` updates learns, unless the target is lost; and a target that
-    has moved further than `look_again` was looked for twice: nearly so, since the distance is that after the second
-    look.
+    The kind is derived from the results of the tracker. The last of every `update_interval` updates changes the filter,
+    unless the target is lost. A move of more than `second_pass_distance` means a second search pass. This is
+    approximate, because the results contain only the move after the second pass.
     """
-    lost = np.array(done.statuses[1:]) == "lost"
-    rejected = lost & (done.psr[1:] == 0)
-    turn = np.cumsum(~rejected) - ~rejected
-    lesson = (turn % config.learn_every == config.learn_every - 1) & ~lost
-    moved = np.abs(np.diff(centres(done.boxes), axis=0)) / done.boxes[:-1, 2:]
-    twice = (moved > config.look_again).any(axis=1)
-    return np.where(rejected, REJECTED, np.array(KINDS)[~lesson + 2 * twice])
+    lost = np.array(one_pass.statuses[1:]) == "lost"
+    rejected = lost & (one_pass.psr[1:] == 0)
+    interval_index = np.cumsum(~rejected) - ~rejected
+    updates_filter = (interval_index % config.update_interval == config.update_interval - 1) & ~lost
+    moved = np.abs(np.diff(centres(one_pass.boxes), axis=0)) / one_pass.boxes[:-1, 2:]
+    second_pass = (moved > config.second_pass_distance).any(axis=1)
+    return np.where(rejected, REJECTED, np.array(KINDS)[~updates_filter + 2 * second_pass])

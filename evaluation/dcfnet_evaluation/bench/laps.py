@@ -1,4 +1,4 @@
-"""Timed passes: every tracker over every sequence several times, in turns, nothing but the tracker inside the clock."""
+"""Timed passes: each tracker runs several times over each sequence, in turns. Only the tracker itself is timed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from dcfnet.config import TrackerConfig
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.bench.contestants import Contestant
+from dcfnet_evaluation.bench.contestants import BenchTracker
 from dcfnet_evaluation.bench.footage import Footage
 from dcfnet_evaluation.passes import Pass, PassRecorder, SingleTracker
 from dcfnet_evaluation.sequences import SequenceError
@@ -19,11 +19,11 @@ Clock = Callable[[], float]  # seconds
 
 
 @dataclass(frozen=True)
-class Laps:
-    """One tracker on one sequence. passes: those that are timed.
+class TimedPasses:
+    """The timed passes of one tracker over one sequence.
 
-    warm_up: updates at the head of each that do not count. clocked: a pass of its own for the stages. config: of this
-    project's trackers.
+    warm_up: first updates of each pass that do not count. clocked: an additional pass for the stages. config: constants
+    of the tracker; None for trackers that are not of this project.
     """
 
     passes: Sequence[Pass]
@@ -32,50 +32,51 @@ class Laps:
     config: TrackerConfig | None = None
 
 
-def run_laps(
-    contestants: Sequence[Contestant],
+def time_trackers(
+    trackers: Sequence[BenchTracker],
     footage: Footage,
     turn: int,
     repeats: int,
     warm_up: int,
     stages: bool = True,
     clock: Clock = time.perf_counter,
-) -> dict[str, Laps]:
-    """All trackers over the sequence, `repeats` times, then those with stages once more between their clocks.
+) -> dict[str, TimedPasses]:
+    """Runs all trackers over the sequence `repeats` times, then those with stages once more with clocks.
 
-    turn: of the sequence; with it and the repeats the order rotates, so that what else the machine does strikes all
-    alike. Raises SequenceError for a sequence that is too short for the warm-up, nothing for what a tracker does.
+    turn: index of the sequence. The order rotates with `turn` and the repeats, so that other load on the machine
+    affects all trackers equally. Raises SequenceError if the sequence is too short for the warm-up. Exceptions of a
+    tracker become failures of its pass.
     """
     check_length(footage.name, len(footage.frames), warm_up)
-    passes: dict[str, list[Pass]] = {contestant.name: [] for contestant in contestants}
+    passes: dict[str, list[Pass]] = {tracker.name: [] for tracker in trackers}
     for repeat in range(repeats):
-        for contestant in rotated(contestants, turn * repeats + repeat):
-            passes[contestant.name].append(run_lap(contestant.tracker, footage, clock))
-    clocked = {c.name: run_lap(c.clocked, footage, clock) for c in contestants if c.clocked is not None and stages}
-    return {c.name: Laps(passes[c.name], warm_up, clocked.get(c.name), c.config) for c in contestants}
+        for tracker in rotated(trackers, turn * repeats + repeat):
+            passes[tracker.name].append(time_pass(tracker.tracker, footage, clock))
+    clocked = {c.name: time_pass(c.clocked, footage, clock) for c in trackers if c.clocked is not None and stages}
+    return {c.name: TimedPasses(passes[c.name], warm_up, clocked.get(c.name), c.config) for c in trackers}
 
 
-def run_lap(tracker: SingleTracker, footage: Footage, clock: Clock = time.perf_counter) -> Pass:
-    """One pass over decoded frames. Each is copied outside the clock: a tracker may write into what it is given."""
+def time_pass(tracker: SingleTracker, footage: Footage, clock: Clock = time.perf_counter) -> Pass:
+    """Runs one pass over decoded frames. Each frame is copied before the clock starts: a tracker may write into it."""
     recorder = PassRecorder("", tracker, footage.start, clock)
     for index, frame in enumerate(footage.frames):
         recorder.feed(index, frame.copy())
     return recorder.done()
 
 
-def counted(passes: Sequence[Pass], warm_up: int) -> NDArray[np.float64]:
-    """Seconds of the updates of all passes, one after the other, without those of the warm-up."""
-    return np.concatenate([done.seconds[1 + warm_up :] for done in passes])
+def update_seconds(passes: Sequence[Pass], warm_up: int) -> NDArray[np.float64]:
+    """Seconds of the updates of all passes, concatenated, without the warm-up."""
+    return np.concatenate([one_pass.seconds[1 + warm_up :] for one_pass in passes])
 
 
-def check_length(name: str, frames: int, warm_up: int) -> None:
-    """Raises SequenceError for a sequence of which nothing is left after the warm-up."""
-    if frames < warm_up + 2:
-        remedy = f"give --warm-up {frames - 2}, or less" if frames > 1 else "leave it out"
-        raise SequenceError(f"{name}: its {frames} frames leave no update after --warm-up {warm_up}; {remedy}")
+def check_length(name: str, length: int, warm_up: int) -> None:
+    """Raises SequenceError if no update is left after the warm-up."""
+    if length < warm_up + 2:
+        remedy = f"use at most --warm-up {length - 2}" if length > 1 else "leave out the sequence"
+        raise SequenceError(f"{name}: has {length} frames, so no update is left after --warm-up {warm_up}; {remedy}")
 
 
-def rotated(entries: Sequence[Contestant], turn: int) -> list[Contestant]:
-    """The entries in their order, begun at another one every turn."""
+def rotated(entries: Sequence[BenchTracker], turn: int) -> list[BenchTracker]:
+    """The entries, rotated by `turn` places."""
     first = turn % len(entries)
     return [*entries[first:], *entries[:first]]

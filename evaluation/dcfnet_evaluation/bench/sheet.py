@@ -1,4 +1,4 @@
-"""A benchmark as one JSON file, and back: what comparisons read and what is worth keeping in git."""
+"""A benchmark, written to and read from one JSON file, for comparisons and for git."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from typing import Any
 
 import cv2
 from dcfnet.errors import DcfnetError
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
 
-from dcfnet_evaluation.bench.figures import Cost, Course, Figures, Interval, Spread
-from dcfnet_evaluation.bench.measure import Manner
+from dcfnet_evaluation.bench.figures import Cost, Figures, Interval, SequenceFigures, Spread
+from dcfnet_evaluation.bench.measure import BenchSettings
 from dcfnet_evaluation.contenders import Contender, machine
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 BENCH = "bench.json"
 FORMAT = 1
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # told where they are set
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # recorded if they are set
 
 
 class BenchError(DcfnetError, ValueError):
-    """A file that is no benchmark, or two that cannot be compared; the message names the remedy."""
+    """A file that is not a benchmark, or two benchmarks that cannot be compared; the message names the remedy."""
 
 
 @dataclass(frozen=True)
 class Bench:
     """All figures of one run.
 
-    date: UTC, ISO 8601. command: as it was typed, of paths the last part. run: what it was run on and how, see
-    `run_of`. trackers: name -> what it is. reference: that of `Figures.ratio`. figures: name -> its figures.
+    date: UTC, ISO 8601. command: command line of the user, with only the last part of paths. machine: see
+    `bench_machine`. run: sequences and settings, see `run_of`. trackers: name -> description. reference: tracker of
+    `Figures.ratio`. figures: name -> figures.
     """
 
     date: str
@@ -47,74 +48,78 @@ class Bench:
     figures: Mapping[str, Figures]
 
 
-def run_of(layout: str, dataset: str, sequences: Sequence[AnnotatedSequence], manner: Manner) -> dict[str, Any]:
-    """What a benchmark is run on, and how; without what differs between runs of the same."""
+def run_of(
+    layout: str, dataset: str, sequences: Sequence[AnnotatedSequence], settings: BenchSettings
+) -> dict[str, Any]:
+    """Sequences and settings of a benchmark, without values that differ between equal runs."""
     return {
         "layout": layout,
         "dataset": dataset,
-        "size": list(manner.size) if manner.size else None,
-        "frames": {sequence.name: len(range(len(sequence))[: manner.limit]) for sequence in sequences},
-        "warm_up": manner.warm_up,
-        "targets": list(manner.targets),
-        "repeats": manner.repeats,
+        "size": list(settings.size) if settings.size else None,
+        "frames": {sequence.name: len(range(len(sequence))[: settings.limit]) for sequence in sequences},
+        "warm_up": settings.warm_up,
+        "targets": list(settings.targets),
+        "repeats": settings.repeats,
     }
 
 
-def described(contenders: Sequence[Contender]) -> dict[str, dict[str, Any]]:
-    """What each tracker is, by its name."""
+def describe_contenders(contenders: Sequence[Contender]) -> dict[str, dict[str, Any]]:
+    """Name -> description of each tracker."""
     return {contender.name: contender.describe() for contender in contenders}
 
 
 def bench_machine() -> dict[str, Any]:
-    """What it runs on: processor, cores, threads, versions, present load; no names of people or hosts."""
+    """The machine: processor, cores, threads, versions and current load; no user or host names."""
     versions = {name: _version(name) for name in ("numpy", "onnxruntime")}
     threads = {name: os.environ[name] for name in THREADS if name in os.environ}
-    told = {"processor": _processor(), "system": platform.system(), "opencv_threads": cv2.getNumThreads()}
-    return {**machine(), **told, **versions, "threads": threads, "load": round(load(), 2)}
+    hardware = {"processor": _processor(), "system": platform.system(), "opencv_threads": cv2.getNumThreads()}
+    return {**machine(), **hardware, **versions, "threads": threads, "load": round(load(), 2)}
 
 
 def load() -> float:
-    """Processes that ran or waited to, mean of the last minute; 0 where the system does not tell."""
+    """Load average of the last minute; 0 if the system does not report it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def write_bench(bench: Bench, file: Path) -> None:
-    """Writes the figures as JSON, whole or not at all. Raises SinkError."""
+    """Writes the figures as JSON. An interrupted write leaves no partial file. Raises SinkError."""
     text = json.dumps({"format": FORMAT, **asdict(bench)}, indent=1, allow_nan=False)
-    write_whole((text + "\n").encode(), file)
+    write_atomically((text + "\n").encode(), file)
 
 
 def read_bench(place: Path) -> Bench:
-    """The figures in a file, or in the folder of a run. Raises BenchError naming a file that holds none."""
+    """Reads the figures from a file or from the folder of a run. Raises BenchError if the file is not a benchmark."""
     file = place / BENCH if place.is_dir() else place
     try:
         data = json.loads(file.read_text())
-        found = data.pop("format")
-        if found == FORMAT:
-            return Bench(**{**data, "figures": {name: _figures(values) for name, values in data["figures"].items()}})
+        file_format = data.pop("format")
+        if file_format == FORMAT:
+            return Bench(
+                **{**data, "figures": {name: _read_figures(values) for name, values in data["figures"].items()}}
+            )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise BenchError(f"{file}: not a benchmark that dcfnet-bench run wrote ({reason})") from error
-    raise BenchError(f"{file}: benchmark of format {found!r}, this version reads {FORMAT}; run it anew")
+        raise BenchError(f"{file}: not a valid benchmark file ({reason}); write one with dcfnet-bench run") from error
+    raise BenchError(f"{file}: has format {file_format!r}; must be {FORMAT}; run dcfnet-bench again")
 
 
-def _figures(values: Mapping[str, Any]) -> Figures:
+def _read_figures(values: Mapping[str, Any]) -> Figures:
     ratio = values["ratio"]
     read = {
         "spread": Spread(**values["spread"]),
-        "kinds": _spreads(values["kinds"]),
+        "kinds": _read_spreads(values["kinds"]),
         "ratio": Interval(**ratio) if ratio else None,
         "targets": [Cost(**{**cost, "ratio": Interval(**cost["ratio"])}) for cost in values["targets"]],
-        "sequences": {name: _course(course) for name, course in values["sequences"].items()},
+        "sequences": {name: _read_sequence(sequence) for name, sequence in values["sequences"].items()},
     }
     return Figures(**{**values, **read})
 
 
-def _course(values: Mapping[str, Any]) -> Course:
-    return Course(**{**values, "spread": Spread(**values["spread"]), "kinds": _spreads(values["kinds"])})
+def _read_sequence(values: Mapping[str, Any]) -> SequenceFigures:
+    return SequenceFigures(**{**values, "spread": Spread(**values["spread"]), "kinds": _read_spreads(values["kinds"])})
 
 
-def _spreads(values: Mapping[str, Any]) -> dict[str, Spread]:
+def _read_spreads(values: Mapping[str, Any]) -> dict[str, Spread]:
     return {kind: Spread(**spread) for kind, spread in values.items()}
 
 
@@ -126,7 +131,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """The processor's model, where Linux tells it; else its family."""
-    told = Path("/proc/cpuinfo")
-    model = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.MULTILINE) if told.exists() else None
+    """The processor model on Linux; on other systems its family."""
+    cpu_info = Path("/proc/cpuinfo")
+    model = re.search(r"^model name\s*:\s*(.+)$", cpu_info.read_text(), re.MULTILINE) if cpu_info.exists() else None
     return model[1] if model else platform.processor()

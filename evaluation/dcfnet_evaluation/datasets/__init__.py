@@ -1,6 +1,6 @@
-"""Data sets on disk, by their layout: sequences with 0-based boxes, whatever the files hold.
+"""Datasets on disk, by layout. All sequences have 0-based boxes, independent of the convention of the files.
 
-open_dataset("otb", Path("OTB"), subset="otb2013") reads folders and boxes; images are read one by one as they are used.
+open_dataset("otb", Path("OTB"), subset="otb2013") reads folders and boxes. Images are read one at a time, when needed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which data sets lie on disk.
+    """A layout of datasets on disk.
 
-    summary: what it is and which files it needs, in a line. find: the sequences under a root, of one of `subsets` or
-    of None; raises SequenceError.
+    summary: one line with the dataset and its files. find: lists the sequences under a root, of one of `subsets` or,
+    for None, of all; raises SequenceError. one_based: whether its files, and published result files, count pixels from
+    1.
     """
 
     name: str
     summary: str
     find: Callable[[Path, str | None], Listing]
     subsets: tuple[str, ...] = ()
-    one_based: bool = True  # its files, and others' result files for it, count pixels from 1
+    one_based: bool = True
 
 
 class Dataset(list[AnnotatedSequence]):
-    """The opened sequences.
+    """A list of the opened sequences.
 
-    missing: names of the subset, or of the data set's own list, that are not on disk. note: how many of how many are
-    there, such as "11 of 100 sequences of otb2015 are here"; empty where none is missing.
+    missing: names in the subset, or in the dataset's own list, that are not on disk. note: for example "11 of 100
+    sequences of otb2015 are on disk"; empty if none is missing.
     """
 
     def __init__(self, sequences: Iterable[AnnotatedSequence], missing: tuple[str, ...] = (), note: str = "") -> None:
@@ -62,7 +63,7 @@ LAYOUTS = {
         Layout("lasot", "LaSOT: CLASS/NAME/img/ and CLASS/NAME/groundtruth.txt", lasot.find, tuple(lasot.SUBSETS)),
         Layout(
             "plain",
-            "your own: images or a video, with boxes.csv, boxes.txt or groundtruth.txt",
+            "your own data: images or a video, with boxes.csv, boxes.txt or groundtruth.txt",
             plain.find,
             one_based=False,
         ),
@@ -71,29 +72,30 @@ LAYOUTS = {
 
 
 def open_dataset(layout: str, root: Path, names: Sequence[str] | None = None, subset: str | None = None) -> Dataset:
-    """Sequences under `root` in one of LAYOUTS: all, or those of a subset, or those named, in any case of letters.
+    """Opens sequences under `root`. layout: a key of LAYOUTS. names: None for all; upper and lower case are equal.
 
-    Raises SequenceError for an unknown layout, subset or name, where there is no sequence, and where the files of one
-    do not fit together.
+    Raises SequenceError if the layout, the subset or a name is unknown, if there is no sequence, or if the files of a
+    sequence do not match.
     """
     if layout not in LAYOUTS:
-        raise SequenceError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-    listing = LAYOUTS[layout].find(root, _known_subset(LAYOUTS[layout], subset))
-    of = f"of {subset} " if subset else ""
-    if not listing.found:
-        reason = LAYOUTS[layout].summary if root.exists() else "there is no such folder"
-        raise SequenceError(f"{root}: no sequences {of}in the layout {layout} ({reason})")
-    total = len(listing.found) + len(listing.missing)
-    note = f"{len(listing.found)} of {total} sequences {of}are here" if listing.missing else ""
-    chosen = listing if names is None else listing.among(names)
+        raise SequenceError(f"no layout {layout!r}; choose from {', '.join(LAYOUTS)}")
+    listing = LAYOUTS[layout].find(root, _check_subset(LAYOUTS[layout], subset))
+    of_subset = f"of {subset} " if subset else ""
+    if not listing.openers:
+        reason = f"expected {LAYOUTS[layout].summary}" if root.exists() else "no such folder"
+        raise SequenceError(f"{root}: no sequences {of_subset}in the layout {layout}; {reason}")
+    total = len(listing.openers) + len(listing.missing)
+    note = f"{len(listing.openers)} of {total} sequences {of_subset}are on disk" if listing.missing else ""
+    chosen = listing if names is None else listing.select(names)
     if names is not None and chosen.missing:
-        raise SequenceError(f"{root}: no sequence {', '.join(chosen.missing)}; there are {', '.join(listing.found)}")
-    return Dataset((open_() for open_ in chosen.found.values()), listing.missing, note)
+        available = ", ".join(listing.openers)
+        raise SequenceError(f"{root}: no sequence {', '.join(chosen.missing)}; choose from {available}")
+    return Dataset((open_sequence() for open_sequence in chosen.openers.values()), listing.missing, note)
 
 
-def _known_subset(layout: Layout, subset: str | None) -> str | None:
-    """The subset in small letters. Raises SequenceError for one that the layout does not have."""
+def _check_subset(layout: Layout, subset: str | None) -> str | None:
+    """The subset in lower case. Raises SequenceError if the layout has no such subset."""
     if subset is None or subset.casefold() in layout.subsets:
         return subset and subset.casefold()
-    known = f"there are {', '.join(layout.subsets)}" if layout.subsets else "it has none"
-    raise SequenceError(f"no subset {subset!r} of {layout.name}; {known}")
+    remedy = f"choose from {', '.join(layout.subsets)}" if layout.subsets else "this layout has none; leave it out"
+    raise SequenceError(f"no subset {subset!r} of {layout.name}; {remedy}")

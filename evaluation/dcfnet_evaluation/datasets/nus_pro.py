@@ -1,8 +1,8 @@
-"""NUS-PRO: a folder a sequence with its images, `groundtruth.txt` and `occlusion.txt` (Li et al., TPAMI 2016).
+"""NUS-PRO: one folder per sequence with images, `groundtruth.txt` and `occlusion.txt` (Li et al., TPAMI 2016).
 
-Rows of boxes are x1 y1 x2 y2, 1-based (MATLAB), and width and height are their differences, as DCFNet's authors read
-them (load_video_info_nus_pro.m of foolwood/DCFNet). The third number of `datainfo.txt` is how many frames are
-annotated. Of the three levels in `occlusion.txt` (none, partial, full), full means that there is no target to see.
+Box rows are x1 y1 x2 y2, 1-based (MATLAB). Width and height are the differences, as in the code of DCFNet's authors
+(load_video_info_nus_pro.m of foolwood/DCFNet). The third number of `datainfo.txt` is the number of annotated frames.
+The levels in `occlusion.txt` are none, partial and full; with full occlusion the target counts as absent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from dcfnet.frames import image_files
+from dcfnet.io.sources import image_files
 
 from dcfnet_evaluation.datasets.listing import Listing, read_flags, subfolders
 from dcfnet_evaluation.sequences import (
@@ -28,7 +28,7 @@ HIDDEN = 2  # in occlusion.txt: fully occluded
 
 
 def find(root: Path, subset: str | None) -> Listing:
-    """All sequences under `root` that come with boxes."""
+    """Lists all sequences under `root` with boxes."""
     folders = [folder for folder in subfolders(root) if (folder / "groundtruth.txt").is_file()]
     return Listing({folder.name: partial(_open, folder) for folder in folders})
 
@@ -37,14 +37,18 @@ def _open(folder: Path) -> AnnotatedSequence:
     corners = read_boxes(folder / "groundtruth.txt")
     boxes = np.concatenate([corners[:, :2] - 1, corners[:, 2:] - corners[:, :2]], axis=1)
     hidden = read_flags(folder / "occlusion.txt", len(boxes)) == HIDDEN
-    return open_images(folder, mark_absent(boxes, hidden), image_files(folder)[: _annotated(folder / "datainfo.txt")])
+    return open_images(
+        folder, mark_absent(boxes, hidden), image_files(folder)[: _annotated_frames(folder / "datainfo.txt")]
+    )
 
 
-def _annotated(file: Path) -> int | None:
-    """How many of the frames are annotated; None where nothing tells."""
+def _annotated_frames(file: Path) -> int | None:
+    """The number of annotated frames; None if the file does not exist."""
     if not file.is_file():
         return None
     numbers = [value for n, text in enumerate(read_lines(file), start=1) for value in read_numbers(file, n, text)]
     if len(numbers) < 3:
-        raise SequenceError(f"{file}: {len(numbers)} numbers, but the third is the number of annotated frames")
+        raise SequenceError(
+            f"{file}: has {len(numbers)} numbers; the third must be the number of annotated frames; correct the file"
+        )
     return int(numbers[2])

@@ -1,9 +1,9 @@
-"""OTB: a folder a sequence with `img/` and `groundtruth_rect.txt` (Wu et al., CVPR 2013 and TPAMI 2015).
+"""OTB: one folder per sequence with `img/` and `groundtruth_rect.txt` (Wu et al., CVPR 2013 and TPAMI 2015).
 
-Boxes in the files are 1-based: the benchmark is MATLAB code and crops with them as they are. Separators are commas,
-tabs and, in one row of BlurCar1, spaces. The lists, names and frame ranges are those of the benchmark's own settings
-(configSeqs.m of tracker_benchmark_v1.0, MakeSequenceConfigVer10.m of jwlim/tracker_benchmark), seen to agree with
-the got-10k toolkit, the VOT toolkit and pytracking.
+Boxes in the files are 1-based: the benchmark is MATLAB code and uses them directly to crop. Separators are commas, tabs
+and, in one row of BlurCar1, spaces. Lists, names and frame ranges are those of the benchmark (configSeqs.m of
+tracker_benchmark_v1.0, MakeSequenceConfigVer10.m of jwlim/tracker_benchmark). They agree with the got-10k toolkit, the
+VOT toolkit and pytracking.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from dcfnet.frames import image_files
+from dcfnet.io.sources import image_files
 
 from dcfnet_evaluation.datasets.listing import Listing, frames_between, read_attributes, subfolders
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError, mark_absent, open_images, read_boxes
@@ -43,7 +43,7 @@ OTB2013 = _names(
 )
 SUBSETS = {"otb2013": OTB2013, "otb50": OTB50, "otb100": OTB100, "otb2015": OTB100}
 
-# First and last frame that is annotated, by the number in its name, where the archives hold more.
+# Numbers of the first and last annotated frame of sequences whose archives contain more frames.
 ANNOTATED = {
     "BlurCar1": (247, 988),
     "BlurCar3": (3, 359),
@@ -55,7 +55,7 @@ ANNOTATED = {
     "Freeman4": (1, 283),
     "Tiger1": (6, 354),
 }
-TIGER1_ROWS = 354  # of its file; the toolkit starts no tracker in the first five frames (initOmit/tiger1.txt)
+TIGER1_ROWS = 354  # rows of its box file; the toolkit omits the first 5 frames (initOmit/tiger1.txt)
 TIGER1_OMITTED = 5
 # Order of the flags in anno/att/NAME.txt (attName in perfPlot.m)
 ATTRIBUTES = ("IV", "OPR", "SV", "OCC", "DEF", "MB", "FM", "IPR", "OV", "BC", "LR")
@@ -64,39 +64,39 @@ _SPELLING = {name.casefold(): name for name in (*(name.split("-")[0] for name in
 
 
 def find(root: Path, subset: str | None) -> Listing:
-    """All targets under `root`, or those of one list of the benchmark.
+    """Lists all targets under `root`, or those of one list of the benchmark.
 
-    A folder with two targets (Jogging, Skating2) gives NAME-1 and NAME-2, as the benchmark calls them.
+    A folder with two targets (Jogging, Skating2) gives the sequences NAME-1 and NAME-2, as in the benchmark.
     """
     listing = Listing(
         {
             name: partial(_open, root, folder, truth, name)
-            for folder in reversed(subfolders(root))  # of two copies of a target the first by name stays
+            for folder in reversed(subfolders(root))  # of two copies of a target, the folder that sorts first wins
             for name, truth in _targets(folder)
         }
     )
     if subset is None:
-        return listing.among(sorted(listing.found))
-    return listing.among(SUBSETS[subset])
+        return listing.select(sorted(listing.openers))
+    return listing.select(SUBSETS[subset])
 
 
 def read_otb(
     folder: Path, truth: str = "groundtruth_rect.txt", name: str = "", attributes: tuple[str, ...] = ()
 ) -> AnnotatedSequence:
-    """A sequence in OTB's layout: `img/`, and in the file `truth` 1-based boxes, which become 0-based.
+    """Reads a sequence in the OTB layout: images in `img/` and 1-based boxes in the file `truth`, converted to 0-based.
 
-    Where the archive holds more frames than are annotated, those are taken that the benchmark names. The all-zero
-    rows (the last of Board and of Twinnings) become NaN. Raises SequenceError where the files do not fit together.
+    If the archive contains frames without boxes, the frame range of the benchmark removes them. All-zero rows (the last
+    of Board and of Twinnings) become NaN. Raises SequenceError if the files do not match.
     """
     images = folder / "img"
     if not images.is_dir():
-        raise SequenceError(f"{folder}: has no folder img/ with its frames")
-    name = name or _spelt(folder.name)
+        raise SequenceError(f"{folder}: has no folder img/ with its frames; add it")
+    name = name or _benchmark_name(folder.name)
     files = image_files(images)
     boxes = mark_absent(read_boxes(folder / truth) - (1, 1, 0, 0))
     if name == "Tiger1" and len(boxes) == TIGER1_ROWS:
         boxes = boxes[TIGER1_OMITTED:]
-    if name in ANNOTATED and len(files) != len(boxes):  # some copies hold the annotated frames alone
+    if name in ANNOTATED and len(files) != len(boxes):  # some copies contain only the annotated frames
         files = frames_between(files, *ANNOTATED[name])
     return open_images(folder, boxes, files, attributes, name)
 
@@ -106,22 +106,22 @@ def _open(root: Path, folder: Path, truth: str, name: str) -> AnnotatedSequence:
 
 
 def _targets(folder: Path) -> Iterator[tuple[str, str]]:
-    """Name and file of every target that is annotated in the folder."""
-    name = _spelt(folder.name)
+    """Name and box file of every annotated target in the folder."""
+    name = _benchmark_name(folder.name)
     if (folder / "groundtruth_rect.txt").is_file():
         yield name, "groundtruth_rect.txt"
         return
     # the first of Human4's two files is empty
     truths = sorted(file.name for file in folder.glob("groundtruth_rect.[0-9].txt") if file.read_bytes().strip())
-    one = re.search(r"-(\d)$", name)  # a copy of the folder for each target, as pysot wants it
-    if one and f"groundtruth_rect.{one[1]}.txt" in truths:
-        yield name, f"groundtruth_rect.{one[1]}.txt"
+    suffix = re.search(r"-(\d)$", name)  # one copy of the folder per target, as in pysot
+    if suffix and f"groundtruth_rect.{suffix[1]}.txt" in truths:
+        yield name, f"groundtruth_rect.{suffix[1]}.txt"
     elif len(truths) == 1:
         yield name, truths[0]
     else:
         yield from ((f"{name}-{truth.split('.')[1]}", truth) for truth in truths)
 
 
-def _spelt(name: str) -> str:
-    """The name as the benchmark spells it, where it is one of its names in another case of letters."""
+def _benchmark_name(name: str) -> str:
+    """The name with the upper and lower case of the benchmark; unknown names do not change."""
     return _SPELLING.get(name.casefold(), name)

@@ -1,8 +1,8 @@
 """UAV123 and UAV20L: `data_seq/UAV123/FOLDER/` and `anno/UAV123/NAME.txt` (Mueller et al., ECCV 2016).
 
-Boxes in the files are 1-based: the benchmark is OTB's MATLAB code. NaN rows: the target is hidden or out of the frame
-(ReadMe.txt of the data set). Several sequences are cut from one folder; the frames of each are those of the data
-set's configSeqs.m, as the got-10k toolkit lists them too.
+Boxes in the files are 1-based: the benchmark is the MATLAB code of OTB. A NaN row means that the target is hidden or
+outside the frame (ReadMe.txt of the dataset). Several sequences can share one folder; configSeqs.m of the dataset
+defines the frames of each, and the got-10k toolkit uses the same ranges.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import re
 from functools import partial
 from pathlib import Path
 
-from dcfnet.frames import image_files, natural_order
+from dcfnet.io.sources import image_files, natural_order
 
 from dcfnet_evaluation.datasets.listing import Listing, files_like, frames_between, read_attributes
 from dcfnet_evaluation.sequences import AnnotatedSequence, mark_absent, open_images, read_boxes
 
 SUBSETS = ("uav123", "uav20l")
-# First and last frame of FOLDER_1, FOLDER_2, ..., by the number in its name
+# Numbers of the first and last frame of FOLDER_1, FOLDER_2, ...
 PARTS = {
     "bird1": ((1, 253), (775, 1477), (1573, 2437)),
     "car1": ((1, 751), (751, 1627), (1627, 2629)),
@@ -39,21 +39,21 @@ PARTS = {
     "truck4": ((1, 577), (577, 1261)),
     "uav1": ((1, 1555), (1555, 2377), (2473, 3469)),
 }
-# Order of the flags in anno/UAV123/att/NAME.txt (attName in the data set's perfPlot.m)
+# Order of the flags in anno/UAV123/att/NAME.txt (attName in perfPlot.m of the dataset)
 ATTRIBUTES = ("SV", "ARC", "LR", "FM", "FOC", "POC", "OV", "BC", "IV", "VC", "CM", "SOB")
 
 
 def find(root: Path, subset: str | None) -> Listing:
-    """The sequences with a file of boxes: of UAV123, or of UAV20L, whose sequences are whole folders."""
+    """Lists the sequences with a box file: of UAV123, or of UAV20L, whose sequences are whole folders."""
     annotations = root / "anno" / ("UAV20L" if subset == "uav20l" else "UAV123")
     truths = sorted(files_like(annotations, "*.txt"), key=lambda file: natural_order(file.name))
     places = {truth: _folder(root, truth.stem) for truth in truths}
-    found = {t.stem: partial(_open, t, *place) for t, place in places.items() if place[0].is_dir()}
-    return Listing(found, tuple(t.stem for t in truths if t.stem not in found))
+    openers = {t.stem: partial(_open, t, *place) for t, place in places.items() if place[0].is_dir()}
+    return Listing(openers, tuple(t.stem for t in truths if t.stem not in openers))
 
 
 def _folder(root: Path, name: str) -> tuple[Path, tuple[int, int] | None]:
-    """Folder of a sequence's frames, and the first and last of them where others share it."""
+    """The frame folder of a sequence, and its first and last frame if other sequences share the folder."""
     frames = root / "data_seq/UAV123"
     part = re.fullmatch(r"(\w+)_(\d+)", name)
     if (frames / name).is_dir() or not part or int(part[2]) > len(PARTS.get(part[1], ())):

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file, and its plots as files beside it."""
+"""The report of an evaluation: one HTML file, and its plots as SVG files."""
 
 from dcfnet_evaluation.report.page import write_report
 

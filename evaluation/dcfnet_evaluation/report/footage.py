@@ -1,4 +1,4 @@
-"""Pictures of the moments in which a tracker goes wrong, beside the truth and the other trackers."""
+"""Pictures of the worst moments of a tracker, with the true boxes and those of the other trackers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from PIL.Image import Image
 from dcfnet_evaluation.passes import Pass
 from dcfnet_evaluation.records import Evaluation
 from dcfnet_evaluation.report.moments import Moment
-from dcfnet_evaluation.report.palette import OF_TRUTH, TRUTH, Colour, colours
-from dcfnet_evaluation.report.pictures import CLIP_RATE, Marked, clip, draw, still
+from dcfnet_evaluation.report.palette import TRUTH, TRUTH_COLOUR, Colour, colours
+from dcfnet_evaluation.report.pictures import CLIP_RATE, MarkedFrame, clip, draw, still
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
-FOOTAGE_RATE = 30  # Hz that footage is taken to have: data sets do not say
+FOOTAGE_RATE = 30  # Hz, assumed frame rate: datasets do not give it
 STEP = FOOTAGE_RATE // CLIP_RATE
-BEFORE, AFTER = 20, 40  # frames of a clip before and after the failure: 2 s
+BEFORE, AFTER = 20, 40  # frames of a clip before and after the first miss, 2 s in all
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame as WebP, what it shows, and its size in px."""
+    """One frame as WebP. label: its role in the moment. width, height: px."""
 
     frame: int
     label: str
@@ -32,10 +32,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scene:
-    """A moment in pictures. said: what the tracker answered in it. clip: animated WebP, empty where left out."""
+    """Pictures of a moment. status_text: sentence about its statuses. clip: animated WebP, empty if it is left out."""
 
     moment: Moment
-    said: str
+    status_text: str
     stills: Sequence[Picture]
     clip: bytes
 
@@ -43,9 +43,12 @@ class Scene:
 def scenes(
     evaluation: Evaluation, sequences: Mapping[str, AnnotatedSequence], moments: Sequence[Moment]
 ) -> Iterator[Scene]:
-    """The moments of the first tracker in pictures, one after the other. Raises SequenceError for unreadable frames."""
+    """The scene of each moment of the first tracker. Raises SequenceError if a frame cannot be read."""
     for moment in moments:
-        passes = {name: found[moment.sequence].passes[moment.turn] for name, found in evaluation.passes.items()}
+        passes = {
+            name: by_sequence[moment.sequence].passes[moment.pass_index]
+            for name, by_sequence in evaluation.passes.items()
+        }
         yield _scene(moment, sequences[moment.sequence], passes)
 
 
@@ -54,37 +57,39 @@ def _scene(moment: Moment, sequence: AnnotatedSequence, passes: Mapping[str, Pas
     end = first.start + len(first.boxes)
     stills = _labels(moment)
     moving = range(max(moment.frame - BEFORE, first.start), min(moment.frame + AFTER, end), STEP)
-    drawn = {i: _drawn(i, sequence, passes) for i in sorted({*stills, *moving})}  # in order: a video goes one way
+    drawn = {
+        i: _draw_frame(i, sequence, passes) for i in sorted({*stills, *moving})
+    }  # in order, because a video is decoded forwards
     return Scene(
         moment=moment,
-        said=_said(moment),
+        status_text=_status_text(moment),
         stills=[Picture(i, label, still(drawn[i]), *drawn[i].size) for i, label in stills.items()],
         clip=clip([drawn[i] for i in moving]) if moment.missed else b"",
     )
 
 
 def _labels(moment: Moment) -> dict[int, str]:
-    """The frames to show still, and what each is."""
+    """Frame -> label of the frames to show as still pictures."""
     if not moment.missed:
         return {moment.frame: "worst frame"}
-    wanted = {moment.before: "last hit", moment.frame: "first miss"}
+    labels = {moment.last_hit: "last hit", moment.frame: "first miss"}
     middle = (moment.frame + moment.last) // 2
-    return wanted | ({} if middle in wanted else {middle: "later"})
+    return labels | ({} if middle in labels else {middle: "later"})
 
 
-def _drawn(index: int, sequence: AnnotatedSequence, passes: Mapping[str, Pass]) -> Image:
-    at = {name: index - done.start for name, done in passes.items()}
+def _draw_frame(index: int, sequence: AnnotatedSequence, passes: Mapping[str, Pass]) -> Image:
+    indices = {name: index - one_pass.start for name, one_pass in passes.items()}
     first = next(iter(passes))
-    status = passes[first].statuses[at[first]]
-    boxes = {TRUTH: sequence.boxes[index]} | {name: done.boxes[at[name]] for name, done in passes.items()}
-    shown: dict[str, Colour] = {TRUTH: OF_TRUTH, **colours(passes)}
-    return draw(Marked(sequence.read(index), boxes, shown, f"frame {index}" + f": {status}" * bool(status)))
+    status = passes[first].statuses[indices[first]]
+    boxes = {TRUTH: sequence.boxes[index]} | {name: one_pass.boxes[indices[name]] for name, one_pass in passes.items()}
+    shown: dict[str, Colour] = {TRUTH: TRUTH_COLOUR, **colours(passes)}
+    return draw(MarkedFrame(sequence.read(index), boxes, shown, f"frame {index}" + f": {status}" * bool(status)))
 
 
-def _said(moment: Moment) -> str:
-    """What the tracker answered in the frames of the moment, in words."""
-    spoken = {status: count for status, count in moment.said.items() if status}
-    if not spoken:
-        return "It does not say whether it can be believed."
-    counts = ", ".join(f"“{status}” in {count}" for status, count in spoken.items())
-    return f"It said {counts} of {moment.frames} frame{'s' * (moment.frames != 1)}."
+def _status_text(moment: Moment) -> str:
+    """A sentence with the statuses of the tracker in the frames of the moment."""
+    counts = {status: count for status, count in moment.statuses.items() if status}
+    if not counts:
+        return "The tracker reports no status."
+    count_text = ", ".join(f"“{status}” in {count}" for status, count in counts.items())
+    return f"Its status was {count_text} of {moment.frames} frame{'s' * (moment.frames != 1)}."

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as grids of text, for a page: which stand where, and which of a column is the best."""
+"""Tables of the report as grids of text, with the best value of each column or row."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dcfnet_evaluation.scores import Score, compare, mean_score
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_evaluation.sheet import Sheet
 
-NOTHING = "-"  # stands where there is no figure
+MISSING = "-"  # text of a missing value
 
-Choice: TypeAlias = Callable[[Sequence[float]], float] | None  # max, min, or no best one
+Choice: TypeAlias = Callable[[Sequence[float]], float] | None  # max or min finds the best value; None: there is none
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as text. bar: its size beside the others, 0 to 1, where it is drawn as a bar too."""
+    """A value as text. best: whether it is the best one. bar: length of its bar, 0 to 1; None for no bar."""
 
     text: str
     best: bool = False
@@ -28,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row's name, what is said of it, and a cell a column."""
+    """A row: name, note beside the name, and one cell per column."""
 
     name: str
     cells: Sequence[Cell]
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """first: what the rows are. columns: their names, and for a reader who does not know them what they mean."""
+    """A table. first: heading of the row names. columns: name -> meaning."""
 
     first: str
     columns: Mapping[str, str]
@@ -45,84 +45,96 @@ class Grid:
 
 
 def accuracy_grid(sheet: Sheet, unaware: Mapping[str, float], published: Sequence[PublishedMean] = ()) -> Grid:
-    """Means over sequences, a row a tracker; unaware: tracker -> share of updates, see `moments.unaware_share`."""
+    """Means over sequences, a row for each tracker. unaware: tracker -> share, see `moments.unaware_share`."""
     means = [mean_score(scores) for scores in sheet.scores.values()]
     columns = {
         "AUC": ("success AUC", _column([m.auc for m in means], "{:.3f}", max)),
-        "to first": ("AUC above the first tracker's, paired by sequence, and its 95 % interval", _differences(sheet)),
-        "DP@20": ("share of frames within 20 px", _column([m.precision for m in means], "{:.3f}", max)),
-        "OP@0.5": ("share of frames above overlap 0.5", _column([m.overlap_precision for m in means], "{:.3f}", max)),
+        "to first": (
+            "AUC minus that of the first tracker, paired by sequence, and its 95 % interval",
+            _differences(sheet),
+        ),
+        "DP@20": (
+            "share of frames with a centre error of at most 20 px",
+            _column([m.precision for m in means], "{:.3f}", max),
+        ),
+        "OP@0.5": (
+            "share of frames with an overlap above 0.5",
+            _column([m.overlap_precision for m in means], "{:.3f}", max),
+        ),
         "CLE px": ("mean centre error", _column([m.centre_error for m in means], "{:.1f}", min)),
-        "lost": ("share of updates that the tracker calls lost", _column([m.lost for m in means], "{:.1%}")),
+        "lost": ("share of updates with the status lost", _column([m.lost for m in means], "{:.1%}")),
         "unaware": (
-            "share of updates that miss the target and are called tracked",
+            "share of updates that miss the target although the status is tracked",
             _column([unaware[name] for name in sheet.scores], "{:.1%}", min),
         ),
         "failed": ("frames without a usable box", _column([float(m.failures) for m in means], "{:.0f}")),
     }
     grid = _grid("tracker", list(sheet.scores), columns)
-    empty = [Cell(NOTHING)] * (len(columns) - 3)
-    facts = [
-        Row(name, [Cell(f"{auc:.3f}"), Cell(NOTHING), Cell(f"{precision:.3f}"), *empty], "published")
+    empty = [Cell(MISSING)] * (len(columns) - 3)
+    published_rows = [
+        Row(name, [Cell(f"{auc:.3f}"), Cell(MISSING), Cell(f"{precision:.3f}"), *empty], "published")
         for name, auc, precision in published
     ]
-    return Grid(grid.first, grid.columns, [*grid.rows, *facts])
+    return Grid(grid.first, grid.columns, [*grid.rows, *published_rows])
 
 
 def times_grid(sheet: Sheet) -> Grid:
-    """Milliseconds and frames a second, a row a tracker; peak memory where it was measured."""
+    """Frames per second and times in ms, a row for each tracker; peak memory if it was measured."""
     timings = sheet.timings
     columns = {
         "FPS": (
-            "frames a second at the median time",
+            "frames per second at the median time",
             _column([t.fps or math.nan for t in timings.values()], "{:.1f}", max),
         )
     }
     for percent in next(iter(timings.values())).quantiles:
-        found = [t.quantiles[percent] if t.updates else math.nan for t in timings.values()]
-        columns[f"p{percent:g} ms"] = (f"{percent:g} % of the updates take no longer", _column(found, "{:.2f}", min))
-    started = [t.init if t.updates else math.nan for t in timings.values()]
-    columns["init ms"] = ("median of starting", _column(started, "{:.2f}", min))
+        times = [t.quantiles[percent] if t.updates else math.nan for t in timings.values()]
+        columns[f"p{percent:g} ms"] = (
+            f"{percent:g} % of the updates take at most this time",
+            _column(times, "{:.2f}", min),
+        )
+    init_times = [t.init if t.updates else math.nan for t in timings.values()]
+    columns["init ms"] = ("median time of init", _column(init_times, "{:.2f}", min))
     if sheet.memory:
         memory = [sheet.memory.get(name, math.nan) / 1e6 for name in timings]
-        columns["MB"] = ("peak resident memory of a process of its own", _column(memory, "{:.0f}", min))
+        columns["MB"] = ("peak resident memory of a separate process", _column(memory, "{:.0f}", min))
     return _grid("tracker", list(timings), columns)
 
 
 def clock_grid(sheet: Sheet) -> Grid:
-    """Success AUC offline and against the clock of each rate, a row a tracker that was run."""
+    """Success AUC offline and in real time at each camera rate, a row for each tracker that ran."""
     names = list(next(iter(sheet.against_clock.values())))
-    found = {"offline": sheet.scores} | {f"{rate} Hz": scores for rate, scores in sheet.against_clock.items()}
+    by_column = {"offline": sheet.scores} | {f"{rate} Hz": scores for rate, scores in sheet.against_clock.items()}
     columns = {
         key: ("success AUC", _column([mean_score(scores[name]).auc for name in names], "{:.3f}", max))
-        for key, scores in found.items()
+        for key, scores in by_column.items()
     }
     return _grid("tracker", names, columns)
 
 
 def stages_grid(sheet: Sheet) -> Grid:
-    """Mean milliseconds of the parts of an update and their share, a row a part, a column a tracker."""
-    known = {name: timing.stages for name, timing in sheet.timings.items() if timing.stages}
-    stages = list(dict.fromkeys(stage for found in known.values() for stage in found))
+    """Mean time of each stage of an update, ms, and its share: a row for each stage, a column for each tracker."""
+    by_tracker = {name: timing.stages for name, timing in sheet.timings.items() if timing.stages}
+    stages = list(dict.fromkeys(stage for stage_times in by_tracker.values() for stage in stage_times))
     columns = {
-        name: ("ms", [_part(found.get(stage, math.nan), sum(found.values())) for stage in stages])
-        for name, found in known.items()
+        name: ("ms", [_stage_cell(stage_times.get(stage, math.nan), sum(stage_times.values())) for stage in stages])
+        for name, stage_times in by_tracker.items()
     }
-    return _grid("part of a frame", stages, columns)
+    return _grid("stage", stages, columns)
 
 
 def attributes_grid(groups: Mapping[str, Mapping[str, Sequence[Score]]]) -> Grid:
-    """Success AUC, a row an attribute, a column a tracker; groups: tracker -> attribute -> scores."""
+    """Success AUC: a row for each attribute, a column for each tracker. groups: tracker -> attribute -> scores."""
     first = next(iter(groups.values()))
-    cells = _across([[mean_score(found[key]).auc for key in first] for found in groups.values()])
+    cells = _rows_with_bars([[mean_score(by_attribute[key]).auc for key in first] for by_attribute in groups.values()])
     rows = [Row(key, row, f"{len(first[key])}") for key, row in zip(first, cells, strict=True)]
     return Grid("attribute", dict.fromkeys(groups, "success AUC"), rows)
 
 
 def sequences_grid(sheet: Sheet) -> Grid:
-    """Success AUC, a row a sequence, a column a tracker, the best of each row marked."""
+    """Success AUC: a row for each sequence, a column for each tracker. The best value of each row is marked."""
     names = [score.sequence for score in next(iter(sheet.scores.values()))]
-    cells = _across([[score.auc for score in scores] for scores in sheet.scores.values()])
+    cells = _rows_with_bars([[score.auc for score in scores] for scores in sheet.scores.values()])
     rows = [Row(name, row) for name, row in zip(names, cells, strict=True)]
     return Grid("sequence", dict.fromkeys(sheet.scores, "success AUC"), rows)
 
@@ -133,17 +145,17 @@ def _grid(first: str, names: Sequence[str], columns: Mapping[str, tuple[str, Seq
 
 
 def _column(values: Sequence[float], form: str, choose: Choice = None) -> list[Cell]:
-    """The values as text, all that equal the best as printed marked; nothing is best alone."""
-    there = [value for value in values if math.isfinite(value)]
-    best = form.format(choose(there)) if choose and len(there) > 1 else None
+    """The values as text. Marks all values whose text equals that of the best; a single value is not marked."""
+    finite = [value for value in values if math.isfinite(value)]
+    best = form.format(choose(finite)) if choose and len(finite) > 1 else None
     return [
-        Cell(text, text == best) if math.isfinite(value) else Cell(NOTHING)
+        Cell(text, text == best) if math.isfinite(value) else Cell(MISSING)
         for value, text in ((value, form.format(value)) for value in values)
     ]
 
 
-def _across(columns: Sequence[Sequence[float]]) -> list[list[Cell]]:
-    """Columns of scores, 0 to 1 -> rows of cells with bars, the best of each row marked."""
+def _rows_with_bars(columns: Sequence[Sequence[float]]) -> list[list[Cell]]:
+    """Converts columns of scores, 0 to 1, to rows of cells with bars. The best value of each row is marked."""
     marked = [_column(row, "{:.3f}", max) for row in zip(*columns, strict=True)]
     return [
         [Cell(cell.text, cell.best, value) for cell, value in zip(cells, row, strict=True)]
@@ -153,18 +165,18 @@ def _across(columns: Sequence[Sequence[float]]) -> list[list[Cell]]:
 
 def _differences(sheet: Sheet) -> list[Cell]:
     first, *others = sheet.scores.values()
-    return [Cell(NOTHING), *(Cell(_difference(first, scores)) for scores in others)]
+    return [Cell(MISSING), *(Cell(_difference(first, scores)) for scores in others)]
 
 
 def _difference(first: Sequence[Score], second: Sequence[Score]) -> str:
     try:
-        found = compare(first, second)
-    except SequenceError:  # of a single sequence there is no interval
+        comparison = compare(first, second)
+    except SequenceError:  # one sequence has no interval
         return f"{mean_score(second).auc - mean_score(first).auc:+.3f}"
-    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]"
 
 
-def _part(milliseconds: float, total: float) -> Cell:
+def _stage_cell(milliseconds: float, total: float) -> Cell:
     if not math.isfinite(milliseconds) or not total:
-        return Cell(NOTHING)
+        return Cell(MISSING)
     return Cell(f"{milliseconds:.2f}", bar=milliseconds / total)

@@ -1,4 +1,4 @@
-"""Where a tracker goes wrong: for each sequence the moment that says most about it."""
+"""The worst moment of a tracker in each sequence."""
 
 from __future__ import annotations
 
@@ -14,90 +14,96 @@ from dcfnet_evaluation.passes import Pass
 from dcfnet_evaluation.records import Record
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
-MISSED = 0.2  # overlap below which a box is on something else: at 0.2 equal boxes share a third of each
+MISSED = 0.2  # overlap below which a box misses the target; at 0.2 two equal boxes share a third of their area
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The longest stretch in which a tracker's box misses the target, or else the frame of its lowest overlap.
+    """The longest run of scored frames in which the box misses the target; without a miss, the frame of lowest overlap.
 
-    turn: which of the passes over the sequence. frame, last: first and last frame of it, counted from 0 in the
-    sequence. before: the last frame before it in which the box was on the target. frames: those of it that are scored.
-    overlap: in its first frame, 0 to 1. lowest: the lowest of the whole pass. said: status -> frames of the stretch.
+    pass_index: index of the pass. frame, last: first and last frame, 0-based in the sequence. last_hit: the scored
+    frame before them. frames: number of scored frames. overlap: overlap in the first frame, 0 to 1. lowest: lowest
+    overlap of the pass. statuses: status -> number of frames.
     """
 
     sequence: str
-    turn: int
+    pass_index: int
     frame: int
     last: int
-    before: int
+    last_hit: int
     frames: int
     overlap: float
     lowest: float
-    said: Mapping[str, int]
+    statuses: Mapping[str, int]
 
     @property
     def missed(self) -> bool:
-        """Whether the box misses the target; else this is only the worst frame of a good pass."""
+        """Whether the box misses the target. False: the pass has no miss, and this is its worst frame."""
         return self.overlap < MISSED
 
     @property
     def unaware(self) -> int:
-        """Frames of the stretch in which the tracker misses the target and says "tracked"."""
-        return self.said.get("tracked", 0) if self.missed else 0
+        """Number of frames in which the box misses the target although the status is "tracked"."""
+        return self.statuses.get("tracked", 0) if self.missed else 0
 
 
 def worst_moments(records: Mapping[str, Record], sequences: Sequence[AnnotatedSequence]) -> list[Moment]:
-    """One moment a sequence, the longest misses first; records: of one tracker, by sequence."""
-    found = [
-        max((_worst(done, sequence, turn) for turn, done in enumerate(records[sequence.name].passes)), key=_badness)
+    """One moment per sequence, the longest miss first. records: sequence -> record of one tracker."""
+    moments = [
+        max(
+            (
+                _worst(one_pass, sequence, pass_index)
+                for pass_index, one_pass in enumerate(records[sequence.name].passes)
+            ),
+            key=_badness,
+        )
         for sequence in sequences
     ]
-    return sorted(found, key=_badness, reverse=True)
+    return sorted(moments, key=_badness, reverse=True)
 
 
 def unaware_share(records: Mapping[str, Record], sequences: Sequence[AnnotatedSequence]) -> float:
-    """Share of all scored updates in which the box misses the target and the tracker says "tracked", 0 to 1.
+    """Share of the scored updates, 0 to 1, in which the box misses the target although the status is "tracked".
 
-    NaN for a tracker that never says how it is.
+    NaN if the tracker reports no status.
     """
-    wrong = updates = spoken = 0
+    wrong = updates = with_status = 0
     for sequence in sequences:
-        for done in records[sequence.name].passes:
-            truth = done.truth(sequence)
-            missed = (scored(truth) & (overlaps(done.boxes, truth) < MISSED))[1:]
-            statuses = np.array(done.statuses[1:], dtype=object)
+        for one_pass in records[sequence.name].passes:
+            truth = one_pass.truth(sequence)
+            missed = (scored(truth) & (overlaps(one_pass.boxes, truth) < MISSED))[1:]
+            statuses = np.array(one_pass.statuses[1:], dtype=object)
             wrong += int((missed & (statuses == "tracked")).sum())
             updates += int(scored(truth)[1:].sum())
-            spoken += sum(bool(status) for status in statuses)
-    return wrong / updates if spoken and updates else float("nan")
+            with_status += sum(bool(status) for status in statuses)
+    return wrong / updates if with_status and updates else float("nan")
 
 
 def _badness(moment: Moment) -> tuple[int, float]:
     return (moment.frames if moment.missed else 0, -moment.overlap)
 
 
-def _worst(done: Pass, sequence: AnnotatedSequence, turn: int) -> Moment:
-    truth = done.truth(sequence)
+def _worst(one_pass: Pass, sequence: AnnotatedSequence, pass_index: int) -> Moment:
+    truth = one_pass.truth(sequence)
     counted = np.flatnonzero(scored(truth))
-    overlap = overlaps(done.boxes, truth)[counted]
-    start, stop = _longest_run(overlap < MISSED) or _around(int(overlap.argmin()))
+    overlap = overlaps(one_pass.boxes, truth)[counted]
+    start, stop = _longest_run(overlap < MISSED) or _single_frame(int(overlap.argmin()))
     frames = counted[start:stop]
     return Moment(
         sequence=sequence.name,
-        turn=turn,
-        frame=done.start + int(frames[0]),
-        last=done.start + int(frames[-1]),
-        before=done.start + int(counted[max(start - 1, 0)]),
+        pass_index=pass_index,
+        frame=one_pass.start + int(frames[0]),
+        last=one_pass.start + int(frames[-1]),
+        last_hit=one_pass.start + int(counted[max(start - 1, 0)]),
         frames=len(frames),
         overlap=float(overlap[start]),
         lowest=float(overlap.min()),
-        said=Counter(done.statuses[i] for i in frames),
+        statuses=Counter(one_pass.statuses[i] for i in frames),
     )
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """First and one past the last index of the longest run of True, the earliest of equals; None without any."""
+    """Start and end (exclusive) of the longest run of True; the first of equal runs; None if there is no True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     runs = edges.reshape(-1, 2)
     if not len(runs):
@@ -106,5 +112,5 @@ def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int] | None:
     return int(start), int(stop)
 
 
-def _around(index: int) -> tuple[int, int]:
+def _single_frame(index: int) -> tuple[int, int]:
     return index, index + 1

@@ -1,4 +1,4 @@
-"""Plots of an evaluation, for reports and papers. The only importer of matplotlib."""
+"""Plots of an evaluation, for reports and papers. No other module imports matplotlib."""
 
 from __future__ import annotations
 
@@ -13,94 +13,105 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, ScalarFormatter
 
 from dcfnet_evaluation.metrics import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_PX
-from dcfnet_evaluation.report.palette import LIGHT, Ground, colours, hexadecimal
+from dcfnet_evaluation.report.palette import LIGHT, Theme, colours, hexadecimal
 from dcfnet_evaluation.scores import by_attribute, mean_score
 from dcfnet_evaluation.sheet import Sheet
 from dcfnet_evaluation.timing import Timing
 
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))  # seven, so that with six
-MARKERS = "oDs^vPX"  # colours no two of 42 trackers look alike
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))  # 7 line styles and
+MARKERS = "oDs^vPX"  # markers with 6 colours distinguish 42 trackers
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "ooo")
 WIDTH, HEIGHT = 5.2, 3.9  # inches: a column of a paper
-MOST_INSIDE = 4  # names of a legend that a plot has room for
-LINE = 0.19  # inches, of a name in a legend
-PLAIN_TO = 10_000  # FPS up to which an axis says 1000 rather than 10^3
+MOST_INSIDE = 4  # longest legend inside a plot
+LINE = 0.19  # inches, height of a line in a legend
+PLAIN_TO = 10_000  # FPS below which an axis shows 1000 instead of 10^3
 
-Draw: TypeAlias = Callable[[Ground], Figure]
-Style: TypeAlias = Mapping[str, tuple[str, int]]  # tracker -> colour, its number
+Draw: TypeAlias = Callable[[Theme], Figure]
+Style: TypeAlias = Mapping[str, tuple[str, int]]  # name -> (colour, index)
 
 
-def success_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
-    """Share of frames above each overlap, a curve a tracker, its area (AUC) in the legend."""
-    figure, axes = empty_axes(ground, "overlap threshold", "share of frames above it", "Success")
+def success_plot(sheet: Sheet, theme: Theme = LIGHT) -> Figure:
+    """Success curve of each tracker; the legend shows its AUC."""
+    figure, axes = empty_axes(theme, "overlap threshold", "share of frames above threshold", "Success")
     means = {name: mean_score(scores) for name, scores in sheet.scores.items()}
-    _curves(axes, ground, OVERLAP_THRESHOLDS, {n: (mean.success, mean.auc) for n, mean in means.items()})
+    _draw_curves(axes, theme, OVERLAP_THRESHOLDS, {n: (mean.success, mean.auc) for n, mean in means.items()})
     return figure
 
 
-def precision_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
-    """Share of frames within each distance, a curve a tracker, its value at 20 px in the legend."""
-    figure, axes = empty_axes(ground, "centre error threshold, px", "share of frames within it", "Precision")
-    axes.axvline(PRECISION_PX, color=ground.grid, linewidth=1.2, zorder=1)
+def precision_plot(sheet: Sheet, theme: Theme = LIGHT) -> Figure:
+    """Precision curve of each tracker; the legend shows its value at 20 px."""
+    figure, axes = empty_axes(theme, "centre error threshold, px", "share of frames within threshold", "Precision")
+    axes.axvline(PRECISION_PX, color=theme.grid, linewidth=1.2, zorder=1)
     means = {name: mean_score(scores) for name, scores in sheet.scores.items()}
     curves = {name: (mean.precisions, mean.precision) for name, mean in means.items()}
-    _curves(axes, ground, ERROR_THRESHOLDS, curves)
+    _draw_curves(axes, theme, ERROR_THRESHOLDS, curves)
     return figure
 
 
-def speed_plot(sheet: Sheet, ground: Ground = LIGHT) -> Figure:
-    """Success AUC over frames a second, a point a tracker that was timed."""
-    figure, axes = empty_axes(ground, "frames a second, logarithmic", "success AUC", "Speed and accuracy")
-    for name, (colour, number) in _style(sheet.scores).items():
+def speed_plot(sheet: Sheet, theme: Theme = LIGHT) -> Figure:
+    """Success AUC against frames per second, a point for each tracker with times."""
+    figure, axes = empty_axes(theme, "frames per second, logarithmic", "success AUC", "Speed and accuracy")
+    for name, (colour, number) in _styles(sheet.scores).items():
         timing = sheet.timings.get(name)
         if timing and timing.fps:
             auc, marker = mean_score(sheet.scores[name]).auc, MARKERS[number % len(MARKERS)]
-            axes.scatter([timing.fps], [auc], s=70, color=colour, marker=marker, edgecolors=ground.ink, label=name)
+            axes.scatter([timing.fps], [auc], s=70, color=colour, marker=marker, edgecolors=theme.ink, label=name)
     logarithmic(axes)
     axes.set_ylim(0, 1)
-    _legend(axes, ground)
+    _draw_legend(axes, theme)
     return figure
 
 
-def attribute_plot(sheet: Sheet, attributes: Mapping[str, Sequence[str]], ground: Ground = LIGHT) -> Figure:
-    """Success AUC over the sequences with each attribute, a row an attribute, a marker a tracker."""
+def attribute_plot(sheet: Sheet, attributes: Mapping[str, Sequence[str]], theme: Theme = LIGHT) -> Figure:
+    """Success AUC over the sequences of each attribute: a row for each attribute, a marker for each tracker."""
     groups = {name: by_attribute(scores, attributes) for name, scores in sheet.scores.items()}
     rows = list(next(iter(groups.values())))
-    figure, axes = empty_axes(ground, "success AUC", "", "By attribute", height=1.5 + 0.3 * len(rows))
-    for name, (colour, number) in _style(sheet.scores).items():
+    figure, axes = empty_axes(theme, "success AUC", "", "By attribute", height=1.5 + 0.3 * len(rows))
+    for name, (colour, number) in _styles(sheet.scores).items():
         values = [mean_score(groups[name][row]).auc for row in rows]
         marker = MARKERS[number % len(MARKERS)]
-        axes.scatter(values, range(len(rows)), s=55, color=colour, marker=marker, edgecolors=ground.ink, label=name)
+        axes.scatter(values, range(len(rows)), s=55, color=colour, marker=marker, edgecolors=theme.ink, label=name)
     first = next(iter(groups.values()))
     axes.set_yticks(range(len(rows)), [f"{row} ({len(first[row])})" for row in rows], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    _legend(axes, ground)
+    _draw_legend(axes, theme)
     return figure
 
 
-def stage_plot(timings: Mapping[str, Timing], ground: Ground = LIGHT) -> Figure:
-    """Mean milliseconds of the parts of an update, a bar a tracker whose parts can be told apart."""
-    known = {name: timing.stages for name, timing in timings.items() if timing.stages}
-    figure, axes = empty_axes(ground, "mean of a frame, ms", "", "Where the time goes", height=1.9 + 0.5 * len(known))
-    stages = list(dict.fromkeys(stage for found in known.values() for stage in found))
-    left = np.zeros(len(known))
-    for stage, (colour, number) in _style(stages).items():
-        widths = np.array([found.get(stage, 0.0) for found in known.values()])
+def stage_plot(timings: Mapping[str, Timing], theme: Theme = LIGHT) -> Figure:
+    """Mean time of the stages of an update, ms, a bar for each tracker that records stages."""
+    by_tracker = {name: timing.stages for name, timing in timings.items() if timing.stages}
+    figure, axes = empty_axes(
+        theme, "mean time of an update, ms", "", "Time of the stages", height=1.9 + 0.5 * len(by_tracker)
+    )
+    stages = list(dict.fromkeys(stage for stage_times in by_tracker.values() for stage in stage_times))
+    left = np.zeros(len(by_tracker))
+    for stage, (colour, number) in _styles(stages).items():
+        widths = np.array([stage_times.get(stage, 0.0) for stage_times in by_tracker.values()])
         hatch = HATCHES[number % len(HATCHES)]
-        axes.barh(range(len(known)), widths, 0.5, left, label=stage, color=colour, hatch=hatch, edgecolor=ground.ground)
+        axes.barh(
+            range(len(by_tracker)),
+            widths,
+            0.5,
+            left,
+            label=stage,
+            color=colour,
+            hatch=hatch,
+            edgecolor=theme.background,
+        )
         left += widths
-    axes.set_yticks(range(len(known)), list(known), parse_math=False)
-    axes.set_ylim(len(known) - 0.5, -0.5)
+    axes.set_yticks(range(len(by_tracker)), list(by_tracker), parse_math=False)
+    axes.set_ylim(len(by_tracker) - 0.5, -0.5)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(stages), 3), frameon=False, labelcolor=ground.ink
+        handles, labels, loc="outside lower center", ncols=min(len(stages), 3), frameon=False, labelcolor=theme.ink
     )
     return figure
 
 
 def svg(figure: Figure) -> bytes:
-    """The plot as SVG, letters drawn as shapes so that no font is needed; the same bytes for the same figures."""
+    """The plot as SVG. Text is drawn as shapes, so no font is needed. Equal plots give equal bytes."""
     stream = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "dcfnet", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
@@ -108,78 +119,83 @@ def svg(figure: Figure) -> bytes:
 
 
 def plots(sheet: Sheet, attributes: Mapping[str, Sequence[str]]) -> dict[str, Draw]:
-    """The plots that the evaluation has the figures for, by name."""
-    found: dict[str, Draw] = {
-        "success": lambda ground: success_plot(sheet, ground),
-        "precision": lambda ground: precision_plot(sheet, ground),
+    """Name -> function that draws the plot, for all plots that the evaluation has values for."""
+    drawings: dict[str, Draw] = {
+        "success": lambda theme: success_plot(sheet, theme),
+        "precision": lambda theme: precision_plot(sheet, theme),
     }
     if any(timing.fps for timing in sheet.timings.values()):
-        found["speed"] = lambda ground: speed_plot(sheet, ground)
+        drawings["speed"] = lambda theme: speed_plot(sheet, theme)
     if any(attributes.values()):
-        found["attributes"] = lambda ground: attribute_plot(sheet, attributes, ground)
+        drawings["attributes"] = lambda theme: attribute_plot(sheet, attributes, theme)
     if any(timing.stages for timing in sheet.timings.values()):
-        found["stages"] = lambda ground: stage_plot(sheet.timings, ground)
-    return found
+        drawings["stages"] = lambda theme: stage_plot(sheet.timings, theme)
+    return drawings
 
 
 def logarithmic(axes: Axes) -> None:
-    """The axis of frames a second, once the points are drawn."""
+    """Makes the x axis logarithmic. Call it after the points are drawn."""
     axes.set_xscale("log")
     slow = axes.get_xlim()[1] < PLAIN_TO
     axes.xaxis.set_major_formatter(ScalarFormatter() if slow else LogFormatterSciNotation())
     axes.margins(x=0.15)
 
 
-def empty_axes(ground: Ground, x: str, y: str, title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """Axes with their names, and nothing on them."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=ground.ground)
+def empty_axes(theme: Theme, x: str, y: str, title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """Empty axes with a title and labels."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.background)
     axes = figure.add_subplot()
-    axes.set_facecolor(ground.ground)
-    axes.set_title(title, color=ground.ink, loc="left", fontweight="bold", fontsize=11)
-    axes.set_xlabel(x, color=ground.ink)
-    axes.set_ylabel(y, color=ground.ink)
-    axes.tick_params(which="both", colors=ground.ink)
-    axes.grid(color=ground.grid, linewidth=0.7)
+    axes.set_facecolor(theme.background)
+    axes.set_title(title, color=theme.ink, loc="left", fontweight="bold", fontsize=11)
+    axes.set_xlabel(x, color=theme.ink)
+    axes.set_ylabel(y, color=theme.ink)
+    axes.tick_params(which="both", colors=theme.ink)
+    axes.grid(color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
-        spine.set_color(ground.grid)
+        spine.set_color(theme.grid)
         spine.set_visible(side in ("left", "bottom"))
     return figure, axes
 
 
-def _curves(
+def _draw_curves(
     axes: Axes,
-    ground: Ground,
-    at: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    theme: Theme,
+    thresholds: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     curves: Mapping[str, tuple[Sequence[float], float]],
 ) -> None:
-    """A curve a tracker, the best first in the legend, as the benchmark's own plots have it."""
-    style = _style(curves)
+    """Draws a curve for each tracker. The legend is sorted from best to worst, as in the plots of the benchmark."""
+    style = _styles(curves)
     for name, (values, figure) in sorted(curves.items(), key=lambda item: -item[1][1]):
         colour, number = style[name]
         axes.plot(
-            at, values, color=colour, linestyle=LINES[number % len(LINES)], linewidth=2, label=f"{figure:.3f}  {name}"
+            thresholds,
+            values,
+            color=colour,
+            linestyle=LINES[number % len(LINES)],
+            linewidth=2,
+            label=f"{figure:.3f}  {name}",
         )
-    axes.set_xlim(at[0], at[-1])
+    axes.set_xlim(thresholds[0], thresholds[-1])
     axes.set_ylim(0, 1.01)
-    _legend(axes, ground)
+    _draw_legend(axes, theme)
 
 
-def _legend(axes: Axes, ground: Ground) -> None:
-    """The names where they cover least; many of them below the plot."""
+def _draw_legend(axes: Axes, theme: Theme) -> None:
+    """Draws the legend where it covers least; a long legend is below the plot."""
     figure = axes.get_figure(root=True)
     handles, labels = axes.get_legend_handles_labels()
-    look = {"fontsize": 9, "labelcolor": ground.ink, "facecolor": ground.ground, "edgecolor": ground.grid}
+    style = {"fontsize": 9, "labelcolor": theme.ink, "facecolor": theme.background, "edgecolor": theme.grid}
     if figure is None or len(labels) <= MOST_INSIDE:
-        legend = axes.legend(loc="best", **look)
+        legend = axes.legend(loc="best", **style)
     else:
         below = LINE * len(labels)
         figure.set_size_inches(WIDTH, figure.get_size_inches()[1] + below)
-        legend = figure.legend(handles, labels, loc="outside lower left", **look)
+        legend = figure.legend(handles, labels, loc="outside lower left", **style)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # names are the user's: a dollar sign in one is a dollar sign
+        text.set_parse_math(False)  # names of the user can contain dollar signs
 
 
-def _style(names: Sequence[str] | Mapping[str, object]) -> Style:
+def _styles(names: Sequence[str] | Mapping[str, object]) -> Style:
     chosen = colours(names)
     return {name: (hexadecimal(chosen[name]), number) for number, name in enumerate(names)}

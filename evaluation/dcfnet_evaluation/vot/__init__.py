@@ -1,14 +1,14 @@
-"""The tracker as an entry of the VOT toolkit, which starts it as a program and speaks TraX with it.
+"""The tracker as a program for the VOT toolkit, which starts it and sends it TraX messages.
 
-The toolkit is GPL-3 and brings libraries of its own: it lives in a virtual environment of its own, made as
-evaluation/vot-requirements.txt says, and is never imported here. In a workspace that `vot initialize` made:
+The licence of the toolkit is GPL-3 and it needs its own libraries. It is installed in a separate virtual environment,
+see evaluation/vot-requirements.txt, and is never imported here. In a workspace of `vot initialize`:
 
     dcfnet-vot --register .      adds the tracker to trackers.ini
     vot test dcfnet
     vot evaluate dcfnet
     vot analysis dcfnet
 
-Measured by the toolkit on rendered clips in tests/evaluation/test_vot.py.
+tests/evaluation/test_vot_toolkit.py runs the toolkit on rendered clips.
 """
 
 from __future__ import annotations

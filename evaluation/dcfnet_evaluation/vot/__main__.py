@@ -1,4 +1,4 @@
-"""`python -m dcfnet_evaluation.vot`: the same program as dcfnet-vot."""
+"""`python -m dcfnet_evaluation.vot` runs `dcfnet-vot`."""
 
 from __future__ import annotations
 

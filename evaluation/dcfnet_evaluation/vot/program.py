@@ -1,7 +1,7 @@
-"""dcfnet-vot: introduces the tracker to the evaluation, loads it, and answers until told to quit.
+"""dcfnet-vot: sends the hello message, opens the tracker, and answers requests until it receives quit.
 
-Only the standard library is imported before the introduction: the toolkit starts the program anew for a sequence, and
-waits for its first line.
+It imports only the standard library before the hello message, because the toolkit starts the program for every sequence
+and waits for this message.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ HELLO = Message(
     properties={
         "trax.version": "1",
         "trax.name": NAME,
-        "trax.description": "A learnt correlation filter",
-        "trax.image": "path;memory;buffer",  # libtrax's word; its documentation says "data" where it reads "buffer"
+        "trax.description": "A discriminative correlation filter on CNN features",
+        "trax.image": "path;memory;buffer",  # libtrax reads "buffer", although its documentation says "data"
         "trax.region": "rectangle;polygon",
     },
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """All of dcfnet-vot; returns the exit status: 0 after a quit, a hang-up or SIGTERM, 1 after an error."""
+    """Runs dcfnet-vot. Returns the exit status: 0 after quit, end of input or SIGTERM; 1 after an error."""
     options = _options(arguments)
     try:
         if options.register is not None:
@@ -42,18 +42,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        "dcfnet-vot", description="The tracker as a program of the VOT toolkit: TraX on standard input and output."
+        "dcfnet-vot", description="The tracker for the VOT toolkit: TraX on standard input and output."
     )
-    parser.add_argument("--model", type=Path, help="model file; without it the shipped one")
+    parser.add_argument("--model", type=Path, help="model file (default: the shipped model)")
     parser.add_argument("--preset", help="operating point of the model: accurate, balanced or fast")
-    parser.add_argument("--config", help="constants in place of a preset: paper, released or default")
+    parser.add_argument("--config", help="constants to use instead of a preset: paper, released or default")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="changes a constant of the tracker"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a constant of the tracker; may be repeated",
     )
     parser.add_argument(
-        "--register", type=Path, metavar="WORKSPACE", help="adds the tracker to WORKSPACE/trackers.ini, and ends"
+        "--register", type=Path, metavar="WORKSPACE", help="add the tracker to WORKSPACE/trackers.ini and exit"
     )
-    parser.add_argument("--name", default=NAME, help="identifier in trackers.ini, so that variants stand side by side")
+    parser.add_argument(
+        "--name", default=NAME, help="identifier in trackers.ini; each variant of the tracker needs its own"
+    )
     return parser.parse_args(arguments)
 
 
@@ -62,28 +68,28 @@ def _register(options: argparse.Namespace) -> int:
 
     chosen = options.model, options.config, options.set, options.preset
     file = registry.register(options.register, options.name, *chosen)
-    print(f"{file}: [{options.name}] written; try it in that folder with: vot test {options.name}")
+    print(f"{file}: wrote [{options.name}]; test it in that folder with: vot test {options.name}")
     return 0
 
 
 def _serve(options: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop says goodbye, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM also sends a quit message
     link = Link.of_process()
     try:
-        _converse(link, options)
+        _answer_requests(link, options)
     except VotError as error:
         _quit(link, str(error))
         raise
     except KeyboardInterrupt:
         _quit(link, "interrupted")
     except BrokenPipeError:
-        pass  # the evaluation is gone: nobody is left to be told
+        pass  # the evaluation has exited
     return 0
 
 
-def _converse(link: Link, options: argparse.Namespace) -> None:
+def _answer_requests(link: Link, options: argparse.Namespace) -> None:
     link.send(HELLO)
-    from dcfnet_evaluation.vot.session import Session, open_tracker  # NumPy, OpenCV and the rest load here
+    from dcfnet_evaluation.vot.session import Session, open_tracker  # imports NumPy and OpenCV
 
     session = Session(open_tracker(options.model, options.config, options.set, options.preset))
     for request in link:

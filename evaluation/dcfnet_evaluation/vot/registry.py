@@ -1,4 +1,4 @@
-"""The tracker's entry in the trackers.ini of a VOT workspace."""
+"""The entry of the tracker in trackers.ini of a VOT workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
 
 from dcfnet_evaluation.vot.session import open_tracker
 from dcfnet_evaluation.vot.trax import VotError
@@ -24,31 +24,30 @@ def register(
     changes: Sequence[str] = (),
     preset: str | None = None,
 ) -> Path:
-    """Writes the entry `name` into the workspace's trackers.ini, in place of one of that name; returns the file.
+    """Adds or replaces the entry `name` in trackers.ini of the workspace; keeps other entries. Returns the file.
 
-    The command holds absolute paths, because the toolkit starts it in a folder of its own. The other entries stay as
-    they are. Raises VotError for a folder that is not there, a name that the toolkit does not take, and a tracker that
-    cannot be made.
+    The command has absolute paths, because the toolkit starts it in another folder. Raises VotError if the folder does
+    not exist, the toolkit does not allow the name, or the tracker cannot be opened.
     """
     if not workspace.is_dir():
         raise VotError(
-            f"{workspace}: no such folder; make a workspace with: vot initialize STACK --workspace {workspace}"
+            f"{workspace}: no such folder; create a workspace with: vot initialize STACK --workspace {workspace}"
         )
     if not re.fullmatch("[A-Za-z0-9_-]+", name):
-        raise VotError(f"name {name!r}: the toolkit takes letters, digits, - and _")
+        raise VotError(f"--name {name!r}: must consist of letters, digits, - and _; choose another name")
     open_tracker(model, config, changes, preset)
     file = workspace / "trackers.ini"
     try:
-        there = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
-        text = _replaced(there, name, entry(name, model, config, changes, preset))
-        write_whole(text.encode("utf-8", "surrogateescape"), file)
+        content = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
+        text = _replace_section(content, name, entry(name, model, config, changes, preset))
+        write_atomically(text.encode("utf-8", "surrogateescape"), file)
     except OSError as error:
         raise VotError(str(error)) from error
     return file
 
 
 def entry(name: str, model: Path | None, config: str | None, changes: Sequence[str], preset: str | None) -> str:
-    """The section of trackers.ini that runs the tracker with this interpreter."""
+    """The section of trackers.ini. Its command runs the tracker with this Python interpreter."""
     command = [sys.executable, "-m", "dcfnet_evaluation.vot"]
     command += ["--model", str(model.resolve())] if model else []
     command += ["--config", config] if config else []
@@ -60,8 +59,8 @@ def entry(name: str, model: Path | None, config: str | None, changes: Sequence[s
     return f"[{name}]\nlabel = {label}\nprotocol = trax\ncommand = {escaped}\n"
 
 
-def _replaced(text: str, name: str, section: str) -> str:
-    """`text` with this section at its end, and without the one of the same name that was there."""
+def _replace_section(text: str, name: str, section: str) -> str:
+    """Removes the section `name` from `text` and appends `section`."""
     sections = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
-    kept = "".join(there for there in sections if not there.startswith(f"[{name}]")).rstrip()
+    kept = "".join(entry_text for entry_text in sections if not entry_text.startswith(f"[{name}]")).rstrip()
     return (kept + "\n\n" if kept else "") + section

@@ -1,8 +1,8 @@
-"""What the tracker answers to the evaluation's requests. Conversions between VOT's regions and our boxes are here.
+"""Answers to the requests of the evaluation; conversions between VOT regions and our boxes.
 
-Frame of reference: a pixel of a VOT rectangle x, y, w, h is one of x .. x + w - 1, counted from 0, as in our boxes,
-which therefore pass unchanged. A VOT polygon includes the pixels its corners name: from corner 10 to corner 19 it is 10
-pixels wide. Both as the toolkit draws them where it measures overlap (0.7.4 and 0.9.0, vot/region/raster.py).
+Frame of reference: a VOT rectangle x, y, w, h covers the 0-based pixels x .. x + w - 1. Our boxes do the same, so
+rectangles are not converted. A VOT polygon includes its corner pixels: from corner 10 to corner 19 it is 10 pixels
+wide. The toolkit measures overlap in this way (0.7.4 and 0.9.0, vot/region/raster.py).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from dcfnet.backend import Frame
 from dcfnet.errors import DcfnetError, InvalidBoxError, InvalidFrameError
-from dcfnet.geometry import Box
+from dcfnet.io.frame import Frame
+from dcfnet.result import Box
 from dcfnet.tracker import Tracker
 
 from dcfnet_evaluation.sequences import box_around
 from dcfnet_evaluation.vot.trax import Message, VotError
 
-_RAW = {"rgb": (np.uint8, 3), "gray8": (np.uint8, 1), "gray16": (np.uint16, 1)}  # name: (dtype, channels)
+_RAW_FORMATS = {"rgb": (np.uint8, 3), "gray8": (np.uint8, 1), "gray16": (np.uint16, 1)}  # name: (dtype, channels)
 
 
 def open_tracker(
     model: Path | None = None, config: str | None = None, changes: Sequence[str] = (), preset: str | None = None
 ) -> Tracker:
-    """The tracker of the options. Raises VotError saying what of them cannot be met."""
+    """Opens the tracker. Raises VotError if an option is invalid or the tracker cannot be opened."""
     try:
         tracker = Tracker(model, config=config, preset=preset)
         return Tracker(model, config=tracker.config.assign(changes)) if changes else tracker
@@ -40,58 +40,58 @@ def open_tracker(
 
 
 class Session:
-    """One target followed for an evaluation, anew from every `initialize` on."""
+    """Tracks one target for an evaluation. Every `initialize` request starts a new target."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._started = False
-        self._refused: Box | None = None  # the box given last, where the tracker could not start from it
+        self._rejected_box: Box | None = None  # box of the last initialize, if the tracker could not start from it
 
     def answer(self, request: Message) -> Message:
-        """The state that answers `initialize` or `frame`. Raises VotError for what the protocol does not allow."""
+        """The state message for an `initialize` or `frame` request. Raises VotError if the request is invalid."""
         if request.name == "initialize":
             image, region = request.expect(2)
             return self._initialize(image, read_region(region))
         if request.name != "frame":
-            raise VotError(f"{request.name!r}: a tracker answers initialize, frame and quit")
+            raise VotError(f"request {request.name!r}: must be initialize, frame or quit")
         (image,) = request.expect(1)
         if not self._started:
-            raise VotError("frame before initialize: the target is not known yet")
+            raise VotError("frame before initialize: the target is unknown; send initialize first")
         return self._frame(image)
 
     def _initialize(self, image: str, box: Box) -> Message:
-        """A box that cannot be tracked is answered as it was given: an evaluation has such boxes, and goes on."""
-        self._started, self._refused = True, None
-        frame = _logged(image)
+        """If the tracker cannot start from a box, the answer is that box: evaluations send such boxes and continue."""
+        self._started, self._rejected_box = True, None
+        frame = _read_or_log(image)
         try:
-            self._tracker.init(frame, box)  # type: ignore[arg-type]  # None is refused like any other non-frame
+            self._tracker.init(frame, box)  # type: ignore[arg-type]  # None raises InvalidFrameError
         except (InvalidBoxError, InvalidFrameError) as error:
-            print(f"dcfnet-vot: {error}; the box given is answered until the next start", file=sys.stderr)
-            self._refused = box
+            print(f"dcfnet-vot: {error}; answers this box until the next initialize", file=sys.stderr)
+            self._rejected_box = box
             return state(box, 0.0)
         return state(box)
 
     def _frame(self, image: str) -> Message:
-        frame = _logged(image)
-        if self._refused is not None:
-            return state(self._refused, 0.0)
+        frame = _read_or_log(image)
+        if self._rejected_box is not None:
+            return state(self._rejected_box, 0.0)
         result = self._tracker.update(frame)
         return state(result.box, result.psr)
 
 
 def state(box: Box, confidence: float | None = None) -> Message:
-    """The answer to a frame: a rectangle in VOT's pixels and the property `confidence`, 0 or more, no probability.
+    """The state message: a rectangle in VOT pixels and the property `confidence`, at least 0, not a probability.
 
-    confidence: the peak-to-sidelobe ratio of the response, 0 where there was none; None leaves it out.
+    confidence: PSR of the response map, 0 if there was none; None leaves the property out.
     """
     region = ",".join(f"{value:.4f}" for value in box)
     return Message("state", (region,), {} if confidence is None else {"confidence": f"{confidence:.4f}"})
 
 
 def read_region(text: str) -> Box:
-    """The box of a rectangle "x,y,w,h", or the upright box around a polygon "x1,y1,x2,y2,x3,y3,...", in our pixels.
+    """The box of a rectangle "x,y,w,h", or the box around a polygon "x1,y1,x2,y2,x3,y3,...", in our pixels.
 
-    Raises VotError for anything else, a mask too.
+    Raises VotError for any other region, for example a mask.
     """
     try:
         values = [float(value) for value in text.split(",")]
@@ -100,12 +100,12 @@ def read_region(text: str) -> Box:
     if len(values) == 4 and all(map(math.isfinite, values)):
         return Box(*values)
     if len(values) < 6 or len(values) % 2 or not all(map(math.isfinite, values)):
-        raise VotError(f"region {text!r:.80}: must be a rectangle x,y,w,h or a polygon of three points or more")
+        raise VotError(f"region {text!r:.80}: must be a rectangle x,y,w,h or a polygon with at least 3 corners")
     return Box(*box_around(values))
 
 
-def _logged(image: str) -> Frame | None:
-    """The frame, or None, and a line in the log, where it is not a readable image."""
+def _read_or_log(image: str) -> Frame | None:
+    """The frame; if the image is not readable, logs one line and returns None."""
     frame = read_image(image)
     if frame is None:
         print(f"dcfnet-vot: {image!r:.200}: not a readable image", file=sys.stderr)
@@ -113,48 +113,53 @@ def _logged(image: str) -> Frame | None:
 
 
 def read_image(uri: str) -> Frame | None:
-    """The frame of an image of the protocol, uint8 (H, W, 3) BGR; None where the file or its content is no image.
+    """Reads an image of the protocol, uint8 (H, W, 3) BGR; None if the file or the content is not an image.
 
-    uri: "file://" and a path, or a bare path; "image:W;H;rgb;" (or gray8, gray16), "data:image/jpeg;" (or png), and
-    Base64. Raises VotError for another kind, and for pixels that are not as many as W x H.
+    uri: a path, with or without "file://"; or "image:W;H;rgb;" (also gray8, gray16) and Base64 pixels; or
+    "data:image/jpeg;" (also png) and Base64. Raises VotError if the scheme is unknown, the Base64 is invalid, or the
+    number of pixels is not W x H.
     """
     scheme, colon, rest = uri.partition(":")
     if colon and scheme == "image":
-        return _raw_image(rest)
+        return _decode_raw(rest)
     if colon and scheme == "data":
-        return _decoded(_base64(re.split("[;,]", rest)[-1]))
+        return _decode(_decode_base64(re.split("[;,]", rest)[-1]))
     if "://" in uri and scheme != "file":
-        raise VotError(f"image {uri!r:.80}: not a file; this tracker announced path, memory and buffer")
+        raise VotError(f"image {uri!r:.80}: not a file; this tracker accepts path, memory and buffer images")
     file = Path(rest.removeprefix("//") if colon and scheme == "file" else uri)
     try:
-        return _decoded(file.read_bytes())
+        return _decode(file.read_bytes())
     except OSError:
         return None
 
 
-def _decoded(content: bytes) -> Frame | None:
+def _decode(content: bytes) -> Frame | None:
     if not content:
-        return None  # OpenCV raises for no bytes at all
+        return None  # OpenCV raises on empty input
     image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
     return None if image is None else image.astype(np.uint8, copy=False)
 
 
-def _raw_image(text: str) -> Frame:
+def _decode_raw(text: str) -> Frame:
     width, height, kind, pixels = (*text.split(";", 3), "", "", "", "")[:4]
-    if not (width.isdecimal() and height.isdecimal() and kind in _RAW):
-        raise VotError(f"image 'image:{text:.60}': must be image:WIDTH;HEIGHT;KIND; with KIND of {', '.join(_RAW)}")
-    dtype, channels = _RAW[kind]
-    content = _base64(pixels)
+    if not (width.isdecimal() and height.isdecimal() and kind in _RAW_FORMATS):
+        raise VotError(
+            f"image 'image:{text:.60}': must be image:WIDTH;HEIGHT;KIND; with KIND one of {', '.join(_RAW_FORMATS)}"
+        )
+    dtype, channels = _RAW_FORMATS[kind]
+    content = _decode_base64(pixels)
     expected = int(width) * int(height) * channels * np.dtype(dtype).itemsize
     if not expected or len(content) != expected:
-        raise VotError(f"image of {width} x {height} {kind}: {len(content)} bytes instead of {expected}")
-    values = np.frombuffer(content, dtype=dtype) >> 8 * (kind == "gray16")  # its high byte
+        raise VotError(
+            f"image of {width} x {height} {kind}: has {len(content)} bytes; must have {expected}, and more than 0"
+        )
+    values = np.frombuffer(content, dtype=dtype) >> 8 * (kind == "gray16")  # the high byte of gray16
     image = values.reshape(int(height), int(width), channels)[..., ::-1]  # RGB to BGR
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)), dtype=np.uint8)
 
 
-def _base64(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise VotError(f"image: its Base64 is broken ({error})") from error
+        raise VotError(f"image: invalid Base64 ({error}); encode it again") from error

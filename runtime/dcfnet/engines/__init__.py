@@ -1,5 +1,5 @@
-"""TensorRT engines: built from a model file, described and signed by a passport, refused when they do not fit.
+"""TensorRT engines: built from a model file, described by a signed passport, rejected if they cannot run here.
 
-An engine is three files: NAME.engine, a pure plan that every other loader takes too; NAME.engine.json, its passport;
-NAME.engine.onnx, the model that it was built from and can be built from anew.
+An engine is three files. NAME.engine is the plan; other TensorRT programs can load it too. NAME.engine.json is its
+passport. NAME.engine.onnx is the model that it was built from, and from which it can be built again.
 """

@@ -1,30 +1,43 @@
-"""An engine on disk: NAME.engine, NAME.engine.json and NAME.engine.onnx, read with every check, written whole."""
+"""An engine on disk: NAME.engine, NAME.engine.json and NAME.engine.onnx. Reads are checked, writes are atomic."""
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dcfnet.engines.passport import Passport, digest
 from dcfnet.errors import EngineError
-from dcfnet.model import Engine, Model, parse_model
-from dcfnet.sinks import write_together
+from dcfnet.io.files import write_files_atomically
+from dcfnet.model.file import Model, parse_model
 
-PASSPORT, SOURCE = ".json", ".onnx"  # put after the engine's whole name
-LARGEST = 2**30  # bytes of a file that is read: an engine of this network has less than one MB
+PASSPORT, SOURCE = ".json", ".onnx"  # suffixes after the complete name of the engine file
+MAX_FILE_SIZE = 2**30  # bytes; an engine of this network has less than one MB
 
 
-def read_engine(file: Path) -> Model:
-    """The model of an engine, `engine` within: all that can be checked without running it holds.
+@dataclass(frozen=True, kw_only=True)
+class EngineModel(Model):
+    """A model whose TensorRT engine runs in place of its graph, after every check has passed.
 
-    The bytes that were checked are those that are kept. Symlinks are followed and must end at a regular file, beside
-    which the other two lie. Raises EngineError, and ModelError for what is wrong with the ONNX file.
+    plan: the serialised bytes of the engine, as they were checked. passport: the engine's description.
     """
-    plan, place = read_regular(file), file.resolve()
-    sidecar, source = beside(place, PASSPORT), beside(place, SOURCE)
-    passport = Passport.read(read_regular(sidecar), str(sidecar))
+
+    plan: bytes
+    passport: Passport
+    is_engine: ClassVar[bool] = True
+
+
+def read_engine(file: Path) -> EngineModel:
+    """The model of an engine, after all checks that are possible without running it.
+
+    The returned bytes are the checked bytes. Symlinks are followed; they must end at a regular file, with the other two
+    files next to it. Raises EngineError, and ModelError for an invalid ONNX file.
+    """
+    plan, resolved = read_regular(file), file.resolve()
+    passport_file, source = companion_file(resolved, PASSPORT), companion_file(resolved, SOURCE)
+    passport = Passport.read(read_regular(passport_file), str(passport_file))
     onnx = read_regular(source)
     for path, content, expected in (
         (file, plan, passport.engine_sha256),
@@ -32,49 +45,51 @@ def read_engine(file: Path) -> Model:
     ):
         if digest(content) != expected:
             raise EngineError(
-                f"{path}: SHA-256 {digest(content)}, its passport says {expected}: it is not the file that was built; "
-                "build it anew"
+                f"{path}: its SHA-256 is {digest(content)}, but its passport says {expected}: it is not the file that "
+                "was built; build it again (dcfnet-run --rebuild)"
             )
     model = parse_model(onnx, str(source))
-    told = {
+    descriptions = {
         "weights_sha256": (passport.weights_sha256, model.weights_sha256),
         "precision": (passport.precision, model.precision),
         "config": (dict(passport.config), model.config.to_mapping()),
     }
-    differing = [f"{name}: {a} in the passport, {b} in the model" for name, (a, b) in told.items() if a != b]
+    differing = [f"{name}: {a} in the passport, {b} in the model" for name, (a, b) in descriptions.items() if a != b]
     if differing:
-        raise EngineError(f"{file}: passport and model do not belong together: {'; '.join(differing)}; build it anew")
-    return replace(model, name=str(file), engine=Engine(plan, passport))
+        raise EngineError(f"{file}: passport and model do not match: {'; '.join(differing)}; build it again")
+    return EngineModel(**{**vars(model), "name": str(file)}, plan=plan, passport=passport)
 
 
 def write_engine(file: Path, plan: bytes, onnx: bytes, passport: Passport) -> None:
-    """Writes the three files, the passport last: what a kill leaves is refused, what a full disk leaves is as it was.
+    """Writes the three files, the passport last.
 
+    After an interruption, a mixture of old and new files is rejected. If the disk is full, the previous files stay.
     Raises SinkError and EngineError.
     """
     signed = passport.signed()
-    write_together({beside(file, SOURCE): onnx, file: plan, beside(file, PASSPORT): signed})
+    write_files_atomically({companion_file(file, SOURCE): onnx, file: plan, companion_file(file, PASSPORT): signed})
 
 
-def beside(file: Path, suffix: str) -> Path:
-    """The file of an engine with that suffix."""
+def companion_file(file: Path, suffix: str) -> Path:
+    """The file of an engine with this suffix: its passport, its model or its build log."""
     return file.with_name(file.name + suffix)
 
 
 def read_regular(file: Path) -> bytes:
-    """The bytes of a regular file, symlinks followed. Raises EngineError for a folder, a pipe, a device, or no file."""
+    """The bytes of a regular file; symlinks are followed. Raises EngineError for a folder, pipe, device or no file."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(file.resolve(strict=True), flags)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
-        raise EngineError(f"{file}: cannot be read ({error}); dcfnet-export --trt makes engines") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: circular symlinks
+        raise EngineError(f"{file}: cannot be read ({error}); create an engine with dcfnet-export --trt") from error
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # of what was opened, whatever lies there by now
-            raise EngineError(f"{file}: not a regular file; dcfnet-export --trt makes engines")
+        # The check uses the opened file, because the path can change meanwhile.
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise EngineError(f"{file}: not a regular file; create an engine with dcfnet-export --trt")
         with open(descriptor, "rb", closefd=False) as opened:
-            content = opened.read(LARGEST + 1)
+            content = opened.read(MAX_FILE_SIZE + 1)
     finally:
         os.close(descriptor)
-    if len(content) > LARGEST:
-        raise EngineError(f"{file}: larger than {LARGEST} bytes, which no engine of this project is")
+    if len(content) > MAX_FILE_SIZE:
+        raise EngineError(f"{file}: has more than {MAX_FILE_SIZE} bytes, so it is not an engine of this project")
     return content

@@ -1,4 +1,4 @@
-"""TensorRT, in whichever of its two forms is installed. The only importer of tensorrt and tensorrt_rtx."""
+"""TensorRT or TensorRT-RTX, whichever is installed. Only this module imports tensorrt and tensorrt_rtx."""
 
 from __future__ import annotations
 
@@ -8,47 +8,50 @@ from typing import Any
 
 from dcfnet.errors import ConfigError, MissingDependencyError
 
-FLAVOURS = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}  # module, and the extra it comes with; the first found is taken
+FLAVOURS = {
+    "tensorrt": "trt",
+    "tensorrt_rtx": "rtx",
+}  # module: the extra that installs it; "auto" uses the first installed one
 
 
 @dataclass(frozen=True)
 class Flavour:
-    """An importable TensorRT. module: as it was imported. journal: a logger of it, whose `lines` are what it said."""
+    """An imported TensorRT. module: the imported module. log: its logger; `log.lines` are its messages."""
 
     name: str
     version: str
     module: Any
-    journal: Any
+    log: Any
 
     def errors(self) -> str:
-        """The last things that it called errors, in one line."""
-        said = [line for level, line in self.journal.lines if "ERROR" in level]
-        return "; ".join(said[-3:]) or "it does not say why"
+        """The last error messages, in one line."""
+        errors = [line for level, line in self.log.lines if "ERROR" in level]
+        return "; ".join(errors[-3:]) or "it gives no reason"
 
 
 def open_flavour(name: str = "auto") -> Flavour:
-    """TensorRT by its module's name, or "auto": the first of FLAVOURS that can be imported.
+    """Imports TensorRT by the name of its module; "auto" is the first of FLAVOURS that can be imported.
 
-    Raises ConfigError for another name, and MissingDependencyError saying what was found in place of it.
+    Raises ConfigError for another name, and MissingDependencyError with the errors of the imports.
     """
     if name != "auto" and name not in FLAVOURS:
-        raise ConfigError(f"no flavour {name!r} of TensorRT; there are auto, {', '.join(FLAVOURS)}")
-    wanted = tuple(FLAVOURS) if name == "auto" else (name,)
-    found = []
-    for flavour in wanted:
+        raise ConfigError(f"no TensorRT flavour {name!r}; there are auto, {', '.join(FLAVOURS)}")
+    names = tuple(FLAVOURS) if name == "auto" else (name,)
+    failures = []
+    for flavour in names:
         try:
             module = import_module(flavour)
-        except Exception as error:  # its loader raises what it likes when libraries of it cannot be opened
-            found.append(f"{flavour}: {error}")
+        except Exception as error:  # its loader raises various errors if its libraries cannot be opened
+            failures.append(f"{flavour}: {error}")
             continue
-        return Flavour(flavour, str(module.__version__), module, _journal(module))
-    raise MissingDependencyError(" or ".join(wanted), FLAVOURS[wanted[-1]], "; ".join(found))
+        return Flavour(flavour, str(module.__version__), module, _create_log(module))
+    raise MissingDependencyError(" or ".join(names), FLAVOURS[names[-1]], "; ".join(failures))
 
 
-def _journal(trt: Any) -> Any:
-    """A logger that keeps what is said instead of printing it: (level, line) each, in order."""
+def _create_log(trt: Any) -> Any:
+    """A logger that stores the messages instead of printing them: `lines` are (level, message), in order."""
 
-    class Journal(trt.ILogger):  # type: ignore[misc]
+    class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.lines: list[tuple[str, str]] = []
@@ -56,4 +59,4 @@ def _journal(trt: Any) -> Any:
         def log(self, severity: Any, message: str) -> None:
             self.lines.append((severity.name, message))
 
-    return Journal()
+    return Log()

@@ -1,4 +1,4 @@
-"""From a model to an engine on disk, and anew where one is refused."""
+"""Builds the engine of a model on disk, and rebuilds rejected engines."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dcfnet
+from dcfnet.config.version import __version__
 from dcfnet.engines.builder import build
-from dcfnet.engines.bundle import PASSPORT, SOURCE, beside, read_engine, read_regular, write_engine
+from dcfnet.engines.bundle import PASSPORT, SOURCE, companion_file, read_engine, read_regular, write_engine
 from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.engines.passport import Passport, digest
 from dcfnet.errors import DeviceError, EngineError, MissingDependencyError, ModelError
-from dcfnet.model import Model, parse_model
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
+from dcfnet.model.file import Model, parse_model
 
-LOG = ".log"  # what the builder said, after the engine's whole name
+LOG = ".log"  # suffix of the build log, after the complete name of the engine file
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -29,67 +29,72 @@ def make_engine(
     flavour: Flavour,
     timing_cache: Path | None = None,
     calibration: Mapping[str, Any] = NOTHING,
-    anew: bool = False,
+    force: bool = False,
 ) -> tuple[Passport, bool]:
-    """Builds the model's graph and writes the engine's files; its passport, and whether it was there already.
+    """Builds the engine of a model and writes its files. Returns its passport, and True if it existed already.
 
-    An engine in `file` that was asked for in the same words (`Passport.key`), and whose checks hold, is left as it is,
-    unless it is wanted anew. calibration: for the passport.
-    Raises EngineError, ConfigError and SinkError, and MissingDependencyError where
-    TensorRT builds for a GPU that nothing can ask which it is.
+    A valid engine in `file` with the same `Passport.key` is not built again unless `force` is set.
+    calibration: for the passport. timing_cache: see `build`.
+    Raises EngineError, ConfigError and SinkError. TensorRT builds for the GPU of this machine, so it also raises
+    MissingDependencyError and DeviceError if the GPU cannot be used.
     """
-    passport = _asked(model, options, flavour, calibration)
-    there = None if anew else _standing(file)
-    if there is not None and there.key() == passport.key():
-        return there, True
+    passport = _requested_passport(model, options, flavour, calibration)
+    existing = None if force else _existing(file)
+    if existing is not None and existing.key() == passport.key():
+        return existing, True
     plan = build(model.onnx, model.name, options, flavour, timing_cache)
     passport = replace(passport, engine_sha256=digest(plan.content), inputs=plan.inputs, outputs=plan.outputs)
     write_engine(file, plan.content, model.onnx, passport)
-    written = _standing(file)
+    written = _existing(file)
     if written is None or written.engine_sha256 != passport.engine_sha256:
-        raise EngineError(f"{file}: is not what was written, something else writes there; export it to another folder")
-    lines = (f"{level}: {line}" for level, line in flavour.journal.lines)
-    write_whole(("\n".join(lines) + "\n").encode(), beside(file, LOG))
+        raise EngineError(
+            f"{file}: differs from the engine that was written: another process writes there; export to another folder"
+        )
+    lines = (f"{level}: {line}" for level, line in flavour.log.lines)
+    write_atomically(("\n".join(lines) + "\n").encode(), companion_file(file, LOG))
     return passport, False
 
 
-def note_verification(file: Path, found: Mapping[str, Any]) -> None:
-    """Puts what a verification found into the passport of an engine, and signs it again. Raises as `read_engine`."""
-    engine = read_engine(file).engine
-    if engine is not None:
-        write_whole(replace(engine.passport, verification=found).signed(), beside(file.resolve(), PASSPORT))
+def note_verification(file: Path, result: Mapping[str, Any]) -> None:
+    """Adds the result of a verification to the passport of an engine and signs it again. Raises as `read_engine`."""
+    passport = read_engine(file).passport
+    write_atomically(replace(passport, verification=result).signed(), companion_file(file.resolve(), PASSPORT))
 
 
 def rebuild(file: Path) -> Passport:
-    """Builds an engine anew, from the ONNX file beside it: with the options of its passport, where that can be trusted,
-    else with those of the model's presets; for this machine's GPU where it was built for others.
+    """Builds an engine again from the ONNX file next to it.
 
-    Raises EngineError where that ONNX file is not the one of a passport that can be trusted, and as `make_engine`.
+    The options are those of its passport if the passport is trusted, else those for the presets of the model. An engine
+    that was built for other GPUs is built for the GPU of this machine.
+    Raises EngineError if a trusted passport belongs to another ONNX file, and as `make_engine`.
     """
-    place = Path(os.path.realpath(file))  # a link that leads in a circle as it is: it cannot be read
-    source = read_regular(beside(place, SOURCE))
-    model = parse_model(source, str(beside(place, SOURCE)))
+    resolved = Path(os.path.realpath(file))  # realpath leaves circular symlinks, which then cannot be read
+    source_file = companion_file(resolved, SOURCE)
+    source = read_regular(source_file)
+    model = parse_model(source, str(source_file))
     options, flavour = BuildOptions.of(model), "auto"
     try:
-        passport = Passport.read(read_regular(beside(place, PASSPORT)), str(place))
+        passport = Passport.read(read_regular(companion_file(resolved, PASSPORT)), str(resolved))
     except EngineError:
-        passport = None  # nobody's word: what it asks for is not asked for again
+        passport = None  # its options are not trusted
     if passport is not None:
         if digest(source) != passport.onnx_sha256:
-            raise EngineError(f"{beside(place, SOURCE)}: not the file the engine was built from; export it anew")
+            raise EngineError(f"{source_file}: not the model that the engine was built from; export the engine again")
         options, flavour = passport.options, passport.flavour
-    opened = _installed(flavour)
-    if opened.name != flavour:  # the other one has other options
+    opened = _open_or_replace(flavour)
+    if opened.name != flavour:  # these options are specific to a flavour
         options = options.replace(compute_capabilities="", version_compatible=False, hardware_compatible=False)
-    here = _machine(opened)["built_on"]
-    if here and here not in options.capabilities():
+    capability = _machine(opened)["built_on"]
+    if capability and capability not in options.capabilities():
         options = options.replace(compute_capabilities="")
     calibration = passport.calibration if passport else NOTHING
-    return make_engine(model, place, options, opened, calibration=calibration, anew=True)[0]
+    return make_engine(model, resolved, options, opened, calibration=calibration, force=True)[0]
 
 
-def _asked(model: Model, options: BuildOptions, flavour: Flavour, calibration: Mapping[str, Any]) -> Passport:
-    """The passport, as far as it is known before anything is built."""
+def _requested_passport(
+    model: Model, options: BuildOptions, flavour: Flavour, calibration: Mapping[str, Any]
+) -> Passport:
+    """The passport without the fields that are known only after the build."""
     machine = _machine(flavour)
     return Passport(
         engine_sha256="",
@@ -105,15 +110,15 @@ def _asked(model: Model, options: BuildOptions, flavour: Flavour, calibration: M
         inputs=(),
         outputs=(),
         config=model.config.to_mapping(),
-        made_by=f"dcfnet {dcfnet.__version__}",
+        made_by=f"dcfnet {__version__}",
         calibration=calibration,
     )
 
 
 def _machine(flavour: Flavour) -> dict[str, str]:
-    """The GPU here; TensorRT-RTX builds without any, and for named ones."""
+    """The GPU of this machine; empty strings if there is none, because TensorRT-RTX builds without a GPU."""
     try:
-        from dcfnet.device import CudaDevice
+        from dcfnet.devices.cuda.device import CudaDevice
 
         device = CudaDevice()
     except (MissingDependencyError, DeviceError):
@@ -123,17 +128,16 @@ def _machine(flavour: Flavour) -> dict[str, str]:
     return {"built_on": device.compute_capability, "cuda": device.cuda, "driver": device.driver}
 
 
-def _standing(file: Path) -> Passport | None:
-    """The passport of an engine that is there and whose checks hold."""
+def _existing(file: Path) -> Passport | None:
+    """The passport of an existing engine; None if there is none or a check fails."""
     try:
-        engine = read_engine(file).engine
+        return read_engine(file).passport
     except ModelError:
         return None
-    return engine.passport if engine else None
 
 
-def _installed(flavour: str) -> Flavour:
-    """That flavour, or the one that is installed in its place."""
+def _open_or_replace(flavour: str) -> Flavour:
+    """This flavour, or the installed one if it is not installed."""
     try:
         return open_flavour(flavour)
     except MissingDependencyError:

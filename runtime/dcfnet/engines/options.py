@@ -1,4 +1,4 @@
-"""What an engine is built for: the shapes it takes, the GPUs it runs on, and how the builder works."""
+"""Build options of an engine: the shapes of its patches, its GPUs, and settings of the builder."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dcfnet.config import DEFAULT_PRESET
+from dcfnet.config.settings import Rule, Settings, whole
 from dcfnet.errors import ConfigError
-from dcfnet.model import Model
-from dcfnet.settings import Rule, Settings, whole
+from dcfnet.model.file import Model
 
-AMPERE = "8.0"  # what TensorRT calls hardware compatible, and TensorRT-RTX builds for where none is named, begins here
+AMPERE = "8.0"  # lowest capability of hardware-compatible engines, and of TensorRT-RTX engines without named GPUs
 
 
 @dataclass(frozen=True)
 class BuildOptions(Settings):
-    """How an engine is built. Raises ConfigError listing every value that breaks its rule.
+    """Build options of an engine. Raises ConfigError that lists all values that break their rules.
 
-    Patches (B, 3, S, S) from min to max are taken, opt is what it is fast for. compute_capabilities: "8.6,8.9"; none
-    named is the GPU of this machine (TensorRT), or every GPU from Ampere on (TensorRT-RTX).
+    The engine accepts patches (B, 3, S, S) with B (batch) and S (side, px) from min to max, and is fastest for opt.
+    compute_capabilities: for example "8.6,8.9". If empty, TensorRT builds for the GPU of this machine, and TensorRT-RTX
+    for all GPUs from Ampere on. optimisation_level: 0 to 5, TensorRT's builder optimisation level.
     """
 
     min_batch: int = 1
@@ -30,22 +31,22 @@ class BuildOptions(Settings):
     max_side: int = 108
     compute_capabilities: str = ""
     optimisation_level: int = 3  # TensorRT's own default
-    tf32: bool = False  # off: its products keep 10 bits, and a file that says float32 should mean it
-    version_compatible: bool = False  # with later TensorRT of the same major version; no host code is put into the plan
-    hardware_compatible: bool = False  # with every GPU from Ampere on
+    tf32: bool = False  # off: TF32 products have 10 bits of mantissa, but the file declares float32
+    version_compatible: bool = False  # also runs on later TensorRT of the same major version; no host code
+    hardware_compatible: bool = False  # runs on all GPUs from Ampere on
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for kind, (low, best, high) in {"batch": self.batches(), "side": self.sides()}.items():
             if not low <= best <= high:
-                raise ConfigError(f"{kind}: min {low}, opt {best}, max {high} must not fall")
+                raise ConfigError(f"{kind}: min {low}, opt {best}, max {high}: must be min <= opt <= max")
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
-        truth: Rule = (lambda v: isinstance(v, bool), "true or false")
+        flag: Rule = (lambda v: isinstance(v, bool), "true or false")
         capabilities: Rule = (
             lambda v: isinstance(v, str) and re.fullmatch(r"(\d+\.\d(,\d+\.\d)*)?", v) is not None,
-            "compute capabilities such as 8.6,8.9, or none",
+            "compute capabilities, for example 8.6,8.9, or empty",
         )
         batch, side = whole(1, 4096), whole(16, 1024)
         return {
@@ -53,14 +54,15 @@ class BuildOptions(Settings):
             **dict.fromkeys(("min_side", "opt_side", "max_side"), side),
             "compute_capabilities": capabilities,
             "optimisation_level": whole(0, 5),
-            **dict.fromkeys(("tf32", "version_compatible", "hardware_compatible"), truth),
+            **dict.fromkeys(("tf32", "version_compatible", "hardware_compatible"), flag),
         }
 
     @classmethod
     def of(cls, model: Model, targets: int = 1, scales: int | None = None, **others: object) -> BuildOptions:
-        """Options for the presets of a model: `targets` looked for in one call, at `scales` sizes each.
+        """Options for all presets of a model.
 
-        scales: None is the most that a preset has.
+        targets: number of targets in one call. scales: sizes per target; None: the most of any preset. others: options
+        that replace the computed ones.
         """
         presets: Mapping[str, int] = {name: config.patch_size for name, config in model.presets.items()}
         sides = sorted({*presets.values(), model.config.patch_size})
@@ -76,13 +78,13 @@ class BuildOptions(Settings):
         return cls.from_mapping(values | others)
 
     def batches(self) -> tuple[int, int, int]:
-        """Patches a call: fewest, best, most."""
+        """Patches per call: min, opt, max."""
         return self.min_batch, self.opt_batch, self.max_batch
 
     def sides(self) -> tuple[int, int, int]:
-        """Side of a patch, px: least, best, most."""
+        """Side of a patch, px: min, opt, max."""
         return self.min_side, self.opt_side, self.max_side
 
     def capabilities(self) -> list[str]:
-        """The compute capabilities that were named."""
+        """The compute capabilities as a list."""
         return self.compute_capabilities.split(",") if self.compute_capabilities else []

@@ -1,4 +1,4 @@
-"""What an engine is, in words that are checked before it is run: NAME.engine.json."""
+"""The passport of an engine, NAME.engine.json: a signed description that is checked before the engine runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcfnet.engines import signing
 from dcfnet.engines.builder import Binding
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import ConfigError, EngineError
@@ -19,12 +18,13 @@ FORMAT = "dcfnet-engine-1"
 
 @dataclass(frozen=True)
 class Passport:
-    """One engine.
+    """The description of one engine.
 
-    engine_sha256, onnx_sha256: of the files. weights_sha256: of the weights the model was made from. flavour, version:
-    of the TensorRT that built it. built_on: compute capability of the GPU there, cuda and driver: versions there; ""
-    where it was built without. inputs, outputs: as the network had them. config: the tracker's. calibration: what the
-    ranges of an int8 model were taken from. verification: what `dcfnet-export --verify` found. made_by: this package.
+    engine_sha256, onnx_sha256: hashes of the files. weights_sha256: hash of the weights that the model was exported
+    from. flavour, version: the TensorRT that built it. built_on: compute capability of the GPU that it was built on;
+    cuda, driver: the versions there; all "" if it was built without a GPU. inputs, outputs: bindings of the network.
+    config: constants of the tracker. calibration: source of the ranges of an int8 model. verification: result of
+    `dcfnet-export --verify`. made_by: name and version of this package.
     """
 
     engine_sha256: str
@@ -45,45 +45,54 @@ class Passport:
     verification: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self) -> str:
-        """Hash of everything that makes one engine another: two passports of one key are of engines that can stand in
-        for each other.
-        """
-        asked = (self.onnx_sha256, self.flavour, self.version, self.built_on, self.precision, self.options.to_mapping())
-        return hashlib.sha256(_canonical(asked)).hexdigest()
+        """Hash of all inputs of the build. Engines with equal keys can replace each other."""
+        inputs = (
+            self.onnx_sha256,
+            self.flavour,
+            self.version,
+            self.built_on,
+            self.precision,
+            self.options.to_mapping(),
+        )
+        return hashlib.sha256(_canonical(inputs)).hexdigest()
 
     def signed(self) -> bytes:
-        """The file: the passport, and this user's signature of it. Raises EngineError where there is no key to use."""
+        """The content of the file, with the signature of this user. Raises EngineError if there is no usable key."""
         content = dataclasses.asdict(self)
+        from dcfnet.engines import signing  # needs cryptography, which reading other files does not
+
         public, signature = signing.sign(_canonical(content))
         document = {"format": FORMAT, "passport": content, "key": public, "signature": signature}
         return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
     def read(cls, content: bytes, name: str) -> Passport:
-        """The passport in a file, once its signature holds and is of a trusted key.
+        """The passport from the content of a file, if its signature is valid and its key is trusted.
 
-        Raises EngineError saying what is wrong with it; `name` stands in the message.
+        name: for messages. Raises EngineError with the problem and the remedy.
         """
+        from dcfnet.engines import signing
+
         document = _document(content, name)
         public, signature = str(document["key"]), str(document["signature"])
         if not signing.is_signed(_canonical(document["passport"]), public, signature):
-            raise EngineError(f"{name}: altered since it was signed (its signature does not hold); build it anew")
+            raise EngineError(f"{name}: changed after it was signed: its signature is invalid; build the engine again")
         if public not in signing.trusted_keys():
             raise EngineError(
-                f"{name}: signed by {public}, whom nobody trusts here; build it anew, or, where you know whose key "
-                f"that is, put it into a file {signing.key_folder() / signing.TRUSTED}/NAME.pub"
+                f"{name}: signed with the key {public}, which is not trusted here; build the engine again, or, if you "
+                f"know the owner of the key, save it as {signing.key_folder() / signing.TRUSTED}/NAME.pub"
             )
         return cls.of(document["passport"], name)
 
     @classmethod
     def of(cls, values: Any, name: str) -> Passport:
-        """From the mapping in a file. Raises EngineError naming what it lacks, and what nobody reads."""
+        """The passport from a mapping. Raises EngineError that names missing and unknown fields."""
         known = {entry.name for entry in dataclasses.fields(cls)}
-        given = set(values) if isinstance(values, Mapping) else set()
-        if given != known:
-            parts = {"lacks": known - given, "has": given - known}
-            told = "; ".join(f"{verb} {', '.join(sorted(names))}" for verb, names in parts.items() if names)
-            raise EngineError(f"{name}: not a passport of this version: it {told}; build the engine anew")
+        present = set(values) if isinstance(values, Mapping) else set()
+        if present != known:
+            parts = {"lacks": known - present, "has unknown": present - known}
+            problem = "; ".join(f"{verb} {', '.join(sorted(names))}" for verb, names in parts.items() if names)
+            raise EngineError(f"{name}: not a passport of this version: it {problem}; build the engine again")
         try:
             tensors = {
                 end: tuple(Binding(row["name"], row["dtype"], tuple(row["shape"])) for row in values[end])
@@ -91,7 +100,7 @@ class Passport:
             }
             return cls(**{**values, **tensors, "options": BuildOptions.from_mapping(values["options"])})
         except (ConfigError, KeyError, TypeError) as error:
-            raise EngineError(f"{name}: not a usable passport ({error}); build the engine anew") from error
+            raise EngineError(f"{name}: not a valid passport ({error}); build the engine again") from error
 
 
 def digest(content: bytes) -> str:
@@ -104,15 +113,15 @@ def _document(content: bytes, name: str) -> dict[str, Any]:
         document = json.loads(content)
         found = document.get("format") if isinstance(document, dict) else None
     except (ValueError, RecursionError) as error:
-        raise EngineError(f"{name}: not a passport ({error}); build the engine anew") from error
+        raise EngineError(f"{name}: not a passport ({error}); build the engine again") from error
     if found != FORMAT:
-        raise EngineError(f"{name}: format {found!r}, this version reads {FORMAT!r}; build the engine anew")
-    lacking = sorted({"passport", "key", "signature"} - set(document))
-    if lacking:
-        raise EngineError(f"{name}: lacks {', '.join(lacking)}: it is not signed; build the engine anew")
+        raise EngineError(f"{name}: passport format {found!r}, this version reads {FORMAT!r}; build the engine again")
+    missing = sorted({"passport", "key", "signature"} - set(document))
+    if missing:
+        raise EngineError(f"{name}: lacks {', '.join(missing)}, so it is not signed; build the engine again")
     return dict(document)
 
 
 def _canonical(content: Any) -> bytes:
-    """The same bytes for the same values, whatever their order: what is signed."""
+    """The bytes that are signed: equal for equal values, in any order of their keys."""
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

@@ -1,7 +1,7 @@
-"""Who built an engine: an Ed25519 key of each user, made on first use, and the keys that are trusted here.
+"""Signatures of engines: an Ed25519 key of each user, created on first use, and the keys that are trusted here.
 
-A hash beside a file proves nothing, whoever alters the one alters the other. An engine is an executable, so it is run
-only where its passport is signed by this user, or by a key that the user has put into the folder of trusted ones.
+A hash next to a file proves nothing, because an attacker can change both. An engine is executable code, so it runs only
+if its passport is signed with the key of this user, or with a key that the user added to the folder of trusted keys.
 """
 
 from __future__ import annotations
@@ -22,62 +22,65 @@ try:
 except ImportError as error:
     raise MissingDependencyError("cryptography or platformdirs", "rtx", str(error)) from error
 
-FOLDER = "DCFNET_KEYS"  # environment variable: another place for the keys, of a service that has no home, say
+FOLDER = "DCFNET_KEYS"  # environment variable: another folder for the keys, for example of a service without a home
 KEY = "signing_key.pem"
-TRUSTED = "trusted"  # *.pub in it: public keys, one a file, as `public_text` writes them
+TRUSTED = "trusted"  # its files *.pub contain one public key each, as returned by `public_text`
 
 
 def key_folder() -> Path:
-    """Where this user's keys lie."""
-    given = os.environ.get(FOLDER)
-    return Path(given) if given else platformdirs.user_config_path("dcfnet")
+    """The folder with the keys of this user."""
+    folder = os.environ.get(FOLDER)
+    return Path(folder) if folder else platformdirs.user_config_path("dcfnet")
 
 
 def own_key() -> Ed25519PrivateKey:
-    """This user's key, made where there is none. Raises EngineError for one that cannot be read or written."""
+    """The key of this user, created if there is none. Raises EngineError if it cannot be read or written."""
     file = key_folder() / KEY
     try:
         if not file.exists():
-            _make(file)
+            _create_key(file)
         content = file.read_bytes()
     except OSError as error:
         raise _unusable(error) from error
     try:
         key = serialization.load_pem_private_key(content, password=None)
     except (ValueError, TypeError) as error:
-        raise EngineError(f"{file}: not a usable signing key ({error}); remove it, and a new one is made") from error
+        raise EngineError(
+            f"{file}: not a valid signing key ({error}); delete it, and a new one will be created"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise EngineError(f"{file}: not an Ed25519 key; remove it, and a new one is made")
+        raise EngineError(f"{file}: not an Ed25519 key; delete it, and a new one will be created")
     return key
 
 
 def _unusable(error: OSError) -> EngineError:
-    told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return EngineError(
-        f"{key_folder()}: no signing key can be read or made there ({told}); {FOLDER} must name a folder of yours"
+        f"{key_folder()}: a signing key cannot be read or created here ({reason}); "
+        f"set {FOLDER} to a folder that you own"
     )
 
 
 def sign(content: bytes) -> tuple[str, str]:
-    """This user's public key and its signature of the content, base64 each. Raises EngineError as `own_key`."""
+    """The public key of this user and the signature of the content, both in base64. Raises EngineError as `own_key`."""
     key = own_key()
     return public_text(key.public_key()), _text(key.sign(content))
 
 
 def is_signed(content: bytes, public: str, signature: str) -> bool:
-    """Whether the signature is that of the content by the public key, base64 both."""
+    """Whether the signature is valid for the content and the public key. Both are in base64."""
     try:
         key, value = base64.b64decode(public, validate=True), base64.b64decode(signature, validate=True)
         Ed25519PublicKey.from_public_bytes(key).verify(value, content)
-    except (InvalidSignature, ValueError):  # another content or key, and what is no base64 or no key at all
+    except (InvalidSignature, ValueError):  # wrong signature, invalid base64 or invalid key
         return False
-    return (_text(key), _text(value)) == (public, signature)  # base64 has more than one word for the same bytes
+    return (_text(key), _text(value)) == (public, signature)  # base64 can encode the same bytes in several ways
 
 
 def trusted_keys() -> set[str]:
-    """Public keys whose engines are run here, base64: this user's, and those in the folder `TRUSTED`.
+    """The trusted public keys in base64: that of this user, and those in the folder `TRUSTED`.
 
-    Raises EngineError as `own_key`, and for a file there that cannot be read.
+    Raises EngineError as `own_key`, and for a file in the folder that cannot be read.
     """
     folder, file = key_folder(), None
     try:
@@ -87,12 +90,12 @@ def trusted_keys() -> set[str]:
     except OSError as error:
         raise _unusable(error) from error
     except ValueError as error:
-        raise EngineError(f"{file}: not a public key ({error}); remove it") from error
+        raise EngineError(f"{file}: not a public key ({error}); delete it") from error
     return keys
 
 
 def public_text(key: Ed25519PublicKey) -> str:
-    """A public key as one word: base64 of its 32 bytes."""
+    """A public key as text: base64 of its 32 bytes."""
     return _text(key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw))
 
 
@@ -100,13 +103,13 @@ def _text(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _make(file: Path) -> None:
-    """Writes a new key that only this user can read; one that somebody else makes meanwhile stays."""
+def _create_key(file: Path) -> None:
+    """Writes a new key that only this user can read. A key that another process creates meanwhile is kept."""
     content = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, partial = tempfile.mkstemp(dir=file.parent)  # readable by its owner alone
+    descriptor, partial = tempfile.mkstemp(dir=file.parent)  # readable by its owner only
     try:
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(content)

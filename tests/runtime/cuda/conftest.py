@@ -1,4 +1,4 @@
-"""The CUDA path with and without a GPU: on the stand-in everywhere, on CuPy where a GPU is."""
+"""Fixtures that run the CUDA code on the stand-in for CuPy, and on CuPy itself if there is a GPU."""
 
 from __future__ import annotations
 
@@ -8,49 +8,61 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dcfnet import backend, kernels
+from dcfnet.devices import selection
+from dcfnet.devices.cuda.kernels.program import TRACKER
 
 from tests.runtime.cuda.host import HostKernels
+from tests.runtime.cuda.memory import Stream
 from tests.runtime.cuda.standin import standin
 
-STANDING_UPON_CUPY = ("dcfnet.device", "dcfnet.cuda", "dcfnet_evaluation.bench.gpu")
+# Modules that import CuPy. They are imported again for every stand-in.
+CUPY_IMPORTERS = ("dcfnet.devices.cuda.device", "dcfnet.devices.cuda.backend", "dcfnet_evaluation.bench.gpu")
 
 
 @pytest.fixture(scope="session")
 def host_kernels(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
-    """The kernels, compiled for the host once."""
-    return HostKernels(kernels.source(), tmp_path_factory.mktemp("kernels"))
+    """The tracker's kernels, compiled for the host. Other programs are compiled once per session."""
+    return HostKernels(TRACKER.source(), tmp_path_factory.mktemp("kernels"), TRACKER.options())
 
 
 @pytest.fixture
 def use_cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Puts a module in CuPy's place, and gives dcfnet.cuda as it stands upon it."""
+    """A function that installs a module as `cupy`. It returns the backend module, imported with it."""
 
     def use(module: Any) -> Any:
         monkeypatch.setitem(sys.modules, "cupy", module)
-        for name in STANDING_UPON_CUPY:
+        for name in CUPY_IMPORTERS:
             monkeypatch.delitem(sys.modules, name, raising=False)
-        monkeypatch.setattr(backend, "find_spec", lambda name: object())
-        return importlib.import_module("dcfnet.cuda")
+        monkeypatch.setattr(selection, "find_spec", lambda name: object())
+        return importlib.import_module("dcfnet.devices.cuda.backend")
 
     yield use
-    for name in STANDING_UPON_CUPY:
+    for name in CUPY_IMPORTERS:
         sys.modules.pop(name, None)
-    backend._warn.cache_clear()
+    selection._warn.cache_clear()
 
 
 @pytest.fixture
 def fake(host_kernels: HostKernels, use_cupy: Any) -> Iterator[Any]:
-    """The stand-in, in CuPy's place; every copy that is still queued at the end is looked at."""
+    """The stand-in, installed as `cupy`. At the end of the test it checks the copies that are still queued."""
     module = standin(host_kernels)
     use_cupy(module)
     yield module
     module.state.copies.finish()
 
 
+@pytest.fixture
+def recorded_captures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The streams of all graph captures on the stand-in since the start of the test."""
+    captures: list[int] = []
+    real = Stream.end_capture
+    monkeypatch.setattr(Stream, "end_capture", lambda self: captures.append(self.ptr) or real(self))
+    return captures
+
+
 @pytest.fixture(params=["standin", pytest.param("gpu", marks=pytest.mark.gpu)])
 def place(request: pytest.FixtureRequest) -> str:
-    """Where the CUDA path runs in this test: every test that asks runs on both."""
+    """Where the CUDA code runs in this test, "standin" or "gpu". A test with this fixture runs on both."""
     if request.param == "standin":
         request.getfixturevalue("fake")
     else:

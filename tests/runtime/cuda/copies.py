@@ -1,7 +1,7 @@
-"""The stand-in's copies from and to the host: pinned memory, events, and copies that run until the host has waited.
+"""The stand-in's copies between host and device: pinned memory, events, and asynchronous copies.
 
-What a copy brings is there for whatever is queued behind it. Where the host has not waited for it, its source must stay
-as it is: writing it is refused when the host comes to wait, as a real copy might have taken the new bytes.
+Work that is queued after an upload sees the new values. The host must not write to the source before it has waited for
+the copy, because a real copy might read the new bytes. The stand-in checks this when the host waits.
 """
 
 from __future__ import annotations
@@ -13,33 +13,44 @@ from typing import Any
 
 import numpy as np
 
-UNIT = 512  # CuPy's pool gives pinned memory in multiples of it
+UNIT = 512  # bytes: CuPy's pool allocates pinned memory in multiples of it
 PAGEABLE, HOST, DEVICE = 0, 1, 2  # cudaMemoryType
+UNWRITTEN = 0xA5  # value of each byte of pinned memory before the host has waited for a copy to it
 
 
 @dataclass(eq=False)
-class Queued:
-    """A copy that the host has not waited for."""
+class Upload:
+    """A copy from `source` for which the host has not waited. content: the bytes of `source` when it was queued."""
 
     stream: int
     number: int
     source: np.ndarray
-    was: np.ndarray
+    content: np.ndarray
+
+
+@dataclass(eq=False)
+class Download:
+    """A copy of `content` to the host address `to`, for which the host has not waited."""
+
+    stream: int
+    number: int
+    to: int
+    content: np.ndarray
 
 
 class Copies:
-    """Pinned memory and the copies of one stand-in. state: the stand-in's. bytes: queued, in all."""
+    """Pinned memory and copies of one stand-in. state: its state. bytes: of all uploads. number: of the last copy."""
 
     def __init__(self, state: Any) -> None:
         self.state, self.bytes, self.number = state, 0, 0
         self.pinned: list[np.ndarray] = []
-        self.queued: list[Queued] = []
-        self.fetched: list[tuple[int, int, int, np.ndarray]] = []  # stream, number, address, what will be there
-        self._turn = RLock()  # tests run several trackers on several threads; what is freed may wait amid a copy
+        self.queued: list[Upload] = []
+        self._downloads: list[Download] = []
+        self._lock = RLock()  # tests use several threads; a finalizer may wait for a stream during a copy
 
     def alloc_pinned_memory(self, size: int) -> bytearray:
-        """Kept for good, so that its addresses become nobody else's."""
-        memory = bytearray(b"\xa5" * (-(-size // UNIT) * UNIT))
+        """New pinned memory. It is never freed, so that no other object gets its addresses."""
+        memory = bytearray(bytes([UNWRITTEN]) * (-(-size // UNIT) * UNIT))
         self.pinned.append(np.frombuffer(memory, np.uint8))
         return memory
 
@@ -48,62 +59,65 @@ class Copies:
         for memory in self.pinned:
             if memory.ctypes.data <= address < memory.ctypes.data + memory.size:
                 return HOST
-        return DEVICE if self.state.holds(address, 1) else PAGEABLE
+        return DEVICE if self.state.is_allocated(address, 1) else PAGEABLE
 
     def memcpy2DAsync(  # noqa: N802  # CuPy's name
         self, to: int, pitch: int, start: int, source_pitch: int, width: int, height: int, kind: int, stream: int
     ) -> None:
+        """Copies rows from pinned memory to the device."""
         self.state.refuse_while_capturing("a copy from the host")
-        assert kind == 1, "only to the device"
+        assert kind == 1, "the copy must be to the device"
         assert 0 < width <= min(pitch, source_pitch)
         assert height > 0
         last = start + (height - 1) * source_pitch + width - 1
-        assert {self.kind_of(start), self.kind_of(last)} == {HOST}, "from pageable memory a copy waits"
-        assert self.state.holds(to, (height - 1) * pitch + width), "beyond what was allocated"
-        source = _rows(start, source_pitch, width, height)
-        _rows(to, pitch, width, height)[...] = source
+        assert {self.kind_of(start), self.kind_of(last)} == {HOST}, "a copy from pageable memory is not asynchronous"
+        assert self.state.is_allocated(to, (height - 1) * pitch + width), "the copy exceeds the allocated memory"
+        source = _rows_at(start, source_pitch, width, height)
+        _rows_at(to, pitch, width, height)[...] = source
         self.queue(source, stream)
 
     def memcpyAsync(self, to: int, start: int, size: int, kind: int, stream: int) -> None:  # noqa: N802  # CuPy's name
-        """To pinned memory, which holds nothing of it before the host has waited."""
+        """Copies from the device to pinned memory, which gets the values when the host waits."""
         self.state.refuse_while_capturing("a copy to the host")
-        assert kind == 2, "only to the host"
-        assert {self.kind_of(to), self.kind_of(to + size - 1)} == {HOST}, "to pageable memory a copy waits"
-        assert self.state.holds(start, size), "beyond what was allocated"
-        with self._turn:
+        assert kind == 2, "the copy must be to the host"
+        assert {self.kind_of(to), self.kind_of(to + size - 1)} == {HOST}, (
+            "a copy to pageable memory is not asynchronous"
+        )
+        assert self.state.is_allocated(start, size), "the copy exceeds the allocated memory"
+        with self._lock:
             self.number += 1
-            self.fetched.append((stream, self.number, to, _rows(start, size, size, 1)[0].copy()))
-            _rows(to, size, size, 1)[...] = 0xA5
+            self._downloads.append(Download(stream, self.number, to, _bytes_at(start, size).copy()))
+            _bytes_at(to, size)[...] = UNWRITTEN
 
     def queue(self, source: np.ndarray, stream: int) -> None:
-        with self._turn:
+        """Records an upload, so that later changes of its source are found."""
+        with self._lock:
             self.number += 1
             self.bytes += source.nbytes
-            self.queued.append(Queued(stream, self.number, source, source.copy()))
+            self.queued.append(Upload(stream, self.number, source, source.copy()))
 
-    def waited(self, stream: int, number: int) -> None:
-        """The host has waited for what was queued in the stream up to this copy."""
-        with self._turn:
-            for fetched in [each for each in self.fetched if each[0] == stream and each[1] <= number]:
-                _, _, to, content = fetched
-                _rows(to, len(content), len(content), 1)[...] = content
-                self.fetched.remove(fetched)
-            done = [copy for copy in self.queued if copy.stream == stream and copy.number <= number]
-            self.queued = [copy for copy in self.queued if copy not in done]
-            for copy in done:
-                assert np.array_equal(copy.source, copy.was), "pinned memory was written while a copy from it ran"
+    def wait(self, stream: int, number: int) -> None:
+        """The host waits for the copies of a stream up to this number. Fails if the source of an upload has changed."""
+        with self._lock:
+            for download in [copy for copy in self._downloads if copy.stream == stream and copy.number <= number]:
+                _bytes_at(download.to, len(download.content))[...] = download.content
+                self._downloads.remove(download)
+            complete = [copy for copy in self.queued if copy.stream == stream and copy.number <= number]
+            self.queued = [copy for copy in self.queued if copy not in complete]
+            for copy in complete:
+                assert np.array_equal(copy.source, copy.content), "pinned memory was written during a copy from it"
 
     def finish(self) -> None:
-        """All of them are waited for."""
-        for stream in {copy.stream for copy in self.queued} | {fetched[0] for fetched in self.fetched}:
-            self.waited(stream, self.number)
+        """Waits for all copies."""
+        for stream in {copy.stream for copy in (*self.queued, *self._downloads)}:
+            self.wait(stream, self.number)
 
     def Event(self, block: bool = False, disable_timing: bool = False) -> Event:  # noqa: N802  # CuPy's name
         return Event(self)
 
 
 class Event:
-    """In place of CuPy's. Nothing is done before the host has waited for it."""
+    """Replaces cupy.cuda.Event. Copies are complete when the host has waited for them."""
 
     def __init__(self, copies: Copies) -> None:
         self._copies, self._recorded = copies, (0, 0)
@@ -113,9 +127,13 @@ class Event:
 
     def synchronize(self) -> None:
         self._copies.state.refuse_while_capturing("cudaEventSynchronize")
-        self._copies.waited(*self._recorded)
+        self._copies.wait(*self._recorded)
 
 
-def _rows(start: int, pitch: int, width: int, height: int) -> np.ndarray:
-    memory = np.ctypeslib.as_array((ctypes.c_uint8 * ((height - 1) * pitch + width)).from_address(start))
+def _bytes_at(start: int, size: int) -> np.ndarray:
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(start))
+
+
+def _rows_at(start: int, pitch: int, width: int, height: int) -> np.ndarray:
+    memory = _bytes_at(start, (height - 1) * pitch + width)
     return np.lib.stride_tricks.as_strided(memory, (height, width), (pitch, 1))

@@ -1,4 +1,4 @@
-"""The kernels as host C++: the same source, compiled by g++ behind shim.h, its threads run in turns."""
+"""The kernels on the host: the same source, compiled as C++ by g++ with shim.h. Its threads run one after another."""
 
 from __future__ import annotations
 
@@ -16,90 +16,103 @@ import pytest
 
 SHIM = Path(__file__).with_name("shim.h")
 KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(([^)]*)\)")
+FLAGS = (
+    *("-std=c++14", "-O3", "-ffp-contract=off", "-shared", "-fPIC"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+    "-Wl,-Bsymbolic",  # a kernel must not be replaced by a function of libc with the same name
+)
+ELEMENT_TYPES = {
+    **{"float": np.float32, "double": np.float64, "int": np.int32},
+    **{"Four": np.float32, "Half": np.float16, "Complex": np.complex64},
+}
 
 
 def signatures(source: str) -> dict[str, list[str]]:
-    """The parameters of every kernel, as they are written: {"crop": ["const Place* ...", ...]}."""
+    """The parameters of each kernel, as in the source: {"crop": ["const Place* ...", ...]}."""
     found = KERNEL.findall(source)
     return {name: [" ".join(one.split()) for one in parameters.split(",")] for name, parameters in found}
 
 
 class _Size(ctypes.Structure):
-    """Of a launch, as in shim.h."""
+    """The size of a launch. `Size` of shim.h has the same layout."""
 
     _fields_: ClassVar = [(name, ctypes.c_uint) for name in ("blocks", "threads", "shared", "backwards")]
 
 
 class HostKernels:
-    """Compiled kernels, called as CuPy calls them: arrays and NumPy's scalars.
+    """Compiled kernels with CuPy's calling convention: arrays and NumPy scalars.
 
-    backwards: of threads that share memory the last goes first, which changes nothing unless a barrier is missing.
+    backwards: the threads of a block with shared memory run in reverse order. The results are the same unless a barrier
+    is missing.
     """
 
     backwards = False
 
-    def __init__(self, source: str, folder: Path) -> None:
-        compiler = shutil.which("g++") or shutil.which("c++")
-        if compiler is None:
-            pytest.skip("no C++ compiler (g++): kernels cannot be run on the host")
+    def __init__(self, source: str, folder: Path, options: Sequence[str] = ()) -> None:
+        """options: of the compiler, for example -DNAME=VALUE."""
         self.signatures = signatures(source)
-        cases = "".join(
-            f'    if (!std::strcmp(name, "{name}")) return run({name}, size, given, count);\n'
-            for name in self.signatures
-        )
-        entry = (
-            "alignas(16) thread_local Four shared[SHARED / sizeof(Four)];\n"
-            "static unsigned char* block_memory() { return reinterpret_cast<unsigned char*>(shared); }\n"
-            'extern "C" int call(const char* name, Size size, void** given, int count) {\n'
-            f"{cases}    return 1;\n}}\n"
-        )
-        file, library = folder / "kernels.cpp", folder / "kernels.so"
-        file.write_text(f'#include "{SHIM}"\n{source}\n{entry}')
-        warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
-        command = [
-            compiler,
-            "-std=c++14",
-            "-O3",
-            "-ffp-contract=off",
-            *warnings,
-            "-shared",
-            "-fPIC",
-            "-Wl,-Bsymbolic",
-        ]  # no name of libc's
-        command += os.environ.get("CXXFLAGS", "").split()  # such as sanitizers (docs/gpu.md)
-        command.append("-U_FORTIFY_SOURCE")  # which takes a jump to another stack for a mistake
-        done = subprocess.run([*command, str(file), "-o", str(library)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        self._folder, self._programs = folder, {(source, tuple(options)): self}
+        library = _compile(f'#include "{SHIM}"\n{source}\n{_entry_point(self.signatures)}', folder, options)
         self._call = ctypes.CDLL(str(library)).call
 
-    def launch(self, name: str, blocks: int, threads: int, arguments: Sequence[Any], shared: int = 0) -> None:
-        """Runs a kernel. Arguments must be of the types that its parameters are written with.
+    def program(self, source: str, options: Sequence[str]) -> HostKernels:
+        """Another program, compiled at the first request. Returns the object itself for its own source and options."""
+        key = (source, tuple(options))
+        if key not in self._programs:
+            folder = self._folder / str(len(self._programs))
+            folder.mkdir()
+            self._programs[key] = HostKernels(source, folder, options)
+        self._programs[key].backwards = self.backwards
+        return self._programs[key]
 
-        shared: bytes that the threads of a block share, which then run in turns from barrier to barrier.
+    def launch(self, name: str, blocks: int, threads: int, arguments: Sequence[Any], shared: int = 0) -> None:
+        """Runs a kernel. The types of the arguments must be those of its parameters.
+
+        shared: bytes of shared memory per block. With shared memory, each thread runs until its next barrier in turn.
         """
         parameters = self.signatures[name]
-        apart = any("apart" in text for text in parameters)  # then arrays may have gaps along their first axis
-        held = [_argument(value, text, apart) for value, text in zip(arguments, parameters, strict=True)]
-        given = (ctypes.c_void_p * len(held))(*[ctypes.addressof(value) for value in held])
-        assert self._call(name.encode(), _Size(blocks, threads, shared, self.backwards), given, len(held)) == 0, name
+        strided = any("patch_stride" in text for text in parameters)  # arrays may have gaps along their first axis
+        values = [_argument(value, text, strided) for value, text in zip(arguments, parameters, strict=True)]
+        pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
+        size = _Size(blocks, threads, shared, self.backwards)
+        assert self._call(name.encode(), size, pointers, len(values)) == 0, name
 
 
-def _argument(value: Any, parameter: str, apart: bool) -> Any:
-    """The value as C takes it; a pointer for an array, a number of the very type for a scalar."""
+def _entry_point(kernels: dict[str, list[str]]) -> str:
+    """C++ text: the shared memory, and a function that launches a kernel by name."""
+    cases = "".join(
+        f'    if (!std::strcmp(name, "{name}")) return run({name}, size, arguments, count);\n' for name in kernels
+    )
+    return (
+        "alignas(16) thread_local Four shared[SHARED / sizeof(Four)];\n"
+        "static unsigned char* block_memory() { return reinterpret_cast<unsigned char*>(shared); }\n"
+        'extern "C" int call(const char* name, Size size, void** arguments, int count) {\n'
+        f"{cases}    return 1;\n}}\n"
+    )
+
+
+def _compile(source: str, folder: Path, options: Sequence[str]) -> Path:
+    """Compiles the text to a shared library in the folder."""
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler (g++): kernels cannot run on the host")
+    file, library = folder / "kernels.cpp", folder / "kernels.so"
+    file.write_text(source)
+    command = [compiler, *FLAGS, *options, *os.environ.get("CXXFLAGS", "").split()]  # sanitizers: see docs/gpu.md
+    command.append("-U_FORTIFY_SOURCE")  # it reports a jump to another stack as an error
+    done = subprocess.run([*command, str(file), "-o", str(library)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return library
+
+
+def _argument(value: Any, parameter: str, strided: bool) -> Any:
+    """The value as a C argument: a pointer for an array, a number of the parameter's type for a scalar."""
     if "*" in parameter:
         assert isinstance(value, np.ndarray), parameter
-        assert value.flags.c_contiguous or (apart and value[0].flags.c_contiguous), parameter
-        written = parameter.replace("const ", "").split("*")[0]
-        numbers = {
-            "float": np.float32,
-            "double": np.float64,
-            "int": np.int32,
-            "Half": np.float16,
-            "Complex": np.complex64,
-        }
-        element = numbers.get(written, np.uint8)
+        assert value.flags.c_contiguous or (strided and value[0].flags.c_contiguous), parameter
+        element = ELEMENT_TYPES.get(parameter.replace("const ", "").split("*")[0], np.uint8)
         assert value.dtype == element, (parameter, value.dtype)
         return ctypes.c_void_p(value.ctypes.data)
-    kind = {"int": (np.int32, ctypes.c_int), "float": (np.float32, ctypes.c_float)}[parameter.split()[0]]
-    assert type(value) is kind[0], (parameter, type(value))
-    return kind[1](value)
+    dtype, c_type = {"int": (np.int32, ctypes.c_int), "float": (np.float32, ctypes.c_float)}[parameter.split()[0]]
+    assert type(value) is dtype, (parameter, type(value))
+    return c_type(value)

@@ -1,8 +1,9 @@
 """The stand-in's memory, streams and graphs.
 
-Memory is CuPy's pool: what is freed is taken at once by who asks for as much on the same stream, so that whoever still
-reads it reads what another wrote. While a stream captures, nothing that is queued on it is done, nothing may wait, and
-there is no memory but what the pool has; what was recorded is done upon the very same bytes whenever it is launched.
+Memory comes from a pool like CuPy's. Freed memory is reused at once by the next allocation of the same size on the same
+stream, so a program that reads freed memory reads another program's values. During a capture no step is executed,
+nothing may wait, and only memory that is free in the pool is available. A graph uses the same addresses at every
+launch.
 """
 
 from __future__ import annotations
@@ -15,61 +16,61 @@ from typing import Any
 
 import numpy as np
 
-UNIT = 512  # of CuPy's pool
-NUMBERS = itertools.count(1000)
+UNIT = 512  # bytes: CuPy's pool allocates multiples of it
+STREAM_HANDLES = itertools.count(1000)
 Step = Callable[[], Any]
 
 
 class CudaError(RuntimeError):
-    """In place of CUDARuntimeError."""
+    """Replaces CUDARuntimeError."""
 
 
 class NoMemoryError(MemoryError):
-    """In place of OutOfMemoryError."""
+    """Replaces OutOfMemoryError."""
 
 
-def alias(held: np.ndarray) -> np.ndarray:
-    """The same bytes, which this does not keep from being freed."""
-    return np.asarray(SimpleNamespace(__array_interface__=dict(held.__array_interface__)))
+def alias(array: np.ndarray) -> np.ndarray:
+    """The same bytes as another array, without a reference that would keep them from being freed."""
+    return np.asarray(SimpleNamespace(__array_interface__=dict(array.__array_interface__)))
 
 
 class Pool:
-    """In place of MemoryPool. Chunks stay for good, so that what is read too late is wrong and no crash."""
+    """Replaces MemoryPool. Chunks are never returned to the host: a late read gives wrong values but no crash."""
 
     def __init__(self, state: Any) -> None:
         self._state = state
-        self._turn = Lock()  # several trackers on several threads
+        self._lock = Lock()  # tests use several trackers on several threads
         self._free: dict[tuple[int, int], list[np.ndarray]] = {}
 
     def malloc(self, size: int) -> Block:
-        state, asked = self._state, max(-(-size // UNIT), 1) * UNIT
-        with self._turn:
-            free = self._free.setdefault((state.stream, asked), [])
+        state, rounded = self._state, max(-(-size // UNIT), 1) * UNIT
+        with self._lock:
+            free = self._free.setdefault((state.stream, rounded), [])
             if not free:
                 state.refuse_while_capturing("cudaMalloc")
-                if asked > state.left:
-                    raise NoMemoryError(f"Out of memory allocating {asked} bytes")
-                state.left -= asked
-                state.chunks.append(np.empty(asked + UNIT, np.uint8))
-                start = -state.chunks[-1].ctypes.data % UNIT  # aligned as CUDA's memory is
-                free.append(state.chunks[-1][start : start + asked])
-            state.taken += 1
+                if rounded > state.bytes_left:
+                    raise NoMemoryError(f"Out of memory allocating {rounded} bytes")
+                state.bytes_left -= rounded
+                state.chunks.append(np.empty(rounded + UNIT, np.uint8))
+                start = -state.chunks[-1].ctypes.data % UNIT  # aligned like CUDA's memory
+                free.append(state.chunks[-1][start : start + rounded])
+            state.allocations += 1
             return Block(free.pop(), free)
 
 
 class Block:
-    """A piece of a pool, which goes back there when nothing refers to it any more."""
+    """Part of a pool. It returns to the pool's free list when nothing refers to it."""
 
-    def __init__(self, chunk: np.ndarray, home: list[np.ndarray]) -> None:
+    def __init__(self, chunk: np.ndarray, free: list[np.ndarray]) -> None:
         self.__array_interface__ = dict(chunk.__array_interface__)
-        self._chunk, self._home = chunk, home
+        self._chunk, self._free = chunk, free
 
     def __del__(self) -> None:
-        self._home.append(self._chunk)
+        self._free.append(self._chunk)
 
 
 class Graph:
-    """In place of CuPy's."""
+    """Replaces cupy.cuda.Graph."""
 
     def __init__(self, state: Any, steps: list[Step]) -> None:
         self._state, self.steps = state, steps
@@ -82,12 +83,12 @@ class Graph:
 
 
 class Stream:
-    """In place of CuPy's. number: of one that is there; none makes a new one."""
+    """Replaces cupy.cuda.Stream. number: handle of an existing stream; None creates a stream."""
 
     def __init__(self, state: Any, non_blocking: bool = False, number: int | None = None) -> None:
         self._state, self.non_blocking = state, non_blocking
-        self.ptr = next(NUMBERS) if number is None else number
-        self._before: list[int] = []
+        self.ptr = next(STREAM_HANDLES) if number is None else number
+        self._previous: list[int] = []
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stream) and other.ptr == self.ptr
@@ -96,26 +97,27 @@ class Stream:
         return self.ptr
 
     def __enter__(self) -> Stream:
-        self._before.append(self._state.stream)
+        self._previous.append(self._state.stream)
         self._state.stream = self.ptr
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._state.stream = self._before.pop()
+        self._state.stream = self._previous.pop()
 
     def synchronize(self) -> None:
-        if self.ptr == self._state.capturing:  # streams that do not capture may be waited for
+        if self.ptr == self._state.capturing:  # the host may wait for other streams
             self._state.refuse_while_capturing("cudaStreamSynchronize")
-        self._state.copies.waited(self.ptr, self._state.copies.number)
+        self._state.copies.wait(self.ptr, self._state.copies.number)
 
     def begin_capture(self) -> None:
         if not self.non_blocking:
             raise RuntimeError("cannot capture on the default (legacy) stream")
-        assert self._state.recording is None
-        self._state.recording, self._state.spoilt, self._state.capturing = [], False, self.ptr
+        assert self._state.captured_steps is None
+        self._state.captured_steps, self._state.invalidated, self._state.capturing = [], False, self.ptr
 
     def end_capture(self) -> Graph:
-        steps, self._state.recording, self._state.capturing = self._state.recording, None, None
-        if self._state.spoilt:
+        steps = self._state.captured_steps
+        self._state.captured_steps = self._state.capturing = None
+        if self._state.invalidated:
             raise CudaError("cudaErrorStreamCaptureInvalidated")
         return Graph(self._state, steps)

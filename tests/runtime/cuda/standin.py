@@ -1,7 +1,7 @@
-"""A stand-in for CuPy whose memory is the host's and whose kernels are the real ones, run by g++.
+"""A stand-in for CuPy. Its memory is host memory, and its kernels are the real ones, compiled by g++.
 
-Its arrays are strict where CuPy's are: they have what the tracker uses and nothing else, and no operation takes an
-array of the host beside one of the device, so that what would fail on a GPU fails here.
+Its arrays are as strict as CuPy's: they have only the operations that the tracker uses, and no operation accepts a host
+array beside a device array. So code that would fail on a GPU fails here.
 """
 
 from __future__ import annotations
@@ -19,71 +19,71 @@ from tests.runtime.cuda.copies import HOST, Copies
 from tests.runtime.cuda.host import HostKernels
 from tests.runtime.cuda.memory import CudaError, Graph, NoMemoryError, Pool, Step, Stream, alias
 
-OPERATORS = ("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv")  # cuBLAS is out of bounds: no matmul
+OPERATORS = ("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv")  # no matmul: the tracker has no cuBLAS
 
 
 class ndarray:  # noqa: N801  # CuPy's name
-    """An array of the device."""
+    """A device array."""
 
-    def __init__(self, held: np.ndarray, device: int = 0) -> None:
-        self._held, self._device = held, device
-        self.shape, self.dtype, self.ndim, self.strides = held.shape, held.dtype, held.ndim, held.strides
-        self.data = SimpleNamespace(ptr=held.ctypes.data)
-        self.flags = SimpleNamespace(c_contiguous=held.flags.c_contiguous)
+    def __init__(self, values: np.ndarray, device: int = 0) -> None:
+        self._values, self._device = values, device
+        self.shape, self.dtype, self.ndim, self.strides = values.shape, values.dtype, values.ndim, values.strides
+        self.data = SimpleNamespace(ptr=values.ctypes.data)
+        self.flags = SimpleNamespace(c_contiguous=values.flags.c_contiguous)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        pointer, strides = (self._held.ctypes.data, False), self._held.strides
+        pointer, strides = (self._values.ctypes.data, False), self._values.strides
         return {"shape": self.shape, "typestr": self.dtype.str, "data": pointer, "strides": strides, "version": 3}
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed")
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._values)
 
-    def __getitem__(self, place: Any) -> ndarray:
-        if isinstance(place, np.ndarray):  # its indices go to the device
-            _now().refuse_while_capturing("a copy from the host")
-            held = alias(self._held)
-            return _made(lambda: held[place])
-        return ndarray(self._held[place])
+    def __getitem__(self, index: Any) -> ndarray:
+        if isinstance(index, np.ndarray):  # CuPy copies the indices to the device
+            _current_state().refuse_while_capturing("a copy from the host")
+            values = alias(self._values)
+            return _computed(lambda: values[index])
+        return ndarray(self._values[index])
 
-    def __setitem__(self, place: Any, value: Any) -> None:
-        if isinstance(place, np.ndarray):
-            _now().refuse_while_capturing("a copy from the host")
-        held, given = alias(self._held), _inside(value)
-        _now().do(lambda: held.__setitem__(place, given))
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, np.ndarray):
+            _current_state().refuse_while_capturing("a copy from the host")
+        values, new = alias(self._values), _operand(value)
+        _current_state().do(lambda: values.__setitem__(index, new))
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> ndarray:
         assert function is np.concatenate, function
         return concatenate(*args, **options)
 
     def view(self, dtype: Any) -> ndarray:
-        assert self._held.flags.c_contiguous  # CuPy asks for it
-        return ndarray(self._held.view(dtype))
+        assert self._values.flags.c_contiguous  # CuPy requires it
+        return ndarray(self._values.view(dtype))
 
     def reshape(self, *shape: Any) -> ndarray:
-        assert self._held.flags.c_contiguous  # else it is a copy
-        return ndarray(self._held.reshape(*shape))
+        assert self._values.flags.c_contiguous  # CuPy would copy otherwise
+        return ndarray(self._values.reshape(*shape))
 
     def astype(self, dtype: Any, copy: bool = True) -> ndarray:
-        held = alias(self._held)
-        return self if held.dtype == dtype and not copy else _made(lambda: held.astype(dtype))
+        values = alias(self._values)
+        return self if values.dtype == dtype and not copy else _computed(lambda: values.astype(dtype))
 
     @property
     def real(self) -> ndarray:
-        return ndarray(self._held.real)
+        return ndarray(self._values.real)
 
     @property
     def imag(self) -> ndarray:
-        return ndarray(self._held.imag)
+        return ndarray(self._values.imag)
 
 
 def _method(name: str) -> Any:
     def method(self: ndarray, *args: Any, **options: Any) -> Any:
-        held, given = alias(self._held), [_inside(value) for value in args]
-        return _made(lambda: getattr(held, name)(*given, **options))
+        values, operands = alias(self._values), [_operand(value) for value in args]
+        return _computed(lambda: getattr(values, name)(*operands, **options))
 
     return method
 
@@ -92,37 +92,39 @@ for _name in ("sum", "mean", "conj", "clip", "copy"):
     setattr(ndarray, _name, _method(_name))
 for _name in OPERATORS:
     setattr(ndarray, f"__{_name}__", _method(f"__{_name}__"))
-ndarray.__array_ufunc__ = None  # type: ignore[attr-defined]  # a host array beside one of the device: TypeError
+ndarray.__array_ufunc__ = None  # type: ignore[attr-defined]  # NumPy then raises TypeError for mixed operands
 
 
-def _inside(value: Any) -> Any:
-    """What lies behind an operand. An array of the host is none, as with CuPy; an index that is one is taken."""
+def _operand(value: Any) -> Any:
+    """The memory of a device array, or the value itself. Raises TypeError for a host array, as CuPy does."""
     if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
-    return alias(value._held) if isinstance(value, ndarray) else value
+    return alias(value._values) if isinstance(value, ndarray) else value
 
 
-def _made(compute: Callable[[], Any]) -> ndarray:
-    """A new array of what is computed, now, or each time that a graph is launched."""
-    quiet = {"all": "ignore"} if _now().recording is not None else {}  # nothing was done upon what it reads
+def _computed(compute: Callable[[], Any]) -> ndarray:
+    """A new array with the result of `compute`. During a capture it is computed at each launch of the graph."""
+    state = _current_state()
+    capturing = state.captured_steps is not None
+    quiet = {"all": "ignore"} if capturing else {}  # during a capture the operands have no values
     with np.errstate(**quiet):
         values = np.asarray(compute())
-    made = _now().allocate(values.shape, values.dtype)
-    target = alias(made)
-    if _now().recording is None:
-        target[...] = values
+    result = state.allocate(values.shape, values.dtype)
+    target = alias(result)
+    if capturing:
+        state.do(lambda: np.copyto(target, compute()))
     else:
-        _now().do(lambda: np.copyto(target, compute()))
-    return ndarray(made)
+        target[...] = values
+    return ndarray(result)
 
 
 def concatenate(arrays: Any, axis: int = 0) -> ndarray:
-    _now().refuse_while_capturing("a copy of addresses from the host")
-    held = [_inside(array) for array in arrays]
-    return _made(lambda: np.concatenate(held, axis))
+    _current_state().refuse_while_capturing("a copy of addresses from the host")
+    operands = [_operand(array) for array in arrays]
+    return _computed(lambda: np.concatenate(operands, axis))
 
 
-# Its clocks, kHz, processors and bits, under the names that they are asked for by.
+# Attributes of an H100 under CUDA's names: multiprocessors, clocks in kHz, bits of the memory bus.
 H100 = {
     "cudaDevAttrMultiProcessorCount": 132,
     "cudaDevAttrClockRate": 1_980_000,
@@ -132,157 +134,131 @@ H100 = {
 _states: list[State] = []
 
 
-def _now() -> State:
-    """Of the stand-in that was made last."""
+def _current_state() -> State:
+    """The state of the newest stand-in."""
     return _states[-1]
 
 
-def _of_a_thread(name: str, at_first: Callable[[Any], Any]) -> Any:
-    """An attribute that every thread has its own of, as of CuPy's current stream."""
+def _per_thread(name: str, initial: Callable[[Any], Any]) -> Any:
+    """An attribute with a value per thread, like CuPy's current stream."""
 
     def get(state: Any) -> Any:
-        return vars(state._own).setdefault(name, at_first(state))
+        return vars(state._own).setdefault(name, initial(state))
 
     return property(get, lambda state, value: setattr(state._own, name, value))
 
 
 class State(SimpleNamespace):
-    """What tests may look at and change.
+    """The state of a stand-in, which tests may read and change.
 
-    device, stream: the current ones. left: bytes that may still be allocated. places: GPUs of addresses that are not
-    the first's. copies: from the host. chunks: what was allocated, and never more than was. taken: how often a pool
-    was asked. recording: the steps of the graph that is captured. launched: the graphs that were, in order.
+    device, stream: the current ones. bytes_left: memory that can still be allocated. gpus: address -> GPU, if it is
+    not GPU 0. copies: pinned memory and copies. chunks: all memory that was ever allocated. allocations: number of
+    requests to memory pools. captured_steps: steps of the graph that this thread captures, or None. launched: graphs,
+    in the order of their launches.
     """
 
     def __init__(self, memory: float) -> None:
-        super().__init__(device=0, left=memory, places={}, _ends={})
+        super().__init__(device=0, bytes_left=memory, gpus={}, _ends={})
         self.chunks: list[np.ndarray] = []
-        self.taken, self.launched = 0, list[Graph]()
+        self.allocations, self.launched = 0, list[Graph]()
         self.copies, self._pool, self._own = Copies(self), Pool(self), local()
 
-    stream = _of_a_thread("stream", lambda state: 0)
-    recording = _of_a_thread("recording", lambda state: None)
-    capturing = _of_a_thread("capturing", lambda state: None)  # the stream that does
-    spoilt = _of_a_thread("spoilt", lambda state: False)
-    malloc = _of_a_thread("malloc", lambda state: state._pool.malloc)
+    stream = _per_thread("stream", lambda state: 0)
+    captured_steps = _per_thread("captured_steps", lambda state: None)
+    capturing = _per_thread("capturing", lambda state: None)  # handle of the stream in capture
+    invalidated = _per_thread("invalidated", lambda state: False)
+    malloc = _per_thread("malloc", lambda state: state._pool.malloc)
 
-    def refuse_while_capturing(self, what: str) -> None:
-        if self.recording is not None:
-            self.spoilt = True
-            raise CudaError(f"cudaErrorStreamCaptureUnsupported: {what}")
+    def refuse_while_capturing(self, operation: str) -> None:
+        """Raises CudaError during a capture, and invalidates the capture."""
+        if self.captured_steps is not None:
+            self.invalidated = True
+            raise CudaError(f"cudaErrorStreamCaptureUnsupported: {operation}")
 
     def do(self, step: Step) -> None:
-        """Queues it."""
-        if self.recording is not None:
-            self.recording.append(step)
+        """Executes a step, or adds it to the graph during a capture."""
+        if self.captured_steps is not None:
+            self.captured_steps.append(step)
         else:
             step()
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        held = np.asarray(self.malloc(size))[:size].view(dtype).reshape(shape)
-        self._ends[held.ctypes.data] = held.ctypes.data + held.nbytes
-        return held
+        array = np.asarray(self.malloc(size))[:size].view(dtype).reshape(shape)
+        self._ends[array.ctypes.data] = array.ctypes.data + array.nbytes
+        return array
 
     @contextmanager
     def using_allocator(self, malloc: Any) -> Iterator[None]:
-        before, self.malloc = self.malloc, malloc
+        previous, self.malloc = self.malloc, malloc
         try:
             yield
         finally:
-            self.malloc = before
+            self.malloc = previous
 
-    def holds(self, address: int, size: int) -> bool:
-        """Whether so many bytes from there are of one allocation."""
+    def is_allocated(self, address: int, size: int) -> bool:
+        """Whether `size` bytes from `address` on are part of one allocation."""
         return any(first <= address and address + size <= end for first, end in list(self._ends.items()))
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
-        """Filled so that what was never written shows."""
-        held = self.allocate(shape, dtype)
-        if self.recording is None:
-            bytes_ = held.reshape(-1).view(np.uint8)
-            bytes_[...] = 255 if np.dtype(dtype) != np.uint8 else np.arange(bytes_.size) * 97 % 251
-        return ndarray(held, self.device)
+        """New memory, filled with NaN or with a pattern, so that a read before the first write is found."""
+        array = self.allocate(shape, dtype)
+        if self.captured_steps is None:
+            content = array.reshape(-1).view(np.uint8)
+            content[...] = 255 if np.dtype(dtype) != np.uint8 else np.arange(content.size) * 97 % 251
+        return ndarray(array, self.device)
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
-        held = self.allocate(shape, dtype)
-        target = alias(held)
+        array = self.allocate(shape, dtype)
+        target = alias(array)
         self.do(lambda: target.fill(0))
-        return ndarray(held, self.device)
+        return ndarray(array, self.device)
 
     def asarray(self, values: Any) -> ndarray:
         if isinstance(values, ndarray):
             return values
         if hasattr(values, "__cuda_array_interface__"):
-            return ndarray(_held(values.__cuda_array_interface__))
+            return ndarray(_array_of(values.__cuda_array_interface__))
         self.refuse_while_capturing("a copy from the host")
         if values.size and self.copies.kind_of(values.ctypes.data) == HOST:
-            self.copies.queue(values, self.stream)  # CuPy takes pinned memory as it is, and does not wait
-        held = self.allocate(values.shape, values.dtype)
-        held[...] = values
-        return ndarray(held, self.device)
+            self.copies.queue(values, self.stream)  # CuPy copies from pinned memory without waiting
+        array = self.allocate(values.shape, values.dtype)
+        array[...] = values
+        return ndarray(array, self.device)
 
-    def from_dlpack(self, given: Any) -> ndarray:
-        """With the current stream, which the default one has the number 1 for; NumPy reads the capsule."""
-        kind, _ = given.__dlpack_device__()
-        assert kind in (2, 13), "CuPy takes no array of the host"
-        capsule = given.__dlpack__(stream=self.stream or 1, max_version=(1, 0), copy=None)
+    def from_dlpack(self, producer: Any) -> ndarray:
+        """Passes the current stream to the producer; the default stream has the number 1. NumPy reads the capsule."""
+        kind, _ = producer.__dlpack_device__()
+        assert kind in (2, 13), "CuPy accepts no host array"
+        capsule = producer.__dlpack__(stream=self.stream or 1, max_version=(1, 0), copy=None)
         host = SimpleNamespace(__dlpack_device__=lambda: (1, 0), __dlpack__=lambda **_: capsule)
         return ndarray(np.from_dlpack(host), self.device)
 
     def ascontiguousarray(self, array: ndarray) -> ndarray:
-        held = alias(array._held)
-        return array if held.flags.c_contiguous else _made(lambda: np.ascontiguousarray(held))
+        values = alias(array._values)
+        return array if values.flags.c_contiguous else _computed(lambda: np.ascontiguousarray(values))
 
     def asnumpy(self, array: ndarray) -> np.ndarray:
         self.refuse_while_capturing("a copy to the host")
-        self.copies.waited(self.stream, self.copies.number)
-        return array._held.copy()
+        self.copies.wait(self.stream, self.copies.number)
+        return array._values.copy()
 
     def attributes(self, address: int) -> Any:
-        return SimpleNamespace(device=self.places.get(address, 0), type=self.copies.kind_of(address))
+        """Replaces pointerGetAttributes."""
+        return SimpleNamespace(device=self.gpus.get(address, 0), type=self.copies.kind_of(address))
 
 
 def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("inf")) -> Any:
-    """The module. devices: GPUs that there are. memory: bytes that may be allocated, in all."""
+    """A module that replaces `cupy`. devices: number of GPUs. memory: bytes that can be allocated."""
     state = State(memory)
     _states[:] = [state]
-
-    def launch(name: str) -> Any:
-        def queue(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
-            given = [_inside(value) for value in args]
-            state.do(lambda: kernels.launch(name, grid[0], block[0], given, shared_mem))
-
-        return queue
-
-    def raw_module(code: str) -> Any:
-        return SimpleNamespace(get_function=launch, compile=lambda: None)
-
-    runtime = SimpleNamespace(
-        CUDARuntimeError=CudaError,
-        getDeviceCount=lambda: devices,
-        getDevice=lambda: state.device,
-        pointerGetAttributes=state.attributes,
-        memoryTypeHost=HOST,
-        memcpyHostToDevice=1,
-        memGetInfo=lambda: (1 << 33, 1 << 36),
-        deviceGetPCIBusId=lambda number: "0000:01:00.0",
-        deviceGetAttribute=lambda attribute, number: attribute,
-        **H100,
-        memcpyDeviceToHost=2,
-        memcpyAsync=state.copies.memcpyAsync,
-        memcpy2DAsync=state.copies.memcpy2DAsync,
-        runtimeGetVersion=lambda: 13020,
-        driverGetVersion=lambda: 13010,
-    )
     module: Any = ModuleType("cupy")
     module.state, module.ndarray, module.float32 = state, ndarray, np.float32
     module.empty, module.zeros, module.from_dlpack = state.empty, state.zeros, state.from_dlpack
-    module.asarray, module.concatenate, module.RawModule = state.asarray, concatenate, raw_module
-    module.asnumpy = state.asnumpy
-    module.ascontiguousarray = state.ascontiguousarray
+    module.asarray, module.asnumpy, module.concatenate = state.asarray, state.asnumpy, concatenate
+    module.ascontiguousarray, module.RawModule = state.ascontiguousarray, _raw_module(state, kernels)
     module.cuda = SimpleNamespace(
-        runtime=runtime,
+        runtime=_runtime(state, devices),
         driver=SimpleNamespace(CUDADriverError=CudaError),
         memory=SimpleNamespace(OutOfMemoryError=NoMemoryError),
         alloc_pinned_memory=state.copies.alloc_pinned_memory,
@@ -297,23 +273,60 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
     return module
 
 
+def _raw_module(state: State, kernels: HostKernels) -> Callable[..., Any]:
+    """Replaces RawModule: kernels that are compiled for the host."""
+
+    def raw_module(code: str, options: tuple[str, ...]) -> Any:
+        def get_function(name: str) -> Any:
+            def queue(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
+                arguments, program = [_operand(value) for value in args], kernels.program(code, options)
+                state.do(lambda: program.launch(name, grid[0], block[0], arguments, shared_mem))
+
+            return queue
+
+        return SimpleNamespace(get_function=get_function, compile=lambda: kernels.program(code, options) and None)
+
+    return raw_module
+
+
+def _runtime(state: State, devices: int) -> SimpleNamespace:
+    """Replaces cupy.cuda.runtime."""
+    return SimpleNamespace(
+        CUDARuntimeError=CudaError,
+        getDeviceCount=lambda: devices,
+        getDevice=lambda: state.device,
+        pointerGetAttributes=state.attributes,
+        memoryTypeHost=HOST,
+        memGetInfo=lambda: (1 << 33, 1 << 36),
+        deviceGetPCIBusId=lambda number: "0000:01:00.0",
+        deviceGetAttribute=lambda attribute, number: attribute,
+        **H100,
+        memcpyHostToDevice=1,
+        memcpyDeviceToHost=2,
+        memcpyAsync=state.copies.memcpyAsync,
+        memcpy2DAsync=state.copies.memcpy2DAsync,
+        runtimeGetVersion=lambda: 13020,
+        driverGetVersion=lambda: 13010,
+    )
+
+
 class Device:
-    """In place of CuPy's: the one that is current."""
+    """Replaces cupy.cuda.Device: the current device."""
 
     compute_capability = "86"
 
     def __init__(self, state: State) -> None:
-        self._state, self._number, self._before = state, state.device, list[int]()
+        self._state, self._number, self._previous = state, state.device, list[int]()
 
     def __enter__(self) -> Device:
-        self._before.append(self._state.device)
+        self._previous.append(self._state.device)
         self._state.device = self._number
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._state.device = self._before.pop()
+        self._state.device = self._previous.pop()
 
 
-def _held(interface: dict[str, Any]) -> np.ndarray:
-    """The memory that an interface speaks of."""
+def _array_of(interface: dict[str, Any]) -> np.ndarray:
+    """The memory that an array interface describes."""
     return np.asarray(SimpleNamespace(__array_interface__={**interface, "version": 3}))

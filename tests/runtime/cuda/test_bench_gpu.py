@@ -1,9 +1,10 @@
-"""dcfnet-bench gpu on the stand-in, by a clock that moves as far as each copy and kernel is said to take."""
+"""dcfnet-bench gpu on the stand-in, with a simulated clock: each copy, kernel and wait takes a fixed time."""
 
 from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dcfnet.backbones.loading import load_model
 from dcfnet.config import PRESETS
-from dcfnet.geometry import Box
-from dcfnet.model import load_model
+from dcfnet.result import Box
 from dcfnet_evaluation.bench.cli import app
 from dcfnet_evaluation.bench.energy import meter
 from dcfnet_evaluation.bench.roofline import Peak, Sizes, floor_ms, step
@@ -24,7 +25,7 @@ from tests.runtime.cuda.host import HostKernels
 from tests.runtime.cuda.memory import Stream
 from tests.runtime.cuda.standin import standin
 
-COPY, BACK, KERNEL, WAIT = 3.0, 5.0, 1.0, 7.0  # ms
+UPLOAD, DOWNLOAD, KERNEL, WAIT = 3.0, 5.0, 1.0, 7.0  # ms
 
 
 @pytest.fixture(scope="module")
@@ -34,37 +35,37 @@ def clip() -> Clip:
 
 @pytest.fixture
 def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, upon the stand-in and its clock: `now`, ms."""
-    made = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    """The module of `dcfnet-bench gpu` on the stand-in. Its attribute `clock.now` is the simulated time, ms."""
+    module = importlib.import_module("dcfnet_evaluation.bench.gpu")
     clock = SimpleNamespace(now=0.0)
 
-    def taking(function: Any, cost: float) -> Any:
-        def timed(*given: Any, **options: Any) -> Any:
-            clock.now += cost
-            return function(*given, **options)
+    def taking(function: Any, duration: float) -> Any:
+        def timed(*arguments: Any, **options: Any) -> Any:
+            clock.now += duration
+            return function(*arguments, **options)
 
         return timed
 
     class Event(type(fake.cuda.Event())):  # type: ignore[misc]
         def record(self) -> None:
             super().record()
-            self.at = clock.now
+            self.time = clock.now
 
     monkeypatch.setattr(fake.cuda, "Event", lambda **_: Event(fake.state.copies))
-    monkeypatch.setattr(fake.cuda, "get_elapsed_time", lambda begin, end: end.at - begin.at)
-    monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", taking(fake.cuda.runtime.memcpy2DAsync, COPY))
-    monkeypatch.setattr(fake.cuda.runtime, "memcpyAsync", taking(fake.cuda.runtime.memcpyAsync, BACK))
-    monkeypatch.setattr(fake, "asnumpy", taking(fake.asnumpy, BACK))
+    monkeypatch.setattr(fake.cuda, "get_elapsed_time", lambda begin, end: end.time - begin.time)
+    monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", taking(fake.cuda.runtime.memcpy2DAsync, UPLOAD))
+    monkeypatch.setattr(fake.cuda.runtime, "memcpyAsync", taking(fake.cuda.runtime.memcpyAsync, DOWNLOAD))
+    monkeypatch.setattr(fake, "asnumpy", taking(fake.asnumpy, DOWNLOAD))
     monkeypatch.setattr(Stream, "synchronize", taking(Stream.synchronize, WAIT))
-    monkeypatch.setattr(made, "clock", clock, raising=False)
-    device = sys.modules["dcfnet.device"].CudaDevice
+    monkeypatch.setattr(module, "clock", clock, raising=False)
+    device = sys.modules["dcfnet.devices.cuda.device"].CudaDevice
     monkeypatch.setattr(device, "launch", taking(device.launch, KERNEL))
-    monkeypatch.setattr(made.time, "perf_counter", lambda: clock.now / 1e3)
-    return made
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock.now / 1e3)
+    return module
 
 
-def test_an_update_is_told_apart_in_trtexecs_words(bench: Any, clip: Clip) -> None:
-    """Queued call by call, so that the kernels are seen: one copy of the frame and one of places for each look."""
+def test_an_update_is_split_into_the_times_of_trtexec(bench: Any, clip: Clip) -> None:
+    """Without captures, so that every kernel is counted. Each search pass uploads the frame and the patch places."""
     row = bench.sweep(
         clip,
         [bench.Load(1)],
@@ -73,42 +74,42 @@ def test_an_update_is_told_apart_in_trtexecs_words(bench: Any, clip: Clip) -> No
         subject=bench.Subject(preset="balanced", backend={"captures": False}),
     )[0]
     median = {name: times["p50"] for name, times in row["ms"].items()}
-    assert median["d2h"] == BACK
-    assert median["h2d"] >= COPY
-    assert median["h2d"] % COPY == 0
-    assert median["host"] == pytest.approx(median["enqueue"] + BACK)
+    assert median["d2h"] == DOWNLOAD
+    assert median["h2d"] >= UPLOAD
+    assert median["h2d"] % UPLOAD == 0
+    assert median["host"] == pytest.approx(median["enqueue"] + DOWNLOAD)
     assert median["device"] == pytest.approx(median["h2d"] + median["compute"] + median["d2h"], abs=KERNEL * 20)
     assert median["compute"] >= 5 * KERNEL
     assert row["target_frames_per_ms"] == pytest.approx(1 / median["device"], abs=0.006)
     assert row["updates"] == 6
 
 
-def test_what_the_host_waits_for_is_not_what_it_does(bench: Any, clip: Clip) -> None:
-    """Captured, one copy brings back what was found, and one wait is behind it."""
+def test_enqueue_does_not_include_waits_of_the_host(bench: Any, clip: Clip) -> None:
+    """With captures there is one download, of the peaks, and one wait for it."""
     (row,) = bench.sweep(clip, [bench.Load(1)], updates=4, warm_up=3, subject=bench.Subject(preset="balanced"))
     median = {name: times["p50"] for name, times in row["ms"].items()}
-    assert median["d2h"] == BACK
+    assert median["d2h"] == DOWNLOAD
     assert median["host"] == pytest.approx(median["enqueue"] + WAIT)
 
 
-def test_frames_on_the_device_are_not_copied(
+def test_frames_on_the_device_are_not_uploaded(
     bench: Any, clip: Clip, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A byte takes a unit of the clock here."""
+    """In this test an upload takes 1 ms per byte."""
     real = fake.state.copies.memcpy2DAsync
 
-    def by_the_byte(to: int, pitch: int, start: int, source_pitch: int, width: int, height: int, *rest: int) -> None:
+    def taking_bytes(to: int, pitch: int, start: int, source_pitch: int, width: int, height: int, *rest: int) -> None:
         bench.clock.now += width * height
         real(to, pitch, start, source_pitch, width, height, *rest)
 
-    monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", by_the_byte)
+    monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", taking_bytes)
     loads = [bench.Load(1, 1, memory) for memory in ("host", "pinned", "device")]
     host, pinned, device = bench.sweep(clip, loads, updates=4, warm_up=2)
     assert host["ms"]["h2d"]["p50"] == pinned["ms"]["h2d"]["p50"] > device["ms"]["h2d"]["p50"]
 
 
-def test_the_floor_is_that_of_the_batch_on_this_device(bench: Any, clip: Clip) -> None:
-    """The stand-in says that it has an H100's clocks, and compute capability 8.6."""
+def test_the_floor_is_computed_for_the_batch_and_the_device(bench: Any, clip: Clip) -> None:
+    """The stand-in reports the clocks of an H100 and compute capability 8.6."""
     row = bench.sweep(clip, [bench.Load(2, 3)], updates=2, warm_up=1, subject=bench.Subject(preset="fast"))[0]
     model = load_model()
     sizes, box = Sizes.of(model, model.preset("fast"), np.float16), clip.box(0)
@@ -118,47 +119,52 @@ def test_the_floor_is_that_of_the_batch_on_this_device(bench: Any, clip: Clip) -
     assert row["measured_over_floor"] == pytest.approx(row["ms"]["device"]["p50"] / row["floor_ms"], rel=0.01)
 
 
-def test_patches_of_another_type_are_asked_for(bench: Any, clip: Clip) -> None:
+def test_the_type_of_the_patches_can_be_chosen(bench: Any, clip: Clip) -> None:
     rows = []
     for patches, dtype in ((None, np.float16), ("float32", np.float32)):
         subject = bench.Subject(preset="fast", patches=patches)
-        assert bench.started(clip, bench.Load(1), subject)._pipeline.dtype == dtype
+        assert bench.started(clip, bench.Load(1), subject)._pipeline.patch_dtype == dtype
         rows += bench.sweep(clip, [bench.Load(1)], updates=1, warm_up=1, subject=subject)
-    assert rows[0]["floor_ms"] < rows[1]["floor_ms"]  # by the bytes of its patches
+    assert rows[0]["floor_ms"] < rows[1]["floor_ms"]  # float16 patches have half as many bytes
     assert [row.get("patches") for row in rows] == [None, "float32"]
 
 
-def test_a_device_that_hides_its_clocks_has_no_floor(bench: Any, fake: Any, clip: Clip) -> None:
+def test_a_device_that_does_not_report_its_clocks_has_no_floor(bench: Any, fake: Any, clip: Clip) -> None:
     fake.cuda.runtime.cudaDevAttrMemoryClockRate = 0
     row = bench.sweep(clip, [bench.Load(1)], updates=1, warm_up=0)[0]
     assert "floor_ms" not in row
     assert "error" not in row
 
 
-def test_every_stream_has_its_targets(bench: Any, clip: Clip) -> None:
+def test_every_stream_has_the_requested_number_of_targets(bench: Any, clip: Clip) -> None:
     tracker = bench.started(clip, bench.Load(2, 3))
     assert sorted(tracker._state.source.tolist()) == [0, 0, 1, 1, 2, 2]
     assert len({tuple(centre) for centre in tracker._state.centre.tolist()}) == 2
 
 
-def test_a_frame_without_room_is_told_and_the_others_run(bench: Any, rng: np.random.Generator) -> None:
-    """One textured patch in a grey scene."""
+def test_too_many_targets_for_the_frame_are_an_error_of_that_row(bench: Any, rng: np.random.Generator) -> None:
+    """The scene is grey except for one region with texture."""
     scene = np.full((300, 400, 3), 90, np.uint8)
     scene[100:116, 200:216] = rng.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
-    sky = Clip(3, lambda index: scene, lambda index: Box(200, 100, 16, 16))
-    one, many = bench.sweep(sky, [bench.Load(1), bench.Load(60)], updates=1, warm_up=0)
+    grey = Clip(3, lambda index: scene, lambda index: Box(200, 100, 16, 16))
+    one, many = bench.sweep(grey, [bench.Load(1), bench.Load(60)], updates=1, warm_up=0)
     assert "error" not in one
-    assert "shows something to follow in " in many["error"]
+    pattern = r"60 targets: the frame has \d+ places with texture; use fewer targets"
+    assert re.search(pattern, many["error"]), many["error"]
 
 
-def test_the_device_is_left_as_it_was(bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_methods_of_the_device_are_restored_after_an_error(
+    bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
     device = bench.started(clip, bench.Load(1))._pipeline.backend._device
     with pytest.raises(RuntimeError), bench.Copies(device).watched():
         raise RuntimeError
     assert "upload" not in vars(device)
 
 
-def test_a_load_that_does_not_fit_leaves_the_others(host_kernels: HostKernels, use_cupy: Any, clip: Clip) -> None:
+def test_a_load_that_exceeds_the_memory_does_not_stop_the_others(
+    host_kernels: HostKernels, use_cupy: Any, clip: Clip
+) -> None:
     use_cupy(standin(host_kernels, memory=30_000_000))
     bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
     rows = bench.sweep(clip, [bench.Load(1), bench.Load(64)], updates=1, warm_up=0)
@@ -167,13 +173,13 @@ def test_a_load_that_does_not_fit_leaves_the_others(host_kernels: HostKernels, u
 
 
 class Nvml(SimpleNamespace):
-    """In place of pynvml: a joule and a half for each time that it is asked."""
+    """Replaces pynvml. The counter grows by 1.5 J per reading and fails after two readings."""
 
     class NVMLError(Exception):
         pass
 
     def __init__(self) -> None:
-        super().__init__(asked=0)
+        super().__init__(readings=0)
 
     def nvmlInit(self) -> None:  # noqa: N802  # NVML's name
         pass
@@ -183,65 +189,65 @@ class Nvml(SimpleNamespace):
         return bus
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: bytes) -> int:  # noqa: N802
-        self.asked += 1
-        if self.asked > 2:
+        self.readings += 1
+        if self.readings > 2:
             raise self.NVMLError("Not Supported")
-        return 10_000 + 1_500 * self.asked
+        return 10_000 + 1_500 * self.readings
 
 
-def test_energy_is_told_where_nvml_counts_it(bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_is_reported_if_nvml_has_a_counter(bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", Nvml())
     loads = [bench.Load(2), bench.Load(2)]
-    told, silent = bench.sweep(clip, loads, updates=5, warm_up=1)
-    assert told["millijoules_per_target_frame"] == 150.0  # 1.5 J for 5 updates of 2
-    assert "millijoules_per_target_frame" not in silent
+    with_energy, without = bench.sweep(clip, loads, updates=5, warm_up=1)
+    assert with_energy["millijoules_per_target_frame"] == 150.0  # 1.5 J for 5 updates of 2 targets
+    assert "millijoules_per_target_frame" not in without
 
 
-def test_energy_is_left_out_without_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_is_not_reported_without_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert meter("0000:01:00.0")() is None
 
 
-def test_the_command_writes_every_figure(fake: Any, tmp_path: Path) -> None:
+def test_the_command_writes_a_row_for_every_load(fake: Any, tmp_path: Path) -> None:
     file = tmp_path / "new" / "gpu.json"
-    words = ["gpu", "--targets", "1,2", "--streams", "1,2", "--frames", "host,device", "--size", "160x120"]
-    words += ["--updates", "1", "--warm-up", "0", "--output", str(file)]
-    answer = CliRunner(env={"COLUMNS": "120"}).invoke(app, words)
-    assert answer.exit_code == 0, answer.output
+    options = ["--targets", "1,2", "--streams", "1,2", "--frames", "host,device", "--size", "160x120"]
+    options += ["--updates", "1", "--warm-up", "0", "--output", str(file)]
+    result = CliRunner(env={"COLUMNS": "120"}).invoke(app, ["gpu", *options])
+    assert result.exit_code == 0, result.output
     report = json.loads(file.read_text())
     assert report["preset"] in PRESETS
-    shown = [(row["targets"], row["streams"], row["memory"]) for row in report["rows"]]
-    assert shown == [(t, s, m) for t in (1, 2) for s in (1, 2) for m in ("host", "device")]
+    loads = [(row["targets"], row["streams"], row["memory"]) for row in report["rows"]]
+    assert loads == [(t, s, m) for t in (1, 2) for s in (1, 2) for m in ("host", "device")]
     assert {"host", "enqueue", "device", "h2d", "compute", "d2h"} == set(report["rows"][0]["ms"])
-    assert "x floor" in answer.output
+    assert "x floor" in result.output
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "message"),
     [
-        (["--frames", "disk"], "--frames disk: there are host, pinned, device"),
-        (["--targets", "0"], "--targets 0: whole numbers from 1 on"),
-        (["--targets", "many"], "--targets many: give whole numbers"),
-        (["--size", "native"], "--size native: rendered frames have no size of their own"),
+        (["--frames", "disk"], "--frames disk: must be among host, pinned, device"),
+        (["--targets", "0"], "--targets 0: must be whole numbers of at least 1"),
+        (["--targets", "many"], "--targets many: give whole numbers, separated by commas"),
+        (["--size", "native"], "--size native: rendered frames have no native size; give WIDTHxHEIGHT"),
     ],
 )
-def test_what_is_asked_wrongly_is_told(fake: Any, tmp_path: Path, words: list[str], said: str) -> None:
-    answer = CliRunner().invoke(app, ["gpu", *words, "--output", str(tmp_path / "gpu.json")])
-    assert answer.exit_code == 1
-    assert f"dcfnet-bench: {said}" in answer.output
+def test_invalid_options_are_an_error(fake: Any, tmp_path: Path, options: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["gpu", *options, "--output", str(tmp_path / "gpu.json")])
+    assert result.exit_code == 1
+    assert f"dcfnet-bench: {message}" in result.output
     assert not list(tmp_path.iterdir())
 
 
-def test_no_gpu_is_told(fake: Any, tmp_path: Path) -> None:
+def test_a_missing_gpu_is_an_error(fake: Any, tmp_path: Path) -> None:
     fake.cuda.runtime.getDeviceCount = lambda: 0
-    answer = CliRunner().invoke(app, ["gpu", "--output", str(tmp_path / "gpu.json")])
-    assert answer.exit_code == 1
-    assert "dcfnet-bench: no GPU is there" in answer.output
+    result = CliRunner().invoke(app, ["gpu", "--output", str(tmp_path / "gpu.json")])
+    assert result.exit_code == 1
+    assert "dcfnet-bench: there is no GPU, or CUDA_VISIBLE_DEVICES hides it; use device='cpu'" in result.output
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("place", ["gpu"], indirect=True)
-def test_figures_of_a_gpu_hang_together(place: str, clip: Clip) -> None:
+def test_the_times_of_a_gpu_are_consistent(place: str, clip: Clip) -> None:
     bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
     loads = [bench.Load(targets, 1, memory) for targets in (1, 16) for memory in ("host", "pinned", "device")]
     for row in bench.sweep(clip, loads, updates=30, warm_up=10):

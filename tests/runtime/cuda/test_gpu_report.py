@@ -1,4 +1,4 @@
-"""benchmarks/gpu_report.py on the stand-in: it must not fail on the day that a GPU is there."""
+"""benchmarks/gpu_report.py on the stand-in, so that it does not fail when a GPU is available."""
 
 from __future__ import annotations
 
@@ -25,47 +25,45 @@ def script() -> ModuleType:
 
 @pytest.fixture
 def clocked(fake: Any) -> Any:
-    """The stand-in, as a GPU that says who it is."""
+    """The stand-in, with the properties of a GPU."""
     fake.__version__ = "14"
     properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 30}
     fake.cuda.runtime.getDeviceProperties = lambda number: properties
     return fake
 
 
-def test_updates_are_timed_for_every_number_of_targets(
-    script: ModuleType, clocked: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_updates_are_timed_for_every_load(script: ModuleType, clocked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
     clip = render_clip(length=4, width=160, height=120, occluder=False)
-    counted: list[int] = []
+    launch_counts: list[int] = []
     real = bench.timed
 
-    def counting(*given: Any) -> Any:
+    def counting(*arguments: Any) -> Any:
         before = len(clocked.state.launched)
-        told = real(*given)
-        counted.append(len(clocked.state.launched) - before)
-        return told
+        times = real(*arguments)
+        launch_counts.append(len(clocked.state.launched) - before)
+        return times
 
     monkeypatch.setattr(bench, "timed", counting)
     rows = script.times(clip, updates=1, warm_up=1, targets=(1, 2))
     assert [row for row in rows if "error" in row] == []
-    shown = [(row["targets"], row["streams"], row["memory"], row.get("patches_at_once")) for row in rows]
-    assert shown[:3] == [(1, 1, "host", None), (1, 1, "pinned", None), (1, 1, "device", None)]
-    assert [row[0] for row in shown[3:6]] == [2, 2, 2]
-    assert shown[6:8] == [(1, 4, "host", None), (1, 16, "host", None)]
+    loads = [(row["targets"], row["streams"], row["memory"], row.get("patches_per_call")) for row in rows]
+    assert loads[:3] == [(1, 1, "host", None), (1, 1, "pinned", None), (1, 1, "device", None)]
+    assert [load[0] for load in loads[3:6]] == [2, 2, 2]
+    assert loads[6:8] == [(1, 4, "host", None), (1, 16, "host", None)]
     assert [(row["targets"], row["captures"]) for row in rows[8:10]] == [(1, False), (2, False)]
     assert [(row["targets"], row["patches"]) for row in rows[10:12]] == [(1, "float32"), (2, "float32")]
-    assert shown[12:] == [(1, 1, "device", 16), (1, 1, "device", 64), (1, 1, "device", 256)]
-    assert [launches > 0 for launches in counted] == [row.get("captures", True) for row in rows]
+    assert loads[12:] == [(1, 1, "device", 16), (1, 1, "device", 64), (1, 1, "device", 256)]
+    assert [count > 0 for count in launch_counts] == [row.get("captures", True) for row in rows]
     assert rows[3]["target_frames_per_ms"] == 1.0
     assert rows[3]["ms"]["device"] == {"p50": 2.0, "p90": 2.0, "p99": 2.0}
     assert rows[3]["ms"]["host"]["p50"] > 0
 
 
-def test_other_engines_are_timed_where_they_are_and_named_where_not(
+def test_an_engine_that_is_not_usable_is_a_row_with_an_error(
     script: ModuleType, clocked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here neither is: ONNX Runtime has no CUDA provider, and TensorRT is hidden."""
+    """ONNX Runtime has no CUDA provider in this test, and TensorRT is hidden."""
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     clip = render_clip(length=4, width=160, height=120, occluder=False)
@@ -77,8 +75,8 @@ def test_other_engines_are_timed_where_they_are_and_named_where_not(
     assert "tensorrt" in rows[2]["error"]
 
 
-def test_where_engines_cannot_be_had_all_else_runs() -> None:
-    """TensorRT-RTX has no wheel there, and what it would have brought is missing as well."""
+def test_without_tensorrt_the_error_names_the_extra_that_installs_it() -> None:
+    """TensorRT-RTX has no wheel for some systems; the packages that come with it are missing there as well."""
     program = (
         "import sys\n"
         "for name in ('tensorrt', 'tensorrt_rtx', 'cryptography', 'platformdirs'): sys.modules[name] = None\n"
@@ -94,54 +92,55 @@ def test_where_engines_cannot_be_had_all_else_runs() -> None:
 
 
 def row(targets: int, memory: str, host: tuple[float, float], rate: float, **more: Any) -> dict[str, Any]:
+    """A row of the report. host: p50 and p99, ms. rate: target-frames per ms."""
     times = {"host": dict(zip(("p50", "p99"), host, strict=True))}
     return {"targets": targets, "streams": 1, "memory": memory, "ms": times, "target_frames_per_ms": rate, **more}
 
 
-def test_bars_are_held_against_the_product_as_it_comes(script: ModuleType) -> None:
-    """Not against the rows of later trials, nor against loads that failed."""
+def test_requirements_are_checked_with_the_default_settings(script: ModuleType) -> None:
+    """Rows of other settings and of failed loads are not used."""
     rows = [
         *(row(1, "pinned", (0.15, 0.5), 6.0), row(64, "device", (2.5, 3.0), 25.0), row(256, "device", (9, 9), 24.0)),
         *(row(64, "device", (5.0, 6.0), 12.0, captures=False), {"targets": 1, "streams": 1, "error": "no memory"}),
     ]
-    told = script.bars(rows, True)
-    assert [(bar["found"], bar["met"]) for bar in told] == [
+    bars = script.bars(rows, True)
+    assert [(bar["found"], bar["met"]) for bar in bars] == [
         *((0.15, True), (0.5, False), (25.0, True), (24.0, False), (True, True))
     ]
-    assert told[3]["asked"] == 25.0  # no fewer than of 64
+    assert bars[3]["asked"] == 25.0  # no fewer than with 64 targets
 
 
-def test_what_was_not_measured_is_not_met(script: ModuleType) -> None:
-    told = script.bars([], None)
-    assert len(told) == 5
-    assert not any(bar["met"] for bar in told)
-    assert all(bar["found"] is None for bar in told)
+def test_a_requirement_that_was_not_measured_is_not_met(script: ModuleType) -> None:
+    bars = script.bars([], None)
+    assert len(bars) == 5
+    assert not any(bar["met"] for bar in bars)
+    assert all(bar["found"] is None for bar in bars)
 
 
-def test_a_sanitizer_that_is_not_there_has_found_nothing_and_said_nothing(
+def test_the_sanitizer_has_no_result_if_it_is_missing_and_fails_if_a_tool_fails(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script.shutil, "which", lambda name: None)
     assert script.sanitized() is None
-    asked: list[Sequence[str]] = []
+    commands: list[Sequence[str]] = []
     monkeypatch.setattr(script.shutil, "which", lambda name: f"/opt/{name}")
 
     def run(command: Sequence[str], **_: Any) -> Any:
-        asked.append(command)
+        commands.append(command)
         return subprocess.CompletedProcess(command, int("racecheck" in command))
 
     monkeypatch.setattr(script.subprocess, "run", run)
     assert script.sanitized() is False
-    assert asked[0][0] == "compute-sanitizer"
-    assert script.SMALL in asked[0]
+    assert commands[0][0] == "compute-sanitizer"
+    assert script.SMALL in commands[0]
 
 
-def test_the_machine_is_described(script: ModuleType, clocked: Any) -> None:
-    there = script.machine()
-    assert (there["device"], there["compute_capability"], there["cuda"]) == ("Stand-in", "8.6", "13.2")
+def test_the_report_describes_the_machine(script: ModuleType, clocked: Any) -> None:
+    machine = script.machine()
+    assert (machine["device"], machine["compute_capability"], machine["cuda"]) == ("Stand-in", "8.6", "13.2")
 
 
-def test_no_gpu_is_told_and_nothing_is_written(
+def test_a_missing_gpu_is_an_error_and_writes_no_file(
     script: ModuleType,
     clocked: Any,
     tmp_path: Path,
@@ -151,22 +150,23 @@ def test_no_gpu_is_told_and_nothing_is_written(
     clocked.cuda.runtime.getDeviceCount = lambda: 0
     monkeypatch.setattr(sys, "argv", ["gpu_report.py", "--output", str(tmp_path)])
     assert script.main() == 1
-    assert "gpu_report: no GPU is there" in capsys.readouterr().err
+    message = "gpu_report: there is no GPU, or CUDA_VISIBLE_DEVICES hides it; use device='cpu'"
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("passed", 0), ("failed", 1), ("skipped", 1)])
-def test_a_report_tells_what_was_tested(
+def test_the_exit_code_depends_on_the_outcome_of_the_tests(
     script: ModuleType, clocked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str, status: int
 ) -> None:
-    """A run in which every test was skipped has proven nothing."""
-    said = {"passed": "", "failed": "<failure/>", "skipped": "<skipped/>"}[outcome]
+    """A run in which every test was skipped proves nothing, so it fails."""
+    element = {"passed": "", "failed": "<failure/>", "skipped": "<skipped/>"}[outcome]
 
     def run(command: Sequence[str], **_: Any) -> Any:
         file = [part.partition("=")[2] for part in command if part.startswith("--junitxml=")]
         if file:
             Path(file[0]).write_text(
-                f'<testsuites><testsuite><testcase name="t">{said}</testcase></testsuite></testsuites>'
+                f'<testsuites><testsuite><testcase name="t">{element}</testcase></testsuite></testsuites>'
             )
         return subprocess.CompletedProcess(command, 0, stdout="abc")
 
@@ -182,15 +182,16 @@ def test_a_report_tells_what_was_tested(
     assert list(script.parts()) == [part for part in report if part in script.parts()]
 
 
-def asked(script: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, parts: str) -> int:
+def run_parts(script: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, parts: str) -> int:
+    """Runs the script. Returns its exit code."""
     monkeypatch.setattr(sys, "argv", ["gpu_report.py", "--parts", parts, "--output", str(folder)])
     return int(script.main())
 
 
-def test_parts_that_are_done_are_kept(
+def test_finished_parts_of_the_same_commit_are_kept(
     script: ModuleType, clocked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a machine is lent for minutes they come one by one; of another commit nothing is kept."""
+    """A machine may be available for minutes only, so parts may run one by one."""
     commits = ["abc"]
     monkeypatch.setattr(script, "said", lambda *command: commits[0] if "rev-parse" in command else "")
     rows = [row(64, "device", (2.5, 3.0), 25.0)]
@@ -201,28 +202,28 @@ def test_parts_that_are_done_are_kept(
 
     monkeypatch.setattr(script, "sanitized", killed)
     with pytest.raises(KeyboardInterrupt):
-        asked(script, monkeypatch, tmp_path, "times,sanitizer")
+        run_parts(script, monkeypatch, tmp_path, "times,sanitizer")
     (file,) = tmp_path.iterdir()
     assert json.loads(file.read_text())["times"] == rows
     monkeypatch.setattr(script, "sanitized", lambda: True)
-    assert asked(script, monkeypatch, tmp_path, "sanitizer") == 0
+    assert run_parts(script, monkeypatch, tmp_path, "sanitizer") == 0
     report = json.loads(file.read_text())
     assert [bar["met"] for bar in report["bars"]] == [False, False, True, False, True]
     commits[0] = "def"
-    assert asked(script, monkeypatch, tmp_path, "sanitizer") == 0
+    assert run_parts(script, monkeypatch, tmp_path, "sanitizer") == 0
     assert "times" not in json.loads(file.read_text())
 
 
-def test_a_report_among_the_results_makes_its_commit_no_other(
+def test_a_new_report_does_not_count_as_a_change_of_the_commit(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the second part would be of a changed commit, and the first one dropped."""
+    """Otherwise the second part would belong to a changed commit, and the first part would be dropped."""
     if shutil.which("git") is None:
         pytest.skip("needs git")
     results = tmp_path / "benchmarks" / "results"
     results.mkdir(parents=True)
-    who = ("-c", "user.name=t", "-c", "user.email=t@t")
-    for command in (("init",), (*who, "commit", "--allow-empty", "-m", "t")):
+    author = ("-c", "user.name=t", "-c", "user.email=t@t")
+    for command in (("init",), (*author, "commit", "--allow-empty", "-m", "t")):
         subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
     monkeypatch.setattr(script, "ROOT", tmp_path)
     file, report = script.begun({"device": "d"}, results)
@@ -232,15 +233,15 @@ def test_a_report_among_the_results_makes_its_commit_no_other(
     assert script.begun({"device": "d"}, results)[1]["commit"] == report["commit"] + "+changes"
 
 
-def test_a_part_that_is_none_is_told(
+def test_an_unknown_part_is_an_error(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        asked(script, monkeypatch, tmp_path, "tests,speed")
+        run_parts(script, monkeypatch, tmp_path, "tests,speed")
     assert "no part speed; there are times, tests, long, engines, sanitizer" in capsys.readouterr().err
 
 
-def test_tests_that_end_at_once_are_an_error(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pytest_run_without_a_report_is_an_error(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 4))
-    told = script.tested("tests/runtime/cuda")
-    assert script.failed({"tests": told}) == ["pytest ended with 4", "none ran"]
+    outcome = script.tested("tests/runtime/cuda")
+    assert script.failed({"tests": outcome}) == ["pytest ended with 4", "none ran"]

@@ -1,17 +1,25 @@
-"""The kernels without a GPU: they compile for the architectures that are out there, and their arithmetic is NumPy's."""
+"""The kernels without a GPU: they compile for all supported architectures, and their results are those of NumPy."""
 
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from dcfnet import fusion, kernels, products, reading
+from dcfnet.backbones.fused_convolutions import LARGE, SMALL, FusedConvolutions
+from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.native import grouped
-from dcfnet.layers import Convolution, Normalisation
+from dcfnet.devices.cuda import frame, sampling
+from dcfnet.devices.cuda.kernels.constants import DEFINES
+from dcfnet.devices.cuda.kernels.peaks import STATISTICS_BYTES
+from dcfnet.devices.cuda.kernels.program import TRACKER, Program
+from dcfnet.model.layers import Convolution, Normalisation, read_layers
 
 from tests.runtime.cuda.definitions import convolved, normalised
 from tests.runtime.cuda.host import SHIM, HostKernels, signatures
@@ -25,17 +33,17 @@ def nvrtc() -> Any:
     try:
         listed = metadata.files("nvidia-cuda-nvrtc") or []
     except metadata.PackageNotFoundError:
-        pytest.skip("needs nvidia-cuda-nvrtc, which has wheels for x86-64 Linux alone in the dev extra")
+        pytest.skip("needs nvidia-cuda-nvrtc; the dev extra installs it on x86-64 Linux only")
     (library,) = (Path(str(file.locate())) for file in listed if file.name.startswith("libnvrtc.so"))
     return ctypes.CDLL(str(library))
 
 
-def compiled(nvrtc: Any, source: str, architecture: int) -> tuple[int, str, int]:
-    """Status, log and bytes of machine code."""
+def compile_cuda(nvrtc: Any, source: str, options: Sequence[str]) -> tuple[int, str, int]:
+    """The status, the log, and the size of the machine code in bytes."""
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None) == 0
-    options = (ctypes.c_char_p * 1)(f"--gpu-architecture=sm_{architecture}".encode())
-    status = nvrtc.nvrtcCompileProgram(program, 1, options)
+    arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    status = nvrtc.nvrtcCompileProgram(program, len(options), arguments)
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
@@ -45,31 +53,55 @@ def compiled(nvrtc: Any, source: str, architecture: int) -> tuple[int, str, int]
     return status, log.value.decode(), size.value
 
 
+def shipped_features(pixels: int) -> Program:
+    """The program of the shipped network for patches of the preset `balanced`. The choice of its tile needs no GPU."""
+    device = SimpleNamespace(constant=lambda values: values, attribute=lambda name: 132)
+    tile_and_program = FusedConvolutions(device, *read_layers(load_model()))._program(108, pixels)
+    assert tile_and_program is not None
+    return tile_and_program[1]
+
+
+PROGRAMS = {"tracker": TRACKER, "features_large": shipped_features(LARGE), "features_small": shipped_features(SMALL)}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_kernel_compiles_with_no_gpu(nvrtc: Any, architecture: int) -> None:
-    status, log, size = compiled(nvrtc, kernels.source(), architecture)
+def test_every_kernel_compiles_without_a_gpu(nvrtc: Any, architecture: int, name: str) -> None:
+    program = PROGRAMS[name]
+    options = (*program.options(), f"--gpu-architecture=sm_{architecture}")
+    status, log, size = compile_cuda(nvrtc, program.source(), options)
     assert (status, log.strip()) == (0, "")
     assert size > 4000
 
 
-def test_the_compiler_says_what_is_wrong(nvrtc: Any) -> None:
-    """Else the test above might pass on anything."""
-    status, log, size = compiled(nvrtc, kernels.source().replace("rintf(", "rounded("), 86)
+def test_the_compiler_reports_an_error(nvrtc: Any) -> None:
+    """Otherwise the test above might pass on anything."""
+    source = TRACKER.source().replace("rintf(", "rounded(")
+    status, log, size = compile_cuda(nvrtc, source, (*TRACKER.options(), "--gpu-architecture=sm_86"))
     assert status != 0
     assert '"rounded" is undefined' in log
     assert size == 0
 
 
-def test_no_kernel_needs_what_the_host_does_not_have() -> None:
-    """What runs here is the whole kernel: no talk between the threads of a warp, no branch for the host."""
-    source, shim = kernels.source(), SHIM.read_text()
+def test_no_constant_is_defined_twice() -> None:
+    """Constants that Python shares with the kernels are compiler options only. Each is used."""
+    text = "".join(program.source() for program in PROGRAMS.values())
+    names = {name for program in PROGRAMS.values() for name, _ in (*DEFINES, *program.defines)}
+    assert not [name for name in names if re.search(rf"#define {name}\b", text)]
+    assert not [name for name in names if not re.search(rf"\b{name}\b", text)]
+
+
+def test_the_host_runs_complete_kernels() -> None:
+    """The kernels have no communication within a warp, which the host cannot run, and no code for the host only."""
+    source, shim = "".join(program.source() for program in PROGRAMS.values()), SHIM.read_text()
     assert not [word for word in ("__shfl", "__syncwarp", "#if") if word in source + shim]
     assert set(signatures(source)) == {
-        *(name + suffix for name in ("features_large", "features_small") for suffix in ("", "_half")),
+        *("features", "features_half"),
         *(name + suffix for name in ("crop", "count_colours", "likelihood") for suffix in ("", "_half")),
         *("extremes", "convolve", "normalise", "read_peaks"),
-        *("multiply_real", "multiply_complex", "settle", "sum_rows", "blend"),
-        *("respond", "learn", "fold", "begin", "image", "descend", "turn", "conclude"),
+        *("multiply_real", "multiply_complex", "store_selected", "sum_rows", "blend"),
+        *("respond", "update", "mask_columns"),
+        *("initial_residual", "left_side", "advance", "next_direction", "last_step"),
     }
 
 
@@ -81,7 +113,7 @@ def numbers(*values: float) -> tuple[np.generic, ...]:
     ("channels", "outputs", "side", "kernel", "stride", "padding", "dilation"),
     [
         (3, 16, 9, 3, 1, 1, 1),
-        (5, 7, 11, 3, 1, 2, 2),  # outputs that fill no group, dilated
+        (5, 7, 11, 3, 1, 2, 2),  # dilated; the number of outputs is no multiple of a group
         (2, 33, 10, 4, 2, 1, 1),
         (1, 1, 1, 1, 1, 0, 1),
         (4, 20, 13, 6, 3, 2, 1),
@@ -89,7 +121,7 @@ def numbers(*values: float) -> tuple[np.generic, ...]:
     ],
 )
 @pytest.mark.parametrize("rectified", [0, 1])
-def test_a_convolution_is_its_definition(
+def test_a_convolution_equals_its_definition(
     host_kernels: HostKernels,
     rng: np.random.Generator,
     channels: int,
@@ -105,16 +137,16 @@ def test_a_convolution_is_its_definition(
     weight = rng.normal(size=(outputs, channels, kernel, kernel)).astype(np.float32)
     bias = rng.normal(size=outputs).astype(np.float32)
     expected = convolved(maps, Convolution(weight, bias, stride, padding, dilation, bool(rectified)))
-    made_side = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-    found = np.full((2, outputs, made_side, made_side), np.nan, dtype=np.float32)
-    sizes = numbers(2, channels, side, outputs, made_side, kernel, stride, padding, dilation, rectified)
-    threads = 2 * -(-outputs // 16) * made_side**2
+    result_side = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    found = np.full((2, outputs, result_side, result_side), np.nan, dtype=np.float32)
+    sizes = numbers(2, channels, side, outputs, result_side, kernel, stride, padding, dilation, rectified)
+    threads = 2 * -(-outputs // 16) * result_side**2
     host_kernels.launch("convolve", -(-threads // 32), 32, (maps, grouped(weight), grouped(bias), found, *sizes))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("channels", "size"), [(32, 5), (7, 3), (4, 9), (1, 1)])
-def test_the_normalisation_is_its_definition(
+def test_the_normalisation_equals_its_definition(
     host_kernels: HostKernels, rng: np.random.Generator, channels: int, size: int
 ) -> None:
     features = rng.normal(0, 300, size=(2, channels, 5, 5)).astype(np.float32)
@@ -127,34 +159,30 @@ def test_the_normalisation_is_its_definition(
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_extremes_are_those_of_the_pixels_asked_for(
+def test_extremes_are_those_of_the_pixels_of_each_grid(
     host_kernels: HostKernels, rng: np.random.Generator, channels: int
 ) -> None:
     frame = rng.integers(1, 255, size=(30, 40, channels), dtype=np.uint8)
-    cuts = [np.s_[3:28:5, 7:30:2], np.s_[0:1, 39:40], np.s_[29:30:4, ::3]]
-    grids, found = np.zeros(3, kernels.GRID), np.zeros((4, 2, 3), np.int32)
+    slices = [np.s_[3:28:5, 7:30:2], np.s_[0:1, 39:40], np.s_[29:30:4, ::3]]
+    grids, found = np.zeros(3, sampling.GRID), np.zeros((4, 2, 3), np.int32)
     found[:, 0] = 255
-    for index, (rows, columns) in enumerate(cuts):
+    for index, (rows, columns) in enumerate(slices):
         (y, end_y, step_y), (x, end_x, step_x) = rows.indices(30), columns.indices(40)
-        many = (len(range(x, end_x, step_x)), len(range(y, end_y, step_y)))
-        grids[index] = (frame.ctypes.data, frame.strides[0], channels, x, y, step_x, step_y, *many)
+        counts = (len(range(x, end_x, step_x)), len(range(y, end_y, step_y)))
+        grids[index] = (frame.ctypes.data, frame.strides[0], channels, x, y, step_x, step_y, *counts)
     host_kernels.launch("extremes", 3 * 20 * 20 // 32 + 1, 32, (grids.view(np.uint8), found, *numbers(3, 20)))
     colours = min(channels, 3)
-    for levels, cut in zip(found, cuts, strict=False):
-        seen = frame[cut].reshape(-1, channels)[:, :colours]
-        np.testing.assert_array_equal(levels[:, :colours], [seen.min(axis=0), seen.max(axis=0)])
+    for levels, pixels in zip(found, slices, strict=False):
+        values = frame[pixels].reshape(-1, channels)[:, :colours]
+        np.testing.assert_array_equal(levels[:, :colours], [values.min(axis=0), values.max(axis=0)])
         assert (levels[:, colours:] == [[255], [0]]).all()
-    assert (found[3] == [[255], [0]]).all()  # nobody's
+    assert (found[3] == [[255], [0]]).all()  # no grid belongs to this row
 
 
-def test_structures_are_laid_out_as_c_lays_them_out() -> None:
-    """A field of 8 bytes first, none unaligned, and the whole a multiple of 8: the next one's pointer is aligned."""
-    for made, size in ((kernels.PLACE, 88), (kernels.GRID, 48), (fusion.PLAN, 120)):
-        assert made.fields is not None
-        assert made.itemsize == size
-        assert all(offset % kind.itemsize == 0 for kind, offset, *_ in made.fields.values())
-    assert reading.SUMMARY_BYTES == 2 * 8 + 4 * 4
-    assert f"#define READERS {reading.READERS} " in kernels.source()
-    assert f"#define READ {reading.READ}\n" in kernels.source()
-    assert f"#define ROWS_AT_ONCE {products.ROWS_AT_ONCE}\n" in kernels.source()
-    assert f"#define COLUMNS_AT_ONCE {products.COLUMNS_AT_ONCE}\n" in kernels.source()
+def test_structures_have_the_layout_of_c() -> None:
+    """Every field is aligned, and the size is a multiple of 8, so that the pointer of the next element is aligned."""
+    for dtype, size in ((frame.PLACE, 88), (sampling.GRID, 48)):
+        assert dtype.fields is not None
+        assert dtype.itemsize == size
+        assert all(offset % kind.itemsize == 0 for kind, offset, *_ in dtype.fields.values())
+    assert STATISTICS_BYTES == 2 * 8 + 4 * 4

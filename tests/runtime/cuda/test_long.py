@@ -1,6 +1,7 @@
-"""Whole clips, single and in a batch, captured and not: the CPU's boxes, and no more memory at their end.
+"""Whole clips, with one target and with a batch, captured and not: the boxes of the CPU, and constant memory.
 
-Short on the stand-in; on a GPU (`just gpu`) three clips of 400 frames, and two million target-frames.
+The clips are short on the stand-in. On a GPU (`./justw gpu`) there are three clips of 400 frames, and two million
+target-frames.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from typing import Any
 import dcfnet
 import numpy as np
 import pytest
-from dcfnet.geometry import Box
-from dcfnet.result import Result
+from dcfnet.result import Box, Result
 from dcfnet_evaluation.rendered import Clip, render_clip
 
 FRAMES, TARGETS = {"standin": 14, "gpu": 400}, {"standin": 3, "gpu": 64}
-UPDATES = {"standin": 12, "gpu": 31_250}  # of 64 targets two million target-frames
+UPDATES = {"standin": 12, "gpu": 31_250}  # with 64 targets: two million target-frames
 CONFIG: dict[str, dict[str, Any]] = {"standin": {"patch_size": 48}, "gpu": {}}
 
 
@@ -28,7 +28,7 @@ def captures(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(params=[0, *(pytest.param(seed, marks=pytest.mark.gpu) for seed in (1, 2))])
 def seed(place: str, request: pytest.FixtureRequest) -> int:
     if request.param and place == "standin":
-        pytest.skip("one clip will do")
+        pytest.skip("the stand-in runs one clip only")
     return int(request.param)
 
 
@@ -47,28 +47,29 @@ def started(device: str, clip: Clip, targets: int, config: dict[str, Any], captu
 
 
 @cache
-def followed_by_the_cpu(place: str, seed: int, targets: int) -> list[dict[int, Result]]:
-    """Its results in every frame, once for all that is compared with them: on a CPU hundreds of targets take long."""
-    long = rendered(place, seed)
-    tracker = started("cpu", long, targets, CONFIG[place], False)
-    return [tracker.update(long.frame(index)) for index in range(1, long.length)]
+def results_of_the_cpu(place: str, seed: int, targets: int) -> list[dict[int, Result]]:
+    """The results in every frame. They are cached, because many targets take long on a CPU."""
+    clip = rendered(place, seed)
+    tracker = started("cpu", clip, targets, CONFIG[place], False)
+    return [tracker.update(clip.frame(index)) for index in range(1, clip.length)]
 
 
 @pytest.mark.parametrize("single", [True, False], ids=["single", "batch"])
-def test_boxes_of_a_long_clip_are_the_cpus(place: str, seed: int, single: bool, captures: bool) -> None:
-    long, targets = rendered(place, seed), 1 if single else TARGETS[place]
-    tracker = started("cuda", long, targets, CONFIG[place], captures)
-    apart = []
-    for index, expected in enumerate(followed_by_the_cpu(place, seed, targets), start=1):
-        found = tracker.update(long.frame(index))
+def test_boxes_of_a_long_clip_equal_those_of_the_cpu(place: str, seed: int, single: bool, captures: bool) -> None:
+    clip, targets = rendered(place, seed), 1 if single else TARGETS[place]
+    tracker = started("cuda", clip, targets, CONFIG[place], captures)
+    differences = []
+    for index, expected in enumerate(results_of_the_cpu(place, seed, targets), start=1):
+        found = tracker.update(clip.frame(index))
         assert [result.reason for result in found.values()] == [result.reason for result in expected.values()]
-        apart += [np.abs(np.subtract(tuple(found[target].box), tuple(expected[target].box))).max() for target in found]
-        assert max(apart) < 0.1, index
-    assert np.median(apart) == 0  # and nearly all are the same to the last bit
+        for target, result in found.items():
+            differences.append(np.abs(np.subtract(tuple(result.box), tuple(expected[target].box))).max())
+        assert max(differences) < 0.1, index
+    assert np.median(differences) == 0  # most boxes are equal bit for bit
 
 
 def allocated(place: str) -> int:
-    """Bytes of the device that are taken, or pieces of the stand-in's."""
+    """Device memory in use: bytes of the GPU, or chunks of the stand-in."""
     import cupy
 
     if place == "standin":
@@ -79,12 +80,12 @@ def allocated(place: str) -> int:
 
 
 @pytest.mark.parametrize("on_device", [False, True], ids=["host", "device"])
-def test_no_memory_is_taken_however_long_it_runs(place: str, captures: bool, on_device: bool) -> None:
+def test_a_long_run_needs_no_more_memory(place: str, captures: bool, on_device: bool) -> None:
     import cupy
 
-    long = render_clip(length=10, width=640, height=360, occluder=False)
-    tracker = started("cuda", long, TARGETS[place], {**CONFIG[place], "look_again": 0.1}, captures)
-    frames = [cupy.asarray(long.frame(index)) if on_device else long.frame(index) for index in range(10)]
+    clip = render_clip(length=10, width=640, height=360, occluder=False)
+    tracker = started("cuda", clip, TARGETS[place], {**CONFIG[place], "second_pass_distance": 0.1}, captures)
+    frames = [cupy.asarray(clip.frame(index)) if on_device else clip.frame(index) for index in range(10)]
     for index in range(8):
         tracker.update(frames[index])
     before = allocated(place)

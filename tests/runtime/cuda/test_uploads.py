@@ -1,4 +1,4 @@
-"""Frames of the host on the way to a GPU: what is copied, from where, and when its memory may be written again."""
+"""Uploads of host frames: which pixels are copied, from which memory, and when it may be overwritten."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import dcfnet
 import numpy as np
 import pytest
-from dcfnet import uploads
-from dcfnet.backend import select
-from dcfnet.rectangle import Rectangle, touched
+from dcfnet.devices.cuda import uploads
+from dcfnet.devices.selection import open_backend
+from dcfnet.io.rectangle import Rectangle, pixels_read
 from dcfnet_evaluation.rendered import Clip, render_clip
 
-from tests.runtime.cuda.given import on_device
+from tests.runtime.cuda.device_arrays import on_device
 
 MEAN = np.array([104, 117, 123], np.float32)
 SHAPES = {
@@ -23,24 +23,24 @@ SHAPES = {
     "one channel": (60, 91, 1),
     "grey": (60, 91),
     "small": (3, 2, 3),
-    "wide": (9, 20_000, 3),  # where float32 holds a coordinate less finely
+    "wide": (9, 20_000, 3),  # float32 coordinates are less precise here
 }
 
 
-def cut(backend: Any, frame: Any, centres: np.ndarray, regions: np.ndarray, size: int = 16) -> np.ndarray:
+def crop(backend: Any, frame: Any, centres: np.ndarray, regions: np.ndarray, size: int = 16) -> np.ndarray:
     return backend.to_host(backend.crop([frame], np.zeros(len(centres), int), centres, regions, size, MEAN))
 
 
-@pytest.mark.parametrize("always_less", [False, True], ids=["as it is", "no margin and never whole"])
+@pytest.mark.parametrize("minimal", [False, True], ids=["default", "no margin and never whole"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_patches_are_those_of_whole_frames(
-    place: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, shape: str, always_less: bool
+def test_patches_equal_those_of_whole_frames(
+    place: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, shape: str, minimal: bool
 ) -> None:
-    """Bit for bit, in one call and over several, each of which asks for more: inside, over the border and beyond."""
-    if always_less:
+    """Bit for bit, in several calls that each need more pixels, inside the frame, at its border and outside."""
+    if minimal:
         monkeypatch.setattr(uploads, "MARGIN", 0)
         monkeypatch.setattr(uploads, "WHOLE", 2)
-    backend, (height, width) = select("cuda"), SHAPES[shape][:2]
+    backend, (height, width) = open_backend("cuda"), SHAPES[shape][:2]
     for _ in range(30):
         pixels = rng.integers(0, 256, size=SHAPES[shape], dtype=np.uint8)
         host, whole = backend.frame(pixels), backend.frame(on_device(pixels))
@@ -48,46 +48,46 @@ def test_patches_are_those_of_whole_frames(
             count = rng.integers(1, 4)
             centres = rng.uniform([-30, -30], [width + 30, height + 30], size=(count, 2))
             regions = rng.uniform(1, 40, size=(count, 2)) * rng.choice([1, 1, 4])
-            np.testing.assert_array_equal(cut(backend, host, centres, regions), cut(backend, whole, centres, regions))
+            np.testing.assert_array_equal(crop(backend, host, centres, regions), crop(backend, whole, centres, regions))
 
 
-def test_only_what_is_looked_at_is_copied(place: str, rng: np.random.Generator) -> None:
-    backend, pixels = select("cuda"), rng.integers(0, 256, size=(720, 1280, 3), dtype=np.uint8)
-    frame, counted = backend.frame(pixels), backend._uploads
+def test_only_the_pixels_of_patches_are_copied(place: str, rng: np.random.Generator) -> None:
+    backend, pixels = open_backend("cuda"), rng.integers(0, 256, size=(720, 1280, 3), dtype=np.uint8)
+    frame, counter = backend.frame(pixels), backend._uploads
     centre, region = np.array([[600.0, 300.0]]), np.array([[160.0, 120.0]])
-    assert counted.copied == 0
-    cut(backend, frame, centre, region)
-    first = counted.copied
+    assert counter.copied == 0
+    crop(backend, frame, centre, region)
+    first = counter.copied
     assert 160 * 120 * 3 < first <= (1.25 * 160 + 5) * (1.25 * 120 + 5) * 3
-    cut(backend, frame, centre, region * 1.02)  # the pyramid's largest
-    cut(backend, frame, centre + 10, region)  # a lesson, where the target has gone to
-    assert counted.copied == first
-    cut(backend, frame, centre + np.array([60, 0]), region)
-    assert counted.copied - first <= (60 + 5) * (1.25 * 120 + 5) * 3  # what was missing, not the whole again
-    cut(backend, frame, np.array([[100.0, 100], [1200, 700]]), np.full((2, 2), 90.0))
-    assert counted.copied == pixels.nbytes
-    cut(backend, frame, centre, region * 9)
-    assert counted.copied == pixels.nbytes
+    crop(backend, frame, centre, region * 1.02)  # the largest scale of a pyramid
+    crop(backend, frame, centre + 10, region)  # the patch of a filter update
+    assert counter.copied == first
+    crop(backend, frame, centre + np.array([60, 0]), region)
+    assert counter.copied - first <= (60 + 5) * (1.25 * 120 + 5) * 3  # only the missing pixels
+    crop(backend, frame, np.array([[100.0, 100], [1200, 700]]), np.full((2, 2), 90.0))
+    assert counter.copied == pixels.nbytes
+    crop(backend, frame, centre, region * 9)
+    assert counter.copied == pixels.nbytes
 
 
-def test_a_frame_that_is_looked_at_most_of_is_copied_whole(place: str, rng: np.random.Generator) -> None:
-    backend, pixels = select("cuda"), rng.integers(0, 256, size=(120, 160, 3), dtype=np.uint8)
+def test_a_frame_is_copied_whole_if_most_of_it_is_needed(place: str, rng: np.random.Generator) -> None:
+    backend, pixels = open_backend("cuda"), rng.integers(0, 256, size=(120, 160, 3), dtype=np.uint8)
     frame = backend.frame(pixels)
-    cut(backend, frame, np.array([[80.0, 60]]), np.array([[110.0, 90]]))
+    crop(backend, frame, np.array([[80.0, 60]]), np.array([[110.0, 90]]))
     assert backend._uploads.copied == pixels.nbytes
 
 
-def test_what_is_beyond_the_frame_is_not_copied(place: str) -> None:
-    backend = select("cuda")
+def test_patches_outside_the_frame_need_no_copy(place: str) -> None:
+    backend = open_backend("cuda")
     frame = backend.frame(np.zeros((120, 160, 3), np.uint8))
-    assert not cut(backend, frame, np.array([[-400.0, 30], [45, 1e30], [np.nan, 30]]), np.full((3, 2), 31.0)).any()
+    assert not crop(backend, frame, np.array([[-400.0, 30], [45, 1e30], [np.nan, 30]]), np.full((3, 2), 31.0)).any()
     assert backend._uploads.copied == 0
 
 
-def test_every_byte_counted_is_a_byte_copied(fake: Any) -> None:
+def test_the_counted_bytes_are_the_copied_bytes(fake: Any) -> None:
     clip = render_clip(length=8, width=640, height=480, occluder=False)
     tracker = dcfnet.Tracker(device="cuda", config={"patch_size": 48})
-    tracker._pipeline.backend.captures = False  # whose parameters are copied, too
+    tracker._pipeline.backend.captures = False  # captured programs also upload parameters
     tracker.init(clip.frame(0), clip.box(0))
     for index in range(1, 8):
         tracker.update(clip.frame(index))
@@ -96,96 +96,96 @@ def test_every_byte_counted_is_a_byte_copied(fake: Any) -> None:
     assert copied < 0.5 * 8 * clip.frame(0).nbytes
 
 
-def rush(backend: Any, rng: np.random.Generator) -> None:
-    """Frames as they come, and nobody waits for the GPU."""
+def upload_without_waiting(backend: Any, rng: np.random.Generator) -> None:
+    """Crops from six frames without a wait for the GPU."""
     for _ in range(6):
         frame = backend.frame(rng.integers(0, 256, size=(60, 90, 3), dtype=np.uint8))
         backend.crop([frame], np.zeros(1, int), np.full((1, 2), 30.0), np.full((1, 2), 20.0), 16, MEAN)
 
 
-def test_memory_is_not_written_while_a_copy_runs_from_it(fake: Any, rng: np.random.Generator) -> None:
-    backend = select("cuda")
-    rush(backend, rng)
-    assert len(fake.state.copies.queued) == 2  # one runs, one is queued behind it: the host waits for the third's turn
+def test_a_staging_buffer_is_not_written_during_a_copy_from_it(fake: Any, rng: np.random.Generator) -> None:
+    backend = open_backend("cuda")
+    upload_without_waiting(backend, rng)
+    assert len(fake.state.copies.queued) == 2  # there are two staging buffers, so the host waits before the third copy
 
 
-def test_the_standin_refuses_memory_that_is_written_too_early(fake: Any, rng: np.random.Generator) -> None:
-    backend = select("cuda")
-    for staging in backend._uploads._turns:
-        staging._left.synchronize = lambda: None
-    rush(backend, rng)
-    with pytest.raises(AssertionError, match="pinned memory was written while a copy from it ran"):
+def test_the_standin_finds_a_staging_buffer_that_is_written_too_early(fake: Any, rng: np.random.Generator) -> None:
+    backend = open_backend("cuda")
+    for buffer in backend._uploads._buffers:
+        buffer._copied.synchronize = lambda: None
+    upload_without_waiting(backend, rng)
+    with pytest.raises(AssertionError, match="pinned memory was written during a copy from it"):
         fake.state.copies.finish()
 
 
-def test_a_region_that_grows_asks_for_pinned_memory_seldom(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend, asked = select("cuda"), list[int]()
+def test_a_growing_region_needs_few_allocations_of_pinned_memory(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, sizes = open_backend("cuda"), list[int]()
     real = fake.cuda.alloc_pinned_memory
-    monkeypatch.setattr(fake.cuda, "alloc_pinned_memory", lambda size: asked.append(size) or real(size))
-    staging = uploads.Staging(backend._device)
+    monkeypatch.setattr(fake.cuda, "alloc_pinned_memory", lambda size: sizes.append(size) or real(size))
+    buffer = uploads.StagingBuffer(backend._device)
     for side in range(1, 300):
         part = np.full((side, side), side % 256, np.uint8)
-        np.testing.assert_array_equal(staging.filled(part), part)
-    assert len(asked) <= 18
-    assert asked[-1] < 2 * 299**2
+        np.testing.assert_array_equal(buffer.fill(part), part)
+    assert len(sizes) <= 18
+    assert sizes[-1] < 2 * 299**2
 
 
 def pinned_like(backend: Any, pixels: np.ndarray) -> np.ndarray:
     return backend._device.pinned(pixels.size).reshape(pixels.shape)
 
 
-def followed(tracker: dcfnet.Tracker, clip: Clip, given: Callable[[np.ndarray], np.ndarray]) -> list[Any]:
-    tracker.init(given(clip.frame(0)), clip.box(0))
-    return [tuple(tracker.update(given(clip.frame(index))).box) for index in range(1, 10)]
+def track(tracker: dcfnet.Tracker, clip: Clip, convert: Callable[[np.ndarray], np.ndarray]) -> list[Any]:
+    tracker.init(convert(clip.frame(0)), clip.box(0))
+    return [tuple(tracker.update(convert(clip.frame(index))).box) for index in range(1, 10)]
 
 
-CONFIG = {"patch_size": 48, "learn_every": 1, "look_again": 0.01}  # lessons and second looks in every frame
+# Every frame has a filter update and a second search pass.
+CONFIG = {"patch_size": 48, "update_interval": 1, "second_pass_distance": 0.01}
 
 
-def test_pinned_frames_are_copied_from_where_they_are(place: str, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one buffer that a camera writes again as soon as a call has returned; lessons fetch what was missing."""
+def test_pinned_frames_need_no_staging_buffer(place: str, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera overwrites its only buffer as soon as a call has returned. Updates upload the missing pixels."""
     monkeypatch.setattr(uploads, "MARGIN", 0)
     tracker = dcfnet.Tracker(device="cuda", config=CONFIG)
-    expected = followed(tracker, clip, lambda frame: frame)
-    assert len(tracker._pipeline.backend._uploads._turns[0]._memory) > 0
+    expected = track(tracker, clip, lambda frame: frame)
+    assert len(tracker._pipeline.backend._uploads._buffers[0]._memory) > 0
     tracker = dcfnet.Tracker(device="cuda", config=CONFIG)
-    buffer = pinned_like(tracker._pipeline.backend, clip.frame(0))
+    camera_buffer = pinned_like(tracker._pipeline.backend, clip.frame(0))
 
     def written(frame: np.ndarray) -> np.ndarray:
-        buffer[...] = frame
-        return buffer
+        camera_buffer[...] = frame
+        return camera_buffer
 
-    assert followed(tracker, clip, written) == expected
-    turns = tracker._pipeline.backend._uploads._turns
-    assert [len(staging._memory) for staging in turns] == [0, 0]
+    assert track(tracker, clip, written) == expected
+    assert [len(buffer._memory) for buffer in tracker._pipeline.backend._uploads._buffers] == [0, 0]
 
 
-def test_memory_is_pinned_where_both_its_ends_are(fake: Any) -> None:
-    """Rows at a pitch; the second end is the last byte of the last row, and not one further."""
-    device = select("cuda")._device
+def test_memory_is_pinned_if_both_its_ends_are(fake: Any) -> None:
+    """The rows have a pitch. The second end is the last byte of the last row."""
+    device = open_backend("cuda")._device
     memory = np.zeros((4, 1024), np.uint8)
     first, last = memory.ctypes.data, memory[2:3, 99:].ctypes.data
     for pinned in ([first, last], [first], [last], []):
         kinds = dict.fromkeys(pinned, fake.cuda.runtime.memoryTypeHost)
-        fake.cuda.runtime.pointerGetAttributes = lambda at, kinds=kinds: SimpleNamespace(type=kinds.get(at, 0))
-        assert device.pins(memory[:3, :100]) is (len(pinned) == 2)
+        fake.cuda.runtime.pointerGetAttributes = lambda end, kinds=kinds: SimpleNamespace(type=kinds.get(end, 0))
+        assert device.is_pinned(memory[:3, :100]) is (len(pinned) == 2)
 
 
-def test_the_standin_refuses_frames_that_are_written_too_early(
+def test_the_standin_finds_a_pinned_frame_that_is_written_too_early(
     fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracker = dcfnet.Tracker(device="cuda", config=CONFIG)
     buffer = pinned_like(tracker._pipeline.backend, clip.frame(0))
-    monkeypatch.setattr(uploads.Uploads, "settle", lambda self: None)
+    monkeypatch.setattr(uploads.Uploads, "finish", lambda self: None)
     buffer[...] = clip.frame(0)
     tracker.init(buffer, clip.box(0))
     buffer[...] = clip.frame(9)
-    with pytest.raises(AssertionError, match="pinned memory was written while a copy from it ran"):
+    with pytest.raises(AssertionError, match="pinned memory was written during a copy from it"):
         fake.state.copies.finish()
 
 
-def test_a_frame_is_touched_where_patches_read_it(rng: np.random.Generator) -> None:
-    """Every tap of the bilinear samples that lies in the frame."""
+def test_the_required_pixels_contain_all_pixels_that_patches_read(rng: np.random.Generator) -> None:
+    """All pixels inside the frame that bilinear sampling reads."""
     for _ in range(300):
         centres, regions = rng.uniform(-20, 60, size=(2, 2)), rng.uniform(0.5, 50, size=(2, 2))
         steps, read = regions / 16, np.zeros((32, 40), bool)
@@ -195,20 +195,20 @@ def test_a_frame_is_touched_where_patches_read_it(rng: np.random.Generator) -> N
                 inside = np.ix_(rows[(rows >= 0) & (rows < 32)], columns[(columns >= 0) & (columns < 40)])
                 read[inside] = True
         found = np.zeros_like(read)
-        found[touched(read.shape, centres, regions).slices] = True
+        found[pixels_read(read.shape, centres, regions).slices] = True
         assert (found | ~read).all()
 
 
-def test_what_is_missing_is_fetched_once(rng: np.random.Generator) -> None:
+def test_missing_pixels_are_copied_once(rng: np.random.Generator) -> None:
     for _ in range(300):
         sides = np.sort(rng.integers(0, 9, size=(2, 4)), axis=0)
-        one = Rectangle(*sides[:, :2].T.reshape(-1)[[0, 2, 1, 3]].tolist())
-        both = one.joined(Rectangle(*rng.integers(0, 9, size=4).tolist()))
-        painted = np.zeros((9, 9), int)
-        for part in (one, *both.without(one)):
-            painted[part.slices] += 1 if part.area else 0
+        copied = Rectangle(*sides[:, :2].T.reshape(-1)[[0, 2, 1, 3]].tolist())
+        union = copied.union(Rectangle(*rng.integers(0, 9, size=4).tolist()))
+        copies = np.zeros((9, 9), int)
+        for part in (copied, *union.difference(copied)):
+            copies[part.slices] += 1 if part.area else 0
         expected = np.zeros((9, 9), int)
-        expected[both.slices] = 1 if both.area else 0
-        np.testing.assert_array_equal(painted, expected)
-        assert both.holds(one)
-        assert one.holds(both) == (one.area == both.area)
+        expected[union.slices] = 1 if union.area else 0
+        np.testing.assert_array_equal(copies, expected)
+        assert union.contains(copied)
+        assert copied.contains(union) == (copied.area == union.area)

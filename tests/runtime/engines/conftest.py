@@ -1,26 +1,26 @@
-"""Engines of the shipped model, built for real where TensorRT-RTX is installed, with keys of their own."""
+"""Fixtures: engines of the shipped model, built with TensorRT-RTX if it is installed, and separate signing keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from dcfnet.backbones.loading import load_model
 from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.make import make_engine
 from dcfnet.engines.options import BuildOptions
-from dcfnet.model import load_model
 
 
 @pytest.fixture(autouse=True)
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of signing keys that is nobody's: tests neither read nor make a person's own."""
+    """A temporary folder of signing keys. Tests do not read or create the keys of the user."""
     monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
     return tmp_path / "keys"
 
 
 @pytest.fixture
 def rtx() -> Flavour:
-    pytest.importorskip("tensorrt_rtx", reason="engines are built with TensorRT-RTX, which has wheels for x86-64 alone")
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX, which has wheels for x86-64 only")
     return open_flavour("tensorrt_rtx")
 
 

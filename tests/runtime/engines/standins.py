@@ -1,7 +1,6 @@
-"""Stand-ins for what a GPU is needed for: a device whose memory is the host's, and TensorRT on ONNX Runtime.
+"""Stand-ins for a GPU: a device with host memory, and TensorRT on ONNX Runtime.
 
-The classes have exactly the attributes of TensorRT-RTX's own that the runner uses, and are made with `spec` from them,
-so that a call that the real ones do not have fails here, too.
+The mocks have the `spec` of the real TensorRT-RTX classes, so that a call of a method that does not exist fails.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ import numpy as np
 import onnxruntime
 from dcfnet.engines.flavour import Flavour
 
-ALIGNED = 256  # bytes: what TensorRT asks of every address
+ALIGNMENT = 256  # bytes: TensorRT requires it of each address
 
 
 @dataclass
 class HostDevice:
-    """The memory of `CudaDevice`, on the host."""
+    """The memory functions of `CudaDevice`, on the host."""
 
     compute_capability: str = "8.6"
     stream: int = 7
-    held: list[Any] = field(default_factory=list)
+    buffers: list[Any] = field(default_factory=list)
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        raw = np.empty(size + ALIGNED, dtype=np.uint8)
-        self.held.append(raw)  # an address must stay valid
-        start = -raw.ctypes.data % ALIGNED
+        raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
+        self.buffers.append(raw)  # addresses must stay valid
+        start = -raw.ctypes.data % ALIGNMENT
         return raw[start : start + size].view(dtype).reshape(shape)
 
     def copy(self, values: Any, to: Any) -> None:
@@ -41,7 +40,7 @@ class HostDevice:
     def address(self, array: Any) -> int:
         return int(array.ctypes.data)
 
-    def joined(self, arrays: list[Any]) -> Any:
+    def concatenate(self, arrays: list[Any]) -> Any:
         return np.concatenate(arrays)
 
     def to_host(self, array: Any) -> Any:
@@ -50,9 +49,10 @@ class HostDevice:
 
 @dataclass
 class Rules:
-    """What TensorRT asks of a context that graphs are captured from, of the stream and of memory; broken, a test fails.
+    """TensorRT's rules for contexts, streams and memory. A test fails if one is violated.
 
-    do: queues a step, or records it. capturing: whether a graph is captured now. features: the graph's arithmetic.
+    features: computes the graph. do: runs, queues or records a step. capturing: whether a graph is being captured.
+    streams: returns the expected stream. runs: result of a run. aligned: required alignment, bytes.
     """
 
     features: Callable[[Any], Any]
@@ -61,13 +61,13 @@ class Rules:
     streams: Callable[[], int] = lambda: HostDevice.stream
     capturable: bool = True
     runs: bool = True
-    takes: type = np.float32
+    input_dtype: type = np.float32
     stride: int = 2
-    aligned: int = ALIGNED
+    aligned: int = ALIGNMENT
 
 
 class Context:
-    """What a context does; a Mock of the real one's methods hands over to it."""
+    """The behaviour of an execution context. A mock of the real class calls it."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules, self.captured = rules, False
@@ -76,7 +76,7 @@ class Context:
         self.scratch, self.fresh, self.runs = (0, 0), True, 0
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        assert not self.captured, "a context that a graph was captured from has another shape"
+        assert not self.captured, "the shape of a context changed after a capture from it"
         self.shapes[name], self.fresh = shape, True
 
     def update_device_memory_size_for_shapes(self) -> int:
@@ -100,17 +100,17 @@ class Context:
         capturing = self.rules.capturing()
         assert stream == self.rules.streams()
         assert not any(address % self.rules.aligned for address in (*self.addresses.values(), self.scratch[0]))
-        assert self.scratch[1], "no memory was given"
-        assert not (capturing and self.fresh), "the first run of a shape is none to be captured"
-        assert capturing or not self.captured, "a context that a graph was captured from runs otherwise"
+        assert self.scratch[1], "no device memory was set"
+        assert not (capturing and self.fresh), "the first run of a shape was captured"
+        assert capturing or not self.captured, "a context ran outside a capture after a capture from it"
         if capturing:
             assert self.rules.capturable
-            assert not self.captured, "a context is captured twice"
-        self.captured, self.fresh, shape, places = capturing, False, self.shapes["patches"], dict(self.addresses)
+            assert not self.captured, "a context was captured twice"
+        self.captured, self.fresh, shape, addresses = capturing, False, self.shapes["patches"], dict(self.addresses)
 
         def compute() -> None:
-            made = self.rules.features(_at(places["patches"], shape, self.rules.takes))
-            _at(places["features"], made.shape, np.float32)[...] = made
+            features = self.rules.features(_array_at(addresses["patches"], shape, self.rules.input_dtype))
+            _array_at(addresses["features"], features.shape, np.float32)[...] = features
 
         self.runs += 1
         self.rules.do(compute)
@@ -118,9 +118,10 @@ class Context:
 
 
 def standin(real: Flavour, onnx: bytes, rules: dict[str, Any] | None = None, **wrong: Any) -> Flavour:
-    """TensorRT-RTX whose engines compute the graph `onnx`, on memory by its address. wrong: what is to go wrong.
+    """A TensorRT-RTX whose engines compute the graph `onnx` on memory addresses.
 
-    rules: others than those of `Rules`. plain: TensorRT, which has neither RTX's compilation nor its question.
+    rules: fields of `Rules` to change. wrong: faults to simulate. With plain=True it is TensorRT, which has neither the
+    compilation strategies nor `is_stream_capturable` of TensorRT-RTX.
     """
     trt, plain = real.module, wrong.get("plain", False)
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
@@ -129,22 +130,24 @@ def standin(real: Flavour, onnx: bytes, rules: dict[str, Any] | None = None, **w
         return session.run(["features"], {"patches": patches})[0]
 
     half = session.get_inputs()[0].type == "tensor(float16)"
-    takes = np.float16 if half else np.float32
-    told = Rules(
-        features, takes=takes, **{"runs": wrong.get("runs", True), "stride": wrong.get("stride", 2), **(rules or {})}
+    input_dtype = np.float16 if half else np.float32
+    all_rules = Rules(
+        features,
+        input_dtype=input_dtype,
+        **{"runs": wrong.get("runs", True), "stride": wrong.get("stride", 2), **(rules or {})},
     )
     contexts: list[Context] = []
 
-    def create(given: Any) -> Any:
+    def create(argument: Any) -> Any:
         if "context" in wrong:
             return wrong["context"]
-        assert given is (strategies.USER_MANAGED if plain else config)
-        contexts.append(Context(told))
+        assert argument is (strategies.USER_MANAGED if plain else config)
+        contexts.append(Context(all_rules))
         names = [name for name in vars(Context) if not name.startswith("_") and not (plain and "capturable" in name)]
-        made = Mock(spec=names if plain else trt.IExecutionContext)
+        context = Mock(spec=names if plain else trt.IExecutionContext)
         for name in names:
-            getattr(made, name).side_effect = getattr(contexts[-1], name)
-        return made
+            getattr(context, name).side_effect = getattr(contexts[-1], name)
+        return context
 
     strategies, config = trt.ExecutionContextAllocationStrategy, Mock(spec=trt.IRuntimeConfig)
     names = wrong.get("names", ("patches", "features"))
@@ -160,9 +163,9 @@ def standin(real: Flavour, onnx: bytes, rules: dict[str, Any] | None = None, **w
     module.ExecutionContextAllocationStrategy = strategies
     if not plain:
         module.DynamicShapesKernelSpecializationStrategy = trt.DynamicShapesKernelSpecializationStrategy
-    return Flavour(real.name, real.version, module, real.journal)
+    return Flavour(real.name, real.version, module, real.log)
 
 
-def _at(address: int, shape: tuple[int, ...], dtype: type) -> Any:
+def _array_at(address: int, shape: tuple[int, ...], dtype: type) -> Any:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return np.frombuffer((ctypes.c_ubyte * size).from_address(address), dtype=dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""Engines on disk: what was altered, is foreign or is no file is refused before anything could run it."""
+"""Engines on disk: changed, untrusted and unreadable files are rejected before an engine runs."""
 
 from __future__ import annotations
 
@@ -9,68 +9,71 @@ from pathlib import Path
 
 import onnx
 import pytest
+from dcfnet.backbones.loading import load_model
 from dcfnet.engines import make
-from dcfnet.engines.bundle import read_engine
+from dcfnet.engines.bundle import EngineModel, read_engine
 from dcfnet.engines.flavour import Flavour
 from dcfnet.engines.make import make_engine, note_verification
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import EngineError, ModelError
-from dcfnet.model import load_model
-from dcfnet.sinks import write_whole
+from dcfnet.io.files import write_atomically
 
 
 def flip(file: Path, position: int) -> bytes:
-    """Flips one bit of one byte in place; what the file held before."""
+    """Flips one bit of the file. Returns the previous content."""
     before = file.read_bytes()
     position %= len(before)
     file.write_bytes(before[:position] + bytes([before[position] ^ 1]) + before[position + 1 :])
     return before
 
 
-def test_an_engine_is_the_model_it_was_built_from(engine: Path) -> None:
+def test_an_engine_has_the_model_it_was_built_from(engine: Path) -> None:
     model, shipped = read_engine(engine), load_model()
-    assert model.engine is not None
-    assert model.engine.plan == engine.read_bytes()
+    assert model.plan == engine.read_bytes()
     assert (model.onnx, model.config, model.presets) == (shipped.onnx, shipped.config, shipped.presets)
-    assert load_model(engine).engine == model.engine
+    loaded = load_model(engine)
+    assert isinstance(loaded, EngineModel)
+    assert (loaded.plan, loaded.passport) == (model.plan, model.passport)
 
 
-def test_the_plan_is_pure(engine: Path) -> None:
-    """Other loaders take it as it is: it begins as the builder's own bytes do, and the passport lies beside it."""
+def test_the_plan_contains_only_the_bytes_of_the_builder(engine: Path) -> None:
+    """So other programs can load it. The passport is a separate file."""
     assert engine.read_bytes()[:8] in (b"vtrt\0\0\0\0", b"ftrt\0\0\0\0")
     assert json.loads(Path(f"{engine}.json").read_text())["passport"]["flavour"] == "tensorrt_rtx"
 
 
 @pytest.mark.parametrize("suffix", ["", ".json", ".onnx"])
-def test_one_flipped_bit_anywhere_is_refused(engine: Path, suffix: str) -> None:
+def test_a_flipped_bit_in_any_file_is_rejected(engine: Path, suffix: str) -> None:
     file = Path(str(engine) + suffix)
     step = 13 if suffix == ".json" else max(file.stat().st_size // 9, 1)
     for position in [*range(0, file.stat().st_size, step), -1]:
         before = flip(file, position)
-        if json_differs(suffix, before, file.read_bytes()):
-            with pytest.raises((EngineError, ModelError)) as told:
+        if content_differs(suffix, before, file.read_bytes()):
+            with pytest.raises((EngineError, ModelError)) as caught:
                 read_engine(engine)
-            assert str(engine) in str(told.value)
+            assert str(engine) in str(caught.value)
         file.write_bytes(before)
     read_engine(engine)
 
 
-def json_differs(suffix: str, before: bytes, after: bytes) -> bool:
-    """Whether a flipped bit says something else: between two words of JSON it may not."""
+def content_differs(suffix: str, before: bytes, after: bytes) -> bool:
+    """Whether a flipped bit changes the content. In the whitespace of JSON it may not."""
     try:
         return suffix != ".json" or json.loads(before) != json.loads(after)
     except ValueError:
         return True
 
 
-def test_a_truncated_engine_is_named_with_both_hashes(engine: Path) -> None:
+def test_the_error_for_a_truncated_engine_gives_both_hashes(engine: Path) -> None:
     engine.write_bytes(engine.read_bytes()[:-1])
-    with pytest.raises(EngineError, match=r"SHA-256 .* its passport says .* build it anew"):
+    with pytest.raises(
+        EngineError, match=r"its SHA-256 is .* its passport says .* build it again \(dcfnet-run --rebuild\)"
+    ):
         read_engine(engine)
 
 
 @pytest.mark.parametrize("suffix", ["", ".json", ".onnx"])
-def test_what_is_no_file_is_refused(engine: Path, suffix: str) -> None:
+def test_missing_files_folders_and_pipes_are_rejected(engine: Path, suffix: str) -> None:
     file = Path(str(engine) + suffix)
     file.unlink()
     with pytest.raises(EngineError, match="cannot be read"):
@@ -79,16 +82,17 @@ def test_what_is_no_file_is_refused(engine: Path, suffix: str) -> None:
     with pytest.raises(EngineError, match="not a regular file"):
         read_engine(engine)
     file.rmdir()
-    os.mkfifo(file)  # a pipe that nobody writes into must not be waited for
+    os.mkfifo(file)  # reading must not wait for a pipe without a writer
     with pytest.raises(EngineError, match="not a regular file"):
         read_engine(engine)
 
 
-def test_a_symlink_is_followed_to_the_three_files(engine: Path, tmp_path: Path) -> None:
+def test_a_symlink_to_an_engine_is_followed(engine: Path, tmp_path: Path) -> None:
     link = tmp_path / "elsewhere" / "latest.engine"
     link.parent.mkdir()
     link.symlink_to(engine)
-    assert read_engine(link).engine == read_engine(engine).engine
+    linked, expected = read_engine(link), read_engine(engine)
+    assert (linked.plan, linked.passport) == (expected.plan, expected.passport)
 
 
 @pytest.mark.parametrize("target", ["loop.engine", ".", "nowhere.engine"])
@@ -99,38 +103,40 @@ def test_a_symlink_must_end_at_a_file(tmp_path: Path, target: str) -> None:
         read_engine(link)
 
 
-def test_an_engine_of_somebody_else_is_refused_until_the_key_is_trusted(engine: Path, keys: Path) -> None:
+def test_an_engine_of_another_user_is_rejected_until_its_key_is_trusted(engine: Path, keys: Path) -> None:
     public = json.loads(Path(f"{engine}.json").read_text())["key"]
     (keys / "signing_key.pem").unlink()
-    with pytest.raises(EngineError, match="whom nobody trusts here"):
+    with pytest.raises(EngineError, match="which is not trusted here; build the engine again, or"):
         read_engine(engine)
     (keys / "trusted").mkdir()
     (keys / "trusted" / "factory.pub").write_text(public + "\n")
-    assert read_engine(engine).engine
+    assert read_engine(engine).is_engine
 
 
-def test_a_passport_that_was_altered_and_hashed_again_is_refused(engine: Path) -> None:
-    """Who alters an engine and its hash, without the key, gets no further."""
-    sidecar = Path(f"{engine}.json")
+def test_a_changed_passport_with_a_new_hash_is_rejected(engine: Path) -> None:
+    """Without the key, an attacker cannot change an engine and its hash."""
+    passport_file = Path(f"{engine}.json")
     flip(engine, 100)
-    document = json.loads(sidecar.read_text())
+    document = json.loads(passport_file.read_text())
     document["passport"]["engine_sha256"] = make.digest(engine.read_bytes())
-    sidecar.write_text(json.dumps(document))
-    with pytest.raises(EngineError, match="altered since it was signed"):
+    passport_file.write_text(json.dumps(document))
+    with pytest.raises(
+        EngineError, match="changed after it was signed: its signature is invalid; build the engine again"
+    ):
         read_engine(engine)
 
 
-def test_an_unsigned_passport_is_refused(engine: Path) -> None:
-    sidecar = Path(f"{engine}.json")
-    document = json.loads(sidecar.read_text())
+def test_an_unsigned_passport_is_rejected(engine: Path) -> None:
+    passport_file = Path(f"{engine}.json")
+    document = json.loads(passport_file.read_text())
     del document["signature"]
-    sidecar.write_text(json.dumps(document))
-    with pytest.raises(EngineError, match="lacks signature: it is not signed"):
+    passport_file.write_text(json.dumps(document))
+    with pytest.raises(EngineError, match="lacks signature, so it is not signed; build the engine again"):
         read_engine(engine)
 
 
-def test_a_model_whose_weights_climb_out_of_its_folder_is_refused(rtx: Flavour, tmp_path: Path) -> None:
-    """CVE-2022-25882 and its successors: a path in an ONNX file that leads elsewhere is never opened."""
+def test_a_model_with_weights_outside_its_folder_is_rejected(rtx: Flavour, tmp_path: Path) -> None:
+    """CVE-2022-25882 and its successors: a path in an ONNX file is never opened."""
     proto = onnx.load_from_string(load_model().onnx)
     tensor = proto.graph.initializer[0]
     tensor.ClearField("raw_data")
@@ -138,90 +144,90 @@ def test_a_model_whose_weights_climb_out_of_its_folder_is_refused(rtx: Flavour, 
     tensor.external_data.add(key="location", value="../../secret.bin")
     file = tmp_path / "m.onnx"
     file.write_bytes(proto.SerializeToString())
-    with pytest.raises(ModelError, match="weights lie in other files"):
+    with pytest.raises(ModelError, match="its weights are in other files; a model must be one file"):
         load_model(file)
 
 
-def test_external_data_of_a_constant_node_is_found(tmp_path: Path) -> None:
+def test_external_data_of_a_constant_node_is_rejected(tmp_path: Path) -> None:
     proto = onnx.load_from_string(load_model().onnx)
     value = onnx.TensorProto(dims=[1], data_type=1, name="c", data_location=onnx.TensorProto.EXTERNAL)
     value.external_data.add(key="location", value="/dev/zero")
     proto.graph.node.append(onnx.helper.make_node("Constant", [], ["c"], value=value))
     file = tmp_path / "m.onnx"
     file.write_bytes(proto.SerializeToString())
-    with pytest.raises(ModelError, match="weights lie in other files"):
+    with pytest.raises(ModelError, match="its weights are in other files; a model must be one file"):
         load_model(file)
 
 
-def test_the_same_request_finds_the_engine_standing_and_another_builds_it(engine: Path, rtx: Flavour) -> None:
+def test_an_engine_is_built_again_only_if_its_options_change_or_it_is_damaged(engine: Path, rtx: Flavour) -> None:
     model = load_model()
-    asked = BuildOptions.of(model, compute_capabilities="8.6,8.9")
-    assert make_engine(model, engine, asked, rtx)[1]
+    options = BuildOptions.of(model, compute_capabilities="8.6,8.9")
+    assert make_engine(model, engine, options, rtx)[1]
     others = [
-        asked.replace(compute_capabilities="8.6"),
-        asked.replace(max_batch=4),
-        asked.replace(tf32=True),
-        asked.replace(optimisation_level=2),
+        options.replace(compute_capabilities="8.6"),
+        options.replace(max_batch=4),
+        options.replace(tf32=True),
+        options.replace(optimisation_level=2),
     ]
-    for options in others:
-        assert not make_engine(model, engine, options, rtx)[1], options
-        assert make_engine(model, engine, options, rtx)[1], options
+    for other in others:
+        assert not make_engine(model, engine, other, rtx)[1], other
+        assert make_engine(model, engine, other, rtx)[1], other
     flip(engine, 5)
     assert not make_engine(model, engine, others[-1], rtx)[1]
     read_engine(engine)
 
 
-def test_a_kill_while_writing_leaves_nothing_that_runs(
+def test_an_interrupted_write_leaves_no_engine_that_runs(
     engine: Path, rtx: Flavour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The passport of the engine before must not vouch for half of the one after it."""
-    honest, moved = os.replace, []
+    """The passport of the previous engine must not be valid for a part of the new one."""
+    original, replaced = os.replace, []
 
-    def killed(partial: Path, file: Path) -> None:
-        if len(moved) == 2:
+    def interrupted(partial: Path, file: Path) -> None:
+        if len(replaced) == 2:
             raise KeyboardInterrupt
-        moved.append(file)
-        honest(partial, file)
+        replaced.append(file)
+        original(partial, file)
 
-    monkeypatch.setattr(os, "replace", killed)
+    monkeypatch.setattr(os, "replace", interrupted)
     model = load_model()
     with pytest.raises(KeyboardInterrupt):
         make_engine(model, engine, BuildOptions.of(model), rtx)
-    assert moved == [Path(f"{engine}.onnx"), engine]
+    assert replaced == [Path(f"{engine}.onnx"), engine]
     with pytest.raises(EngineError):
         read_engine(engine)
 
 
-def test_two_that_write_one_file_do_not_break_each_other(tmp_path: Path) -> None:
+def test_parallel_writes_of_one_file_leave_one_complete_file(tmp_path: Path) -> None:
     file = tmp_path / "shared"
     with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(write_whole, bytes([number]) * 1000, file) for number in range(200)]:
-            done.result()
+        for write in [pool.submit(write_atomically, bytes([number]) * 1000, file) for number in range(200)]:
+            write.result()
     assert len(set(file.read_bytes())) == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["shared"]
 
 
-def test_what_was_verified_is_signed_into_the_passport(engine: Path) -> None:
+def test_a_verification_is_added_to_the_signed_passport(engine: Path) -> None:
     note_verification(engine, {"auc": 0.7})
-    found = read_engine(engine).engine
-    assert found is not None
-    assert found.passport.verification == {"auc": 0.7}
+    assert read_engine(engine).passport.verification == {"auc": 0.7}
 
 
-def test_the_signing_key_is_the_users_alone(engine: Path, keys: Path) -> None:
+def test_only_the_user_can_read_the_signing_key(engine: Path, keys: Path) -> None:
     assert (keys / "signing_key.pem").stat().st_mode & 0o077 == 0
 
 
-def test_a_broken_key_is_named(engine: Path, keys: Path) -> None:
+def test_the_error_for_a_damaged_key_names_its_file(engine: Path, keys: Path) -> None:
     (keys / "signing_key.pem").write_text("not a key")
-    with pytest.raises(EngineError, match=r"signing_key\.pem: not a usable signing key .* remove it"):
+    with pytest.raises(
+        EngineError, match=r"signing_key\.pem: not a valid signing key .*; delete it, and a new one will be created"
+    ):
         read_engine(engine)
 
 
 @pytest.mark.parametrize(
-    ("change", "shown"),
+    ("change", "message"),
     [
-        ({"surprise": 1}, "has surprise"),
+        ({"surprise": 1}, "has unknown surprise"),
         ({"options": {"max_batch": 0}}, "max_batch=0"),
         ({"options": {"shape": 3}}, "unknown setting shape"),
         ({"inputs": [{"name": "patches"}]}, "'dtype'"),
@@ -229,16 +235,18 @@ def test_a_broken_key_is_named(engine: Path, keys: Path) -> None:
         ({"weights_sha256": "0"}, "weights_sha256: 0 in the passport"),
     ],
 )
-def test_a_signed_passport_that_makes_no_sense_is_named(engine: Path, change: dict[str, object], shown: str) -> None:
-    """Of another version of this package, say: the signature holds, and still it is read with care."""
+def test_the_error_for_an_invalid_signed_passport_names_the_field(
+    engine: Path, change: dict[str, object], message: str
+) -> None:
+    """For example, a passport of another version of this package: a valid signature is not sufficient."""
     from dcfnet.engines import passport, signing
 
-    sidecar = Path(f"{engine}.json")
-    content = json.loads(sidecar.read_text())["passport"] | change
+    passport_file = Path(f"{engine}.json")
+    content = json.loads(passport_file.read_text())["passport"] | change
     public, signature = signing.sign(passport._canonical(content))
-    sidecar.write_text(
+    passport_file.write_text(
         json.dumps({"format": passport.FORMAT, "passport": content, "key": public, "signature": signature})
     )
-    with pytest.raises(EngineError) as told:
+    with pytest.raises(EngineError) as caught:
         read_engine(engine)
-    assert shown in str(told.value)
+    assert message in str(caught.value)

@@ -1,1 +1,1 @@
-"""Adapting the network to footage without annotation, by what the tracker finds again on its way back."""
+"""Adapts the network to footage without annotation, by forward-backward consistency of the tracker."""

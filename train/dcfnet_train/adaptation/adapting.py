@@ -1,4 +1,4 @@
-"""Adapting from end to end: labels, a short training, and the gate."""
+"""The whole adaptation: labels, a short training, and the gate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dcfnet_train.validation import open_tracker
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What came of it. checkpoint: the adapted weights, whatever the verdict."""
+    """The result of an adaptation. checkpoint: the adapted weights, also if they do not pass the gate."""
 
     checkpoint: Checkpoint
     labels: Labels
@@ -31,7 +31,7 @@ class Adaptation:
 
 @dataclass
 class Watch:
-    """Called as the work goes on: a segment has been labelled, a step has been taken, a model is about to be judged."""
+    """Progress callbacks. segment: called after each labelled segment. step: called after each training step."""
 
     segment: Callable[[], None] = lambda: None
     step: Callable[[int, float], None] = lambda step, loss: None
@@ -48,23 +48,23 @@ def adapt(
     workers: int = 1,
     watch: Watch | None = None,
 ) -> Adaptation:
-    """Trains on from the weights of `start`, on what their tracker finds and finds again; `folder` is worked in.
+    """Trains from the weights of `start`, on labels from their own tracker. Temporary files are in `folder`.
 
-    recipe: of the training; its architecture is that of `start`. judge: scores weights, sequence by sequence.
+    recipe: of the training, with the architecture of `start`. judge: scores weights on each sequence.
     tolerance: see `Verdict`.
-    Raises SequenceError, before anything is trained, for footage that cannot be read or in which too little comes back,
-    and for fewer than two sequences to judge by.
+    Raises SequenceError before the training if footage cannot be read, if too few targets come back, or if the gate
+    has fewer than two sequences.
     """
     watch = watch or Watch()
     recipe = recipe.replace(architecture=start.recipe.architecture)
-    begun = replace(start, weights=start.deployed(), recipe=recipe, average={}, optimiser={})
-    tracker = open_tracker(begun, recipe.tracker_config(recipe.stride))
-    before = judge(begun)
+    initial = replace(start, weights=start.deployed(), recipe=recipe, average={}, optimiser={})
+    tracker = open_tracker(initial, recipe.tracker_config(recipe.stride))
+    before = judge(initial)
     if len(before) < 2:
-        raise SequenceError(f"{len(before)} sequences to judge by; an interval needs at least two")
+        raise SequenceError(f"sequences for the gate: {len(before)}, an interval needs at least 2; add sequences")
     labels = make_labels(footage, tracker, recipe.seed, folder / "crops", watch.segment)
     run = Run.start(recipe, folder / "run", CPU)
-    run.adopt(begun.weights)
+    run.adopt(initial.weights)
     run.on_step.append(watch.step)
     train(run, Pairs(labels.videos, photos, recipe, recipe.steps * recipe.batch), workers, save_every=recipe.steps)
     adapted = run.checkpoint()

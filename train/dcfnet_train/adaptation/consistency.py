@@ -1,6 +1,7 @@
-"""Forward and back: a target is followed through a segment, then from where it was found back to where it began.
+"""Forward-backward consistency: tracks a target through a segment, then from its last box back to the first frame.
 
-The camera is shaken on both ways, each in its own manner: a tracker that stays where it is would come back every time.
+A simulated camera shake, different in each direction, moves the frames. Without it, a tracker that never moves would
+always come back.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from dcfnet.backend import Frame
-from dcfnet.geometry import Box
+from dcfnet.io.frame import Frame
+from dcfnet.result import Box
 from dcfnet_evaluation.metrics import overlaps
 from dcfnet_evaluation.passes import Pass, SingleTracker, run_pass
 from dcfnet_evaluation.protocols import Start
@@ -22,46 +23,49 @@ from numpy.typing import NDArray
 from dcfnet_train.adaptation.proposals import propose
 from dcfnet_train.adaptation.segments import HeldFrames, Unlabelled
 
-SHAKE = 0.4  # of the target's size: how far the camera moves to each side
-TARGETS = 4  # proposals in a segment
-RETURNED = 0.6  # overlap of the way there with the way back, in the worst frame, from which a target counts as found
+SHAKE = 0.4  # amplitude of the camera shake / target size
+TARGETS = 4  # proposals per segment
+RETURNED = 0.6  # smallest overlap of the forward and the backward box, in the worst frame, for a valid label
 
 
 @dataclass(frozen=True)
 class Trip:
-    """A target on both ways. there, back: float64 (N, 4), x, y, w, h, in the order and the pixels of the frames."""
+    """One target, tracked in both directions.
+
+    there, back: boxes of the forward and the backward pass, float64 (N, 4), x, y, w, h, frame pixels, frame order.
+    """
 
     there: NDArray[np.float64]
     back: NDArray[np.float64]
-    done: Pass  # the way back, as it was run
+    done: Pass  # the backward pass, in its own order and on shaken frames
 
     @classmethod
     def take(cls, tracker: SingleTracker, frames: Sequence[Frame], box: Box, rng: np.random.Generator) -> Trip:
-        """Follows the target in `box` of the first frame, 0-based frame pixels."""
-        ways = [_shake(rng, len(frames), box) for _ in range(2)]
-        there = _follow(tracker, frames, box, ways[0])
-        boxes = there.boxes - ways[0]
-        turned = ways[1][::-1]
-        back = _follow(tracker, frames[::-1], Box(*boxes[-1]), turned)
-        return cls(boxes, (back.boxes - turned)[::-1], back)
+        """Tracks the target forward and backward. box: in the first frame, 0-based frame pixels."""
+        shakes = [_shake(rng, len(frames), box) for _ in range(2)]
+        forward = _track(tracker, frames, box, shakes[0])
+        boxes = forward.boxes - shakes[0]
+        reversed_shake = shakes[1][::-1]
+        backward = _track(tracker, frames[::-1], Box(*boxes[-1]), reversed_shake)
+        return cls(boxes, (backward.boxes - reversed_shake)[::-1], backward)
 
     def returned(self) -> bool:
-        """Whether both ways agree in every frame."""
+        """Whether the boxes of both passes overlap enough in every frame."""
         return bool(overlaps(self.there, self.back).min() >= RETURNED)
 
     def labels(self) -> NDArray[np.float64]:
-        """The boxes of both ways, their mean, float64 (N, 4)."""
+        """The mean boxes of both passes, float64 (N, 4)."""
         return (self.there + self.back) / 2
 
     def score(self, name: str, frames: Sequence[Frame]) -> Score:
-        """How well the way back follows the way there, which is its truth: success AUC and all."""
+        """Score of the backward pass, with the boxes of the forward pass as ground truth."""
         sequence = AnnotatedSequence(name, HeldFrames(tuple(frames)), self.there[::-1])
         return Score.of([replace(self.done, boxes=self.back[::-1])], sequence)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A target to start from. number: of the candidate in its segment; chance depends on it alone."""
+    """A target in the first of `frames`. rng: random numbers for this target."""
 
     frames: tuple[Frame, ...]
     box: Box
@@ -69,7 +73,7 @@ class Candidate:
 
 
 def candidates(video: Unlabelled, start: int, seed: int, given: Box | None = None) -> Iterator[Candidate]:
-    """The given target of a segment, and those that are proposed; the same ones whenever they are asked for."""
+    """The given target of a segment and the proposed ones. The same arguments yield the same targets."""
     frames = video.segment(start)
     rng = np.random.default_rng((seed, start))
     boxes = propose(rng, frames[0], frames[len(frames) // 4], TARGETS)
@@ -78,22 +82,22 @@ def candidates(video: Unlabelled, start: int, seed: int, given: Box | None = Non
 
 
 def _shake(rng: np.random.Generator, count: int, box: Box) -> NDArray[np.float64]:
-    """Whole pixels by which the picture moves, (x, y, 0, 0) a frame: once about the middle, from a chance place."""
-    turn = 2 * np.pi * (np.arange(count)[:, None] / count + rng.uniform(size=2))
-    moved = np.round(SHAKE * np.sin(turn) * np.array(box.size))
-    return np.concatenate([moved, np.zeros_like(moved)], axis=1)
+    """Shift of each frame, whole pixels, (N, 4) as x, y, 0, 0: one sine period on each axis, with a random phase."""
+    phase = 2 * np.pi * (np.arange(count)[:, None] / count + rng.uniform(size=2))
+    shifts = np.round(SHAKE * np.sin(phase) * np.array(box.size))
+    return np.concatenate([shifts, np.zeros_like(shifts)], axis=1)
 
 
-def _follow(tracker: SingleTracker, frames: Sequence[Frame], box: Box, moves: NDArray[np.float64]) -> Pass:
-    """The tracker over the frames, the picture moved in each; its boxes are those of the moved pictures."""
-    moved = tuple(_moved(frame, *move[:2]) for frame, move in zip(frames, moves, strict=True))
+def _track(tracker: SingleTracker, frames: Sequence[Frame], box: Box, shifts: NDArray[np.float64]) -> Pass:
+    """Tracks over the shifted frames. The boxes are in pixels of the shifted frames."""
+    shifted = tuple(_shifted(frame, *shift[:2]) for frame, shift in zip(frames, shifts, strict=True))
     unknown = np.full((len(frames), 4), np.nan)
-    start = Start(0, Box(box.x + moves[0, 0], box.y + moves[0, 1], box.w, box.h))
-    return run_pass(tracker, AnnotatedSequence("", HeldFrames(moved), unknown), start)
+    start = Start(0, Box(box.x + shifts[0, 0], box.y + shifts[0, 1], box.w, box.h))
+    return run_pass(tracker, AnnotatedSequence("", HeldFrames(shifted), unknown), start)
 
 
-def _moved(frame: Frame, x: float, y: float) -> Frame:
-    """The picture moved by whole pixels, its border drawn out."""
+def _shifted(frame: Frame, x: float, y: float) -> Frame:
+    """The frame shifted by whole pixels, with a replicated border."""
     size = (frame.shape[1], frame.shape[0])
-    moving = np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
-    return cv2.warpAffine(frame, moving, size, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+    translation = np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
+    return cv2.warpAffine(frame, translation, size, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)

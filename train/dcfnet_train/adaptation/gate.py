@@ -1,4 +1,4 @@
-"""The gate: adapted weights are taken where they are better, and where it can be told that they are not worse."""
+"""The gate: accepts adapted weights if their mean AUC is higher and the interval is within the tolerance."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from dcfnet_train.adaptation.segments import Unlabelled
 from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.validation import open_tracker
 
-# AUC that a model may be worse by, at the end of the interval. Against the truth it is what nobody would see. To come
-# back is no truth: there a gain has to be told from none.
+# Largest loss of AUC at the low end of the interval. With ground truth, a loss of 0.01 is not visible. Consistency is
+# not ground truth, so without annotation the gain must be significant.
 TOLERANCE = 0.01
-UNSEEN = 0.0  # without annotation
-FEWEST = 8  # targets to judge by: the interval of fewer says little
+UNSEEN = 0.0  # tolerance without annotation
+FEWEST = 8  # smallest number of targets for the gate; with fewer, the interval is too wide
 Judge = Callable[[Checkpoint], list[Score]]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Two sets of weights in one tracker. before, after: mean success AUC of the starting ones and the adapted ones.
+    """Comparison of the initial and the adapted weights in one tracker.
 
-    tolerance: AUC below 0 that the interval of the difference may reach.
+    before, after: mean success AUC of the initial and of the adapted weights. comparison: paired by sequence.
+    tolerance: the low end of the interval of the difference must be at least -tolerance.
     """
 
     before: float
@@ -35,29 +36,29 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the adapted ones are better in the mean, and worse by no more than is tolerated in the interval."""
+        """Whether the mean difference is above 0, and the low end of its interval is at least -tolerance."""
         return self.comparison.difference > 0 and self.comparison.low >= -self.tolerance
 
     @classmethod
     def of(cls, first: Sequence[Score], second: Sequence[Score], tolerance: float) -> Verdict:
-        """Of the scores of both, on the same sequences. Raises SequenceError where there are fewer than two of them."""
+        """Compares two lists of scores on the same sequences. Raises SequenceError for fewer than two sequences."""
         before, after = (mean_score(scores).auc for scores in (first, second))
         return cls(before, after, compare(first, second), tolerance)
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """Judges by targets in the segments that are held back: how well the way back follows the way there.
+    """Scores weights by forward-backward consistency, on the segments that are not trained on.
 
-    It sees that a target is lost, and not that both ways agree on something else.
+    It detects a lost target. It does not detect that both passes agree on a wrong target.
     """
 
     videos: Sequence[Unlabelled]
     seed: int
-    seen: Callable[[], None] = lambda: None  # called once a segment
+    seen: Callable[[], None] = lambda: None  # called after each segment
 
     def __call__(self, checkpoint: Checkpoint) -> list[Score]:
-        """A score of every target. Raises SequenceError where there are fewer than FEWEST."""
+        """A score for each target. Raises SequenceError for fewer than FEWEST targets."""
         tracker = open_tracker(checkpoint, checkpoint.recipe.tracker_config(checkpoint.recipe.stride))
         scores: list[Score] = []
         for video, start in self.segments():
@@ -66,9 +67,12 @@ class Consistency:
                 scores.append(trip.score(f"{len(scores)}: {video.name} from frame {start}", target.frames))
             self.seen()
         if len(scores) < FEWEST:
-            raise SequenceError(f"{len(scores)} targets to judge by; give more footage, or --validate SEQUENCES")
+            raise SequenceError(
+                f"targets for the gate: {len(scores)}, at least {FEWEST} are needed; "
+                "add footage, or use --validate SEQUENCES"
+            )
         return scores
 
     def segments(self) -> Iterator[tuple[Unlabelled, int]]:
-        """Every segment that is held back, by its video and its first frame."""
+        """The segments for the gate: each video with the first frame of a segment."""
         return ((video, start) for video in self.videos for start in video.judged_by())

@@ -1,4 +1,4 @@
-"""Labels that the tracker makes for itself: where it came back, it was probably right on the way."""
+"""Labels from the tracker itself: if a target comes back to its start, its boxes are probably right."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dcfnet.geometry import Box
+from dcfnet.result import Box
 from dcfnet_evaluation.passes import SingleTracker
 from dcfnet_evaluation.sequences import SequenceError
 
 from dcfnet_train.adaptation.consistency import Trip, candidates
 from dcfnet_train.adaptation.segments import HeldFrames, Unlabelled
+from dcfnet_train.crop_manifest import Clip, CropSettings, Manifest
 from dcfnet_train.crops.cutting import cut_clip
-from dcfnet_train.crops.manifest import Clip, CropSettings, Manifest
 from dcfnet_train.videos import Video, read_videos
 
-FEWEST = 8  # targets that came back: half a batch of different ones
+FEWEST = 8  # smallest number of targets that came back: half a batch of different targets
 
 
 @dataclass(frozen=True)
 class Labels:
-    """videos: crops around the targets that came back. tried: targets that were followed."""
+    """videos: crops around the targets that came back. tried: number of tracked targets."""
 
     videos: list[Video]
     tried: int
@@ -35,9 +35,9 @@ def make_labels(
     folder: Path,
     seen: Callable[[], None] = lambda: None,
 ) -> Labels:
-    """Follows targets through all segments to learn from, and writes crops around those that came back into `folder`.
+    """Tracks targets through all training segments, and writes crops around those that came back into `folder`.
 
-    seen() is called once a segment. Raises SequenceError where too few came back to learn from.
+    seen() is called after each segment. Raises SequenceError if fewer than FEWEST targets came back.
     """
     clips: dict[str, Clip] = {}
     settings, tried = CropSettings(), 0
@@ -48,22 +48,20 @@ def make_labels(
                 name = f"{number:03d}-{tried:06d}"
                 clips[name] = cut_clip(labelled, settings, folder / name)
     if len(clips) < FEWEST:
-        raise SequenceError(
-            f"{len(clips)} of {tried} targets came back, at least {FEWEST} are needed; give more footage"
-        )
+        raise SequenceError(f"{len(clips)} of {tried} targets came back, at least {FEWEST} are needed; add footage")
     Manifest((), settings, clips).save(folder)
     return Labels(read_videos(folder), tried)
 
 
 def _label(video: Unlabelled, tracker: SingleTracker, seed: int, seen: Callable[[], None]) -> Iterator[Video | None]:
-    """Every target that is followed, with its labels where it came back."""
-    given = video.box
+    """One item per tracked target: its video with labels, or None if it did not come back."""
+    known = video.box
     for start in video.learnt_from():
-        for number, target in enumerate(candidates(video, start, seed, given)):
+        for number, target in enumerate(candidates(video, start, seed, known)):
             trip = Trip.take(tracker, target.frames, target.box, target.rng)
             returned = trip.returned()
-            if given is not None and number == 0:  # followed on from where it is now, until it is lost
-                given = Box(*trip.labels()[-1]) if returned else None
+            if known is not None and number == 0:  # the next segment starts from its last box, until it is lost
+                known = Box(*trip.labels()[-1]) if returned else None
             times = np.arange(start, start + len(target.frames))
             yield Video("", HeldFrames(target.frames), trip.labels(), times) if returned else None
         seen()

@@ -1,4 +1,4 @@
-"""Footage without annotation, in short segments: what is learnt from, and at its end what is kept to judge by."""
+"""Footage without annotation, in short segments: for training, and at the end of each video for the gate."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from dcfnet.backend import Frame
-from dcfnet.frames import image_files
-from dcfnet.geometry import Box, target_box
+from dcfnet.io.frame import Frame
+from dcfnet.io.sources import image_files
+from dcfnet.result import Box
+from dcfnet.tracking.geometry import target_box
 from dcfnet_evaluation.sequences import Frames, ImageFrames, SequenceError, VideoFrames
 
-LENGTH = 20  # frames of a segment: twice the gap of a pair, and short enough to come back from
-KEPT_BACK = 0.25  # share at the end of every video that is judged by and never learnt from
-MOST = 60  # segments of a video that are learnt from, and a third of it that are judged by
+LENGTH = 20  # frames of a segment: twice the gap of a pair, and short enough for a tracker to come back
+KEPT_BACK = 0.25  # share at the end of each video for the gate; training never uses it
+MOST = 60  # largest number of training segments of a video; the gate uses up to a third of it
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class HeldFrames:
         return len(self.images)
 
     def size(self) -> int:
-        """Bytes of the frames as they are held."""
+        """Size of the frames in memory, bytes."""
         return sum(image.nbytes for image in self.images)
 
     def read(self, index: int) -> Frame:
@@ -37,7 +38,7 @@ class HeldFrames:
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """A video whose targets nobody has drawn but, perhaps, one in its first frame: box, 0-based frame pixels."""
+    """A video without annotation. box: optional target in the first frame, 0-based frame pixels."""
 
     name: str
     frames: Frames
@@ -45,10 +46,10 @@ class Unlabelled:
 
     @classmethod
     def open(cls, place: Path, box: Box | None = None) -> Unlabelled:
-        """A video, or a folder of images or with `img/`.
+        """Opens a video file, a folder of images, or a folder with `img/`.
 
-        Raises SequenceError for what is neither and for one too short to be divided, and InvalidBoxError for a box that
-        cannot be tracked.
+        Raises SequenceError if `place` is none of these or too short. Raises InvalidBoxError if the box cannot be
+        tracked.
         """
         if place.is_dir():
             inner = place / "img"
@@ -56,40 +57,42 @@ class Unlabelled:
         else:
             frames = VideoFrames(place, _count(place))
         if len(frames) < 4 * LENGTH:
-            raise SequenceError(f"{place}: {len(frames)} frames; adaptation needs at least {4 * LENGTH}")
+            raise SequenceError(
+                f"{place}: {len(frames)} frames; adaptation needs at least {4 * LENGTH}, use a longer video"
+            )
         if box is not None:
             height, width = frames.read(0).shape[:2]
             box = target_box(box, (width, height))
         return cls(place.resolve().stem, frames, box)
 
     def learnt_from(self) -> list[int]:
-        """First frames of the segments to learn from; each begins where the one before it ends.
+        """First frames of the training segments. Each segment starts with the last frame of the one before.
 
-        Of a long video those at its beginning, where a box is given, else some all over it.
+        In a long video with a box, they are at the start; without a box, they are spread over the training part.
         """
         starts = list(range(0, self._divide() - LENGTH + 1, LENGTH - 1))
         return starts[:MOST] if self.box else _spread(starts, MOST)
 
     def judged_by(self) -> list[int]:
-        """First frames of the segments to judge by, none of which shares a frame with those that are learnt from."""
+        """First frames of the segments for the gate. They share no frame with the training segments."""
         return _spread(list(range(self._divide(), len(self.frames) - LENGTH + 1, LENGTH)), MOST // 3)
 
     def segment(self, start: int) -> tuple[Frame, ...]:
-        """The frames of a segment. Raises SequenceError naming one that cannot be read."""
+        """The frames of a segment. Raises SequenceError for an unreadable frame."""
         return tuple(self.frames.read(index) for index in range(start, start + LENGTH))
 
     def _divide(self) -> int:
-        """The first frame that is not learnt from."""
+        """The first frame after the training part."""
         return round(len(self.frames) * (1 - KEPT_BACK))
 
 
 def _spread(starts: list[int], most: int) -> list[int]:
-    chosen = np.unique(np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int))
-    return [starts[i] for i in chosen]
+    indices = np.unique(np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int))
+    return [starts[i] for i in indices]
 
 
 def _count(video: Path) -> int:
-    """Frames that a video holds: what its container says is often more. Raises SequenceError for what is no video."""
+    """Number of readable frames; the container often reports more. Raises SequenceError if the file is not a video."""
     if not video.is_file():
         raise SequenceError(f"{video}: no such file or folder")
     capture = cv2.VideoCapture(str(video))
@@ -97,5 +100,5 @@ def _count(video: Path) -> int:
     while capture.grab():
         count += 1
     if not count:
-        raise SequenceError(f"{video}: cannot be opened as a video; is it one, and does OpenCV know its codec?")
+        raise SequenceError(f"{video}: cannot be opened as a video; use a video file with a codec that OpenCV supports")
     return count

@@ -1,1 +1,1 @@
-"""A cache of crops: of every frame the surroundings of its target alone, small enough to be read many times over."""
+"""A cache of crops: only the target and its surroundings in each frame, small enough to read many times."""

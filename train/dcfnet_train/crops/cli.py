@@ -1,6 +1,6 @@
-"""dcfnet-crops: cuts the surroundings of the targets out of footage, for training that reads nothing else.
+"""dcfnet-crops: crops targets and their surroundings from footage, as input for training.
 
-A command of its own, since a second one of dcfnet-train would change how that is called.
+This is a separate command: a subcommand of dcfnet-train would change the call of dcfnet-train.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dcfnet.errors import DcfnetError
 from dcfnet_evaluation.sequences import SequenceError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dcfnet_train.crop_manifest import Clip, CropSettings, Manifest
 from dcfnet_train.crops.cutting import make_cache
-from dcfnet_train.crops.manifest import Clip, CropSettings, Manifest
 from dcfnet_train.videos import Video, read_footage
 
 SETTINGS = CropSettings()
@@ -25,45 +25,45 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     videos: Annotated[
-        list[str], typer.Option(help="Folder of annotated footage, or LAYOUT:FOLDER, LAYOUT:SUBSET:FOLDER; repeatable.")
+        list[str], typer.Option(help="Folder of annotated footage, LAYOUT:FOLDER or LAYOUT:SUBSET:FOLDER. Repeatable.")
     ],
-    output: Annotated[Path, typer.Option(help="Folder of the cache; one that was not finished is gone on with.")],
+    output: Annotated[Path, typer.Option(help="Folder of the cache. The command completes an incomplete cache.")],
     around: Annotated[
-        float, typer.Option(help="Side of the square that is cut out, in longer sides of the target.")
+        float, typer.Option(help="Side of the square crop / longer side of the target.")
     ] = SETTINGS.around,
     longest: Annotated[
-        int, typer.Option(help="px: a square of more is shrunk to it; none is enlarged.")
+        int, typer.Option(help="Largest side of the crop, px. Smaller crops are not enlarged.")
     ] = SETTINGS.longest,
-    image: Annotated[str, typer.Option(help="jpg, or png, which loses nothing.")] = SETTINGS.image,
-    quality: Annotated[int, typer.Option(help="Of JPEG.")] = SETTINGS.quality,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is this one.")] = os.cpu_count() or 1,
+    image: Annotated[str, typer.Option(help="jpg, or png (lossless).")] = SETTINGS.image,
+    quality: Annotated[int, typer.Option(help="Quality of JPEG.")] = SETTINGS.quality,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses the main process.")] = os.cpu_count() or 1,
 ) -> None:
-    """Cuts footage into a cache of crops: dcfnet-train --videos OUTPUT reads it. The same command goes on with it."""
+    """Writes a cache of crops for dcfnet-train --videos OUTPUT. After a stop, the same command completes the cache."""
     try:
         settings = CropSettings(around=around, longest=longest, image=image, quality=quality)
         footage = _footage(videos)
-        made = _cut(footage, videos, settings, output, workers)
+        manifest = _cut(footage, videos, settings, output, workers)
     except (DcfnetError, ValueError, OSError) as error:
         typer.echo(f"dcfnet-crops: {error}", err=True)
         raise typer.Exit(1) from error
-    for clip in made.clips.values():
-        for told in clip.unreadable:
-            typer.echo(f"left out: {told}", err=True)
-    frames, size = (sum(getattr(clip, key) for clip in made.clips.values()) for key in ("frames", "bytes"))
-    typer.echo(f"{output}: {len(made.clips)} clips, {frames} images, {size / 2**20:.1f} MiB")
+    for clip in manifest.clips.values():
+        for message in clip.unreadable:
+            typer.echo(f"skipped: {message}", err=True)
+    frames, size = (sum(getattr(clip, key) for clip in manifest.clips.values()) for key in ("frames", "bytes"))
+    typer.echo(f"{output}: {len(manifest.clips)} clips, {frames} images, {size / 2**20:.1f} MiB")
 
 
 def _footage(places: list[str]) -> list[Video]:
-    """The videos with something to cut out; those without are told. Raises SequenceError for what are crops already."""
+    """The videos with a usable box; prints the others. Raises SequenceError if a video already consists of crops."""
     videos = [video for place in places for video in read_footage(place)]
     crops = [video.name for video in videos if video.centred]
     if crops:
         raise SequenceError(
-            f"{', '.join(crops[:5])}: crops already, and their surroundings are gone; give whole frames"
+            f"{', '.join(crops[:5])}: already crops, without the surroundings of the target; use whole frames"
         )
     for video in videos:
         if not len(video.usable()):
-            typer.echo(f"left out: {video.name} has no usable box", err=True)
+            typer.echo(f"skipped: {video.name} has no usable box", err=True)
     return [video for video in videos if len(video.usable())]
 
 

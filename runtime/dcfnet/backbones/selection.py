@@ -1,0 +1,78 @@
+"""The choice of the engine that runs a model."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+
+from dcfnet.errors import ConfigError, DeviceError, ModelError
+from dcfnet.model.backbone import Backbone
+from dcfnet.model.file import Model
+
+HOST_ENGINES = ("onnxruntime", "opencv")  # engines for which device="auto" selects the CPU
+ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
+
+
+def open_backbone(model: Model, engine: str = "auto", side: int | None = None, device: str = "cpu") -> Backbone:
+    """The backbone of a model on an engine.
+
+    engine: "onnxruntime" (an extra; on a GPU with its CUDA provider), "opencv" (always installed, CPU only), "tensorrt"
+    (for .engine files), "native" (kernels of this project, GPU only) or "auto". "auto" is TensorRT for an engine file
+    and native on a GPU. On a CPU it is ONNX Runtime, the faster engine, if it is installed, else OpenCV.
+    side: of the patches, px; None: the patch size of the model's config. device: of the patches, "cpu" or "cuda".
+    Raises ConfigError for another name or an unsupported side, MissingDependencyError if the engine is not installed,
+    ModelError if the engine cannot run the graph, and as `TrtBackbone`.
+    """
+    if engine not in ENGINES:
+        raise ConfigError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if engine == "opencv" and device == "cuda":
+        raise ConfigError(
+            "engine='opencv' runs on the CPU only; with device='cuda' use native, tensorrt or onnxruntime"
+        )
+    if "window" in model.folded and side not in (None, model.config.patch_size):
+        raise ConfigError(
+            f"patch_size={side}: {model.name} contains the cosine window of {model.config.patch_size} px; "
+            f"use patch_size={model.config.patch_size}, or export the model without --fold window"
+        )
+    if engine == "tensorrt" or (engine == "auto" and model.is_engine):
+        from dcfnet.backbones.trt import TrtBackbone
+
+        side = side or model.config.patch_size
+        return _probed(TrtBackbone(model, side), model, side)
+    if engine == "native" or (engine == "auto" and device == "cuda"):
+        from dcfnet.backbones.native import NativeBackbone
+
+        return _probed(NativeBackbone(model), model, side or model.config.patch_size)
+    if engine == "onnxruntime" and device == "cuda":
+        from dcfnet.backbones.ort import OrtCudaBackbone
+
+        return _probed(OrtCudaBackbone(model), model, side or model.config.patch_size)
+    if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
+        from dcfnet.backbones.ort import OrtBackbone
+
+        return _probed(OrtBackbone(model), model, side or model.config.patch_size)
+    from dcfnet.backbones.cvdnn import CvDnnBackbone
+
+    return _probed(CvDnnBackbone(model), model, side or model.config.patch_size)
+
+
+def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:
+    """The backbone, after a test with two patches. Raises ModelError if it does not return two finite feature maps."""
+    try:
+        features = backbone(np.zeros((2, 3, side, side), dtype=backbone.input_dtype))
+    except DeviceError:  # its message is sufficient, for example no memory
+        raise
+    except Exception as error:  # the exceptions of engines have no common base class
+        raise ModelError(
+            f"{model.name}: cannot run on patches of {side} px with an input named 'patches': {error}"
+        ) from error
+    map_side = side // model.stride
+    if np.ndim(features) != 4 or len(features) != 2 or features.shape[2:] != (map_side, map_side):
+        raise ModelError(
+            f"{model.name}: returns features of shape {np.shape(features)} for two patches of {side} px, must be "
+            f"(2, C, {map_side}, {map_side})"
+        )
+    if not np.isfinite(features).all():
+        raise ModelError(f"{model.name}: returns features that are not finite; its weights may be damaged")
+    return backbone

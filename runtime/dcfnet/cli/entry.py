@@ -1,0 +1,21 @@
+"""The start of commands that need optional libraries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def start(command: str, extra: str, load: Callable[[], Any]) -> None:
+    """Runs the app that `load` imports. If a library is missing, prints one line and exits with code 1.
+
+    command: name of the program. extra: the extra of dcfnet that installs the libraries.
+    """
+    try:
+        app = load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dcfnet"):
+            raise
+        sys.exit(f"{command}: {error.name} is not installed; install it with: pip install 'dcfnet[{extra}]'")
+    app(prog_name=command)

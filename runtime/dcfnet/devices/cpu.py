@@ -1,0 +1,172 @@
+"""Backend on NumPy and OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
+from dcfnet.filter import dcf
+from dcfnet.filter.colour_histogram import BINS, bins_of, target_probability
+from dcfnet.filter.dcf import Array
+from dcfnet.filter.response import Peak, read_maps
+from dcfnet.filter.spatial_penalty import SpatialPenalty
+from dcfnet.filter.update import FilterUpdate
+from dcfnet.io.frame import Frame
+from dcfnet.io.pixel_formats import CheckedFrame, bgr_around, host_frame, texture_plane
+from dcfnet.io.texture import has_texture
+
+
+@dataclass(frozen=True)
+class HostPlaces:
+    """Where patches lie. sources, centres, regions: as of `Backend.crop`."""
+
+    frames: Sequence[CheckedFrame]
+    sources: NDArray[np.intp]
+    centres: NDArray[np.float64]
+    regions: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, part: slice | NDArray[np.intp]) -> HostPlaces:
+        return HostPlaces(self.frames, self.sources[part], self.centres[part], self.regions[part])
+
+
+class CpuBackend:
+    """The reference twin; see `Backend` for layouts and units."""
+
+    name = "cpu"
+    # The maps of the first convolution take 2 MB a patch: four patches just fit the caches (docs/speed.md).
+    patches_per_call = 4
+
+    def asarray(self, values: NDArray[np.generic]) -> Array:
+        return np.ascontiguousarray(values)
+
+    def guarded(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def thread_context(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def frame(self, given: Any) -> CheckedFrame:
+        return host_frame(given)
+
+    def check_texture(
+        self,
+        frames: Sequence[CheckedFrame],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+    ) -> Callable[[], NDArray[np.bool_]]:
+        each = zip(sources, centres, regions, strict=True)
+        seen = [has_texture(texture_plane(frames[source]), centre, region) for source, centre, region in each]
+        return lambda: np.array(seen, dtype=np.bool_)
+
+    def crop(
+        self,
+        frames: Sequence[CheckedFrame],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+        size: int,
+        mean: NDArray[np.float32],
+    ) -> Array:
+        return self.sample_patches(self.patch_places(frames, sources, centres, regions, size), size, mean)
+
+    def patch_places(
+        self,
+        frames: Sequence[CheckedFrame],
+        sources: NDArray[np.intp],
+        centres: NDArray[np.float64],
+        regions: NDArray[np.float64],
+        size: int,
+    ) -> HostPlaces:
+        return HostPlaces(frames, sources, centres, regions)
+
+    def sample_patches(
+        self, places: HostPlaces, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32
+    ) -> Array:
+        patches = np.empty((len(places), 3, size, size), dtype=np.float32)
+        for patch, source, centre, region in zip(patches, places.sources, places.centres, places.regions, strict=True):
+            _crop_into(patch, *bgr_around(places.frames[source], centre, region), region, mean)
+        return patches.astype(dtype, copy=False)
+
+    def store_filters(self, programs: FramePrograms, filters: ArrayFilters) -> Filters:
+        return filters
+
+    def matmul(self, left: Array, right: Array) -> Array:
+        return left @ right
+
+    def concatenate(self, arrays: Sequence[Array]) -> Array:
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def respond(self, search_f: Array, filter_f: Array) -> Array:
+        return dcf.respond(search_f, filter_f[:, None])[:, :, 0]
+
+    def blend(self, old: Array, new: Array, rate: float) -> Array:
+        return dcf.blend(old, new, rate)
+
+    def filter_update(
+        self,
+        label_f: Array,
+        rate: float,
+        regularisation: float,
+        penalty: SpatialPenalty | None,
+        shares: Array | None = None,
+    ) -> FilterUpdate:
+        return FilterUpdate(label_f, rate, regularisation, penalty, shares)
+
+    def count_colours(self, patches: Array, mean: Array, step: int, parts: Array) -> Array:
+        found = np.empty((len(patches), 2, BINS), dtype=np.int32)
+        for counts, each in zip(found, bins_of(patches, mean, step), strict=True):
+            for part in (0, 1):
+                counts[part] = np.bincount(each[parts == part + 1], minlength=BINS)
+        return found
+
+    def likelihood(self, patches: Array, mean: Array, step: int, histograms: Array) -> Array:
+        bins = bins_of(patches, mean, step)
+        table = target_probability(histograms)
+        return np.take_along_axis(table, bins.reshape(len(bins), -1), axis=1).reshape(bins.shape)
+
+    def read_peaks(self, maps: Array, position_maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+        return read_maps(maps, position_maps, penalty)
+
+    def to_host(self, array: Array) -> NDArray[np.float32]:
+        return np.asarray(array)
+
+
+def _crop_into(
+    patch: NDArray[np.float32],
+    frame: Frame,
+    centre: NDArray[np.float64],
+    region: NDArray[np.float64],
+    mean: NDArray[np.float32],
+) -> None:
+    """One patch (3, S, S) cut out of one frame; OpenCV touches only the pixels it needs."""
+    size = patch.shape[-1]
+    step = region / size  # frame pixels per patch pixel
+    start = centre - (size - 1) / 2 * step
+    patch_to_frame = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
+    if frame.ndim == 3 and frame.shape[2] > 1:
+        sampled = _sample(frame, patch_to_frame, size, mean.tolist())[..., :3].transpose(2, 0, 1)
+    else:  # grey: one plane a channel, because each has its own mean outside the frame
+        sampled = np.stack([_sample(frame, patch_to_frame, size, float(value)) for value in mean])
+    np.subtract(sampled, mean[:, None, None], out=patch)
+
+
+def _sample(
+    frame: Frame, patch_to_frame: NDArray[np.float64], size: int, border: float | list[float]
+) -> NDArray[np.uint8]:
+    """Bilinear samples of the frame, `border` outside it: uint8 (size, size, channels)."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    constant = cv2.BORDER_CONSTANT
+    return cv2.warpAffine(  # type: ignore[return-value]
+        frame, patch_to_frame, (size, size), flags=flags, borderMode=constant, borderValue=border
+    )

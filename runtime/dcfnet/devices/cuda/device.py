@@ -1,0 +1,229 @@
+"""A CUDA device through CuPy: its memory, its kernels, and the current stream. The only importer of CuPy.
+
+All work is queued on CuPy's current stream. Only `wait`, `to_host`, `constant` and `capture_stream` wait for it.
+A device belongs to the process and to the GPU that were current when it was opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.cuda.description import GpuDescription, driver_versions
+from dcfnet.devices.cuda.errors import CudaErrors
+from dcfnet.devices.cuda.kernels.program import TRACKER, Program
+from dcfnet.devices.cuda.modules import Modules
+from dcfnet.errors import DeviceError, MissingDependencyError
+from dcfnet.filter.dcf import Array
+
+try:
+    import cupy
+except Exception as error:  # a CuPy for another version of CUDA raises many types
+    raise MissingDependencyError("cupy", "cuda13", f"{error}; cuda12 or cuda13, in place of cpu") from error
+
+_errors = CudaErrors(cupy)
+THREADS = 256  # threads per block of `launch`, whose kernels use no shared memory
+
+
+class CudaDevice(GpuDescription):
+    """The GPU that is current when this is made: its memory, its kernels, and the current stream."""
+
+    _opened_in: ClassVar[int | None] = None  # the process that opened CUDA: its forks cannot use CUDA
+
+    def __init__(self) -> None:
+        """Raises DeviceError naming what is missing, driver or GPU."""
+        self._check_process()
+        try:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            remedy = "install NVIDIA's driver, or use device='cpu'"
+            raise DeviceError(f"no GPU can be used: {error}{driver_versions(cupy)}; {remedy}") from error
+        if not count:
+            raise DeviceError("there is no GPU, or CUDA_VISIBLE_DEVICES hides it; use device='cpu'")
+        CudaDevice._opened_in = os.getpid()
+        super().__init__(cupy, int(cupy.cuda.runtime.getDevice()))
+        self._kernels = Modules(cupy)
+
+    def check(self) -> None:
+        """Raises DeviceError in a forked process, and while another GPU is current."""
+        self._check_process()
+        current = int(cupy.cuda.runtime.getDevice())
+        if current != self.number:
+            raise DeviceError(
+                f"opened on GPU {self.number}, used while GPU {current} is current; make GPU {self.number} current"
+            )
+
+    @staticmethod
+    def _check_process() -> None:
+        if CudaDevice._opened_in not in (None, os.getpid()):
+            raise DeviceError(
+                f"process {CudaDevice._opened_in} opened CUDA; process {os.getpid()} is a fork of it and cannot use "
+                "CUDA; start workers with multiprocessing.get_context('spawn')"
+            )
+
+    @property
+    def stream(self) -> int:
+        """Handle of the current stream."""
+        return int(cupy.cuda.get_current_stream().ptr)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+        """New device memory, aligned as CUDA aligns it. Raises DeviceError if there is none left."""
+        with _errors:
+            return cupy.empty(shape, dtype=dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """New device memory as from `empty`, all zeros."""
+        with _errors:
+            return cupy.zeros(shape, dtype=dtype)
+
+    def pinned(self, size: int) -> NDArray[np.uint8]:
+        """New pinned host memory, uint8 (size,). Raises as `empty` does."""
+        with _errors:
+            return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
+
+    def is_pinned(self, array: NDArray[np.uint8]) -> bool:
+        """Whether a host array, uint8 (h, w), not empty, contiguous in each row, is pinned at both ends."""
+        first, last = array.ctypes.data, (len(array) - 1) * array.strides[0] + array.shape[1] - 1
+        with _errors:
+            kinds = [cupy.cuda.runtime.pointerGetAttributes(end).type for end in (first, first + last)]
+        return kinds == [cupy.cuda.runtime.memoryTypeHost] * 2
+
+    def copy_rows(self, rows: NDArray[np.uint8], to: int, pitch: int) -> None:
+        """Queues a copy of pinned rows, uint8 (h, w), to a device address, its rows `pitch` bytes apart."""
+        (height, width), start = rows.shape, rows.ctypes.data
+        kind = cupy.cuda.runtime.memcpyHostToDevice
+        with _errors:
+            cupy.cuda.runtime.memcpy2DAsync(to, pitch, start, rows.strides[0], width, height, kind, self.stream)
+
+    def wait(self) -> None:
+        """Waits for all work on the current stream. Raises DeviceError if it failed."""
+        with _errors:
+            cupy.cuda.get_current_stream().synchronize()
+
+    def event(self) -> Any:
+        """A CUDA event: recorded in the current stream, and waited for. One that was never recorded has passed."""
+        with _errors:
+            return cupy.cuda.Event(disable_timing=True)
+
+    def upload(self, values: NDArray[np.generic]) -> Array:
+        """A host array on the device, contiguous; queued, through pinned memory. Raises DeviceError as `empty` does."""
+        with _errors:
+            return cupy.asarray(np.ascontiguousarray(values))
+
+    def constant(self, values: NDArray[np.generic]) -> Array:
+        """As `upload`, but waits, so that every stream may use the array. Not possible during a capture."""
+        array = self.upload(values)
+        self.wait()
+        return array
+
+    def copy(self, values: Array, to: Array) -> None:
+        """Queues a copy of host or device values to device memory."""
+        to[...] = cupy.asarray(values)
+
+    def address(self, array: Array) -> int:
+        """The device address of an array."""
+        return int(array.data.ptr)
+
+    def contiguous(self, array: Array) -> Array:
+        """The array itself, or a contiguous copy."""
+        return array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
+
+    def concatenate(self, arrays: Sequence[Array]) -> Array:
+        """The arrays, concatenated along their first axis."""
+        if len(arrays) == 1:
+            return arrays[0]
+        # cupy.concatenate copies many addresses from the host, which a captured graph cannot do.
+        whole = cupy.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), dtype=arrays[0].dtype)
+        for start, array in zip(np.cumsum([0, *map(len, arrays)]), arrays, strict=False):
+            whole[int(start) : int(start) + len(array)] = array
+        return whole
+
+    def gpu_of(self, address: int) -> int:
+        """Number of the GPU that an address belongs to."""
+        with _errors:
+            return int(cupy.cuda.runtime.pointerGetAttributes(address).device)
+
+    def shared(self, given: Any) -> Array:
+        """An array of another library on this GPU, without a copy.
+
+        With DLPack the producer makes our stream wait for its own. Otherwise the host waits for the stream that the
+        array's interface names.
+        """
+        dlpack = hasattr(given, "__dlpack_device__") and not isinstance(given, cupy.ndarray)
+        with _errors:
+            return cupy.from_dlpack(given) if dlpack else cupy.asarray(given)
+
+    def with_contiguous_rows(self, pixels: Array) -> Array:
+        """The pixels, or a copy if the pixels of a row are not contiguous. Rows may have any pitch."""
+        return pixels if pixels[0].flags.c_contiguous else cupy.ascontiguousarray(pixels)
+
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """The array on the host. Waits for all queued work; raises DeviceError if it failed."""
+        with _errors:
+            values: NDArray[Any] = cupy.asnumpy(array)
+        return values
+
+    def fetch(self, array: Array, to: NDArray[Any]) -> None:
+        """Queues a copy of a contiguous array to pinned memory of the same size, which is valid after `wait`."""
+        with _errors:
+            kind = cupy.cuda.runtime.memcpyDeviceToHost
+            cupy.cuda.runtime.memcpyAsync(to.ctypes.data, array.data.ptr, to.nbytes, kind, self.stream)
+
+    def launch(self, kernel: str, threads: int, *arguments: Array | np.generic) -> None:
+        """Queues a kernel of the tracker. arguments: device arrays, and numbers as NumPy scalars."""
+        self.launch_blocks(kernel, -(-threads // THREADS), THREADS, 0, *arguments)
+
+    def launch_blocks(
+        self,
+        kernel: str,
+        blocks: int,
+        threads: int,
+        shared: int,
+        *given: Array | np.generic,
+        program: Program = TRACKER,
+    ) -> None:
+        """As `launch`, with a number of blocks and of threads per block. shared: bytes of shared memory per block."""
+        with _errors:
+            self._kernels.function(program, kernel)((blocks,), (threads,), given, shared_mem=shared)
+
+    def compile(self) -> None:
+        """Compiles the tracker's kernels, so that a missing library shows at the start. Raises DeviceError."""
+        self._kernels.compile(TRACKER)
+
+    def current_stream(self) -> Any:
+        """The current stream; streams compare."""
+        return cupy.cuda.get_current_stream()
+
+    def thread_context(self) -> AbstractContextManager[None]:
+        """The current GPU and stream, as a context that another thread enters once."""
+        gpu, stream = cupy.cuda.Device(), cupy.cuda.get_current_stream()
+
+        @contextmanager
+        def context() -> Iterator[None]:
+            with _errors, gpu, stream:
+                yield
+
+        return context()
+
+    def pool(self) -> Any:
+        """A new memory pool. Memory that is freed returns to it, and nobody else gets it."""
+        return cupy.cuda.MemoryPool()
+
+    @contextmanager
+    def capture_stream(self, pool: Any) -> Iterator[Any]:
+        """A context with a new current stream, and with memory of `pool`. Waits at its start and at its end."""
+        with _errors:
+            stream = cupy.cuda.Stream(non_blocking=True)
+            cupy.cuda.get_current_stream().synchronize()
+            with cupy.cuda.using_allocator(pool.malloc), stream:
+                yield stream
+                stream.synchronize()
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """A context in which errors of CUDA raise DeviceError."""
+        return _errors

@@ -1,0 +1,69 @@
+"""A frame on the GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.backend import Pairs
+from dcfnet.filter.dcf import Array
+from dcfnet.io.frame import Frame
+from dcfnet.io.pixel_formats import BGR, Colours
+
+# The place of one patch. `Place` of patches.cu has the same layout.
+PLACE = np.dtype(
+    [
+        *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),
+        *(("height", "i4"), ("width", "i4"), ("channels", "i4")),
+        *(("x", "f4"), ("y", "f4"), ("step_x", "f4"), ("step_y", "f4")),
+        *((name, "i4") for name in Colours._fields),
+    ],
+    align=True,
+)
+
+
+@dataclass(eq=False)
+class CudaFrame:
+    """A frame on the GPU.
+
+    pixels: uint8 (H, W) or (H, W, C); the pixels of a row are contiguous, rows may have any pitch.
+    texture_plane: on the host, for frames from there: the pixels of the texture check. chroma: uint8 (H/2, W) or
+    (H/2, W/2, 2); with it, `pixels` is the luma. colours: how to compute BGR.
+    """
+
+    pixels: Array
+    texture_plane: Frame | None = None
+    chroma: Array | None = None
+    colours: Colours = BGR
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W) or (H, W, C)."""
+        return tuple(self.pixels.shape)
+
+    @property
+    def channels(self) -> int:
+        """1, 3 or 4."""
+        return self.shape[2] if len(self.shape) == 3 else 1
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """Address of the first pixel, and the pitch: bytes from one row to the next."""
+        return int(self.pixels.data.ptr), int(self.pixels.strides[0])
+
+    @property
+    def chroma_start(self) -> tuple[int, int]:
+        """Address and pitch of the chroma; zeros without chroma."""
+        return (0, 0) if self.chroma is None else (int(self.chroma.data.ptr), int(self.chroma.strides[0]))
+
+    @cached_property
+    def place(self) -> NDArray[np.void]:
+        """A patch place in this frame, PLACE (1,), without its position and step."""
+        image = (*self.start, *self.chroma_start, *self.shape[:2], self.channels)
+        return np.array([(*image, 0, 0, 0, 0, *self.colours)], PLACE)
+
+    def require(self, centres: Pairs, regions: Pairs) -> None:
+        """Makes the pixels of patches of these regions, (M, 2) each, available to the work that is queued next."""

@@ -1,0 +1,35 @@
+"""Numbers that the kernels and their launchers share. The compiler gets them as `-D` options, so each has one place."""
+
+from __future__ import annotations
+
+from dcfnet.filter.colour_histogram import LEVELS
+from dcfnet.io.pixel_formats import SHIFT
+
+# Peaks
+READER_THREADS = 256  # threads of a block, which reads the maps of one target
+NUMBERS_PER_TARGET = 6  # winning scale, shift along x and y, value, PSR, APCE
+# Matrix products: rows and columns of the result that a thread computes. More results per number read is faster.
+ROWS_PER_THREAD, COLUMNS_PER_THREAD = 4, 3
+# Convolutions, one kernel per layer: channels of the result that a thread sums for each pixel that it reads
+OUTPUTS_PER_THREAD = 16
+# Fused convolutions
+LANES = 32  # threads of a warp
+WARPS = 4  # warps of a block
+WARP_OUTPUTS = 8  # channels of the features that a warp sums
+GROUP_CHANNELS = 4  # intermediate channels that a block keeps in shared memory at a time
+RUN_LENGTH = 5  # neighbouring intermediate pixels that a thread computes at once
+
+DEFINES: tuple[tuple[str, int], ...] = (
+    ("READER_THREADS", READER_THREADS),
+    ("NUMBERS_PER_TARGET", NUMBERS_PER_TARGET),
+    ("ROWS_PER_THREAD", ROWS_PER_THREAD),
+    ("COLUMNS_PER_THREAD", COLUMNS_PER_THREAD),
+    ("OUTPUTS_PER_THREAD", OUTPUTS_PER_THREAD),
+    ("LANES", LANES),
+    ("WARPS", WARPS),
+    ("WARP_OUTPUTS", WARP_OUTPUTS),
+    ("GROUP_CHANNELS", GROUP_CHANNELS),
+    ("RUN_LENGTH", RUN_LENGTH),
+    ("COLOUR_LEVELS", LEVELS),
+    ("COLOUR_SHIFT", SHIFT),
+)

@@ -1,0 +1,111 @@
+// Complex numbers, and kernels of matrix_product.py, slots.py and filter_update.py: products of matrices, sums of rows, and
+// operations on single numbers.
+
+struct alignas(8) Complex {
+    float real, imaginary;
+};
+
+__device__ static inline void add_product(float& sum, float one, float other) { sum += one * other; }
+
+// Each product is added at once, so the compiler can use fused multiply-adds.
+__device__ static inline void add_product(Complex& sum, Complex one, Complex other) {
+    sum.real += one.real * other.real;
+    sum.real -= one.imaginary * other.imaginary;
+    sum.imaginary += one.real * other.imaginary;
+    sum.imaginary += one.imaginary * other.real;
+}
+
+__device__ static inline void add_conjugate_product(Complex& sum, Complex one, Complex other) {
+    sum.real += one.real * other.real;
+    sum.real += one.imaginary * other.imaginary;
+    sum.imaginary += one.real * other.imaginary;
+    sum.imaginary -= one.imaginary * other.real;
+}
+
+__device__ static inline Complex scaled(Complex value, float by) { return {value.real * by, value.imaginary * by}; }
+
+__device__ static inline Complex moved(Complex from, Complex along, float by) {
+    return {from.real + by * along.real, from.imaginary + by * along.imaginary};
+}
+
+__device__ static inline float blended(float old, float newest, float rate) { return old + rate * (newest - old); }
+
+__device__ static inline float total(const float* values, int count) {
+    float sum = 0.0f;
+    for (int index = 0; index < count; ++index) sum += values[index];
+    return sum;
+}
+
+// Matrices (stack, rows, inner) times (stack, inner, columns) -> result (stack, rows, columns). `left_step` and `right_step`
+// are the numbers from one matrix to the next; 0 means one matrix for the whole stack. A thread computes ROWS_PER_THREAD rows
+// of COLUMNS_PER_THREAD columns, and does not store those beyond the last.
+template <typename Number>
+__device__ static inline void multiply(const Number* __restrict__ left, const Number* __restrict__ right,
+                                       Number* __restrict__ result, int stack, int rows, int inner, int columns,
+                                       int left_step, int right_step) {
+    const int across = (columns + COLUMNS_PER_THREAD - 1) / COLUMNS_PER_THREAD, down = (rows + ROWS_PER_THREAD - 1) / ROWS_PER_THREAD;
+    const long long at = position(), place = at / across / down;
+    if (place >= stack) return;
+    const int row = (int)(at / across % down) * ROWS_PER_THREAD, column = (int)(at % across) * COLUMNS_PER_THREAD;
+    const Number* rows_from[ROWS_PER_THREAD];
+#pragma unroll
+    for (int r = 0; r < ROWS_PER_THREAD; ++r)
+        rows_from[r] = left + place * left_step + (long long)(row + r < rows ? row + r : rows - 1) * inner;
+    const Number* numbers = right + place * right_step + column;
+    Number sums[ROWS_PER_THREAD][COLUMNS_PER_THREAD] = {};
+#pragma unroll 4
+    for (int index = 0; index < inner; ++index, numbers += columns) {
+        Number values[COLUMNS_PER_THREAD];
+#pragma unroll
+        for (int c = 0; c < COLUMNS_PER_THREAD; ++c) values[c] = column + c < columns ? numbers[c] : Number();
+#pragma unroll
+        for (int r = 0; r < ROWS_PER_THREAD; ++r) {
+            const Number value = *rows_from[r]++;
+#pragma unroll
+            for (int c = 0; c < COLUMNS_PER_THREAD; ++c) add_product(sums[r][c], value, values[c]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS_PER_THREAD; ++r)
+#pragma unroll
+        for (int c = 0; c < COLUMNS_PER_THREAD; ++c)
+            if (row + r < rows && column + c < columns)
+                result[(place * rows + row + r) * columns + column + c] = sums[r][c];
+}
+
+extern "C" __global__ void multiply_real(const float* __restrict__ left, const float* __restrict__ right,
+                                         float* __restrict__ result, int stack, int rows, int inner, int columns,
+                                         int left_step, int right_step) {
+    multiply(left, right, result, stack, rows, inner, columns, left_step, right_step);
+}
+
+extern "C" __global__ void multiply_complex(const Complex* __restrict__ left, const Complex* __restrict__ right,
+                                            Complex* __restrict__ result, int stack, int rows, int inner, int columns,
+                                            int left_step, int right_step) {
+    multiply(left, right, result, stack, rows, inner, columns, left_step, right_step);
+}
+
+// Copies new filters over the kept ones, for the selected targets: `each` numbers per target. A thread a number.
+extern "C" __global__ void store_selected(const float* __restrict__ updated, float* __restrict__ kept,
+                                          const int* __restrict__ selected, int targets, int each) {
+    const long long at = position();
+    if (at >= (long long)targets * each || !selected[at / each]) return;
+    kept[at] = updated[at];
+}
+
+// Values (count, columns) -> sums of rows (count). A thread a row.
+extern "C" __global__ void sum_rows(const float* __restrict__ values, float* __restrict__ sums, int count, int columns) {
+    const long long at = position();
+    if (at >= count) return;
+    float sum = 0.0f;
+    for (int column = 0; column < columns; ++column) sum += values[at * columns + column];
+    sums[at] = sum;
+}
+
+// result = old + rate (newest - old) (eq. 13): old (count, repeat, area), newest (count, area). A thread a number.
+extern "C" __global__ void blend(const float* __restrict__ old, const float* __restrict__ newest, float* __restrict__ result,
+                                 float rate, int count, int repeat, int area) {
+    const long long at = position();
+    if (at >= (long long)count * repeat * area) return;
+    result[at] = blended(old[at], newest[at / area / repeat * area + at % area], rate);
+}

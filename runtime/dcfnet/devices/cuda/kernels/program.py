@@ -1,0 +1,46 @@
+"""CUDA programs: which source files they are made of, and the constants they are compiled with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+
+from dcfnet.devices.cuda.kernels.constants import DEFINES
+from dcfnet.filter.dcf import Array
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: a launch looks its program up
+class Program:
+    """Source files, in order, and constants beside those that all programs share."""
+
+    files: tuple[str, ...]
+    defines: tuple[tuple[str, int], ...] = ()
+
+    def source(self) -> str:
+        """The text of all files. `#line` lets a compiler name file and line."""
+        folder = files("dcfnet.devices.cuda.kernels")
+        return "".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in self.files)
+
+    def options(self) -> tuple[str, ...]:
+        """The compiler's options: one `-DNAME=VALUE` per constant."""
+        return tuple(f"-D{name}={value}" for name, value in (*DEFINES, *self.defines))
+
+
+TRACKER = Program(
+    (
+        *("common.cu", "pixel_types.cu", "texture.cu", "patches.cu", "peaks.cu", "matrices.cu", "filters.cu"),
+        *("normalisation.cu", "layers.cu"),
+    )
+)
+
+
+def features_program(defines: dict[str, int]) -> Program:
+    """The fused network of one geometry; see features.cu for the constants."""
+    return Program(("common.cu", "pixel_types.cu", "normalisation.cu", "features.cu"), tuple(defines.items()))
+
+
+def for_pixels(kernel: str, patches: Array) -> str:
+    """The name of the kernel for patches of this type, float32 or float16."""
+    return f"{kernel}_half" if patches.dtype == np.float16 else kernel

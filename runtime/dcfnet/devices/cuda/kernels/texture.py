@@ -1,0 +1,66 @@
+"""The texture check for frames on a GPU. Frames that came from the host are checked there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.backend import Pairs
+from dcfnet.devices.cuda.frame import CudaFrame
+from dcfnet.devices.cuda.sampling import GRID, Structures, texture_grids
+from dcfnet.devices.cuda.uploads import StagingBuffer, upload_rows
+from dcfnet.io.texture import FLAT_RANGE, have_texture
+
+NO_LEVELS = np.array([[255] * 3, [0] * 3], np.int32)  # lowest and highest level of an empty grid
+
+
+class TextureReader:
+    """`Backend.check_texture` on a device. An answer is valid until the next question."""
+
+    def __init__(self, device: Any) -> None:
+        """device: a `CudaDevice`."""
+        self._device = device
+        self._staging = [StagingBuffer(device), StagingBuffer(device)]
+        self._pinned = np.empty(0, np.uint8)
+
+    def __call__(
+        self, frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
+    ) -> Callable[[], NDArray[np.bool_]]:
+        textured = np.zeros(len(sources), dtype=np.bool_)
+        on_device = np.zeros(len(sources), dtype=np.bool_)
+        for index in set(sources.tolist()):
+            rows, plane = sources == index, frames[index].texture_plane
+            if plane is None:
+                on_device |= rows
+            else:
+                textured[rows] = have_texture(plane, centres[rows], regions[rows])
+        if not on_device.any():
+            return lambda: textured
+        levels = self._levels(texture_grids(frames, sources[on_device], centres[on_device], regions[on_device]))
+
+        def answer() -> NDArray[np.bool_]:
+            self._device.wait()
+            low, high = np.moveaxis(levels, 1, 0)
+            textured[on_device] = (high - low).max(axis=1) > FLAT_RANGE
+            return textured
+
+        return answer
+
+    def _levels(self, grids: Structures) -> NDArray[np.int32]:
+        """Lowest and highest level (N, 2, 3) of each colour over each grid; valid after a wait for the device."""
+        count, side = len(grids), int(max(grids["columns"].max(), grids["rows"].max()))
+        initial = np.tile(NO_LEVELS, (count, 1, 1)).view(np.uint8).reshape(-1)
+        parameters = np.concatenate([grids.view(np.uint8), initial])
+        memory, start = self._device.empty((len(parameters),), np.uint8), count * GRID.itemsize
+        upload_rows(self._device, self._staging, parameters[None], self._device.address(memory), len(parameters))
+        levels = memory[start:].view(np.int32)
+        sizes = (np.int32(count), np.int32(side))
+        self._device.launch("extremes", max(count * side**2, 1), memory[:start], levels, *sizes)
+        if len(self._pinned) < len(initial):
+            self._pinned = self._device.pinned(2 * len(initial))
+        on_host = self._pinned[: len(initial)].view(np.int32).reshape(count, 2, 3)
+        self._device.fetch(levels, on_host)
+        return on_host

@@ -1,0 +1,64 @@
+"""Which pixels the kernels read: patch places and texture grids, as arrays of C structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.backend import Pairs
+from dcfnet.devices.cuda.frame import PLACE, CudaFrame
+from dcfnet.io.texture import grid_of
+
+# The pixels of one texture check. `Grid` of common.cu has the same layout.
+GRID = np.dtype(
+    [
+        *(("pixels", "u8"), ("pitch", "i8"), ("channels", "i4"), ("x", "i4"), ("y", "i4")),
+        *(("step_x", "i4"), ("step_y", "i4"), ("columns", "i4"), ("rows", "i4")),
+    ],
+    align=True,
+)
+Structures = NDArray[np.void]
+
+
+def require_pixels(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:
+    """`CudaFrame.require` for every frame that patches are cropped from. Arguments as for `Backend.crop`."""
+    for frame, rows in _by_frame(frames, sources):
+        frame.require(centres[rows], regions[rows])
+
+
+def patch_places(
+    frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
+) -> Structures:
+    """The places of M patches, PLACE (M,). Arguments as for `Backend.crop`."""
+    places = np.empty(len(sources), PLACE)
+    for frame, rows in _by_frame(frames, sources):
+        places[rows] = frame.place
+    steps = regions / size
+    corners = centres - (size - 1) / 2 * steps
+    places["x"], places["y"] = corners[:, 0], corners[:, 1]
+    places["step_x"], places["step_y"] = steps[:, 0], steps[:, 1]
+    return places
+
+
+def texture_grids(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Structures:
+    """The pixels that `has_texture` examines in M regions, GRID (M,). Arguments as for `Backend.crop`."""
+    grids = np.zeros(len(centres), dtype=GRID)
+    for frame, rows in _by_frame(frames, sources):
+        (x, y), (right, bottom), (step_x, step_y) = (
+            ends.T for ends in grid_of(frame.shape, centres[rows], regions[rows])
+        )
+        (pixels, pitch), columns, lines = frame.start, -((x - right) // step_x), -((y - bottom) // step_y)
+        fields = (pixels, pitch, frame.channels, x, y, step_x, step_y, columns.clip(0), lines.clip(0))
+        for name, values in zip(GRID.names or (), fields, strict=True):
+            grids[name][rows] = values
+    return grids
+
+
+def _by_frame(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> list[tuple[CudaFrame, Any]]:
+    """The frames that are a source, each with its rows."""
+    if len(frames) == 1:
+        return [(frames[0], slice(None))] if len(sources) else []
+    return [(frames[index], sources == index) for index in set(sources.tolist())]

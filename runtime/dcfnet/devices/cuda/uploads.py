@@ -1,0 +1,116 @@
+"""Uploads of host frames: only the pixels that patches need are copied, through two pinned staging buffers in turn.
+
+A frame in pinned memory is copied from where it is, without a staging buffer. Its owner may write to it again once the
+call that received it has returned, so `Uploads.finish` waits for these copies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.backend import Pairs
+from dcfnet.devices.cuda.frame import CudaFrame
+from dcfnet.io.frame import Frame
+from dcfnet.io.pixel_formats import BGR, Nv12, Rgb, texture_plane
+from dcfnet.io.rectangle import Rectangle, pixels_read
+
+# Share of a region's side that is copied beyond each side. The patch of the filter update is mostly inside this margin.
+MARGIN = 1 / 8
+WHOLE = 1 / 2  # share of a frame; if more than this is needed, the whole frame is copied
+
+
+class StagingBuffer:
+    """Pinned memory for one copy at a time. device: a `CudaDevice`."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._memory = np.empty(0, np.uint8)
+        self._copied = device.event()  # has passed when the last copy from here is complete
+
+    def fill(self, part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A packed copy of the part, uint8 (h, w), in pinned memory. Waits for the previous copy from here."""
+        self._copied.synchronize()
+        if len(self._memory) < part.size:  # a power of two: a growing target must not allocate in every frame
+            self._memory = self._device.pinned(1 << (part.size - 1).bit_length())
+        packed = self._memory[: part.size].reshape(part.shape)
+        packed[...] = part
+        return packed
+
+    def mark_queued(self) -> None:
+        """A copy from here has been queued."""
+        self._copied.record()
+
+
+def upload_rows(device: Any, buffers: list[StagingBuffer], part: NDArray[np.uint8], to: int, pitch: int) -> None:
+    """Queues a copy of a part, uint8 (h, w), to a device address, its rows `pitch` bytes apart.
+
+    The two buffers take turns: the host fills one while a copy runs from the other.
+    """
+    buffer = buffers[0]
+    buffers.reverse()
+    device.copy_rows(buffer.fill(part), to, pitch)
+    buffer.mark_queued()
+
+
+class Uploads:
+    """Uploads to one device, from one thread. copied: bytes queued so far."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._buffers = [StagingBuffer(device), StagingBuffer(device)]
+        self._borrowed: Any = None  # an event after the copies from the caller's pinned memory
+        self.copied = 0
+
+    def frame(self, host: Frame | Rgb | Nv12) -> HostFrame:
+        """The frame on the device. The caller must not change it until `finish`."""
+        return HostFrame(host, self._device, self)
+
+    def copy(self, plane: NDArray[np.uint8], rows: slice, columns: slice, start: int, pitch: int) -> None:
+        """Queues a copy of part of a plane, uint8 (h, w), to its place in the device plane at `start`."""
+        part, to = plane[rows, columns], start + rows.start * pitch + columns.start
+        self.copied += part.size
+        if self._device.is_pinned(part):
+            self._device.copy_rows(part, to, pitch)
+            self._borrowed = self._borrowed or self._device.event()
+            self._borrowed.record()
+            return
+        upload_rows(self._device, self._buffers, part, to, pitch)
+
+    def finish(self) -> None:
+        """Waits for the copies from the caller's memory."""
+        if self._borrowed is not None:
+            self._borrowed.synchronize()
+
+
+class HostFrame(CudaFrame):
+    """A host frame, with device memory for all of it, and a copy of the pixels that were required so far."""
+
+    def __init__(self, host: Frame | Rgb | Nv12, device: Any, uploads: Uploads) -> None:
+        planes = host.arrays if isinstance(host, (Rgb, Nv12)) else (host,)
+        pixels, *chroma = (device.empty(plane.shape, np.uint8) for plane in planes)
+        colours = host.colours if isinstance(host, (Rgb, Nv12)) else BGR
+        super().__init__(pixels, texture_plane(host), chroma[0] if chroma else None, colours)
+        self._planes = [plane.reshape(len(plane), -1) for plane in planes]  # as bytes, uint8 (h, w)
+        self._uploads, self._copied = uploads, Rectangle()
+
+    def require(self, centres: Pairs, regions: Pairs) -> None:
+        if self._copied and self._copied.contains(pixels_read(self.shape, centres, regions)):
+            return
+        wanted = self._copied.union(pixels_read(self.shape, centres, regions * (1 + 2 * MARGIN)))
+        whole = Rectangle(0, 0, self.shape[1], self.shape[0])
+        wanted = whole if wanted.area > WHOLE * whole.area else wanted
+        wanted = wanted if self.chroma is None else wanted.even()
+        for strip in wanted.difference(self._copied):
+            self._copy(strip)
+        self._copied = wanted
+
+    def _copy(self, strip: Rectangle) -> None:
+        (address, pitch), each = self.start, self.channels
+        columns = slice(strip.left * each, strip.right * each)
+        self._uploads.copy(self._planes[0], slice(strip.top, strip.bottom), columns, address, pitch)
+        if self.chroma is not None:  # half as many rows, with as many bytes in each: two bytes for two pixels
+            rows = slice(strip.top // 2, strip.bottom // 2)
+            self._uploads.copy(self._planes[1], rows, columns, *self.chroma_start)

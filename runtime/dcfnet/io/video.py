@@ -1,0 +1,81 @@
+"""Annotated videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from dcfnet.errors import SinkError
+from dcfnet.io.frame import Frame
+from dcfnet.result import Box, Result, Status
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}
+
+
+class VideoSink:
+    """Writes a video. Frames of another size are scaled to `size`."""
+
+    def __init__(self, file: Path, fps: float, size: tuple[int, int]) -> None:
+        """Opens the video. size: (width, height). Raises SinkError for an unknown suffix or if it cannot be written."""
+        codec = CODECS.get(file.suffix.lower())
+        if codec is None:
+            raise SinkError(f"{file}: unknown video format; the name must end in {', '.join(CODECS)}")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.open("wb").close()  # OpenCV fails without a reason
+        except OSError as error:
+            raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
+        self._file, self._size, self._written = file, size, 0
+        self._writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*codec), fps, size)
+        if not self._writer.isOpened():
+            raise SinkError(f"{file}: OpenCV cannot write {codec} video of {size[0]} x {size[1]}")
+
+    def write(self, frame: Frame) -> None:
+        """Appends one frame, uint8 (H, W, 3) BGR."""
+        self._written += 1
+        fits = (frame.shape[1], frame.shape[0]) == self._size
+        self._writer.write(frame if fits else cv2.resize(frame, self._size))
+
+    def close(self) -> None:
+        """Completes the file, which may be unreadable before. Raises SinkError if frames are missing from it."""
+        self._writer.release()
+        found = int(cv2.VideoCapture(str(self._file)).get(cv2.CAP_PROP_FRAME_COUNT))  # VideoWriter reports no errors
+        if found < 0.9 * self._written:
+            raise SinkError(f"{self._file}: only {found} of {self._written} frames were written; is the disk full?")
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+COLOURS = {Status.TRACKED: (80, 220, 60), Status.UNCERTAIN: (0, 190, 255), Status.LOST: (40, 40, 230)}  # BGR
+
+
+def annotate(frame: Frame, box: Box, result: Result | None = None) -> Frame:
+    """A BGR copy of the frame with the box: green if tracked, amber if uncertain, red if lost.
+
+    The label shows the PSR, and the reason if the target is not tracked.
+    """
+    if frame.ndim == 2 or frame.shape[2] == 1:
+        picture = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
+    else:
+        picture = np.ascontiguousarray(frame[..., :3]).copy()
+    status = result.status if result else Status.TRACKED
+    colour = COLOURS[status]
+    scale = max(picture.shape[0] / 720, 0.75)
+    low = (round(box.x), round(box.y))
+    high = (round(box.x + box.w - 1), round(box.y + box.h - 1))
+    cv2.rectangle(picture, low, high, colour, max(round(2 * scale), 1), cv2.LINE_AA)
+    if result is not None:
+        text = f"{result.reason.value} " * (status is not Status.TRACKED) + f"PSR {result.psr:.1f}"
+        place = (max(low[0], 2), max(low[1] - 5, round(16 * scale)))
+        for ink, thickness in (((0, 0, 0), 4), (colour, 1)):  # a dark outline keeps the text readable on any background
+            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, ink, thickness, cv2.LINE_AA)
+    return picture.astype(np.uint8, copy=False)

@@ -1,0 +1,173 @@
+"""The model file: one ONNX file with metadata, checked before an engine runs it.
+
+The graph is a backbone, patches -> features. The metadata describes its input and the constants of its tracker.
+`dcfnet-export` writes the file. The keys of METADATA_KEYS are required; PRECISION_KEY and FOLDED_KEY are optional.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.config import TrackerConfig
+from dcfnet.errors import ConfigError, ModelError
+from dcfnet.model.protobuf import as_bytes, fields, messages
+
+FORMAT = "4"
+FORMAT_KEY, CONFIG_KEY, PRESETS_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
+    "dcfnet.format",  # FORMAT
+    "dcfnet.config",  # JSON, TrackerConfig.to_mapping()
+    "dcfnet.presets",  # JSON, {"NAME": {"SETTING": VALUE}}, the presets as changes of the config
+    "dcfnet.input",  # JSON, {"channels": "BGR", "mean": [b, g, r], "stride": pixels of the patch per feature}
+    "dcfnet.weights_sha256",  # SHA-256 of the weights that the graph was exported from
+)
+PRECISION_KEY = "dcfnet.precision"  # a name of PRECISIONS; default: fp32
+LEVELS_KEY = "dcfnet.levels"  # JSON, [{"channels", "label_sigma", "weight"}], one filter each; default: one filter
+FOLDED_KEY = "dcfnet.folded"  # JSON, the names of FOLDABLE that the graph computes itself; default: none
+PRECISIONS = ("fp32", "fp16", "int8", "mixed")
+FOLDABLE = ("mean", "window")
+SHIPPED = "dcfnet.onnx"
+
+
+@dataclass(frozen=True)
+class FeatureLevel:
+    """Consecutive channels of the features with a filter of their own. All levels have the same number of channels.
+
+    label_sigma: standard deviation of the level's label, as a share of the target's side. weight: of its response.
+    """
+
+    channels: int
+    label_sigma: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model.
+
+    onnx: bytes of the file. Its input "patches" is (B, 3, S, S), BGR, mean subtracted, S any multiple of `stride`,
+    float32, or float16 for some TensorRT models. Its output "features" is float32 (B, C, S / stride, S / stride).
+    config: constants of the tracker that the model was made for. presets: its operating points.
+    mean: float32 (3,), BGR, whole numbers in [0, 255]. stride: patch pixels per feature.
+    precision: a name of PRECISIONS.
+    folded: operations that the graph computes itself. With "mean", its input is BGR in [0, 255], the mean outside the
+    frame. With "window", its features are multiplied by the cosine window, and S must be the patch size of the config.
+    levels: of the features, in the order of their channels; (): one filter for all channels.
+    is_engine: true for an `EngineModel`, whose TensorRT engine runs instead of the graph.
+    """
+
+    name: str
+    onnx: bytes
+    config: TrackerConfig
+    presets: Mapping[str, TrackerConfig]
+    mean: NDArray[np.float32]
+    stride: int
+    weights_sha256: str
+    precision: str = "fp32"
+    folded: tuple[str, ...] = ()
+    levels: tuple[FeatureLevel, ...] = ()
+    is_engine: ClassVar[bool] = False
+
+    def preset(self, name: str) -> TrackerConfig:
+        """The constants of a preset. Raises ConfigError for an unknown name."""
+        if name not in self.presets:
+            raise ConfigError(f"no preset {name!r} in {self.name}; there are {', '.join(self.presets)}")
+        return self.presets[name]
+
+
+def parse_model(onnx: bytes, name: str) -> Model:
+    """The model from the bytes of an ONNX file. name: for messages. Raises ModelError."""
+    try:
+        metadata = read_metadata(onnx)
+        external = _has_external_data(onnx)
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"{name}: not an ONNX file; create a model with dcfnet-export --onnx") from error
+    missing = [key for key in METADATA_KEYS if key not in metadata]
+    if missing:
+        raise ModelError(
+            f"{name}: not a model of this project: its metadata lacks {', '.join(missing)}; "
+            "create a model with dcfnet-export --onnx"
+        )
+    if metadata[FORMAT_KEY] != FORMAT:
+        raise ModelError(
+            f"{name}: model format {metadata[FORMAT_KEY]!r}, this version reads {FORMAT!r}; export it again"
+        )
+    if external:
+        raise ModelError(f"{name}: its weights are in other files; a model must be one file, export it again")
+    try:
+        config = TrackerConfig.from_mapping(json.loads(metadata[CONFIG_KEY]))
+        presets = {name: config.replace(**changes) for name, changes in json.loads(metadata[PRESETS_KEY]).items()}
+        mean, stride = _read_input(json.loads(metadata[INPUT_KEY]))
+        precision, folded = _read_kind(metadata)
+        levels = _read_levels(json.loads(metadata.get(LEVELS_KEY, "[]")))
+    except (ConfigError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{name}: unusable metadata: {error}; export it again") from error
+    return Model(name, onnx, config, presets, mean, stride, metadata[WEIGHTS_KEY], precision, folded, levels)
+
+
+def _read_kind(metadata: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Precision and folded operations. Raises ValueError for unknown names."""
+    precision, folded = metadata.get(PRECISION_KEY, PRECISIONS[0]), json.loads(metadata.get(FOLDED_KEY, "[]"))
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}, it must be one of {', '.join(PRECISIONS)}")
+    if not isinstance(folded, list) or not set(folded) <= set(FOLDABLE):
+        raise ValueError(f"folded is {folded!r}, it must be a list of {', '.join(FOLDABLE)}")
+    return precision, tuple(folded)
+
+
+def _read_input(declared: Any) -> tuple[NDArray[np.float32], int]:
+    """Mean and stride of the declared input. Raises ValueError for an input that the tracker cannot provide."""
+    if not isinstance(declared, dict) or declared.get("channels") != "BGR":
+        raise ValueError(f"the input is {declared!r}, its channels must be 'BGR'")
+    mean = np.array(declared.get("mean"), dtype=np.float32)
+    # With whole numbers, uint8 pixels outside the frame equal the mean, so that a patch is exactly 0 there.
+    if mean.shape != (3,) or not np.array_equal(mean, np.round(mean).clip(0, 255)):
+        raise ValueError(f"mean is {declared.get('mean')!r}, it must be three whole numbers from 0 to 255")
+    stride = declared.get("stride")
+    if not isinstance(stride, int) or not 1 <= stride <= 16:
+        raise ValueError(f"stride is {stride!r}, it must be a whole number from 1 to 16")
+    return mean, stride
+
+
+def _read_levels(declared: Any) -> tuple[FeatureLevel, ...]:
+    """The declared levels. Raises ValueError for levels that the tracker does not support, TypeError for other keys."""
+    levels = tuple(FeatureLevel(**level) for level in declared)
+    valid = all(level.label_sigma > 0 and level.weight > 0 and level.channels > 0 for level in levels)
+    if len({level.channels for level in levels}) > 1 or not valid:
+        raise ValueError(
+            f"levels are {declared!r}, they must have equal channels, and a label_sigma and weight above 0"
+        )
+    return levels
+
+
+# Field numbers of onnx.proto3: ModelProto.graph 7, ModelProto.metadata_props 14; GraphProto.node 1,
+# GraphProto.initializer 5; NodeProto.attribute 5; AttributeProto.t 5, .g 6, .tensors 10, .graphs 11;
+# TensorProto.external_data 13.
+
+
+def read_metadata(onnx: bytes) -> dict[str, str]:
+    """The metadata_props of an ONNX file. Raises ValueError or IndexError if it is not one."""
+    entries = [dict(fields(entry)) for entry in messages(onnx, 14)]
+    return {as_bytes(entry[1]).decode(): as_bytes(entry.get(2, b"")).decode() for entry in entries if 1 in entry}
+
+
+def _has_external_data(onnx: bytes) -> bool:
+    graphs = messages(onnx, 7)
+    if not graphs:
+        raise ValueError("no graph")
+    return any(number == 13 for graph in graphs for tensor in _tensors(graph) for number, _ in fields(tensor))
+
+
+def _tensors(graph: bytes) -> Iterator[bytes]:
+    """All tensors in a graph: its initialisers, the attributes of its nodes, and the tensors of nested graphs."""
+    yield from messages(graph, 5)
+    for node in messages(graph, 1):
+        for attribute in messages(node, 5):
+            yield from messages(attribute, 5, 10)
+            for nested in messages(attribute, 6, 11):
+                yield from _tensors(nested)

@@ -1,0 +1,64 @@
+"""Step 1 of a frame: frame validation, and the targets that can be searched for in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.config import MIN_TARGET_SIDE
+from dcfnet.devices.backend import Backend
+from dcfnet.errors import InvalidFrameError
+from dcfnet.io.frame import Frame, frame_size
+from dcfnet.result import Reason
+from dcfnet.tracking.geometry import any_true, size_limits, to_centre_grid
+from dcfnet.tracking.state import TrackState
+
+ValidatedFrames = Sequence[Frame | Reason]  # a frame on the backend, or the reason why it was rejected
+
+
+def validate_frames(backend: Backend, given: Sequence[Any], sources: NDArray[np.intp]) -> list[Frame | Reason]:
+    """The frames on the backend, or why they were rejected. Frames that are no target's source are not examined."""
+    wanted = set(sources.tolist())
+    return [_validated(backend, frame) if index in wanted else Reason.NO_FRAME for index, frame in enumerate(given)]
+
+
+def _validated(backend: Backend, given: Any) -> Frame | Reason:
+    try:
+        frame: Frame = backend.frame(given)
+    except InvalidFrameError as error:
+        return Reason.NO_FRAME if error.empty else Reason.BAD_FRAME
+    return frame
+
+
+def follow_resolution(
+    state: TrackState, frames: ValidatedFrames, ratio: tuple[float, float]
+) -> tuple[TrackState, list[bool]]:
+    """The state in the pixels of frames whose size changed, and which of the N targets this concerns.
+
+    ratio: see `size_limits`.
+    """
+    known = [None if isinstance(frame, Reason) else frame_size(frame) for frame in frames]
+    before = list(zip(state.source.tolist(), map(tuple, state.frame_size.tolist()), strict=True))
+    changed = [known[source] not in (None, size) for source, size in before]
+    if not any(changed):
+        return state, changed
+    sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
+    factor = sizes / state.frame_size
+    # Pixel centres are at integers, so the frame's corner is at -0.5.
+    names = ("centre", "confident_centre")
+    centres = {name: to_centre_grid((getattr(state, name) + 0.5) * factor - 0.5) for name in names}
+    scaled = {name: getattr(state, name) * factor for name in ("size", "initial_size", "confident_size")}
+    limits = size_limits(scaled["initial_size"], sizes, ratio)
+    return state.replace(**centres, **scaled, frame_size=sizes, size_limits=limits), changed
+
+
+def rejection_reasons(state: TrackState, frames: ValidatedFrames) -> list[Reason | None]:
+    """Why a target cannot be searched for in its frame; None if it can."""
+    rejected = [frame if isinstance(frame, Reason) else None for frame in frames]
+    # A target that shrank with the resolution can be too small for a while, for example in a tiny broken frame.
+    tiny = any_true(state.size < MIN_TARGET_SIDE)
+    rows = zip(state.source.tolist(), tiny.tolist(), strict=True)
+    return [rejected[source] or (Reason.BAD_FRAME if small else None) for source, small in rows]

@@ -1,0 +1,124 @@
+"""Boxes, centres, sizes and search regions: host floats, in frame pixels.
+
+Frame of reference: 0-based, pixel centres at integers. A box covers the pixels x .. x + w - 1, so its centre is
+(x + (w - 1) / 2, y + (h - 1) / 2). Pairs are (x, y) and (width, height), never (row, column).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.config import MIN_TARGET_SIDE
+from dcfnet.devices.backend import Pairs
+from dcfnet.errors import InvalidBoxError
+from dcfnet.result import Box
+
+# What float32 sums in another order, or on another device, differ by is lost between them;
+# else it would grow from frame to frame. Nobody's box is known so finely.
+CENTRES_A_PIXEL = 16
+# Neighbouring pixels of a patch lie whole steps apart. With centres as above every place that a patch samples
+# is a float32 number, however it is rounded on the way there: patches are the same on every device, to the level.
+STEPS_A_PIXEL = 1024
+
+
+def target_box(box: Box | Sequence[float], frame_size: tuple[int, int]) -> Box:
+    """The box a tracker can start from: checked, and cut to the frame.
+
+    box: (x, y, w, h), frame pixels. frame_size: (width, height).
+    Raises InvalidBoxError for NaN, for a side under MIN_TARGET_SIDE px, or for a box outside the frame.
+    """
+    try:
+        x, y, w, h = values = [float(value) for value in box]
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidBoxError(f"box {box!r}: a box is the four numbers x, y, w, h") from None
+    shown = f"box x={x:g}, y={y:g}, w={w:g}, h={h:g}"
+    if not all(map(math.isfinite, values)):
+        raise InvalidBoxError(f"{shown}: every number must be finite")
+    if min(w, h) < MIN_TARGET_SIDE:
+        raise InvalidBoxError(f"{shown}: width and height must be at least {MIN_TARGET_SIDE:g} px")
+    return _cut(Box(x, y, w, h), frame_size, shown)
+
+
+def _cut(box: Box, frame_size: tuple[int, int], shown: str) -> Box:
+    """The part of the box inside the frame, kept at least MIN_TARGET_SIDE px wide and high."""
+    width, height = frame_size
+    left, top = max(box.x, 0.0), max(box.y, 0.0)
+    right, bottom = min(box.x + box.w, width), min(box.y + box.h, height)
+    if right - left < 1 or bottom - top < 1:
+        raise InvalidBoxError(f"{shown}: less than a pixel of it lies in the frame of {width} x {height}")
+    w, h = max(right - left, MIN_TARGET_SIDE), max(bottom - top, MIN_TARGET_SIDE)
+    return Box(max(min(left, width - w), 0.0), max(min(top, height - h), 0.0), w, h)
+
+
+def scale_pyramid(scales: int, step: float) -> NDArray[np.float64]:
+    """Scale factors step^k for k = -(S-1)/2 .. (S-1)/2, float64 (S,), smallest first; the middle one is exactly 1."""
+    return np.array([step**k for k in range(-(scales // 2), scales // 2 + 1)], dtype=np.float64)
+
+
+def search_region(size: Pairs, padding: float, squareness: float = 0.0) -> Pairs:
+    """Target sizes (..., 2) -> sizes of the region cropped around them, frame pixels.
+
+    squareness: of its shape, whatever its area: 0 leaves it that of the target, 1 makes it a square.
+    """
+    side = np.sqrt(size[..., :1] * size[..., 1:])
+    region: Pairs = size * (side / size) ** squareness * (1 + padding)
+    return region
+
+
+def size_limits(initial_size: Pairs, frame_size: Pairs, ratio: tuple[float, float]) -> Pairs:
+    """Least and greatest size of each target in initial sizes, (N, 2): `ratio`, but for the minimum and the frame.
+
+    The minimum side yields to nothing: a size is never under MIN_TARGET_SIDE.
+    """
+    least = np.maximum(ratio[0], (MIN_TARGET_SIDE / initial_size).max(axis=1))
+    most = np.minimum(ratio[1], np.maximum(frame_size / initial_size, 1).min(axis=1))
+    return np.stack([least, np.maximum(most, least)], axis=1)
+
+
+def limit_size(size: Pairs, initial_size: Pairs, limits: Pairs) -> Pairs:
+    """Sizes (N, 2) scaled back, aspect kept, to within `limits`, as `size_limits` gives them.
+
+    A size that entered the limits is returned bit for bit. Width and height shrink or grow together, so a clamp never
+    bends a box.
+    """
+    scale = size[:, :1] / initial_size[:, :1]  # aspect is constant, so one axis tells
+    limited = np.minimum(np.maximum(scale, limits[:, :1]), limits[:, 1:])
+    return select_rows((limited == scale)[:, 0], size, initial_size * limited)
+
+
+def limit_centre(centre: Pairs, frame_size: Pairs) -> Pairs:
+    """Centres (N, 2) moved to the nearest point inside the frame, frame pixels."""
+    return np.minimum(np.maximum(centre, 0.0), frame_size - 1.0)
+
+
+def to_centre_grid(centre: Pairs) -> Pairs:
+    """Centres moved to the nearest of CENTRES_A_PIXEL along each axis."""
+    placed: Pairs = np.rint(centre * CENTRES_A_PIXEL) / CENTRES_A_PIXEL
+    return placed
+
+
+def to_step_grid(regions: Pairs, patch_size: int) -> Pairs:
+    """Regions (..., 2) of patches whose pixels lie whole steps apart, STEPS_A_PIXEL: the nearest ones."""
+    stepped: Pairs = np.maximum(np.rint(regions * (STEPS_A_PIXEL / patch_size)), 1) * (patch_size / STEPS_A_PIXEL)
+    return stepped
+
+
+def select_rows(rows: NDArray[np.bool_], these: Pairs, others: Pairs) -> Pairs:
+    """Pairs (N, 2): `these` where `rows`, (N,), is true, else the others'; the very array where it is nearly always."""
+    return these if all(rows.tolist()) else np.where(rows[:, None], these, others)
+
+
+def both_true(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether both of each pair are true: (N, 2) -> (N,). NumPy's `all` takes thrice as long for a few targets."""
+    true: NDArray[np.bool_] = pairs[:, 0] & pairs[:, 1]
+    return true
+
+
+def any_true(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether one of each pair is true: (N, 2) -> (N,)."""
+    true: NDArray[np.bool_] = pairs[:, 0] | pairs[:, 1]
+    return true

@@ -1,0 +1,189 @@
+"""Everything a frame passes through, and its two array programs over N targets: *detect* and *update*.
+
+Both programs are pure: arrays of the backend in, arrays out. They never read a value on the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from dcfnet.config import TrackerConfig
+from dcfnet.devices.backend import Backend, Pairs
+from dcfnet.devices.filters import ArrayFilters, PatchPlaces
+from dcfnet.errors import ConfigError
+from dcfnet.filter.colour_histogram import ColourModel
+from dcfnet.filter.dcf import Array
+from dcfnet.filter.response import RESPONSE_SIDE, Peak
+from dcfnet.filter.spatial_penalty import SpatialPenalty
+from dcfnet.filter.transform import Transform, band_of_label, label_spectrum
+from dcfnet.filter.update import FilterUpdate
+from dcfnet.filter.windows import cosine_window
+from dcfnet.model.backbone import Backbone, as_backbone
+from dcfnet.model.file import FeatureLevel
+from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
+from dcfnet.tracking.work_queue import WorkQueue
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What all targets share. It is made once and has no state.
+
+    mean: float32 (3,), BGR. scales: float64 (S,), the scale pyramid. colours: None if colours are off.
+    unsubtracted_mean: float32 or float16 (3, 1, 1), added to patches for a backbone that subtracts the mean itself;
+    else None. patch_dtype: float32 or float16. queue: runs the calls of all trackers on this pipeline one at a time.
+    """
+
+    config: TrackerConfig
+    backend: Backend
+    backbone: Backbone
+    mean: NDArray[np.float32]
+    transform: Transform
+    filter_update: FilterUpdate
+    scales: NDArray[np.float64]
+    colours: ColourModel | None = None
+    unsubtracted_mean: Array | None = None
+    patch_dtype: DTypeLike = np.float32
+    queue: WorkQueue = field(default_factory=WorkQueue, compare=False)
+
+    @classmethod
+    def build(
+        cls,
+        config: TrackerConfig,
+        backend: Backend,
+        backbone: Backbone | Callable[[Array], Array],
+        mean: NDArray[np.float32],
+        stride: int = 1,
+        folded: Sequence[str] = (),
+        levels: Sequence[FeatureLevel] = (),
+    ) -> Pipeline:
+        """The pipeline of a config.
+
+        backbone: a backbone, or any function from patches to features. stride: patch pixels per feature.
+        folded: parts that the backbone computes itself, levels: channels with a filter of their own; see `Model`.
+        Raises ConfigError if the patch size is not a multiple of the stride.
+        """
+        side, rest = divmod(config.patch_size, stride)
+        if rest:
+            raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
+        backbone = as_backbone(backbone)
+        sigmas = [sigma / stride for sigma in _label_sigmas(config, levels)]  # map pixels
+        band = band_of_label(side, min(sigmas), config.band)
+        window = np.ones(side) if "window" in folded else cosine_window(side)
+        operations = (backend.asarray, backend.matmul)
+        transform = Transform.build(side, band, RESPONSE_SIDE, window, *operations)
+        labels = np.stack([label_spectrum(side, sigma, band) for sigma in sigmas])[:, None]  # (L, 1, K, B+1)
+        penalty, colours, unsubtracted = None, None, None
+        if config.background_penalty:
+            weights = (config.background_penalty, config.temporal_penalty_per_update())
+            reach = config.filter_reach_in_patch() / stride
+            penalty = SpatialPenalty.build(side, band, reach, *weights, config.solver_steps, *operations)
+        if config.colour_share:
+            sizes = (config.patch_size, stride, config.target_side(), RESPONSE_SIDE)
+            colours = ColourModel.build(backend, mean, *sizes, config.colour_rate_per_update())
+        if "mean" in folded:
+            unsubtracted = backend.asarray(mean[:, None, None].astype(backbone.input_dtype))
+        label_f = backend.asarray(labels if levels else labels[0, 0])
+        rates = (config.rate_per_update(), config.regularisation)
+        update = backend.filter_update(label_f, *rates, penalty, _shares(backend, levels))
+        scales = scale_pyramid(config.scales, config.scale_step)
+        dtype = backbone.input_dtype
+        return cls(config, backend, backbone, mean, transform, update, scales, colours, unsubtracted, dtype)
+
+    @property
+    def scale_penalty(self) -> float:
+        """See `FramePrograms`."""
+        return self.config.scale_penalty
+
+    def with_backbone(self, backbone: Backbone) -> Pipeline:
+        """See `FramePrograms`."""
+        return dataclasses.replace(self, backbone=backbone)
+
+    def search_regions(self, size: Pairs) -> Pairs:
+        """Search regions of targets of these sizes, (..., 2) each, frame pixels."""
+        return self.to_step_grid(search_region(size, self.config.padding, self.config.squareness))
+
+    def to_step_grid(self, regions: Pairs) -> Pairs:
+        """The nearest regions that patches can be cropped from; see `geometry.to_step_grid`."""
+        return to_step_grid(regions, self.config.patch_size)
+
+    def patch_places(
+        self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
+    ) -> PatchPlaces:
+        """The places of M patches, for the array programs. Arguments as for `Backend.crop`."""
+        return self.backend.patch_places(frames, sources, centres, regions, self.config.patch_size)
+
+    def spectrum(self, places: PatchPlaces) -> Array:
+        """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
+        return self._spectra_and_patches(places, 0)[0]
+
+    def _spectra_and_patches(self, places: PatchPlaces, group: int) -> tuple[Array, Array | None]:
+        """Spectra of M patches, and the middle patch of each `group` of them if colours are on and group > 0.
+
+        The backbone gets `patches_per_call` patches at a time; other patches are not kept.
+        """
+        size, spectra, middle = self.config.patch_size, [], []
+        for part in np.array_split(np.arange(len(places)), -(-len(places) // self.backend.patches_per_call)):
+            first, last = int(part[0]), int(part[-1]) + 1
+            patches = self.backend.sample_patches(places[first:last], size, self.mean, self.patch_dtype)
+            start = (group // 2 - first) % group if group else last  # index of the first middle patch in this part
+            if self.colours is not None and first + start < last:
+                middle.append(patches[start::group])
+            patches = patches if self.unsubtracted_mean is None else patches + self.unsubtracted_mean
+            spectra.append(self.transform.forward(self.backbone(patches)))
+        return self.backend.concatenate(spectra), self.backend.concatenate(middle) if middle else None
+
+    def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array]:
+        """The program *detect* without its readout, on N x S patches (steps 2 to 4): float32 (N, S, R, R), twice.
+
+        The first maps are the filters' responses. The second include the response of the colours, which is the same at
+        every scale; without colours both are one array.
+        """
+        scales = len(self.scales)
+        search_f, middle = self._spectra_and_patches(places, scales)
+        search_f = search_f.reshape(len(filters), scales, *search_f.shape[1:])  # (N, S, C, K, B+1)
+        maps = self.transform.inverse(self.backend.respond(search_f, filters.filter_f))
+        if self.colours is None or middle is None:
+            return maps, maps
+        colour_maps = self.colours.response(middle, filters.colours)[:, None]  # (N, 1, R, R)
+        return maps, self.backend.blend(maps, colour_maps, self.config.colour_share)
+
+    def read_peaks(self, maps: Array, position_maps: Array) -> tuple[NDArray[np.intp], Peak]:
+        """See `FramePrograms`."""
+        return self.backend.read_peaks(maps, position_maps, self.scale_penalty)
+
+    def initial_filters(self, places: PatchPlaces) -> ArrayFilters:
+        """Filters of N targets, learnt from N template patches alone."""
+        template_f, patches = self._spectra_and_patches(places, 1)
+        solution = self.filter_update.initial(template_f)
+        if self.colours is None or patches is None:
+            return ArrayFilters(*solution, self.backend.asarray(np.zeros((len(places), 2, 1), np.float32)))
+        return ArrayFilters(*solution, self.colours.histograms(patches))
+
+    def updated_filters(self, places: PatchPlaces, filters: ArrayFilters) -> ArrayFilters:
+        """The program *update*: the filters of N targets, blended towards N template patches (step 6)."""
+        template_f, patches = self._spectra_and_patches(places, 1)
+        solution = self.filter_update.updated(template_f, filters.solution)
+        if self.colours is None or patches is None:
+            return ArrayFilters(*solution, filters.colours)
+        return ArrayFilters(*solution, self.colours.blend(filters.colours, patches))
+
+
+def _label_sigmas(config: TrackerConfig, levels: Sequence[FeatureLevel]) -> list[float]:
+    """Standard deviation of the label of each level, or of the one label; patch pixels."""
+    if not levels:
+        return [config.label_sigma_in_patch()]
+    return [level.label_sigma * config.target_side() for level in levels]
+
+
+def _shares(backend: Backend, levels: Sequence[FeatureLevel]) -> Array | None:
+    """The share of each level in the response, float32 (L, 1, 1, 1); None for one filter."""
+    if not levels:
+        return None
+    weights = np.array([level.weight for level in levels], np.float32)[:, None, None, None]
+    return backend.asarray(weights / weights.sum())

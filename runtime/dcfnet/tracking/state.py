@@ -1,0 +1,103 @@
+"""What the tracker keeps of N targets from one frame to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.backend import Pairs
+from dcfnet.devices.filters import Filters
+from dcfnet.result import Box
+
+
+@dataclass(frozen=True)
+class TrackState:
+    """N targets. The target axis comes first in every array.
+
+    Host arrays, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), each (x, y)
+    or (width, height). size_limits (N, 2): see `geometry.size_limits`. source (N,): index of each target's frame.
+    updates (N,): number of frames in which the target was searched for.
+    confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 2): running
+    means of the peak-to-sidelobe ratio and of the peak value in such frames, 0 before the first one.
+    frames_since_confident (N,): number of frames after the last one.
+    filters: on the backend.
+    """
+
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    initial_size: NDArray[np.float64]
+    frame_size: NDArray[np.float64]
+    size_limits: NDArray[np.float64]
+    source: NDArray[np.intp]
+    updates: NDArray[np.intp]
+    confident_centre: NDArray[np.float64]
+    confident_size: NDArray[np.float64]
+    typical: NDArray[np.float64]
+    frames_since_confident: NDArray[np.intp]
+    filters: Filters
+
+    @classmethod
+    def initial(
+        cls,
+        centre: Pairs,
+        size: Pairs,
+        frame_size: Pairs,
+        size_limits: Pairs,
+        source: NDArray[np.intp],
+        filters: Filters,
+    ) -> TrackState:
+        """The state of targets in their first frame."""
+        zero, typical = np.zeros_like(source), np.zeros_like(centre)
+        return cls(centre, size, size, frame_size, size_limits, source, zero, centre, size, typical, zero, filters)
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    def replace(self, **changes: Any) -> TrackState:
+        """A copy with some fields replaced."""
+        assert changes.keys() <= vars(self).keys(), changes.keys()
+        copy = object.__new__(type(self))  # dataclasses.replace takes six times as long
+        vars(copy).update(vars(self), **changes)
+        return copy
+
+    def take(self, rows: NDArray[np.intp]) -> TrackState:
+        """The targets in `rows`; the state itself if these are all targets, in order."""
+        if self._is_all(rows):
+            return self
+        taken = {name: array[rows] for name, array in self._host_arrays().items()}
+        return TrackState(**taken, filters=self.filters.take(rows))
+
+    def put(self, rows: NDArray[np.intp], part: TrackState) -> TrackState:
+        """The state with the targets in `rows` replaced by `part`, which `take` returned and a step advanced."""
+        if self._is_all(rows):
+            return part
+        changed = {}
+        for name, array in self._host_arrays().items():
+            changed[name] = array.copy()
+            changed[name][rows] = getattr(part, name)
+        return TrackState(**changed, filters=self.filters.put(rows, part.filters))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[TrackState], capacity: int | None = None) -> TrackState:
+        """The targets of all parts, in order. The parts are consumed. capacity: see `Filters.extended`."""
+        first, *others = parts
+        arrays = {name: np.concatenate([part._host_arrays()[name] for part in parts]) for name in first._host_arrays()}
+        return cls(**arrays, filters=first.filters.extended([other.filters for other in others], capacity))
+
+    def boxes(self) -> list[Box]:
+        """Target boxes, frame pixels."""
+        corner = self.centre - (self.size - 1) / 2
+        return [Box(*box) for box in np.concatenate([corner, self.size], axis=1).tolist()]
+
+    def _is_all(self, rows: NDArray[np.intp]) -> bool:
+        """Whether `rows` are all targets, in order."""
+        return len(rows) == len(self) and (len(rows) == 1 or bool((rows[1:] > rows[:-1]).all()))  # no target twice
+
+    def _host_arrays(self) -> dict[str, NDArray[Any]]:
+        """The host arrays by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "filters"}

@@ -1,0 +1,144 @@
+"""From frames to boxes: the six steps of a frame, as pure functions over N targets.
+
+    1  frame     validated and handed to the backend; an invalid or blank frame does not change the state
+    2  patches   all targets x scales are cropped in one call, the mean is subtracted
+    3  search_f  forward(backbone(patches)): the transform of filter/transform.py, which applies the cosine window
+    4  response  inverse(respond(search_f, filter_f)); its peaks go to the host, the only wait for a device
+    5  geometry  shift in the response -> in the patch -> in the frame; scale; size; centre. If the target moved far,
+                 steps 2 to 5 run again from the new position (second search pass). If it is lost, they run once more
+                 at another position (redetection).
+    6  update    crop at the new position, spectrum, blend (eq. 13), solve
+
+One target is the case N = 1. Several cameras are one batch, because every target has the index of its source. A preset
+may update the filters in some frames only; each target has its own count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.filter.dcf import Array
+from dcfnet.io.frame import frame_size
+from dcfnet.result import Box, Reason, Result
+from dcfnet.tracking.frame_validation import follow_resolution, rejection_reasons, validate_frames
+from dcfnet.tracking.geometry import (
+    any_true,
+    both_true,
+    limit_centre,
+    limit_size,
+    select_rows,
+    size_limits,
+    to_centre_grid,
+)
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.search import (
+    Detection,
+    record_confident,
+    redetect,
+    search,
+    search_places,
+    second_pass,
+    unlike,
+)
+from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.status import Evidence, rejected_result, searched_results, with_reason
+
+
+def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
+    """State of N targets, each learnt from its box in frames[source]. The caller has checked the boxes.
+
+    Raises InvalidFrameError.
+    """
+    frames = [pipeline.backend.frame(frame) for frame in frames]
+    source = np.asarray(sources, dtype=np.intp)
+    centre = to_centre_grid(np.array([box.centre for box in boxes]))
+    size = np.array([box.size for box in boxes])
+    sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
+    places = pipeline.patch_places(frames, source, centre, pipeline.search_regions(size))
+    filters = pipeline.backend.store_filters(pipeline, pipeline.initial_filters(places))
+    limits = size_limits(size, sizes, pipeline.config.scale_limits())
+    return TrackState.initial(centre, size, sizes, limits, source, filters)
+
+
+def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
+    """One frame of every source: the new state, and a result per target. Consumes the state.
+
+    frames[source] may be any object. An invalid or blank frame gives LOST with the reason and does not change the
+    target's state.
+    """
+    validated = validate_frames(pipeline.backend, frames, state.source)
+    present, changed = follow_resolution(state, validated, pipeline.config.scale_limits())
+    rejected = rejection_reasons(present, validated)
+    rows = np.array([row for row, reason in enumerate(rejected) if reason is None], dtype=np.intp)
+    if not len(rows):
+        return state, list(map(rejected_result, present.boxes(), rejected))
+    part = present.take(rows)
+    regions = pipeline.search_regions(part.size)
+    pending = search(pipeline, part, validated, regions)  # a device starts; the host checks texture meanwhile
+    textured = pipeline.backend.check_texture(validated, part.source, part.centre, regions)()
+    for row in rows[~textured]:
+        rejected[row] = Reason.NO_TEXTURE
+    if not textured.any():
+        return state, list(map(rejected_result, present.boxes(), rejected))
+    kept = None if textured.all() else textured.nonzero()[0]
+    detection = pending(kept)
+    if kept is not None:
+        part, rows = part.take(kept), rows[kept]
+    moved, found = _track(pipeline, part, validated, detection)
+    if any(changed):
+        each = zip(rows, found, strict=True)
+        found = [with_reason(result, Reason.RESOLUTION_CHANGED) if changed[row] else result for row, result in each]
+    if len(rows) == len(present):
+        return state.put(rows, moved), found
+    results = list(map(rejected_result, present.boxes(), rejected))
+    for row, result in zip(rows, found, strict=True):
+        results[row] = result
+    return state.put(rows, moved), results
+
+
+def _track(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Detection
+) -> tuple[TrackState, list[Result]]:
+    """Steps 5 and 6 after the first search pass, with a second pass and redetection where they are needed."""
+    config = pipeline.config
+    detection = second_pass(pipeline, state, frames, first)
+    detection = redetect(pipeline, state, frames, detection)
+    inside = limit_centre(detection.centre, state.frame_size)
+    limited = limit_size(detection.size, state.initial_size, state.size_limits)
+    clear = (detection.peak.psr >= config.min_psr) & (detection.peak.psr > 0)
+    similar = ~unlike(pipeline, state, detection)
+    # The lowest PSR of all passes counts: each pass is another chance for a wrong clear peak.
+    found, confident = clear & similar, detection.lowest_psr >= config.confident_psr
+    # A target that is not found stays where it was: at the border, if it left the frame there.
+    position = select_rows(found, detection.centre, state.centre)
+    in_view = both_true((position > 0) & (position < state.frame_size - 1))
+    kept = found & in_view
+    # A response without the target moves nothing. A target that leaves the frame is followed to the border.
+    state = state.replace(centre=select_rows(found, inside, state.centre), size=select_rows(kept, limited, state.size))
+    state = record_confident(state, detection, kept & confident)
+    due = state.updates % config.update_interval == config.update_interval - 1
+    state = update_filters(pipeline, state, frames, (kept & due).nonzero()[0])
+    evidence = Evidence(clear, similar, in_view, confident, any_true(limited != detection.size))
+    return state.replace(updates=state.updates + 1), searched_results(state.boxes(), detection.peak, evidence)
+
+
+def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:
+    """Response maps of N targets at S scales: float32 (N, S, R, R) on the backend (steps 2 to 4).
+
+    frames: as `Backend.frame` returns them, here and in all functions after step 1.
+    """
+    places = search_places(pipeline, state, frames, pipeline.search_regions(state.size))
+    return pipeline.responses(places, state.filters.arrays)[0]
+
+
+def update_filters(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp]) -> TrackState:
+    """The state with the filters of `rows` blended towards the present appearance of their targets (step 6)."""
+    if not len(rows):
+        return state
+    part = state.take(rows)
+    places = pipeline.patch_places(frames, part.source, part.centre, pipeline.search_regions(part.size))
+    return state.put(rows, part.replace(filters=part.filters.update(pipeline, places)))

@@ -1,0 +1,1 @@
+"""Builds the training footage from public git repositories, as a manifest lists it, in OTB's layout."""
