@@ -30,8 +30,8 @@ class EvaluationSettings:
 
     protocol: "ope", "tre" or "sre". limit: number of first frames of each pass, None for all. rates: camera rates of
     the real-time passes, Hz. workers: local processes. ray: address of a Ray cluster. memory: whether to measure the
-    peak memory of each tracker, in a process of its own. workers and ray do not change the boxes. Times mean nothing
-    with several workers, so they are then left out.
+    peak memory of each tracker, in a process of its own. workers and ray do not change the boxes. With several
+    workers times are not valid, so they are left out.
     """
 
     protocol: str = "ope"

@@ -190,12 +190,12 @@ def read_output(result: Any) -> TrackerOutput:
         box = tuple(float(value) for value in (result if values is None else values))
         status_and_psr = str(status or ""), float(psr) if isinstance(psr, (int, float)) else np.nan
     except Exception as error:
-        what = f"answered {result!r:.60}, not a box" if isinstance(error, (TypeError, ValueError)) else repr(error)
+        what = f"returned {result!r:.60}, not a box" if isinstance(error, (TypeError, ValueError)) else repr(error)
         return TrackerOutput(NO_BOX, "", np.nan, what)
     if len(box) != 4:
-        return TrackerOutput(NO_BOX, *status_and_psr, f"answered {len(box)} numbers, not x, y, w, h")
+        return TrackerOutput(NO_BOX, *status_and_psr, f"returned {len(box)} numbers, not x, y, w, h")
     if not np.isfinite(box).all() or min(box[2:]) <= 0:
-        return TrackerOutput(NO_BOX, *status_and_psr, "answered a box that is not finite or has no size")
+        return TrackerOutput(NO_BOX, *status_and_psr, "returned a box that is not finite or has no size")
     return TrackerOutput(box, *status_and_psr, None)
 
 

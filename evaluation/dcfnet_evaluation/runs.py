@@ -126,7 +126,7 @@ def _on_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
 def follow_parent() -> None:
     """Initialises a worker: it ignores Ctrl-C and exits when its parent exits.
 
-    Ctrl-C reaches every process of a terminal, but only the parent must act on it. A kill reaches only the parent;
+    Ctrl-C reaches every process of a terminal, but only the parent may react to it. A kill reaches only the parent:
     without this function its workers would wait forever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)

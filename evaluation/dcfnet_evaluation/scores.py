@@ -121,7 +121,7 @@ def compare(first: Sequence[Score], second: Sequence[Score], seed: int = 0) -> C
     shared = tuple(name for name in a if name in b)
     if len(shared) < 2:
         raise SequenceError(
-            f"{len(shared)} sequences in common; a paired interval needs at least 2; evaluate more sequences"
+            f"{len(shared)} sequences are in both; a paired interval needs at least 2; evaluate more sequences"
         )
     differences = np.array([b[name] - a[name] for name in shared])
     resampled = np.random.default_rng(seed).choice(differences, size=(RESAMPLES, len(shared))).mean(axis=1)

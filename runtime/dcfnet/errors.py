@@ -14,8 +14,8 @@
     ├── SinkError (OSError)               results cannot be written
     └── MissingDependencyError (ImportError) an optional package is not installed
 
-`update` does not raise because of the content of a frame, for example a black frame or a lost target: its result has a
-status and a reason. If a GPU fails or cannot be used, `update` raises DeviceError.
+`update` raises no error because of the content of a frame, for example a black frame or a lost target. Its result then
+has a status and a reason. If a GPU fails or cannot be used, `update` raises DeviceError.
 """
 
 from __future__ import annotations

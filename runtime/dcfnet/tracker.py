@@ -1,4 +1,4 @@
-"""Tracker and MultiTracker: thin shells that keep a state between frames."""
+"""Tracker and MultiTracker: the public classes. They keep the state between frames."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Frames = Frame | Mapping[int, Frame | None] | None
 
 
 class _Shell:
-    """What both trackers share: a pipeline, a state, and the end of both."""
+    """Base class of both trackers: the pipeline and the state."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -38,7 +38,7 @@ class _Shell:
         return self._pipeline.config
 
     def _replace_state(self, state: TrackState | None) -> None:
-        """Keeps another state, and returns the device memory of the present one."""
+        """Sets the state, and releases the device memory of the previous one."""
         before, self._state = self._state, state
         if before is not None:
             before.filters.release()
@@ -109,7 +109,10 @@ class Tracker(_Shell):
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, frame))
 
     def close(self) -> None:
-        """Forgets the target and returns its device memory at once. `init` may follow."""
+        """Forgets the target. Its slot on the GPU is free for another target at once. `init` may follow.
+
+        The GPU memory itself is freed when this tracker and all others of its pipeline are deleted.
+        """
         self._pipeline.queue.drain()
         self._replace_state(None)
 
@@ -200,7 +203,7 @@ class MultiTracker(_Shell):
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, given))
 
     def close(self) -> None:
-        """Forgets all targets and returns their device memory at once. `add` may follow."""
+        """Forgets all targets; see `Tracker.close`. `add` may follow."""
         self._pipeline.queue.drain()
         self._replace_state(None)
         self._ids.clear()
@@ -231,5 +234,5 @@ def _initial_state(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float])
         region = pipeline.search_regions(np.array(target.size))
         source, centre = np.zeros(1, np.intp), np.array([target.centre])
         if not backend.check_texture([checked], source, centre, region[None])().all():
-            raise InvalidBoxError(f"{target}: the frame has one flat colour there; choose a box with texture")
+            raise InvalidBoxError(f"{target}: the region around it has one flat colour; choose a box with texture")
         return init(pipeline, [checked], [target], sources=[0])

@@ -67,11 +67,11 @@ def test_failures_are_recorded_and_valid_boxes_are_kept(sequence: AnnotatedSeque
     assert np.isfinite(bad.boxes[[0, 7]]).all()  # the start box and the only valid result
     assert np.isnan(bad.boxes[[1, 2, 3, 4, 5, 6, 8, 9, 10, 11]]).all()
     assert bad.failures == (
-        Failure(1, "answered None, not a box"),
-        Failure(2, "answered 0 numbers, not x, y, w, h"),
-        Failure(3, "answered a box that is not finite or has no size", 2),
-        Failure(5, "answered 3 numbers, not x, y, w, h"),
-        Failure(6, "answered 'box', not a box"),
+        Failure(1, "returned None, not a box"),
+        Failure(2, "returned 0 numbers, not x, y, w, h"),
+        Failure(3, "returned a box that is not finite or has no size", 2),
+        Failure(5, "returned 3 numbers, not x, y, w, h"),
+        Failure(6, "returned 'box', not a box"),
         Failure(8, "RuntimeError: camera fell off", 4),
     )
     score = Score.of([bad], sequence)

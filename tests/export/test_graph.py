@@ -115,7 +115,7 @@ def test_the_command_exports_the_shipped_weights(tmp_path: Path) -> None:
     [
         (["none.safetensors", "--onnx"], "none.safetensors"),
         (["none.npz", "--onnx"], "none.npz"),
-        (["--onnx", "--config", "best"], "no constants 'best'"),
+        (["--onnx", "--config", "best"], "config='best': must be one of"),
         ([], "--onnx"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
         (["VIDEO", "--init", "nan,2,30,40"], "must be finite"),
         (["VIDEO", "--init", "1,2,30,40", "--engine", "none.onnx"], "none.onnx: no such file"),
         (["VIDEO", "--init", "1,2,30,40", "--engine", "VIDEO"], "not an ONNX file"),
-        (["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"], "no format 'xml'"),
+        (["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"], "format xml: must be one of csv, jsonl, otb, mot"),
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO/b.csv"], "cannot be written"),
         (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
         (
@@ -89,9 +89,9 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
             ["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"],
             "is both --output and --boxes; choose two files",
         ),
-        (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "no format 'xml'"),
-        (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "no device 'tpu'"),
-        (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "no constants 'best'"),
+        (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "format xml: must be one of csv, jsonl, otb, mot"),
+        (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "device='tpu': must be one of auto, cpu, cuda"),
+        (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "config='best': must be one of paper, released, default"),
     ],
 )
 def test_an_error_of_the_user_prints_one_line_and_exits_with_code_1(

@@ -51,7 +51,7 @@ def test_a_written_video_can_be_read(tmp_path: Path, suffix: str) -> None:
     [
         ("missing.mp4", None, "no such file"),
         ("empty.mp4", b"", "is empty"),
-        ("text.mp4", b"this is not a video" * 50, "cannot be opened as a video"),
+        ("text.mp4", b"this is not a video" * 50, "cannot be opened; check the name"),
         ("single.jpg", b"x", "a single image"),
     ],
 )

@@ -21,13 +21,13 @@ from dcfnet.model.layers import Convolution, Normalisation
 
 MAX_OUTPUTS = WARPS * WARP_OUTPUTS  # channels of the features that a block can sum
 LARGE, SMALL = 8, 2  # features per thread, in large and in small tiles
-MAX_SHARED = 48 * 1024  # bytes of shared memory that every CUDA device grants without asking
-FOUR = 16  # bytes
+MAX_SHARED = 48 * 1024  # bytes of shared memory that a kernel gets on every CUDA device without an opt-in
+FOUR = 16  # bytes of the structure Four of common.cu
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What a block computes; see features.cu for the first seven fields. count: tiles of one map.
+    """The part of a feature map that one block computes. First seven fields: see features.cu. count: tiles per map.
 
     shared: bytes. work: multiply-adds of a thread for one group of channels. conflict_free: whether eight neighbouring
     features read different banks of shared memory, also across the end of a row.

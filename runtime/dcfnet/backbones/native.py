@@ -1,7 +1,7 @@
-"""Backbone on kernels of this project: what a CUDA machine uses without an engine file and without other libraries.
+"""Backbone with CUDA kernels of this project, in float32. It needs neither an engine file nor a library except CuPy.
 
-Float32. A network of two convolutions, like the shipped one, is one kernel with its normalisation
-(fused_convolutions.py). For other networks each layer is a kernel, and its maps pass through memory.
+A network of two convolutions, like the shipped one, runs as one kernel together with its normalisation
+(fused_convolutions.py). For other networks each layer is a kernel that writes its maps to device memory.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class NativeBackbone(Backbone):
     def __init__(self, model: Model, device: Any = None) -> None:
         """device: a `CudaDevice`; None opens one.
 
-        Raises ModelError naming what the file has that is not supported, MissingDependencyError and DeviceError.
+        Raises ModelError that names the unsupported part of the file, MissingDependencyError and DeviceError.
         """
         self._convolutions, self._norm = read_layers(model)
         self._device = device or _open_device()
@@ -48,7 +48,7 @@ class NativeBackbone(Backbone):
 
     @cached_property
     def _layers(self) -> _Layers:
-        """For networks that are not fused; most files never need it."""
+        """The kernels for networks that are not fused. Created on first use, because most models never need them."""
         return _Layers(self._device, self._convolutions, self._norm)
 
 

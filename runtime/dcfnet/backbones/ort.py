@@ -18,8 +18,9 @@ try:
 except ImportError as error:
     raise MissingDependencyError("onnxruntime", "cpu") from error
 
-# Worker threads spin between the calls of one frame and sleep between frames, because other processes need the cores.
-# To wake a thread takes long, and the time varies (docs/speed.md). Before 1.26 spinning can only be on or off.
+# Worker threads spin between the calls of one frame, because waking a thread takes long and its time varies
+# (docs/speed.md). They sleep between frames, so that other processes get the cores. Before ONNX Runtime 1.26, spinning
+# can only be on or off.
 SPIN_US = 3000
 _VERSION = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
 SPINNING = (

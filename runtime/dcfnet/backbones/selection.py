@@ -25,7 +25,7 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None, d
     ModelError if the engine cannot run the graph, and as `TrtBackbone`.
     """
     if engine not in ENGINES:
-        raise ConfigError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
+        raise ConfigError(f"engine={engine!r}: must be one of {', '.join(ENGINES)}")
     if engine == "opencv" and device == "cuda":
         raise ConfigError(
             "engine='opencv' runs on the CPU only; with device='cuda' use native, tensorrt or onnxruntime"

@@ -1,4 +1,4 @@
 """The command `dcfnet-run`, and the start of all commands that need optional libraries.
 
-This room is the top of the package: no other room imports it.
+This is the top of the package: no other subpackage imports it.
 """

@@ -46,13 +46,13 @@ def main(
     ] = None,
     rebuild: Annotated[
         bool,
-        typer.Option(help="If the engine is rejected, build it again from the model next to it, ENGINE.onnx."),
+        typer.Option(help="If the engine file is rejected, build it again from ENGINE.onnx beside it."),
     ] = False,
     preset: Annotated[
         str | None, typer.Option(help=f"Operating point: {', '.join(PRESETS)}. Default: {DEFAULT_PRESET}.")
     ] = None,
     config: Annotated[
-        str | None, typer.Option(help=f"Named constants instead of a preset: {', '.join(CONSTANTS)}.")
+        str | None, typer.Option(help=f"Set of constants, used instead of a preset: {', '.join(CONSTANTS)}.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write an annotated video (.mp4, .avi, .mkv or .mov).")] = None,
     boxes: Annotated[
@@ -111,7 +111,7 @@ def run(
     given_box = parse_box(init) if init is not None else None
     check_outputs(source, engine, [file for file in (output, boxes) if file])
     if layout not in FORMATS:
-        raise SinkError(f"no format {layout!r}; there are {', '.join(FORMATS)}")
+        raise SinkError(f"--format {layout}: must be one of {', '.join(FORMATS)}")
     if show and not has_display():
         raise SinkError("--show: there is no display; use --output and watch the video afterwards")
     tracker = open_tracker(engine, device, config, preset, rebuild)

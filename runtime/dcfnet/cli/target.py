@@ -35,5 +35,5 @@ def draw_box(frame: Frame) -> Box:
 
 
 def has_display() -> bool:
-    """Whether windows can be opened. Without a display, OpenCV would abort the process, so it cannot be asked."""
+    """Whether windows can be opened. OpenCV cannot be used to find out: without a display it aborts the process."""
     return not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))

@@ -1,6 +1,6 @@
 """The tracker's constants, and the base class of frozen settings.
 
-Any room may import this one. It imports only `dcfnet.errors`.
+Any subpackage may import this one. It imports only `dcfnet.errors`.
 """
 
 from __future__ import annotations

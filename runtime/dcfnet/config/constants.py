@@ -1,4 +1,4 @@
-"""All constants of the tracker, each with its unit and its reason. The model file contains them."""
+"""All constants of the tracker, with unit and reason. These are defaults: the values in a model file replace them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class TrackerConfig(Settings):
     solver_steps: int = 1  # steps of conjugate gradients per update; each update starts from the previous filter
     temporal_penalty: float = 20.0  # mu of filter/spatial_penalty.py per frame, share of mean energy: cost of changes
     colour_share: float = 0.3  # weight of the colours in the position map; 0: the filter alone
-    colour_rate: float = 0.04  # beta of eq. 13 for the colour histograms, per frame: colours change faster
-    band: float = 4.0  # standard deviations of the label's spectrum that are kept; e^-8 of its maximum is left beyond
+    colour_rate: float = 0.04  # beta of eq. 13 for the colour histograms, per frame: colours change faster than shape
+    band: float = 4.0  # standard deviations of the label's spectrum that are kept; beyond it is below e^-8 of its peak
     learning_rate: float = 0.01  # beta of eq. 13, per frame: weight of the newest frame in the filter
     update_interval: int = 1  # frames from one update of the filter to the next; the rate per update is raised to match
     scales: int = 3  # sizes in the scale pyramid; odd, so that the middle scale is exactly 1
@@ -78,7 +78,7 @@ class TrackerConfig(Settings):
     def named(cls, name: str) -> TrackerConfig:
         """Named constants: "paper", "released" (the authors' later code) or "default". Raises ConfigError."""
         if name not in CONSTANTS:
-            raise ConfigError(f"no constants {name!r}; there are {', '.join(CONSTANTS)}")
+            raise ConfigError(f"config={name!r}: must be one of {', '.join(CONSTANTS)}")
         return CONSTANTS[name]
 
     def target_side(self) -> float:

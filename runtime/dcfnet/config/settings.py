@@ -37,7 +37,7 @@ class Settings:
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ConfigError(f"unknown setting {', '.join(unknown)}; there are {', '.join(known)}")
+            raise ConfigError(f"unknown setting {', '.join(unknown)}: must be one of {', '.join(known)}")
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The array seam: what a device must provide. `cpu.py` and `cuda/backend.py` implement it."""
+"""The interface to a device. `cpu.py` and `cuda/backend.py` implement it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Backend(Protocol):
         """The device and the stream of this thread, as a context that another thread enters once."""
 
     def frame(self, given: Any) -> Any:
-        """The frame as the functions below accept it, with a `shape`. A frame that was converted before stays as it is.
+        """Converts a frame to the form that the functions below accept; it has a `shape`. Accepts its own results too.
 
         Raises InvalidFrameError for anything that is not a frame, and for a frame on another device.
         """
@@ -51,10 +51,10 @@ class Backend(Protocol):
     def check_texture(
         self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
     ) -> Callable[[], NDArray[np.bool_]]:
-        """Starts a check of which regions show texture; the returned function gives the answer, bool (M,).
+        """Starts the texture check of M regions. Call the returned function for the result, bool (M,).
 
         The rule is `has_texture` of `io.texture`. Arguments as for `crop`. For frames on a device the check is queued,
-        and the answer waits for it.
+        and the returned function waits for it.
         """
 
     def crop(
@@ -87,7 +87,7 @@ class Backend(Protocol):
         """The filters of new targets, in the form that the backend keeps from frame to frame."""
 
     def matmul(self, left: Array, right: Array) -> Array:
-        """`left @ right`, (..., n, k) and (..., k, m), both float32 or both complex64; one is a single matrix."""
+        """`left @ right`, (..., n, k) and (..., k, m), both float32 or both complex64; at least one has two axes."""
 
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         """The arrays, concatenated along their first axis; a single array is returned as it is."""
@@ -127,6 +127,6 @@ class Backend(Protocol):
     def read_peaks(self, maps: Array, position_maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
         """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of `filter.response`.
 
-        With the answer of `check_texture` this is the only synchronisation of a frame: six numbers per target leave the
-        device, the maps stay.
+        A frame waits for the device only here and for the result of `check_texture`. Six numbers per target are copied
+        to the host; the maps stay on the device.
         """

@@ -25,7 +25,7 @@ from dcfnet.io.texture import has_texture
 
 @dataclass(frozen=True)
 class HostPlaces:
-    """Where patches lie. sources, centres, regions: as of `Backend.crop`."""
+    """The places of patches in host frames. sources, centres, regions: as for `Backend.crop`."""
 
     frames: Sequence[CheckedFrame]
     sources: NDArray[np.intp]
@@ -40,10 +40,10 @@ class HostPlaces:
 
 
 class CpuBackend:
-    """The reference twin; see `Backend` for layouts and units."""
+    """The reference implementation; see `Backend` for layouts and units."""
 
     name = "cpu"
-    # The maps of the first convolution take 2 MB a patch: four patches just fit the caches (docs/speed.md).
+    # The maps of the first convolution take 2 MB per patch: four patches just fit into the caches (docs/speed.md).
     patches_per_call = 4
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
@@ -156,7 +156,7 @@ def _crop_into(
     patch_to_frame = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
     if frame.ndim == 3 and frame.shape[2] > 1:
         sampled = _sample(frame, patch_to_frame, size, mean.tolist())[..., :3].transpose(2, 0, 1)
-    else:  # grey: one plane a channel, because each has its own mean outside the frame
+    else:  # grey: one plane per channel, because each channel has its own mean outside the frame
         sampled = np.stack([_sample(frame, patch_to_frame, size, float(value)) for value in mean])
     np.subtract(sampled, mean[:, None, None], out=patch)
 

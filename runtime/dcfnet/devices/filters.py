@@ -1,7 +1,8 @@
 """The filters of N targets, and the two array programs of a frame: *detect* and *update*.
 
 Both programs are pure: arrays of the backend in, arrays out. Their shapes depend on N alone, and no value is read on
-the host. A backend runs them as they are written (`ArrayFilters`), or captures them (`cuda/slots.py`).
+the host. A backend runs them as they are written (`ArrayFilters`), or captures them
+(`cuda/filter_slots.py`).
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class PendingPeaks(Protocol):
 
 
 class Filters(Protocol):
-    """The filters of N targets, in the memory of any backend. Operations may change them in place: use the result only.
+    """The filters of N targets, in the memory of any backend. A method may change them in place: use only its result.
 
     arrays: numerator, filter_f and focused_f complex64 (N, C, K, B+1), denominator float32 (N, 1, K, B+1), in the
     frequencies of `filter.transform`; see `FilterSolution`. colours: float32 (N, 2, BINS), the histograms of
@@ -77,7 +78,7 @@ class Filters(Protocol):
         """The filters of the targets in `rows`."""
 
     def put(self, rows: Rows, part: Filters) -> Filters:
-        """All filters, those of `rows` replaced by `part`, which `take` returned."""
+        """All filters, with those of `rows` replaced by `part`. `part` comes from `take`."""
 
     def extended(self, others: Sequence[Filters], capacity: int | None) -> Filters:
         """These filters and the others, in order. capacity: reserve memory for as many targets; None: as needed."""
@@ -136,7 +137,7 @@ class ArrayFilters:
     def extended(self, others: Sequence[Filters], capacity: int | None) -> ArrayFilters:
         """See `Filters`."""
         parts = [self, *(other.arrays for other in others)]
-        # NumPy passes the call on to the library of the arrays (__array_function__).
+        # np.concatenate also works for CuPy arrays (__array_function__).
         names = self.by_name()
         return ArrayFilters(**{name: np.concatenate([part.by_name()[name] for part in parts]) for name in names})
 

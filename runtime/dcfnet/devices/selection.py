@@ -14,7 +14,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def open_backend(device: str) -> Backend:
-    """The backend of `device`: "cpu", "cuda", or "auto": the GPU if CuPy and a GPU are usable, else the CPU.
+    """The backend of `device`: "cpu", "cuda" or "auto". "auto" is the GPU if CuPy and a GPU are usable, else the CPU.
 
     If CuPy is installed but not usable, "auto" gives one warning per process. If there are several GPUs, the current
     device of CuPy is used; CUDA_VISIBLE_DEVICES selects it.
@@ -23,7 +23,7 @@ def open_backend(device: str) -> Backend:
     """
     if device not in DEVICES:
         hint = "; CUDA_VISIBLE_DEVICES selects the GPU" if str(device).startswith("cuda") else ""
-        raise ConfigError(f"no device {device!r}; the devices are {', '.join(DEVICES)}{hint}")
+        raise ConfigError(f"device={device!r}: must be one of {', '.join(DEVICES)}{hint}")
     if device == "cpu" or (device == "auto" and find_spec("cupy") is None):
         return CpuBackend()
     try:

@@ -1,8 +1,8 @@
 """Colour histograms of target and surroundings: a second response, which complements that of the filter.
 
-The filter knows where each part of the target is, so it fails if the target bends or turns. A histogram does not fail
-then, because it contains no positions, but it confuses objects of the same colour. The errors differ, so the weighted
-sum of both responses has fewer errors than either one (Bertinetto et al., Staple, CVPR 2016).
+The filter depends on the position of each part of the target, so it fails if the target bends or turns. A histogram
+contains no positions and does not fail then, but it confuses objects of the same colour. Their errors differ, so the
+weighted sum of both responses has fewer errors than either one (Bertinetto et al., Staple, CVPR 2016).
 
 The two histograms give the probability that a pixel of a search patch belongs to the target. The response at a shift is
 the mean of the pixels that the target would cover there. The backend does the work per pixel.
@@ -23,7 +23,7 @@ BINS = LEVELS**3
 WIDTH = 256 // LEVELS  # grey levels of one bin
 CORE = 0.8  # target sizes: pixels inside count as the target; the outer part of its box often shows background
 AROUND = 2.0  # target sizes: pixels inside, but outside the box, count as surroundings
-UNSEEN = 1e-3  # half is added to each bin, so that a colour in neither histogram has probability 0.5
+UNSEEN = 1e-3  # UNSEEN / 2 is added to each bin, so that a colour in neither histogram has probability 0.5
 
 
 class ColourBackend(Protocol):
@@ -110,7 +110,7 @@ def bins_of(patches: NDArray[np.float32], mean: NDArray[np.float32], step: int) 
 
 
 def target_probability(histograms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Histograms (N, 2, BINS) -> probability that a pixel of a bin is of the target: float32 (N, BINS), in [0, 1]."""
+    """Histograms (N, 2, BINS) -> probability that a pixel of each bin belongs to the target: float32 (N, BINS)."""
     table: NDArray[np.float32] = (histograms[:, 0] + UNSEEN / 2) / (histograms.sum(axis=1) + UNSEEN)
     return table
 

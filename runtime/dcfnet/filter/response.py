@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESPONSE_SIDE = 64  # px of each response map, for all patch sizes, so that PSR values are comparable
-# The 7 x 7 px around the peak are not sidelobe. They are the same share of the search region as the 11 x 11 px of Bolme
-# et al. in a map of 125 px (MOSSE, CVPR 2010, section 3.5).
+# The sidelobe excludes 7 x 7 px around the peak: PSR_EXCLUDED px on each side. This is the same share of the search
+# region as 11 x 11 px (Bolme et al., MOSSE, CVPR 2010, section 3.5) in a map of 125 px.
 PSR_EXCLUDED = 3
 
 Maps = NDArray[np.floating[Any]]

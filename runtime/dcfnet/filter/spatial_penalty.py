@@ -2,15 +2,16 @@
 CVPR 2018).
 
 Most of a search region is background, and eq. 2 learns it as well as the target, so the box can follow the background.
-Two terms are added to eq. 1. gamma || p w_l ||^2 penalises filter values outside the target. mu || w_l - w'_l ||^2
-penalises changes from the previous filter w'. It is the memory of the filter, so only the newest template is needed.
-With the features x of the template, the minimum solves
+Two terms are added to eq. 1. The term gamma || p w_l ||^2 penalises filter values outside the target. The term
+mu || w_l - w'_l ||^2 penalises changes from the previous filter w'; through it the filter remembers earlier frames, so
+only the newest template is needed. With the features x of the template, the minimum solves
 
     x_l sum_k x_k^* w_k + (lambda + mu) w_l + gamma P w_l = x_l y^* + mu w'_l
 
 P multiplies a map by p^2 = 1 - m^2; m is 1 on the target and falls to 0 around it. Without P and mu this is eq. 2.
-Conjugate gradients solve it, starting from the previous filter. Few steps are sufficient with a preconditioner: the
-exact inverse if P is replaced by a constant, which the Sherman-Morrison formula gives. Operators only, as in dcf.py.
+Conjugate gradients solve it, starting from the previous filter. A preconditioner makes one or two steps sufficient. It
+is the exact inverse of the left side with a constant in place of P, from the Sherman-Morrison formula. As in dcf.py,
+only operators are used, so the code runs on NumPy, CuPy and torch arrays.
 """
 
 from __future__ import annotations

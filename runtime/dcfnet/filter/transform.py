@@ -3,8 +3,8 @@
 The label is a Gaussian, so its spectrum is a Gaussian too. A few standard deviations from its middle, every numerator
 is almost 0 for any features. So only the frequencies |k| <= band are computed, by two matrix products with cosines and
 sines. These products cost less than a fast transform of all frequencies, work for any map size, and include the cosine
-window at no cost. A filter then has a tenth of the numbers to solve for, blend and store. Operators only, as in dcf.py,
-and the matrix product of the backend.
+window at no cost. Solving, blending and storing a filter then needs a tenth of the numbers. As in dcf.py, only
+operators are used, and the matrix product of the backend.
 """
 
 from __future__ import annotations

@@ -25,5 +25,5 @@ def gaussian_label(height: int, width: int, sigma: float) -> NDArray[np.float32]
 
 
 def cosine_window(side: int) -> NDArray[np.float64]:
-    """Hann window of one axis, float64 (side,), 0 at both ends. It hides the discontinuity of the circular shift."""
+    """Hann window of one axis, float64 (side,), 0 at both ends. It hides the jump where a map wraps around."""
     return np.hanning(side)

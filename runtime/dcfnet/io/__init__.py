@@ -1,4 +1,4 @@
 """Frames in, boxes and videos out: sources, frame checks, pixel formats, box files, annotated videos.
 
-This room knows nothing about tracking. It imports `dcfnet.errors` and `dcfnet.result`; every room above may import it.
+Nothing here depends on tracking. It imports `dcfnet.errors` and `dcfnet.result`; the subpackages above may import it.
 """

@@ -52,7 +52,7 @@ class BoxWriter:
     def __init__(self, file: Path, layout: str = "csv") -> None:
         """Opens the file. Raises SinkError for an unknown format or if the file cannot be written."""
         if layout not in FORMATS:
-            raise SinkError(f"no format {layout!r}; there are {', '.join(FORMATS)}")
+            raise SinkError(f"format {layout!r}: must be one of {', '.join(FORMATS)}")
         self._line = FORMATS[layout]
         self._name = str(file)
         try:

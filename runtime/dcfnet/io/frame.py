@@ -64,7 +64,7 @@ def device_interface(frame: Any) -> dict[str, Any] | None:
 
 
 def dlpack_device(frame: Any) -> tuple[int, int] | None:
-    """Device type and device number of the frame in DLPack's terms; None if it does not support DLPack."""
+    """DLPack's device type and device number of the frame; None if the frame does not support DLPack."""
     try:
         kind, number = frame.__dlpack_device__()
         return int(kind), int(number)

@@ -85,7 +85,7 @@ def _open_capture(source: int | str, name: str) -> FrameSource:
     capture = cv2.VideoCapture(source)
     if not capture.isOpened():
         raise SourceError(
-            f"{name}: cannot be opened as a video; check that it is one and that OpenCV supports its codec"
+            f"{name}: cannot be opened; check the name, and that OpenCV supports this camera, stream or codec"
         )
     fps = capture.get(cv2.CAP_PROP_FPS)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dcfnet.io.frame import Frame
 
-FLAT_RANGE = 8  # grey levels: the noise of codecs and sensors in a frame of one colour
+FLAT_RANGE = 8  # grey levels: in a frame of one colour, codec and sensor noise varies by at most this much
 SAMPLES = 32  # pixels to examine along each side of a region
 COARSE_SAMPLES = 6  # pixels along each side in the first check, which is nearly always sufficient
 

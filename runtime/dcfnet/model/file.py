@@ -76,7 +76,7 @@ class Model:
     def preset(self, name: str) -> TrackerConfig:
         """The constants of a preset. Raises ConfigError for an unknown name."""
         if name not in self.presets:
-            raise ConfigError(f"no preset {name!r} in {self.name}; there are {', '.join(self.presets)}")
+            raise ConfigError(f"preset={name!r}: {self.name} has the presets {', '.join(self.presets)}")
         return self.presets[name]
 
 

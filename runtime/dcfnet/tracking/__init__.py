@@ -1,5 +1,5 @@
 """One frame, from pixels to boxes: frame validation, search, geometry, status, filter update.
 
-`steps.py` is the page to read first. This room imports all rooms below it; only `dcfnet.tracker` and other packages
+Read `steps.py` first. This subpackage imports all subpackages below it; only `dcfnet.tracker` and other packages
 import it.
 """

@@ -20,7 +20,7 @@ ValidatedFrames = Sequence[Frame | Reason]  # a frame on the backend, or the rea
 
 
 def validate_frames(backend: Backend, given: Sequence[Any], sources: NDArray[np.intp]) -> list[Frame | Reason]:
-    """The frames on the backend, or why they were rejected. Frames that are no target's source are not examined."""
+    """The frames on the backend, or the reason why they were rejected. Frames that no target uses are not examined."""
     wanted = set(sources.tolist())
     return [_validated(backend, frame) if index in wanted else Reason.NO_FRAME for index, frame in enumerate(given)]
 
@@ -36,7 +36,7 @@ def _validated(backend: Backend, given: Any) -> Frame | Reason:
 def follow_resolution(
     state: TrackState, frames: ValidatedFrames, ratio: tuple[float, float]
 ) -> tuple[TrackState, list[bool]]:
-    """The state in the pixels of frames whose size changed, and which of the N targets this concerns.
+    """Scales the state to the new frame size where it changed. Returns the state, and which of the N targets changed.
 
     ratio: see `size_limits`.
     """

@@ -17,16 +17,16 @@ from dcfnet.devices.backend import Pairs
 from dcfnet.errors import InvalidBoxError
 from dcfnet.result import Box
 
-# What float32 sums in another order, or on another device, differ by is lost between them;
-# else it would grow from frame to frame. Nobody's box is known so finely.
+# Centres are rounded to 1/16 px. Rounding removes the tiny differences between float32 sums on different devices, which
+# would otherwise grow from frame to frame. No box is known more exactly than this.
 CENTRES_A_PIXEL = 16
-# Neighbouring pixels of a patch lie whole steps apart. With centres as above every place that a patch samples
-# is a float32 number, however it is rounded on the way there: patches are the same on every device, to the level.
+# Patch pixels are a multiple of 1/1024 px apart. With rounded centres, float32 represents every sampled position
+# exactly. So all devices sample the same positions and get the same patches.
 STEPS_A_PIXEL = 1024
 
 
 def target_box(box: Box | Sequence[float], frame_size: tuple[int, int]) -> Box:
-    """The box a tracker can start from: checked, and cut to the frame.
+    """The box that a tracker starts from: checked, and cut to the frame.
 
     box: (x, y, w, h), frame pixels. frame_size: (width, height).
     Raises InvalidBoxError for NaN, for a side under MIN_TARGET_SIDE px, or for a box outside the frame.
@@ -49,7 +49,7 @@ def _cut(box: Box, frame_size: tuple[int, int], shown: str) -> Box:
     left, top = max(box.x, 0.0), max(box.y, 0.0)
     right, bottom = min(box.x + box.w, width), min(box.y + box.h, height)
     if right - left < 1 or bottom - top < 1:
-        raise InvalidBoxError(f"{shown}: less than a pixel of it lies in the frame of {width} x {height}")
+        raise InvalidBoxError(f"{shown}: less than one pixel of it is in the frame of {width} x {height} px")
     w, h = max(right - left, MIN_TARGET_SIDE), max(bottom - top, MIN_TARGET_SIDE)
     return Box(max(min(left, width - w), 0.0), max(min(top, height - h), 0.0), w, h)
 
@@ -62,7 +62,7 @@ def scale_pyramid(scales: int, step: float) -> NDArray[np.float64]:
 def search_region(size: Pairs, padding: float, squareness: float = 0.0) -> Pairs:
     """Target sizes (..., 2) -> sizes of the region cropped around them, frame pixels.
 
-    squareness: of its shape, whatever its area: 0 leaves it that of the target, 1 makes it a square.
+    squareness: 0 keeps the shape of the target, 1 gives a square. The area is the same.
     """
     side = np.sqrt(size[..., :1] * size[..., 1:])
     region: Pairs = size * (side / size) ** squareness * (1 + padding)
@@ -70,9 +70,10 @@ def search_region(size: Pairs, padding: float, squareness: float = 0.0) -> Pairs
 
 
 def size_limits(initial_size: Pairs, frame_size: Pairs, ratio: tuple[float, float]) -> Pairs:
-    """Least and greatest size of each target in initial sizes, (N, 2): `ratio`, but for the minimum and the frame.
+    """Smallest and largest size of each target / its initial size, (N, 2).
 
-    The minimum side yields to nothing: a size is never under MIN_TARGET_SIDE.
+    ratio: both limits before two corrections: no side is below MIN_TARGET_SIDE, and a target that grows is not larger
+    than the frame. MIN_TARGET_SIDE has priority.
     """
     least = np.maximum(ratio[0], (MIN_TARGET_SIDE / initial_size).max(axis=1))
     most = np.minimum(ratio[1], np.maximum(frame_size / initial_size, 1).min(axis=1))
@@ -80,12 +81,11 @@ def size_limits(initial_size: Pairs, frame_size: Pairs, ratio: tuple[float, floa
 
 
 def limit_size(size: Pairs, initial_size: Pairs, limits: Pairs) -> Pairs:
-    """Sizes (N, 2) scaled back, aspect kept, to within `limits`, as `size_limits` gives them.
+    """Sizes (N, 2), limited to `limits` (see `size_limits`) with the aspect ratio of the initial size.
 
-    A size that entered the limits is returned bit for bit. Width and height shrink or grow together, so a clamp never
-    bends a box.
+    A size within the limits is returned bit for bit.
     """
-    scale = size[:, :1] / initial_size[:, :1]  # aspect is constant, so one axis tells
+    scale = size[:, :1] / initial_size[:, :1]  # the aspect ratio is constant, so one axis is enough
     limited = np.minimum(np.maximum(scale, limits[:, :1]), limits[:, 1:])
     return select_rows((limited == scale)[:, 0], size, initial_size * limited)
 
@@ -96,29 +96,29 @@ def limit_centre(centre: Pairs, frame_size: Pairs) -> Pairs:
 
 
 def to_centre_grid(centre: Pairs) -> Pairs:
-    """Centres moved to the nearest of CENTRES_A_PIXEL along each axis."""
+    """Centres rounded to multiples of 1 / CENTRES_A_PIXEL px."""
     placed: Pairs = np.rint(centre * CENTRES_A_PIXEL) / CENTRES_A_PIXEL
     return placed
 
 
 def to_step_grid(regions: Pairs, patch_size: int) -> Pairs:
-    """Regions (..., 2) of patches whose pixels lie whole steps apart, STEPS_A_PIXEL: the nearest ones."""
+    """Regions (..., 2) rounded so that their patch pixels are a multiple of 1 / STEPS_A_PIXEL px apart."""
     stepped: Pairs = np.maximum(np.rint(regions * (STEPS_A_PIXEL / patch_size)), 1) * (patch_size / STEPS_A_PIXEL)
     return stepped
 
 
 def select_rows(rows: NDArray[np.bool_], these: Pairs, others: Pairs) -> Pairs:
-    """Pairs (N, 2): `these` where `rows`, (N,), is true, else the others'; the very array where it is nearly always."""
+    """Rows of `these` where `rows`, bool (N,), is true, else of `others`. Returns `these` itself if all are true."""
     return these if all(rows.tolist()) else np.where(rows[:, None], these, others)
 
 
 def both_true(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether both of each pair are true: (N, 2) -> (N,). NumPy's `all` takes thrice as long for a few targets."""
+    """Whether both values of each pair are true: (N, 2) -> (N,). NumPy's `all` takes three times as long here."""
     true: NDArray[np.bool_] = pairs[:, 0] & pairs[:, 1]
     return true
 
 
 def any_true(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether one of each pair is true: (N, 2) -> (N,)."""
+    """Whether at least one value of each pair is true: (N, 2) -> (N,)."""
     true: NDArray[np.bool_] = pairs[:, 0] | pairs[:, 1]
     return true

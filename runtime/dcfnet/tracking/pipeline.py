@@ -1,4 +1,4 @@
-"""Everything a frame passes through, and its two array programs over N targets: *detect* and *update*.
+"""The processing of a frame: constants, backbone, transform and filter rule, and the two array programs on N targets.
 
 Both programs are pure: arrays of the backend in, arrays out. They never read a value on the host.
 """
@@ -32,7 +32,7 @@ from dcfnet.tracking.work_queue import WorkQueue
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What all targets share. It is made once and has no state.
+    """What all targets of a tracker share. It is created once and does not change.
 
     mean: float32 (3,), BGR. scales: float64 (S,), the scale pyramid. colours: None if colours are off.
     unsubtracted_mean: float32 or float16 (3, 1, 1), added to patches for a backbone that subtracts the mean itself;

@@ -17,7 +17,7 @@ from dcfnet.tracking.geometry import any_true, limit_centre, select_rows, to_cen
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 
-# Step between two redetection positions, as a share of the search region: the window hides the region's outer part.
+# Distance of two redetection positions / search region. It is below 1 because the cosine window hides the outer part.
 REDETECTION_STEP = 0.4
 # A redetected target must reach these shares of its typical PSR and peak (docs/tuning.md).
 REDETECTED_PSR, REDETECTED_PEAK = 0.5, 0.75
@@ -34,7 +34,7 @@ class Detection:
     lowest_psr: NDArray[np.float64]
 
     def put(self, rows: NDArray[np.intp], others: Detection) -> Detection:
-        """The detections, those of `rows` replaced."""
+        """The detections, with those of `rows` replaced by `others`."""
         centre, size, lowest_psr = (values.copy() for values in (self.centre, self.size, self.lowest_psr))
         centre[rows], size[rows], lowest_psr[rows] = others.centre, others.size, others.lowest_psr
         return Detection(self.peak.put(rows, others.peak), centre, size, lowest_psr)
@@ -71,10 +71,10 @@ def search(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions
 
 
 def second_pass(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Detection) -> Detection:
-    """The first detections; targets that moved far are searched again, centred on the new position.
+    """Searches again for targets that moved far, centred on the new position. Returns the better detections.
 
-    The higher peak of the two passes counts. Towards the border of the search region the cosine window suppresses the
-    target, so that its peak there is low and displaced.
+    The higher peak of the two passes counts. Near the border of the search region the cosine window suppresses the
+    target, so its peak there is low and displaced.
     """
     (far,) = any_true(np.abs(first.centre - state.centre) / state.size > pipeline.config.second_pass_distance).nonzero()
     if not len(far):
@@ -88,10 +88,10 @@ def second_pass(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], fi
 
 
 def redetect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection) -> Detection:
-    """The detections; a target that is lost, and was not confident in the frame before, is searched at one more place.
+    """Searches for lost targets at one more position. Returns the detections, replaced where this search succeeded.
 
-    The places are around the last confident position, `redetection_rings` rings of them, one place per frame. The
-    result replaces the detection only if its response is close to the target's typical one.
+    Only targets without a confident detection in the previous frame are searched. The positions are rings around the
+    last confident one, one per frame. A search succeeds if its response is close to the target's typical one.
     """
     config = pipeline.config
     if not config.redetection_rings or not state.frames_since_confident.any():  # nearly always
@@ -132,9 +132,9 @@ def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], 
 
 
 def unlike(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.bool_]:
-    """Which targets, (N,), have a response so far below their typical one that it shows something else.
+    """Whether the response is so far below the typical one that it shows another object, bool (N,).
 
-    An occluder has a clear peak as soon as the filter is updated on it, so this must prevent that update.
+    This test prevents the first update on an occluder. After such an update, the occluder itself gives a clear peak.
     """
     typical_psr, typical_peak = state.typical.T
     threshold = pipeline.config.min_likeness * typical_psr * typical_peak

@@ -1,4 +1,4 @@
-"""What the tracker keeps of N targets from one frame to the next."""
+"""The state of N targets between two frames."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from dcfnet.result import Box, Reason, Result, Status
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the search found of N targets, bool (N,) each.
+    """The facts that decide the status of N targets, bool (N,) each.
 
     clear: the peak reaches `min_psr`. similar: the response is like the target's typical one (`min_likeness`).
     in_view: the centre is inside the frame. confident: the peak reaches `confident_psr`.

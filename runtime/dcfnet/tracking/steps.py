@@ -1,6 +1,6 @@
 """From frames to boxes: the six steps of a frame, as pure functions over N targets.
 
-    1  frame     validated and handed to the backend; an invalid or blank frame does not change the state
+    1  frame     validated and passed to the backend; an invalid or blank frame does not change the state
     2  patches   all targets x scales are cropped in one call, the mean is subtracted
     3  search_f  forward(backbone(patches)): the transform of filter/transform.py, which applies the cosine window
     4  response  inverse(respond(search_f, filter_f)); its peaks go to the host, the only wait for a device
@@ -10,7 +10,7 @@
     6  update    crop at the new position, spectrum, blend (eq. 13), solve
 
 One target is the case N = 1. Several cameras are one batch, because every target has the index of its source. A preset
-may update the filters in some frames only; each target has its own count.
+may update the filters only in some frames; each target counts its own frames.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
-    """One frame of every source: the new state, and a result per target. Consumes the state.
+    """Processes one frame of every source: the new state, and a result per target. Do not use the old state again.
 
     frames[source] may be any object. An invalid or blank frame gives LOST with the reason and does not change the
     target's state.
@@ -113,11 +113,11 @@ def _track(
     similar = ~unlike(pipeline, state, detection)
     # The lowest PSR of all passes counts: each pass is another chance for a wrong clear peak.
     found, confident = clear & similar, detection.lowest_psr >= config.confident_psr
-    # A target that is not found stays where it was: at the border, if it left the frame there.
+    # The box of a target that is not found stays in place. This is the border if the target left the frame there.
     position = select_rows(found, detection.centre, state.centre)
     in_view = both_true((position > 0) & (position < state.frame_size - 1))
     kept = found & in_view
-    # A response without the target moves nothing. A target that leaves the frame is followed to the border.
+    # A box moves only if the target was found. If the target leaves the frame, the box stops at the border.
     state = state.replace(centre=select_rows(found, inside, state.centre), size=select_rows(kept, limited, state.size))
     state = record_confident(state, detection, kept & confident)
     due = state.updates % config.update_interval == config.update_interval - 1

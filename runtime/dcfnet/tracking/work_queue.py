@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class WorkQueue:
-    """A queue with one worker thread, which starts with the first submitted call. One caller's thread may use it."""
+    """A queue with one worker thread, which starts at the first `submit`. Only one thread may call its methods."""
 
     def __init__(self) -> None:
         self._executor: ThreadPoolExecutor | None = None

@@ -133,7 +133,7 @@ def test_auto_uses_the_cpu_for_engines_and_models_that_run_only_there(
 
 
 def test_an_unknown_device_and_an_engine_without_cuda_are_an_error(fake: Any) -> None:
-    with pytest.raises(ConfigError, match=r"no device 'cuda:1'; the devices are auto, cpu, cuda; CUDA_VISIBLE"):
+    with pytest.raises(ConfigError, match=r"device='cuda:1': must be one of auto, cpu, cuda; CUDA_VISIBLE"):
         dcfnet.Tracker(device="cuda:1")
     message = "engine='opencv' runs on the CPU only; with device='cuda' use native, tensorrt or onnxruntime"
     with pytest.raises(ConfigError, match=message):
@@ -163,7 +163,7 @@ def test_use_in_a_fork_is_an_error_that_names_spawn(tracker: dcfnet.Tracker, cli
 
 def test_an_update_while_another_gpu_is_current_is_an_error(tracker: dcfnet.Tracker, fake: Any, clip: Clip) -> None:
     fake.state.device = 1
-    with pytest.raises(DeviceError, match="opened on GPU 0, used while GPU 1 is current"):
+    with pytest.raises(DeviceError, match="created on GPU 0, but GPU 1 is current now; make GPU 0 current"):
         tracker.update(clip.frame(1))
     fake.state.device = 0
     assert tracker.update(clip.frame(1)).box.iou(clip.box(1)) > 0.7

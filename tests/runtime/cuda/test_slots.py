@@ -355,7 +355,7 @@ def test_a_queued_update_runs_on_the_gpu_and_stream_of_the_caller(
     start.set()
     assert tuple(future.result(60).box) == expected
     assert set(streams) == {stream.ptr}
-    with pytest.raises(DeviceError, match="opened on GPU 0, used while GPU 1 is current"):
+    with pytest.raises(DeviceError, match="created on GPU 0, but GPU 1 is current now; make GPU 0 current"):
         tracker.update_async(clip.frame(2)).result(60)
 
 

@@ -1,7 +1,7 @@
 """The backend on a CUDA device; `cpu.py` is its counterpart.
 
-All work is queued on CuPy's current stream. Only `read_peaks`, `to_host`, the answer of `check_texture`, and `guarded`
-for frames in pinned memory wait for it.
+All work is queued on CuPy's current stream. Only these wait for it: `read_peaks`, `to_host`, the function that
+`check_texture` returns, and the end of `guarded` if a frame is in pinned memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CudaBackend:
     """Backend on CuPy; see `Backend` for layouts and units. `guarded` lets one thread at a time use it."""
 
     name = "cuda"
-    # Patches and features need about 0.5 MB each at 108 px, so that they fit the L2 cache. Not measured.
+    # At 108 px a patch and its features need about 0.5 MB, so 64 of them fit into the L2 cache. Not measured.
     patches_per_call = 64
     captures = True  # whether the programs of a frame are captured as CUDA graphs; otherwise queued call by call
 
@@ -139,7 +139,7 @@ class CudaBackend:
         penalty: SpatialPenalty | None,
         shares: Array | None = None,
     ) -> FilterUpdate:
-        if shares is not None:  # no kernels for a filter per level yet: operators
+        if shares is not None:  # there are no kernels for several feature levels yet
             return FilterUpdate(label_f, rate, regularisation, penalty, shares)
         return CudaFilterUpdate(label_f, rate, regularisation, penalty, device=self._device)
 
@@ -157,7 +157,7 @@ class CudaBackend:
     def _launch_by_pixel(
         self, kernel: str, patches: Array, step: int, arrays: Sequence[Array], *more: np.generic
     ) -> None:
-        """A kernel on every `step`th pixel of patches. Each patch is contiguous; patches are at equal distances."""
+        """Launches a kernel on every `step`th pixel. Each patch is contiguous; patches have one common stride."""
         count, size = len(patches), patches.shape[-1]
         side, patch_stride = len(range(0, size, step)), patches.strides[0] // patches.dtype.itemsize
         sizes = map(np.int32, (count, size, step, side, patch_stride))

@@ -1,4 +1,4 @@
-"""What a GPU and its driver say about themselves."""
+"""Properties of a GPU and its driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GpuDescription:
         return f"{digits[:-1]}.{digits[-1]}"
 
     def attribute(self, name: str) -> int:
-        """An attribute of the GPU, by the end of its name in CUDA, for example "MultiProcessorCount"."""
+        """An attribute of the GPU: `name` is the part after cudaDevAttr, for example "MultiProcessorCount"."""
         asked = getattr(self._cupy.cuda.runtime, f"cudaDevAttr{name}")
         return int(self._cupy.cuda.runtime.deviceGetAttribute(asked, self.number))
 

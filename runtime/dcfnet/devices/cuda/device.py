@@ -1,4 +1,4 @@
-"""A CUDA device through CuPy: its memory, its kernels, and the current stream. The only importer of CuPy.
+"""A CUDA device through CuPy: its memory, its kernels, and the current stream. Only this module imports CuPy.
 
 All work is queued on CuPy's current stream. Only `wait`, `to_host`, `constant` and `capture_stream` wait for it.
 A device belongs to the process and to the GPU that were current when it was opened.
@@ -24,7 +24,7 @@ from dcfnet.filter.dcf import Array
 try:
     import cupy
 except Exception as error:  # a CuPy for another version of CUDA raises many types
-    raise MissingDependencyError("cupy", "cuda13", f"{error}; cuda12 or cuda13, in place of cpu") from error
+    raise MissingDependencyError("cupy", "cuda13", f"{error}; use cuda12 or cuda13 instead of cpu") from error
 
 _errors = CudaErrors(cupy)
 THREADS = 256  # threads per block of `launch`, whose kernels use no shared memory
@@ -36,7 +36,7 @@ class CudaDevice(GpuDescription):
     _opened_in: ClassVar[int | None] = None  # the process that opened CUDA: its forks cannot use CUDA
 
     def __init__(self) -> None:
-        """Raises DeviceError naming what is missing, driver or GPU."""
+        """Raises DeviceError if the driver or the GPU is missing; the message names which."""
         self._check_process()
         try:
             count = cupy.cuda.runtime.getDeviceCount()
@@ -55,7 +55,8 @@ class CudaDevice(GpuDescription):
         current = int(cupy.cuda.runtime.getDevice())
         if current != self.number:
             raise DeviceError(
-                f"opened on GPU {self.number}, used while GPU {current} is current; make GPU {self.number} current"
+                f"the tracker was created on GPU {self.number}, but GPU {current} is current now; "
+                f"make GPU {self.number} current"
             )
 
     @staticmethod
@@ -106,7 +107,7 @@ class CudaDevice(GpuDescription):
             cupy.cuda.get_current_stream().synchronize()
 
     def event(self) -> Any:
-        """A CUDA event: recorded in the current stream, and waited for. One that was never recorded has passed."""
+        """A CUDA event. `record` uses the current stream. A wait for an unrecorded event returns at once."""
         with _errors:
             return cupy.cuda.Event(disable_timing=True)
 
@@ -151,8 +152,8 @@ class CudaDevice(GpuDescription):
     def shared(self, given: Any) -> Array:
         """An array of another library on this GPU, without a copy.
 
-        With DLPack the producer makes our stream wait for its own. Otherwise the host waits for the stream that the
-        array's interface names.
+        With DLPack, the current stream waits for the producer's stream. Otherwise the host waits for the stream that
+        `__cuda_array_interface__` names.
         """
         dlpack = hasattr(given, "__dlpack_device__") and not isinstance(given, cupy.ndarray)
         with _errors:
@@ -192,11 +193,11 @@ class CudaDevice(GpuDescription):
             self._kernels.function(program, kernel)((blocks,), (threads,), given, shared_mem=shared)
 
     def compile(self) -> None:
-        """Compiles the tracker's kernels, so that a missing library shows at the start. Raises DeviceError."""
+        """Compiles the tracker's kernels, so that a missing library is reported at the start. Raises DeviceError."""
         self._kernels.compile(TRACKER)
 
     def current_stream(self) -> Any:
-        """The current stream; streams compare."""
+        """The current stream. Streams can be compared with `==`."""
         return cupy.cuda.get_current_stream()
 
     def thread_context(self) -> AbstractContextManager[None]:
@@ -211,7 +212,7 @@ class CudaDevice(GpuDescription):
         return context()
 
     def pool(self) -> Any:
-        """A new memory pool. Memory that is freed returns to it, and nobody else gets it."""
+        """A new memory pool. Memory that is freed returns to this pool, so no other code gets it."""
         return cupy.cuda.MemoryPool()
 
     @contextmanager

@@ -1,11 +1,11 @@
 """Filters in slots of device memory, and the two programs of a frame, captured for them as CUDA graphs.
 
     host      patch places -> pinned memory               patch places, selected slots -> pinned memory
-    device    copy, DETECT, copy of six numbers a target  copy, UPDATE: only queued
+    device    copy, DETECT, copy six numbers per target   copy, UPDATE: only queued
 
 A slot has room for one target. A program runs on all slots. A slot without a target in this frame gets patches outside
-any frame, and a slot that is not selected keeps its filters. So targets come and go without a new capture, until there
-are more of them than slots.
+any frame, and a slot that is not selected keeps its filters. So targets can be added and removed without a new
+capture, as long as there are enough slots.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class FilterSlots:
     ) -> None:
         """like: filters of the same shapes and types, for any number of targets."""
         self.capacity = capacity
-        self.outgrown = False  # true if the targets moved to more slots: nobody needs so few again
+        self.outgrown = False  # true if the targets moved to a larger object: this one is not used again
         self._device, self._reader, self._scales = device, reader, len(programs.scales)
         backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
         self._detect_programs, self._update_programs = (
@@ -96,7 +96,7 @@ class FilterSlots:
         """As `Filters.detect`, for these slots."""
         self._prepare()
         self._order.follow()
-        # A place of zeros is in a frame without pixels: the whole patch is outside.
+        # A place of zeros refers to a frame without pixels, so all of its patch is outside the frame.
         parameters = np.zeros((self.capacity, self._scales), PLACE)
         parameters[slots] = places.reshape(len(slots), -1)
         self._device.fetch(self._detect_program.run(parameters.reshape(-1).view(np.uint8)), self._peaks)

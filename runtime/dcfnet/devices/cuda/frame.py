@@ -30,8 +30,8 @@ class CudaFrame:
     """A frame on the GPU.
 
     pixels: uint8 (H, W) or (H, W, C); the pixels of a row are contiguous, rows may have any pitch.
-    texture_plane: on the host, for frames from there: the pixels of the texture check. chroma: uint8 (H/2, W) or
-    (H/2, W/2, 2); with it, `pixels` is the luma. colours: how to compute BGR.
+    texture_plane: pixels for the texture check on the host; None for a frame that came from the GPU.
+    chroma: uint8 (H/2, W) or (H/2, W/2, 2); `pixels` is then the luma. colours: how to compute BGR.
     """
 
     pixels: Array
@@ -66,4 +66,4 @@ class CudaFrame:
         return np.array([(*image, 0, 0, 0, 0, *self.colours)], PLACE)
 
     def require(self, centres: Pairs, regions: Pairs) -> None:
-        """Makes the pixels of patches of these regions, (M, 2) each, available to the work that is queued next."""
+        """Ensures that the pixels of these regions are on the GPU for work that is queued next. (M, 2) each."""

@@ -1,4 +1,4 @@
-"""Frames as callers give them, as frames on the GPU: uploads from the host, and arrays that are on the GPU already."""
+"""Converts the caller's frames to frames on the GPU: uploads host arrays, and uses GPU arrays in place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def device_frame(device: Any, uploads: Uploads, given: Any) -> CudaFrame:
     if all(gpu is None for gpu in gpus):
         return uploads.frame(host_frame(given))
     if None in gpus:
-        raise InvalidFrameError("one plane of the frame is on the host, the other on a GPU; put both in one place")
+        raise InvalidFrameError("one plane of the frame is on the host, the other on a GPU; put both on the same side")
     if other := [gpu for gpu in gpus if gpu != device.number]:
         raise InvalidFrameError(
             f"frame is on GPU {other[0]}, the tracker on GPU {device.number}; copy the frame to GPU {device.number}"

@@ -1,4 +1,4 @@
-"""Array programs captured as CUDA graphs, with calls between graphs where a call cannot be captured.
+"""Captures array programs as CUDA graphs. A call that cannot be captured runs between two graphs.
 
 A program allocates from a memory pool of its own, once, in a rehearsal before the capture. Memory that it frees goes
 back to that pool, so no other code gets it.
@@ -100,7 +100,7 @@ class CapturedBackbone(Backbone):
 
 
 class CapturedProgram:
-    """Work on fixed device memory, captured once. Its parameters, bytes from the host, change with every run."""
+    """Work on fixed device memory, captured once. The host sends new parameters, as bytes, for every run."""
 
     def __init__(
         self, device: Any, size: int, work: Callable[[Array], Array], backbone: CapturedBackbone | None
@@ -150,7 +150,7 @@ class CapturedProgram:
 
 
 def _warn(message: str) -> None:
-    """Warns once per process, whatever the reasons are."""
+    """Warns once per process, even if there are several reasons."""
     if not _warned:
         _warned.append(message)
         warnings.warn(message, RuntimeWarning, stacklevel=2)

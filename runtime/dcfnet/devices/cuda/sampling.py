@@ -1,4 +1,4 @@
-"""Which pixels the kernels read: patch places and texture grids, as arrays of C structures."""
+"""Tells the kernels which pixels to read: patch places and texture grids, as arrays of C structures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dcfnet.devices.backend import Pairs
 from dcfnet.devices.cuda.frame import PLACE, CudaFrame
 from dcfnet.io.texture import grid_of
 
-# The pixels of one texture check. `Grid` of common.cu has the same layout.
+# The pixels of one texture check. `Grid` of texture.cu has the same layout.
 GRID = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("channels", "i4"), ("x", "i4"), ("y", "i4")),
@@ -58,7 +58,7 @@ def texture_grids(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centre
 
 
 def _by_frame(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> list[tuple[CudaFrame, Any]]:
-    """The frames that are a source, each with its rows."""
+    """Each frame that patches are cropped from, with the rows of its patches."""
     if len(frames) == 1:
         return [(frames[0], slice(None))] if len(sources) else []
     return [(frames[index], sources == index) for index in set(sources.tolist())]

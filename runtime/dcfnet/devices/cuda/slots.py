@@ -1,4 +1,4 @@
-"""Who owns which slots: the pool with its free list, allocations, and filters as handles to slots.
+"""Ownership of slots: the pool with its free list, allocations, and filters that refer to slots.
 
 `SlotPool` owns all slots of one pipeline. `Allocation` is the right to use some of them: it ends with `release`, or at
 the latest when nothing refers to it.

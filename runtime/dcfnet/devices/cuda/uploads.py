@@ -1,7 +1,7 @@
 """Uploads of host frames: only the pixels that patches need are copied, through two pinned staging buffers in turn.
 
-A frame in pinned memory is copied from where it is, without a staging buffer. Its owner may write to it again once the
-call that received it has returned, so `Uploads.finish` waits for these copies.
+A frame in pinned memory is copied directly, without a staging buffer. The caller may overwrite it when `update`
+returns, so `Uploads.finish` waits for these copies.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StagingBuffer:
         return packed
 
     def mark_queued(self) -> None:
-        """A copy from here has been queued."""
+        """Must be called after a copy from this buffer was queued."""
         self._copied.record()
 
 
@@ -86,7 +86,7 @@ class Uploads:
 
 
 class HostFrame(CudaFrame):
-    """A host frame, with device memory for all of it, and a copy of the pixels that were required so far."""
+    """A host frame with device memory of the same size, which contains the pixels that were required so far."""
 
     def __init__(self, host: Frame | Rgb | Nv12, device: Any, uploads: Uploads) -> None:
         planes = host.arrays if isinstance(host, (Rgb, Nv12)) else (host,)

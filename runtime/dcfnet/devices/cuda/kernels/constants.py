@@ -1,4 +1,4 @@
-"""Numbers that the kernels and their launchers share. The compiler gets them as `-D` options, so each has one place."""
+"""Numbers that the kernels and their launchers share. Each is defined only here; the compiler gets them with `-D`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dcfnet.io.pixel_formats import SHIFT
 # Peaks
 READER_THREADS = 256  # threads of a block, which reads the maps of one target
 NUMBERS_PER_TARGET = 6  # winning scale, shift along x and y, value, PSR, APCE
-# Matrix products: rows and columns of the result that a thread computes. More results per number read is faster.
+# Matrix products: rows and columns of the result that one thread computes. More results per loaded number are faster.
 ROWS_PER_THREAD, COLUMNS_PER_THREAD = 4, 3
 # Convolutions, one kernel per layer: channels of the result that a thread sums for each pixel that it reads
 OUTPUTS_PER_THREAD = 16

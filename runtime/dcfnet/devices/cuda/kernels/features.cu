@@ -6,10 +6,11 @@
 //   FIRST_PADDING               of the first convolution, 3 x 3 without stride and dilation, with a ReLU
 //   INTERMEDIATE_SIDE, GROUPS   of the intermediate maps; GROUPS of GROUP_CHANNELS channels
 //   KERNEL, STRIDE, PADDING, DILATION    of the second convolution
-//   OUTPUTS, SIDE, REACH        of the features; REACH is that of the normalisation
+//   OUTPUTS, SIDE               channels and side of the features
+//   REACH                       channels on each side that the normalisation of a feature reads
 // A block computes a tile of TILE_WIDTH x TILE_HEIGHT features, PIXELS of them per thread, from ROWS x COLUMNS intermediate
-// pixels. Neighbouring features read every STRIDE-th intermediate column, so these columns are stored side by side, PART of
-// them together; PITCH is the distance of two rows. fused_convolutions.py chooses the tile.
+// pixels. Neighbouring features read every STRIDE-th intermediate column. So these columns are stored next to each other, in
+// groups of PART columns. PITCH is the distance of two rows. fused_convolutions.py chooses the tile.
 //
 // Weights are padded with zeros: first (GROUPS, CHANNELS, 3, 3) and first_bias (GROUPS), Fours of GROUP_CHANNELS numbers;
 // second (GROUPS, KERNEL, KERNEL, GROUP_CHANNELS, WARPS, WARP_OUTPUTS), second_bias (WARPS, WARP_OUTPUTS).
@@ -137,7 +138,7 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
     float sums[PIXELS][WARP_OUTPUTS];
 #pragma unroll
     for (int pixel = 0; pixel < PIXELS; ++pixel) {
-        const int at = pixel * LANES + lane, y = at / TILE_WIDTH;  // beyond the tile: a result that nobody reads
+        const int at = pixel * LANES + lane, y = at / TILE_WIDTH;  // results beyond the tile are not stored
         starts[pixel] = y < TILE_HEIGHT ? y * STRIDE * PITCH + at % TILE_WIDTH : 0;
 #pragma unroll
         for (int k = 0; k < WARP_OUTPUTS; ++k) sums[pixel][k] = second_bias[outputs + k];
@@ -162,7 +163,7 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
     store_features(kept, band, offset, features + patch * OUTPUTS * SIDE * SIDE, left, top);
 }
 
-// Patches (count, CHANNELS, PATCH_SIDE, PATCH_SIDE) -> features (count, OUTPUTS, SIDE, SIDE). A block a tile.
+// Patches (count, CHANNELS, PATCH_SIDE, PATCH_SIDE) -> features (count, OUTPUTS, SIDE, SIDE). One block per tile.
 extern "C" __global__ void __launch_bounds__(WARPS* LANES, 3)
     features(const float* __restrict__ patches, const Four* __restrict__ first, const Four* __restrict__ first_bias,
              const Four* __restrict__ second, const float* __restrict__ second_bias, const float* __restrict__ band,

@@ -1,7 +1,7 @@
-"""The arithmetic on filters in few kernels: what `filter.update` and `filter.dcf` compute with operators.
+"""The arithmetic of `filter.update` and `filter.dcf` in a few fused kernels.
 
-With operators every step reads and writes all spectra, in a launch of its own. tests/runtime/cuda/test_filter_update.py
-compares both.
+With operators, every step would be a separate launch that reads and writes all spectra.
+tests/runtime/cuda/test_filter_update.py compares both.
 """
 
 from __future__ import annotations

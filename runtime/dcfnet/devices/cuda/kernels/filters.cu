@@ -1,10 +1,10 @@
 // Kernels of filter_update.py: dcf.py and spatial_penalty.py with few passes through memory. Spectra are (targets, channels,
-// area), area = rows x columns = K x (B+1) frequencies as in transform.py. A thread computes one frequency of one target and
-// loops over the channels, so sums over channels need no other thread. A sum over frequencies takes two steps: `sum_rows` sums
-// each row, and the kernel that needs the total adds the rows.
+// area), area = rows x columns = K x (B+1) frequencies as in transform.py. One thread computes one frequency of one target
+// and loops over the channels, so a sum over channels needs one thread only. A sum over frequencies has two steps: `sum_rows`
+// sums each row, and the kernel that needs the total adds the row sums.
 
-// Responses (targets, scales, area) of filters to search spectra (targets, scales, channels, area) (eq. 3). A thread a
-// frequency of a response.
+// Responses (targets, scales, area) of filters to search spectra (targets, scales, channels, area) (eq. 3). One
+// thread per frequency of a response.
 extern "C" __global__ void respond(const Complex* __restrict__ search, const Complex* __restrict__ filters,
                                    Complex* __restrict__ responses, int targets, int scales, int channels, int area) {
     const long long at = position(), map = at / area, each = (long long)channels * area;
@@ -16,8 +16,8 @@ extern "C" __global__ void respond(const Complex* __restrict__ search, const Com
     responses[at] = sum;
 }
 
-// An update in closed form (eqs. 2 and 13). From templates and the label (area): the newest numerator and the energy (targets,
-// area); the old numerator and denominator (targets, area) blended towards them; and their filter. A thread a frequency.
+// An update in closed form (eqs. 2 and 13). Inputs: templates, label (area), old numerator and denominator. Outputs: numerator
+// and energy of the newest template, the blended numerator and denominator, and their filter. One thread per frequency.
 extern "C" __global__ void update(const Complex* __restrict__ templates, const float* __restrict__ label,
                                   const Complex* __restrict__ old_numerator, const float* __restrict__ old_denominator,
                                   Complex* __restrict__ newest, float* __restrict__ energy,
@@ -44,7 +44,7 @@ extern "C" __global__ void update(const Complex* __restrict__ templates, const f
 }
 
 // Spectra (maps, rows, columns) times m^2 across the map: the first half of SpatialPenalty.masked; a matrix product with its
-// rows follows. across, mirrored: (columns, columns). A thread a frequency.
+// rows follows. across, mirrored: (columns, columns). One thread per frequency.
 extern "C" __global__ void mask_columns(const Complex* __restrict__ spectra, const Complex* __restrict__ across,
                                         const Complex* __restrict__ mirrored, Complex* __restrict__ result, int maps,
                                         int rows, int columns) {
@@ -75,7 +75,7 @@ __device__ static inline Weights weights_of(const float* energy_sums, int rows, 
     return {gamma, mu, diagonal, diagonal - gamma * (1.0f - share)};
 }
 
-// The part of an inner product of maps that one number of their spectra contributes; see SpatialPenalty._inner for `twice`.
+// The contribution of one frequency of two spectra to the inner product of their maps; see SpatialPenalty._inner for `twice`.
 __device__ static inline float inner(Complex one, Complex other) {
     return one.real * other.real + one.imaginary * other.imaginary;
 }
@@ -106,8 +106,8 @@ __device__ static inline Complex left_side_of(Complex templated, Complex respons
             result.imaginary + diagonal * iterate.imaginary - gamma * masked.imaginary};
 }
 
-// Starts conjugate gradients at the previous filter: its residual, the first search direction, and the parts of their inner
-// product. masked: `previous` times m^2. A thread a frequency of all channels.
+// Starts conjugate gradients at the previous filter: computes its residual, the first search direction, and the partial sums
+// of their inner product. masked: `previous` times m^2. One thread per frequency, for all channels.
 extern "C" __global__ void initial_residual(const Complex* __restrict__ templates, const Complex* __restrict__ newest,
                                             const Complex* __restrict__ previous, const Complex* __restrict__ masked,
                                             const float* __restrict__ energy, const float* __restrict__ energy_sums,
@@ -137,7 +137,7 @@ extern "C" __global__ void initial_residual(const Complex* __restrict__ template
                                                    energy[at], weights.preconditioner, channels, area);
 }
 
-// The left side for a search direction, and the parts of their inner product. A thread a frequency of all channels.
+// The left side for a search direction, and the partial sums of their inner product. One thread per frequency.
 extern "C" __global__ void left_side(const Complex* __restrict__ templates, const Complex* __restrict__ direction,
                                      const Complex* __restrict__ masked, const float* __restrict__ energy_sums,
                                      const float* __restrict__ twice, Complex* __restrict__ result,
@@ -169,9 +169,9 @@ __device__ static inline float ratio_of(const float* numerator, const float* den
     return total(numerator, rows) / (total(denominator, rows) + TINY);
 }
 
-// One step of conjugate gradients: the next iterate, the residual, which changes in place, the preconditioned residual, and
-// the parts of their inner product. norms: row sums of the inner product of the residual and the preconditioned residual;
-// curvatures: of the direction and its left side. A thread a frequency of all channels.
+// One step of conjugate gradients: computes the next iterate, updates the residual in place, and computes the preconditioned
+// residual and the partial sums of the inner product of both. norms: row sums of the previous such product. curvatures: row
+// sums of the inner product of the direction and its left side. One thread per frequency.
 extern "C" __global__ void advance(const Complex* __restrict__ templates, const Complex* __restrict__ iterate,
                                    const Complex* __restrict__ direction, const Complex* __restrict__ left,
                                    const float* __restrict__ energy, const float* __restrict__ energy_sums,
@@ -197,7 +197,7 @@ extern "C" __global__ void advance(const Complex* __restrict__ templates, const 
 }
 
 // The next search direction: the preconditioned residual plus a share of the last direction, which changes in place. norms,
-// last_norms: as in `advance`. A thread a number.
+// last_norms: as in `advance`. One thread per number.
 extern "C" __global__ void next_direction(const Complex* __restrict__ conditioned, const float* __restrict__ norms,
                                           const float* __restrict__ last_norms, Complex* direction, int targets, int each,
                                           int rows) {
@@ -207,7 +207,7 @@ extern "C" __global__ void next_direction(const Complex* __restrict__ conditione
     direction[at] = moved(conditioned[at], direction[at], ratio_of(norms + first, last_norms + first, rows));
 }
 
-// The last step: the focused filter, and the mean of it and the filter in closed form. A thread a number.
+// The last step: the focused filter, and its mean with the closed-form filter. One thread per number.
 extern "C" __global__ void last_step(const Complex* __restrict__ iterate, const Complex* __restrict__ direction,
                                      const Complex* __restrict__ closed, const float* __restrict__ norms,
                                      const float* __restrict__ curvatures, Complex* __restrict__ focused,

@@ -2,7 +2,7 @@
 
 // Maps (count, channels, side, side) -> result (count, outputs, result_side, result_side): a convolution with its bias, and a
 // ReLU if `rectified`. weights: (groups, channels, kernel, kernel, OUTPUTS_PER_THREAD), bias: (groups, OUTPUTS_PER_THREAD);
-// the outputs are in groups, padded with zeros. A thread a pixel and group.
+// the outputs are in groups, padded with zeros. One thread per pixel and group.
 extern "C" __global__ void convolve(const float* __restrict__ maps, const float* __restrict__ weights,
                                     const float* __restrict__ bias, float* __restrict__ result, int count, int channels,
                                     int side, int outputs, int result_side, int kernel, int stride, int padding,

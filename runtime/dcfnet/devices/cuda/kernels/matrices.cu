@@ -1,5 +1,5 @@
-// Complex numbers, and kernels of matrix_product.py, slots.py and filter_update.py: products of matrices, sums of rows, and
-// operations on single numbers.
+// Complex numbers, and kernels of matrix_product.py, filter_slots.py and filter_update.py: matrix products, row sums, and
+// elementwise operations.
 
 struct alignas(8) Complex {
     float real, imaginary;
@@ -37,8 +37,8 @@ __device__ static inline float total(const float* values, int count) {
 }
 
 // Matrices (stack, rows, inner) times (stack, inner, columns) -> result (stack, rows, columns). `left_step` and `right_step`
-// are the numbers from one matrix to the next; 0 means one matrix for the whole stack. A thread computes ROWS_PER_THREAD rows
-// of COLUMNS_PER_THREAD columns, and does not store those beyond the last.
+// are the distances between two matrices in numbers; 0 means one matrix for the whole stack. One thread computes
+// ROWS_PER_THREAD x COLUMNS_PER_THREAD results, and does not store those outside the matrix.
 template <typename Number>
 __device__ static inline void multiply(const Number* __restrict__ left, const Number* __restrict__ right,
                                        Number* __restrict__ result, int stack, int rows, int inner, int columns,
@@ -85,7 +85,7 @@ extern "C" __global__ void multiply_complex(const Complex* __restrict__ left, co
     multiply(left, right, result, stack, rows, inner, columns, left_step, right_step);
 }
 
-// Copies new filters over the kept ones, for the selected targets: `each` numbers per target. A thread a number.
+// Copies new filters over the kept ones, for the selected targets: `each` numbers per target. One thread per number.
 extern "C" __global__ void store_selected(const float* __restrict__ updated, float* __restrict__ kept,
                                           const int* __restrict__ selected, int targets, int each) {
     const long long at = position();
@@ -93,7 +93,7 @@ extern "C" __global__ void store_selected(const float* __restrict__ updated, flo
     kept[at] = updated[at];
 }
 
-// Values (count, columns) -> sums of rows (count). A thread a row.
+// Values (count, columns) -> sums of rows (count). One thread per row.
 extern "C" __global__ void sum_rows(const float* __restrict__ values, float* __restrict__ sums, int count, int columns) {
     const long long at = position();
     if (at >= count) return;
@@ -102,7 +102,7 @@ extern "C" __global__ void sum_rows(const float* __restrict__ values, float* __r
     sums[at] = sum;
 }
 
-// result = old + rate (newest - old) (eq. 13): old (count, repeat, area), newest (count, area). A thread a number.
+// result = old + rate (newest - old) (eq. 13): old (count, repeat, area), newest (count, area). One thread per number.
 extern "C" __global__ void blend(const float* __restrict__ old, const float* __restrict__ newest, float* __restrict__ result,
                                  float rate, int count, int repeat, int area) {
     const long long at = position();

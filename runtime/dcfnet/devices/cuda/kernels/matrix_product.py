@@ -1,4 +1,4 @@
-"""Matrix products on kernels of this project.
+"""Matrix products with kernels of this project.
 
 cuBLAS is not an option: CuPy does not call it while a graph is captured (cupy#6290). One of the two matrices is small
 and the same for the whole stack, so it stays in the caches, and a faster product would gain little.
@@ -21,7 +21,10 @@ def matrix_product(device: Any, left: Array, right: Array) -> Array:
     Both float32 or both complex64. Raises ValueError for two stacks, and for shapes or types that do not match.
     """
     if left.dtype != right.dtype or left.shape[-1] != right.shape[-2] or min(left.ndim, right.ndim) != 2:
-        raise ValueError(f"no product of {left.dtype} {left.shape} and {right.dtype} {right.shape}")
+        raise ValueError(
+            f"cannot multiply {left.dtype} {left.shape} by {right.dtype} {right.shape}: types and inner sizes must be "
+            "equal, and one factor must be a single matrix"
+        )
     (rows, inner), columns = left.shape[-2:], right.shape[-1]
     shape = (*left.shape[:-2], *right.shape[:-2], rows, columns)
     if right.ndim == 2:  # a stack times a matrix is one product with more rows

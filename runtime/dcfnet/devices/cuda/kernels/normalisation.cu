@@ -1,7 +1,7 @@
 // The normalisation of backbones: local response normalisation over channels.
 
 // A feature divided by (offset + band . squares)^(3/4), where band (channels, channels) is zero beyond `reach` channels to
-// each side. values: of one place; the channels are `stride` numbers apart.
+// each side. values: the features at one position, `stride` numbers from channel to channel.
 __device__ static inline float normalised(const float* values, long long stride, const float* __restrict__ band,
                                           const float* __restrict__ offset, int channel, int channels, int reach) {
     const int first = channel - reach > 0 ? channel - reach : 0;
@@ -15,7 +15,7 @@ __device__ static inline float normalised(const float* values, long long stride,
     return values[channel * stride] / (root * sqrtf(root));
 }
 
-// Features (count, channels, area) -> normalised features. A thread a feature.
+// Features (count, channels, area) -> normalised features. One thread per feature.
 extern "C" __global__ void normalise(const float* __restrict__ features, const float* __restrict__ band,
                                      const float* __restrict__ offset, float* __restrict__ result, int count,
                                      int channels, int area, int reach) {

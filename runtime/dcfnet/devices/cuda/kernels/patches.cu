@@ -2,8 +2,8 @@
 // name ends in _half works on float16 patches.
 
 // Where a patch is: pixels (height, width, channels) of its frame, rows `pitch` bytes apart; patch pixel (j, i) is at frame
-// pixel (x + j * step_x, y + i * step_y). With chroma, (height / 2, width / 2, 2), the pixels are luma, and both give the
-// colours as `Colours` of pixel_formats.py says. PLACE of frame.py has the same layout.
+// pixel (x + j * step_x, y + i * step_y). If `chroma` (height / 2, width / 2, 2) is not null, `pixels` is luma; `Colours` of
+// pixel_formats.py has the formula for BGR. PLACE of frame.py has the same layout.
 struct Place {
     const uint8* pixels;
     long long pitch;
@@ -39,7 +39,7 @@ __device__ static inline Colour colour_at(const Place& place, int x, int y, cons
 }
 
 // Patches (count, 3, size, size): bilinear samples rounded to whole levels, as OpenCV computes them, minus the mean; outside
-// the frame a pixel is the mean. A thread a pixel of a patch.
+// the frame a sample is the mean. One thread per patch pixel.
 template <typename Pixel>
 __device__ static inline void sample(const Place* __restrict__ places, Pixel* __restrict__ patches, int count, int size,
                                   const Colour& means) {
@@ -87,7 +87,7 @@ __device__ static inline int bin_of(const Pixel* pixel, long long area, const fl
 
 // Counts of colours in parts 1 and 2 of patches (3, size, size), at every `step`th pixel, `side` of them along each axis:
 // counts (patches, 2, BINS), which start as zeros; parts (side, side). A patch begins `patch_stride` numbers after the
-// previous one. A thread a pixel.
+// previous one. One thread per pixel.
 template <typename Pixel>
 __device__ static inline void count_pixels(const Pixel* __restrict__ patches, const float* __restrict__ mean,
                                          const int* __restrict__ parts, int* counts, int number, int size, int step,
@@ -113,7 +113,7 @@ extern "C" __global__ void count_colours_half(const Half* __restrict__ patches, 
 }
 
 // The probability that each of these pixels belongs to the target: probability (patches, side, side), from the histograms
-// (patches, 2, BINS) of target and surroundings. `unseen` is the share of a colour that neither of them has. A thread a pixel.
+// (patches, 2, BINS) of target and surroundings. `unseen`: see UNSEEN of colour_histogram.py. One thread per pixel.
 template <typename Pixel>
 __device__ static inline void estimate(const Pixel* __restrict__ patches, const float* __restrict__ mean,
                                     const float* __restrict__ histograms, float* __restrict__ probability, int number, int size,

@@ -1,8 +1,8 @@
 // Kernel of peaks.py: reads the peaks of response maps as filter/response.py does. A block reads the maps of one target, one
 // after another, with all of its threads.
 
-// Statistics of some levels of a response map: the highest level and the first pixel with it, the lowest level, and the sum
-// and the sum of squares of all levels minus the map's `pivot`. invalid: flags, if there are such levels.
+// Statistics of some values of a response map. high, pixel: the highest value and the first pixel with it. low: the lowest
+// value. sum, squares: sums of (value - pivot) and of its square. invalid: INFINITE, NOT_A_NUMBER or both, if they occur.
 #define INFINITE 1
 #define NOT_A_NUMBER 2
 #define LARGEST 3.402823466e38f  // largest float32
@@ -39,7 +39,7 @@ __device__ static inline Statistics reduce(const Statistics& own, Statistics* me
     return memory[0];
 }
 
-// The level of the farthest shift. Most levels are near it, so sums of differences keep their precision.
+// The value at the largest shift. Most values are close to it, so sums of differences from it keep their precision.
 __device__ static inline double pivot(const float* map, int side) { return map[side / 2 * side + side / 2]; }
 
 // Statistics of a whole map (side, side).
@@ -68,7 +68,7 @@ __device__ static inline double signed_shift(double position, int side) {
     return position > side / 2.0 ? position - side : position;
 }
 
-// Offset of the vertex of the parabola through three neighbours, at most half a pixel; 0 if they are level.
+// Offset of the vertex of the parabola through three neighbours, at most half a pixel; 0 if they are equal.
 __device__ static inline double parabola(double before, double peak, double after) {
     const double curvature = 2.0 * peak - before - after;
     if (curvature <= 0.0) return 0.0;
@@ -81,8 +81,8 @@ __device__ static inline double ratio(double numerator, double denominator) {
     return denominator < 1e-12 ? 0.0 : numerator / denominator;
 }
 
-// The winning scale of a target's pyramid, and the statistics of its map: the highest weighted peak, of equal ones the scale
-// nearest to the middle. NaN counts as the highest, as in NumPy's argmax, so that an invalid map is reported. maps: (scales,
+// The winning scale of a target's pyramid, and the statistics of its map. The scale with the highest weighted peak wins; of
+// equal peaks, the scale nearest to the middle. NaN counts as the highest, so that an invalid map is reported. maps: (scales,
 // side, side).
 struct Winner {
     int scale;

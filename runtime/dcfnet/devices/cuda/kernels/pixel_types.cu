@@ -13,7 +13,7 @@ __device__ static inline float value_of(Half pixel) {
     return pixel.bits & 0x8000 ? -size : size;
 }
 
-// Digits that float16 does not have are cut off; patch pixels have none.
+// Stores a value. For Half, bits that float16 does not have are cut off; patch pixels have no such bits.
 __device__ static inline void put(float* pixel, float value) { *pixel = value; }
 __device__ static inline void put(Half* pixel, float value) {
     const int size = __float_as_int(fabsf(value) * (1.0f / EXPONENT_OFFSET)) >> 13;

@@ -11,9 +11,9 @@ from dcfnet.devices.cuda.kernels.constants import DEFINES
 from dcfnet.filter.dcf import Array
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity: a launch looks its program up
+@dataclass(frozen=True, eq=False)  # compared by identity, so that it is a fast dictionary key for launches
 class Program:
-    """Source files, in order, and constants beside those that all programs share."""
+    """Source files, in order, and additional constants; all programs have DEFINES."""
 
     files: tuple[str, ...]
     defines: tuple[tuple[str, int], ...] = ()
@@ -42,5 +42,5 @@ def features_program(defines: dict[str, int]) -> Program:
 
 
 def for_pixels(kernel: str, patches: Array) -> str:
-    """The name of the kernel for patches of this type, float32 or float16."""
+    """The name of the kernel variant for the dtype of these patches, float32 or float16."""
     return f"{kernel}_half" if patches.dtype == np.float16 else kernel

@@ -8,8 +8,8 @@ struct Grid {
     int channels, x, y, step_x, step_y, columns, rows;
 };
 
-// Lowest and highest level (count, 2, 3) of up to three colours over each grid; `levels` starts as 255 and 0. A thread a
-// pixel of a grid of `side` x `side`; grids may be smaller.
+// Lowest and highest level (count, 2, 3) of up to three colours over each grid; `levels` starts as 255 and 0. One thread
+// per pixel of a grid of `side` x `side`; a grid may be smaller.
 extern "C" __global__ void extremes(const Grid* __restrict__ grids, int* levels, int count, int side) {
     long long area = (long long)side * side, at = position();
     if (at >= count * area) return;

@@ -1,4 +1,4 @@
-"""The texture check for frames on a GPU. Frames that came from the host are checked there."""
+"""The texture check of the CUDA backend: in a kernel for frames from the GPU, on the host for host frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_LEVELS = np.array([[255] * 3, [0] * 3], np.int32)  # lowest and highest level
 
 
 class TextureReader:
-    """`Backend.check_texture` on a device. An answer is valid until the next question."""
+    """`Backend.check_texture` on a device. A result is valid until the next check."""
 
     def __init__(self, device: Any) -> None:
         """device: a `CudaDevice`."""
