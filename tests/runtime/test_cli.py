@@ -74,7 +74,10 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
         (["VIDEO", "--init", "nan,2,30,40"], "must be finite"),
         (["VIDEO", "--init", "1,2,30,40", "--engine", "none.onnx"], "none.onnx: no such file"),
         (["VIDEO", "--init", "1,2,30,40", "--engine", "VIDEO"], "not an ONNX file"),
-        (["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"], "format xml: must be one of csv, jsonl, otb, mot"),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"],
+            "format xml: must be one of csv, jsonl, otb, mot",
+        ),
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO/b.csv"], "cannot be written"),
         (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
         (
@@ -91,7 +94,10 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
         ),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "format xml: must be one of csv, jsonl, otb, mot"),
         (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "device='tpu': must be one of auto, cpu, cuda"),
-        (["VIDEO", "--init", "1,2,30,40", "--config", "best"], "config='best': must be one of paper, released, default"),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--config", "best"],
+            "config='best': must be one of paper, released, default",
+        ),
     ],
 )
 def test_an_error_of_the_user_prints_one_line_and_exits_with_code_1(

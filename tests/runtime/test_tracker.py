@@ -101,7 +101,9 @@ def test_presets_come_from_the_model_file_and_accept_changes(kind: type[Tracker 
 
 
 def test_an_unknown_preset_or_a_preset_with_a_config_raises() -> None:
-    with pytest.raises(dcfnet.ConfigError, match=r"preset='turbo': dcfnet\.onnx has the presets accurate, balanced, fast"):
+    with pytest.raises(
+        dcfnet.ConfigError, match=r"preset='turbo': dcfnet\.onnx has the presets accurate, balanced, fast"
+    ):
         Tracker(preset="turbo")
     with pytest.raises(dcfnet.ConfigError, match="give one"):
         Tracker(preset="fast", config="paper")
