@@ -76,7 +76,7 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
         (["VIDEO", "--init", "1,2,30,40", "--engine", "VIDEO"], "not an ONNX file"),
         (
             ["VIDEO", "--init", "1,2,30,40", "--format", "xml", "--boxes", "OUT/b"],
-            "format xml: must be one of csv, jsonl, otb, mot",
+            "format xml: must be one of csv, jsonl",
         ),
         (["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO/b.csv"], "cannot be written"),
         (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
@@ -92,11 +92,11 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
             ["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"],
             "is both --output and --boxes; choose two files",
         ),
-        (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "format xml: must be one of csv, jsonl, otb, mot"),
+        (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "format xml: must be one of csv, jsonl"),
         (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "device='tpu': must be one of auto, cpu, cuda"),
         (
             ["VIDEO", "--init", "1,2,30,40", "--config", "best"],
-            "config='best': must be one of paper, released, default",
+            "config='best': must be one of paper",
         ),
     ],
 )

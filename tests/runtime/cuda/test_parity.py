@@ -162,7 +162,7 @@ def test_shapes_and_types_without_a_product_are_an_error(place: str) -> None:
     backend = open_backend("cuda")
     matrix, stack = (backend.asarray(np.ones(shape, np.float32)) for shape in ((2, 3), (4, 2, 3)))
     for pair in ((matrix, matrix), (stack, stack), (matrix, backend.asarray(np.ones((3, 3), np.complex64)))):
-        with pytest.raises(ValueError, match="cannot multiply .* by .*: types and inner sizes must be equal"):
+        with pytest.raises(ValueError, match=r"cannot multiply .* by .*: types and inner sizes must be equal"):
             backend.matmul(*pair)
 
 
