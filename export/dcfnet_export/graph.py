@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from dcfnet.backbones.selection import open_backbone
 from dcfnet.config import PRESETS, TrackerConfig
 from dcfnet.io.files import write_atomically
 from dcfnet.model.file import CONFIG_KEY, FORMAT, FORMAT_KEY, INPUT_KEY, PRESETS_KEY, WEIGHTS_KEY, Model, parse_model
-from dcfnet_train.backbone import MEAN_BGR, Backbone, LocalResponseNorm
+from dcfnet_train.backbone import MEAN_BGR, LocalResponseNorm
 from dcfnet_train.checkpoint import Checkpoint
 from torch import Tensor, nn
 
@@ -66,9 +66,9 @@ def make_model(
     """
     backbone = checkpoint.backbone(padding=True, stride=stride)
     norm = backbone.normalisation if lrn == "fast" else _LrnOp(backbone.normalisation)
-    proto = _graph(nn.Sequential(_fold_mean(backbone.convolutions, stride), norm).eval(), config.patch_size)
+    proto = trace(nn.Sequential(_fold_mean(backbone.convolutions, stride), norm).eval(), config.patch_size)
     _strip(proto)
-    onnx.helper.set_model_props(proto, _metadata(checkpoint, config, stride))
+    onnx.helper.set_model_props(proto, metadata(checkpoint.deployed(), config, PRESETS, stride))
     onnx.checker.check_model(proto, full_check=True)
     model = parse_model(proto.SerializeToString(), name)
     check_parity(model, backbone)
@@ -96,7 +96,7 @@ def _fold_mean(convolutions: nn.Sequential, stride: int) -> nn.Sequential:
     return nn.Sequential(*before, folded)
 
 
-def check_parity(model: Model, backbone: Backbone, batches: tuple[int, ...] = (1, 3)) -> float:
+def check_parity(model: Model, backbone: nn.Module, batches: tuple[int, ...] = (1, 3)) -> float:
     """Largest difference between the model in ONNX Runtime and the network in torch, relative to the largest feature.
 
     Raises ParityError if it is above TOLERANCE. Raises MissingDependencyError if ONNX Runtime is not installed.
@@ -118,7 +118,8 @@ def check_parity(model: Model, backbone: Backbone, batches: tuple[int, ...] = (1
     return worst
 
 
-def _graph(network: nn.Module, patch_size: int) -> onnx.ModelProto:
+def trace(network: nn.Module, patch_size: int, dynamic: tuple[int, ...] = (0, 2, 3)) -> onnx.ModelProto:
+    """The exporter's graph of a network. dynamic: axes of the patches that may have any size."""
     patches = torch.zeros(2, 3, patch_size, patch_size)  # the exporter would treat a batch of 1 as a constant
     with _silent_exporter():
         program = torch.onnx.export(
@@ -128,7 +129,7 @@ def _graph(network: nn.Module, patch_size: int) -> onnx.ModelProto:
             opset_version=OPSET,
             input_names=["patches"],
             output_names=["features"],
-            dynamic_shapes=(dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC),),
+            dynamic_shapes=(dict.fromkeys(dynamic, torch.export.Dim.DYNAMIC),),
             verbose=False,
         )
     if program is None:
@@ -150,34 +151,42 @@ def _silent_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _strip(proto: onnx.ModelProto) -> None:
+def remove_notes(proto: onnx.ModelProto) -> None:
     """Removes the exporter's notes, such as file paths, so that the same weights produce the same file."""
     proto.doc_string = proto.graph.doc_string = ""
     proto.producer_name, proto.producer_version = "dcfnet", ""
     proto.graph.name = "backbone"
     del proto.graph.value_info[:]  # shapes of intermediate tensors, under the names of the exporter
+    parts = [*proto.graph.node, *proto.graph.input, *proto.graph.output, proto.graph]
+    for part in [*parts, *proto.graph.initializer]:
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del proto.metadata_props[:]
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Removes the exporter's notes, and gives axes and layers names that stay."""
+    remove_notes(proto)
     for end, sides in (
         (proto.graph.input[0], ("height", "width")),
         (proto.graph.output[0], ("map_height", "map_width")),
     ):
         for dim, name in zip((0, 2, 3), ("batch", *sides), strict=True):
             end.type.tensor_type.shape.dim[dim].dim_param = name
-    parts = [*proto.graph.node, *proto.graph.input, *proto.graph.output, proto.graph]
-    for part in [*parts, *proto.graph.initializer]:
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del proto.metadata_props[:]
     rename(proto.graph)
 
 
-def _metadata(checkpoint: Checkpoint, config: TrackerConfig, stride: int) -> dict[str, str]:
+def metadata(
+    weights: Mapping[str, Tensor], config: TrackerConfig, presets: Mapping[str, Mapping[str, Any]], stride: int
+) -> dict[str, str]:
+    """The metadata that every model file has. weights: for their hash."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(checkpoint.deployed().items()):
+    for name, tensor in sorted(weights.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return {
         FORMAT_KEY: FORMAT,
         CONFIG_KEY: json.dumps(config.to_mapping()),
-        PRESETS_KEY: json.dumps(PRESETS),
+        PRESETS_KEY: json.dumps(presets),
         INPUT_KEY: json.dumps({"channels": "BGR", "mean": list(MEAN_BGR), "stride": stride}),
         WEIGHTS_KEY: digest.hexdigest(),
     }

@@ -47,7 +47,7 @@ class _Shell:
 class Tracker(_Shell):
     """Follows one target. Not thread-safe; trackers are independent of each other.
 
-    model: a file that dcfnet-export wrote; None: the shipped model.
+    model: a file that dcfnet-export wrote, or the name of a shipped model: "dcfnet" (the default) or "deep".
     device: "cpu", "cuda" or "auto", see `open_backend`; "auto" is the CPU for a model or an engine that runs on the CPU
     only (docs/gpu.md).
     preset: the operating point, "accurate", "balanced" (the default) or "fast", as the model file defines it.

@@ -12,22 +12,33 @@ ENGINE = ".engine"  # suffix of TensorRT engine files
 
 
 def load_model(file: str | Path | None = None) -> Model:
-    """The model in a file: ONNX or a TensorRT engine. None: the shipped model.
+    """The model in a file: ONNX or a TensorRT engine. "dcfnet" and "deep" are the shipped models; None: "dcfnet".
+
+    A file of that name in the working directory comes first.
 
     Raises ModelError with the problem and the remedy, its subclass EngineError for an engine that must not run, and
     MissingDependencyError if the libraries that check an engine are not installed.
     """
     if file is None:
-        return parse_model((files("dcfnet.model") / "shipped" / SHIPPED).read_bytes(), SHIPPED)
+        return _shipped("dcfnet")
     try:
         path = Path(file)
         exists = path.is_file()
     except (TypeError, ValueError, OSError) as error:  # not a path, or invalid for the file system
         raise ModelError(f"{file!r}: not the path of a model ({error})") from error
+    if not exists and str(file) in SHIPPED:
+        return _shipped(str(file))
     if path.suffix == ENGINE:
         from dcfnet.engines.bundle import read_engine
 
         return read_engine(path)
     if not exists:
-        raise ModelError(f"{path}: no such file; create a model with dcfnet-export --onnx")
+        raise ModelError(
+            f"{path}: no such file; the shipped models are {', '.join(SHIPPED)}; dcfnet-export --onnx makes others"
+        )
     return parse_model(path.read_bytes(), str(path))
+
+
+def _shipped(name: str) -> Model:
+    """A model of the package, by its name in SHIPPED."""
+    return parse_model((files("dcfnet.model") / "shipped" / SHIPPED[name]).read_bytes(), SHIPPED[name])

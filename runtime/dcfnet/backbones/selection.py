@@ -73,6 +73,11 @@ def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:
             f"{model.name}: returns features of shape {np.shape(features)} for two patches of {side} px, must be "
             f"(2, C, {map_side}, {map_side})"
         )
+    channels = sum(level.channels for level in model.levels) or features.shape[1]
+    if channels != features.shape[1]:
+        raise ModelError(
+            f"{model.name}: returns {features.shape[1]} channels, its levels have {channels}; export again"
+        )
     if not np.isfinite(features).all():
         raise ModelError(f"{model.name}: returns features that are not finite; its weights may be damaged")
     return backbone

@@ -31,7 +31,7 @@ LEVELS_KEY = "dcfnet.levels"  # JSON, [{"channels", "label_sigma", "weight"}], o
 FOLDED_KEY = "dcfnet.folded"  # JSON, the names of FOLDABLE that the graph computes itself; default: none
 PRECISIONS = ("fp32", "fp16", "int8", "mixed")
 FOLDABLE = ("mean", "window")
-SHIPPED = "dcfnet.onnx"
+SHIPPED = {"dcfnet": "dcfnet.onnx", "deep": "deep.onnx"}  # name -> file in shipped/; the first is the default
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FeatureLevel:
 
     channels: int
     label_sigma: float
-    weight: float
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

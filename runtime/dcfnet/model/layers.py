@@ -59,6 +59,8 @@ def unsupported_reason(model: Model) -> str | None:
         return "it is a TensorRT engine"
     if model.precision != "fp32":
         return f"its precision is {model.precision}, it must be fp32"
+    if model.levels:
+        return f"its features have {len(model.levels)} levels, they must have one"
     return f"{', '.join(model.folded)} is folded into the graph" if model.folded else None
 
 

@@ -1,0 +1,46 @@
+"""A deep checkpoint as an ONNX model: one map of all levels, and metadata that gives each level its filter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+from dcfnet.config import DEFAULT_PRESET, TrackerConfig
+from dcfnet.io.files import write_atomically
+from dcfnet.model.file import LEVELS_KEY, Model, parse_model
+from dcfnet_train.deep.backbone import DEEP
+from dcfnet_train.deep.checkpoint import DeepCheckpoint
+from dcfnet_train.deep.levels import LEVEL_FILTERS
+
+from dcfnet_export.graph import check_parity, metadata, remove_notes, trace
+
+PRESETS = {DEFAULT_PRESET: {"update_interval": 2}}
+
+
+def export_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path) -> Model:
+    """Writes the model of `make_deep` into a file. Raises its errors, and SinkError."""
+    model = make_deep(checkpoint, config, str(file))
+    write_atomically(model.onnx, file)
+    return model
+
+
+def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str) -> Model:
+    """The checkpoint as an ONNX model with metadata, compared with torch. name: for messages.
+
+    Input "patches" float32 (batch, 3, S, S), S the patch size of the config; output "features" float32
+    (batch, C, S / stride, S / stride). Raises ParityError.
+    """
+    backbone, architecture = checkpoint.backbone(), DEEP[checkpoint.architecture]
+    # The enlargement of coarse maps has fixed sizes in the graph, so the batch is the only dynamic axis.
+    proto = trace(backbone, config.patch_size, dynamic=(0,))
+    remove_notes(proto)
+    for end in (proto.graph.input[0], proto.graph.output[0]):
+        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+    levels = [vars(level) for level in LEVEL_FILTERS[checkpoint.architecture]]
+    properties = metadata(checkpoint.weights, config, PRESETS, architecture.stride) | {LEVELS_KEY: json.dumps(levels)}
+    onnx.helper.set_model_props(proto, properties)
+    onnx.checker.check_model(proto, full_check=True)
+    model = parse_model(proto.SerializeToString(), name)
+    check_parity(model, backbone)
+    return model

@@ -1,0 +1,22 @@
+"""`python -m dcfnet_train.deep`; names the extra to install if its libraries are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dcfnet.cli.entry import start
+
+
+def main() -> None:
+    """Starts the command."""
+
+    def load() -> Any:
+        from dcfnet_train.deep.cli import app
+
+        return app
+
+    start("python -m dcfnet_train.deep", "train", load)
+
+
+if __name__ == "__main__":
+    main()

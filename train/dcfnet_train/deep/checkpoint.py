@@ -1,0 +1,71 @@
+"""Weights of a deep backbone on disk: one safetensors file, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcfnet.errors import ModelError
+from dcfnet.io.files import write_atomically
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dcfnet_train.deep.backbone import DEEP, DeepBackbone
+
+FORMAT = "dcfnet-deep-1"
+
+
+@dataclass(frozen=True)
+class DeepCheckpoint:
+    """weights: state of `DeepBackbone`. architecture: a name of DEEP. patch_size: px, that it was trained on.
+    step: optimiser steps taken."""
+
+    weights: Mapping[str, Tensor]
+    architecture: str
+    patch_size: int
+    step: int
+
+    def backbone(self) -> DeepBackbone:
+        """The network with these weights, on the CPU."""
+        network = DeepBackbone(DEEP[self.architecture])
+        network.load_state_dict(dict(self.weights))
+        return network.eval()
+
+
+def save_deep(checkpoint: DeepCheckpoint, file: Path) -> None:
+    """Writes the checkpoint; a kill or a full disk leaves the file that was there before."""
+    settings = {"architecture": checkpoint.architecture, "patch_size": checkpoint.patch_size, "step": checkpoint.step}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
+    write_atomically(save(tensors, {"format": FORMAT, "settings": json.dumps(settings)}), file)
+
+
+def load_deep(file: Path) -> DeepCheckpoint:
+    """The checkpoint in a file. Raises ModelError naming what the file lacks or where its weights differ."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise ModelError(f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    try:
+        settings = json.loads(metadata["settings"])
+        name, patch_size, step = settings["architecture"], int(settings["patch_size"]), int(settings["step"])
+        architecture = DEEP[name]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{file}: its settings cannot be read ({error!r}); there are {', '.join(DEEP)}") from error
+    _check_shapes(file, tensors, DeepBackbone(architecture))
+    return DeepCheckpoint(tensors, name, patch_size, step)
+
+
+def _check_shapes(file: Path, weights: Mapping[str, Tensor], network: DeepBackbone) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if differing:
+        shown = "; ".join(f"{name} is {found.get(name)}, expected {wanted.get(name)}" for name in differing)
+        raise ModelError(f"{file}: not weights of this architecture: {shown}")

@@ -1,0 +1,38 @@
+"""python -m dcfnet_train.deep: trains a deep backbone from annotated footage and photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dcfnet_train import options
+from dcfnet_train.deep.recipe import DeepRecipe
+from dcfnet_train.deep.training import DeepRun, train_deep
+from dcfnet_train.footage import Footage
+from dcfnet_train.pairs import Pairs
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    videos: options.Videos = None,
+    photos: options.Photos = None,
+    exclude: options.Exclude = None,
+    output: options.Output = Path("out/deep"),
+    set_: options.Set = None,
+    resume: options.Resume = False,
+    save_every: options.SaveEvery = 100,
+) -> None:
+    """Trains the projections and the last stages. --resume needs the options of the first start."""
+    recipe = DeepRecipe().assign(set_ or [])
+    footage = Footage.gather(videos or [], exclude or [])
+    for name, reason in footage.left_out.items():
+        typer.echo(f"excluded: {name}: {reason}")
+    images = sorted(photos.rglob("*.jpg")) if photos else []
+    pairs = Pairs(footage.videos, images, recipe.of_pairs(), recipe.steps * recipe.batch)
+    run = DeepRun.start(recipe, output)
+    if resume:
+        run.resume()
+    typer.echo(f"{train_deep(run, pairs, save_every)}")

@@ -1,0 +1,64 @@
+"""What a training run of a deep backbone is: every setting once, with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcfnet.config.settings import Rule, Settings, number, one_of, whole
+
+from dcfnet_train.deep.backbone import DEEP
+from dcfnet_train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class DeepRecipe(Settings):
+    """Settings of one run. Raises ConfigError listing every value that is out of range."""
+
+    architecture: str = "deep"  # a name of DEEP
+    patch_size: int = 112  # px; a multiple of the coarsest stride
+    padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
+    regularisation: float = 0.02  # lambda of eq. 2, as a share of the template's mean energy
+    displacement: float = 0.4  # the search patch lies up to this share of the target's side beside it
+    max_gap: int = 30  # frames between the two patches of a pair, at most
+    synthetic: float = 0.12  # share of pairs rendered from photographs
+    frozen_blocks: int = 3  # of the pretrained stages, after the stem: their weights stay
+    steps: int = 2400
+    batch: int = 16  # pairs a step
+    train_lr: float = 3e-3  # of the projections, the highest
+    stage_lr: float = 5e-4  # of the pretrained blocks that learn
+    final_share: float = 0.02  # of both rates at the last step
+    clip: float = 1.0  # the largest norm of a step's gradient
+    weight_decay: float = 1e-4
+    ema: float = 0.995  # share of the past in the running mean of the weights, which is what is deployed
+    seed: int = 0
+
+    @classmethod
+    def rules(cls) -> dict[str, Rule]:
+        return {
+            "architecture": one_of(*DEEP),
+            "patch_size": whole(32, 512),
+            "padding": number(above=0, high=10),
+            "regularisation": number(above=0),
+            "displacement": number(0, 1),
+            "max_gap": whole(1, 1000),
+            "synthetic": number(0, 1),
+            "frozen_blocks": whole(0, 11),
+            "steps": whole(1, 10**8),
+            "batch": whole(1, 4096),
+            "train_lr": number(above=0),
+            "stage_lr": number(0),
+            "final_share": number(0, 1),
+            "clip": number(above=0),
+            "weight_decay": number(0),
+            "ema": number(0, 0.99999),
+            "seed": whole(0, 2**31 - 1),
+        }
+
+    def target_side(self) -> float:
+        """Side of the target in the patch, px."""
+        return self.patch_size / (1 + self.padding)
+
+    def of_pairs(self) -> Recipe:
+        """How pairs are cut."""
+        shared = ("patch_size", "padding", "displacement", "max_gap", "synthetic", "seed")
+        return Recipe.from_mapping({name: getattr(self, name) for name in shared})
