@@ -24,6 +24,13 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None, d
     Raises ConfigError for another name or an unsupported side, MissingDependencyError if the engine is not installed,
     ModelError if the engine cannot run the graph, and as `TrtBackbone`.
     """
+    _check(model, engine, side, device)
+    side = side or model.config.patch_size
+    return _probed(_open(model, engine, side, device), model, side)
+
+
+def _check(model: Model, engine: str, side: int | None, device: str) -> None:
+    """Raises ConfigError for arguments that do not fit together."""
     if engine not in ENGINES:
         raise ConfigError(f"engine={engine!r}: must be one of {', '.join(ENGINES)}")
     if engine == "opencv" and device == "cuda":
@@ -35,26 +42,31 @@ def open_backbone(model: Model, engine: str = "auto", side: int | None = None, d
             f"patch_size={side}: {model.name} contains the cosine window of {model.config.patch_size} px; "
             f"use patch_size={model.config.patch_size}, or export the model without --fold window"
         )
+    if side is not None and side % model.stride:
+        raise ConfigError(f"patch_size={side}: must be a multiple of the model's stride, {model.stride}")
+
+
+def _open(model: Model, engine: str, side: int, device: str) -> Backbone:
+    """The backbone of the engine. Libraries are imported on first use."""
     if engine == "tensorrt" or (engine == "auto" and model.is_engine):
         from dcfnet.backbones.trt import TrtBackbone
 
-        side = side or model.config.patch_size
-        return _probed(TrtBackbone(model, side), model, side)
+        return TrtBackbone(model, side)
     if engine == "native" or (engine == "auto" and device == "cuda"):
         from dcfnet.backbones.native import NativeBackbone
 
-        return _probed(NativeBackbone(model), model, side or model.config.patch_size)
+        return NativeBackbone(model)
     if engine == "onnxruntime" and device == "cuda":
         from dcfnet.backbones.ort import OrtCudaBackbone
 
-        return _probed(OrtCudaBackbone(model), model, side or model.config.patch_size)
+        return OrtCudaBackbone(model)
     if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
         from dcfnet.backbones.ort import OrtBackbone
 
-        return _probed(OrtBackbone(model), model, side or model.config.patch_size)
+        return OrtBackbone(model)
     from dcfnet.backbones.cvdnn import CvDnnBackbone
 
-    return _probed(CvDnnBackbone(model), model, side or model.config.patch_size)
+    return CvDnnBackbone(model)
 
 
 def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:
