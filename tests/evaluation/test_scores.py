@@ -162,5 +162,5 @@ def test_the_interval_has_its_nominal_coverage() -> None:
 def test_one_outlier_is_not_a_difference() -> None:
     comparison = compare(scores_of([0.5] * 10), scores_of([0.5] * 9 + [0.0]))
     assert not comparison.worse
-    with pytest.raises(SequenceError, match="1 sequences in common"):
+    with pytest.raises(SequenceError, match="1 sequences are in both; a paired interval needs at least 2"):
         compare(scores_of([0.5]), scores_of([0.5, 0.6]))
