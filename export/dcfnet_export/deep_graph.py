@@ -1,4 +1,4 @@
-"""A deep checkpoint as an ONNX model: one map of all levels, and metadata that gives each level its filter."""
+"""Exports a deep checkpoint as an ONNX model: one map with all levels, and metadata for the filter of each level."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ PRESETS = {DEFAULT_PRESET: {"update_interval": 2}}
 
 
 def export_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path) -> Model:
-    """Writes the model of `make_deep` into a file. Raises its errors, and SinkError."""
+    """Writes the model of `make_deep` to a file. Raises ParityError and SinkError."""
     model = make_deep(checkpoint, config, str(file))
     write_atomically(model.onnx, file)
     return model
 
 
 def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str) -> Model:
-    """The checkpoint as an ONNX model with metadata, compared with torch. name: for messages.
+    """The checkpoint as an ONNX model with metadata. The result is compared with torch. name: shown in messages.
 
     Input "patches" float32 (batch, 3, S, S), S the patch size of the config; output "features" float32
     (batch, C, S / stride, S / stride). Raises ParityError.
     """
     backbone, architecture = checkpoint.backbone(), DEEP[checkpoint.architecture]
-    # The enlargement of coarse maps has fixed sizes in the graph, so the batch is the only dynamic axis.
+    # The graph enlarges coarse maps to fixed sizes, so only the batch axis is dynamic.
     proto = trace(backbone, config.patch_size, dynamic=(0,))
     remove_notes(proto)
     for end in (proto.graph.input[0], proto.graph.output[0]):

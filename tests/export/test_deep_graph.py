@@ -1,18 +1,24 @@
 """The deep backbone as a model file, in the tracker."""
 
 import json
+from pathlib import Path
 
+import dcfnet.model
 import numpy as np
 import pytest
 import torch
 from dcfnet import Tracker
+from dcfnet.backbones.loading import load_model
 from dcfnet.config import TrackerConfig
 from dcfnet.model.file import LEVELS_KEY, FeatureLevel, Model, parse_model
+from dcfnet_export.deep import app
 from dcfnet_export.deep_graph import make_deep
 from dcfnet_train.deep.backbone import DEEP, DeepBackbone
 from dcfnet_train.deep.checkpoint import DeepCheckpoint
+from typer.testing import CliRunner
 
 SIDE = 112
+SHIPPED = Path(dcfnet.model.__file__).parent / "shipped"
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +60,17 @@ def test_levels_that_cannot_be_are_refused(model: Model) -> None:
     assert LEVELS_KEY.encode() in broken
     with pytest.raises(ValueError, match="levels are"):
         parse_model(broken, "deep.onnx")
+
+
+def test_the_command_makes_the_shipped_model_from_the_shipped_weights(tmp_path: Path) -> None:
+    file = tmp_path / "deep.onnx"
+    result = CliRunner().invoke(app, [str(SHIPPED / "deep.safetensors"), "--output", str(file)])
+    assert result.exit_code == 0, result.output
+    assert parse_model(file.read_bytes(), "new").weights_sha256 == load_model(SHIPPED / "deep.onnx").weights_sha256
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(SHIPPED / "deep.onnx"), "--output", str(tmp_path / "deep.onnx")])
+    assert result.exit_code == 1
+    assert "not a readable safetensors file" in result.output
+    assert not list(tmp_path.iterdir())

@@ -76,7 +76,7 @@ def test_the_same_weights_produce_the_same_file_without_paths(tmp_path: Path) ->
 def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = graph._graph
+    original = graph.trace
 
     def wrong(network: torch.nn.Module, patch_size: int) -> onnx.ModelProto:
         with torch.no_grad():
@@ -86,7 +86,7 @@ def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
             next(network.parameters()).div_(1.001)
         return proto
 
-    monkeypatch.setattr(graph, "_graph", wrong)
+    monkeypatch.setattr(graph, "trace", wrong)
     with pytest.raises(ParityError, match="differs from torch"):
         export_onnx(checkpoint("released"), TrackerConfig(), tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())

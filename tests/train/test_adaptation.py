@@ -270,7 +270,7 @@ def test_a_model_that_passes_is_written(folder: Path, tmp_path: Path, monkeypatc
     [
         (["--box", "1,2,3"], "--box 1,2,3: must be four numbers"),
         (["--box", "1,2,30,40", "--box", "1,2,30,40"], "2 --box for 1 --video"),
-        (["--box", "900,2,30,40"], "lies in the frame of 320 x 240"),
+        (["--box", "900,2,30,40"], "is in the frame of 320 x 240"),
         (["--start", "none.safetensors"], "none.safetensors"),
         (["--recipe", "best"], "no recipe 'best'"),
         (["--set", "lambda=1"], "unknown setting lambda"),

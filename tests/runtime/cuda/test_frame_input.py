@@ -107,7 +107,7 @@ def test_planes_on_the_host_and_on_a_gpu_are_an_error(place: str) -> None:
     luma, chroma = np.zeros((60, 90), np.uint8), np.zeros((30, 90), np.uint8)
     backend = open_backend("cuda")
     with pytest.raises(
-        InvalidFrameError, match="one plane of the frame is on the host, the other on a GPU; put both in"
+        InvalidFrameError, match="one plane of the frame is on the host, the other on a GPU; put both on the same side"
     ):
         backend.frame(dcfnet.Nv12(luma, on_device(chroma)))
     with pytest.raises(InvalidFrameError, match=r"Nv12 frame of \(60, 90\) and \(20, 90\)"):

@@ -1,1 +1,1 @@
-"""The deep backbone: pretrained mobile stages, projected and trained through one filter per level."""
+"""The deep backbone: pretrained EfficientNet-Lite0 stages and projections, trained through one filter per level."""

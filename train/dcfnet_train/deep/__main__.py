@@ -1,4 +1,4 @@
-"""`python -m dcfnet_train.deep`; names the extra to install if its libraries are missing."""
+"""`python -m dcfnet_train.deep` trains a deep backbone. If a library is missing, it names the extra to install."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deep network: levels of `Stages`, each projected and normalised, concatenated on one map."""
+"""The deep network. It projects and normalises each level of `Stages`, and concatenates them to one map."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ SMALLEST_ENERGY = 1e-6  # keeps the features of flat patches finite
 
 @dataclass(frozen=True)
 class DeepArchitecture:
-    """levels: indices into LITE0, rising. channels: of each level after its projection. stride: px of the patch per
-    feature of the joint map."""
+    """Shape of a deep network.
+
+    levels: indices into LITE0, in ascending order. channels: number of channels of each level after its projection.
+    stride: patch pixels per feature of the joint map.
+    """
 
     levels: tuple[int, ...]
     channels: tuple[int, ...]
@@ -28,7 +31,7 @@ DEEP: dict[str, DeepArchitecture] = {
 
 
 class EnergyNorm(nn.Module):
-    """Features (B, C, H, W) divided by the root of their energy summed over the channels, at each place."""
+    """Divides features (B, C, H, W), at each position, by the square root of their energy summed over the channels."""
 
     def forward(self, features: Tensor) -> Tensor:
         energy = (features * features).sum(dim=1, keepdim=True)
@@ -38,8 +41,8 @@ class EnergyNorm(nn.Module):
 class DeepBackbone(nn.Module):
     """Patches float32 (B, 3, S, S), BGR, mean subtracted -> features (B, C, S / stride, S / stride).
 
-    C is the sum of the levels' channels. Every level has a 1 x 1 projection and unit energy at each place. Coarser
-    maps are enlarged bilinearly.
+    C is the sum of the levels' channels. Each level has a 1 x 1 projection, and unit energy at each position. Coarser
+    maps are enlarged with bilinear interpolation.
     """
 
     def __init__(self, architecture: DeepArchitecture) -> None:

@@ -1,4 +1,4 @@
-"""Weights of a deep backbone on disk: one safetensors file, written whole or not at all."""
+"""Saves and loads the weights of a deep backbone: one safetensors file, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ FORMAT = "dcfnet-deep-1"
 
 @dataclass(frozen=True)
 class DeepCheckpoint:
-    """weights: state of `DeepBackbone`. architecture: a name of DEEP. patch_size: px, that it was trained on.
-    step: optimiser steps taken."""
+    """A trained deep backbone.
+
+    weights: state of `DeepBackbone`. architecture: a name in DEEP. patch_size: side of the training patches, px.
+    step: number of optimiser steps.
+    """
 
     weights: Mapping[str, Tensor]
     architecture: str
@@ -36,14 +39,14 @@ class DeepCheckpoint:
 
 
 def save_deep(checkpoint: DeepCheckpoint, file: Path) -> None:
-    """Writes the checkpoint; a kill or a full disk leaves the file that was there before."""
+    """Writes the checkpoint. If writing fails or the process is killed, the old file stays unchanged."""
     settings = {"architecture": checkpoint.architecture, "patch_size": checkpoint.patch_size, "step": checkpoint.step}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
     write_atomically(save(tensors, {"format": FORMAT, "settings": json.dumps(settings)}), file)
 
 
 def load_deep(file: Path) -> DeepCheckpoint:
-    """The checkpoint in a file. Raises ModelError naming what the file lacks or where its weights differ."""
+    """The checkpoint in a file. Raises ModelError that names the missing setting or the weights that differ."""
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -57,7 +60,10 @@ def load_deep(file: Path) -> DeepCheckpoint:
         name, patch_size, step = settings["architecture"], int(settings["patch_size"]), int(settings["step"])
         architecture = DEEP[name]
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{file}: its settings cannot be read ({error!r}); there are {', '.join(DEEP)}") from error
+        known = ", ".join(DEEP)
+        raise ModelError(
+            f"{file}: its settings cannot be read ({error!r}); as architectures there are {known}"
+        ) from error
     _check_shapes(file, tensors, DeepBackbone(architecture))
     return DeepCheckpoint(tensors, name, patch_size, step)
 
@@ -68,4 +74,4 @@ def _check_shapes(file: Path, weights: Mapping[str, Tensor], network: DeepBackbo
     differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if differing:
         shown = "; ".join(f"{name} is {found.get(name)}, expected {wanted.get(name)}" for name in differing)
-        raise ModelError(f"{file}: not weights of this architecture: {shown}")
+        raise ModelError(f"{file}: these weights do not fit the architecture: {shown}")

@@ -1,10 +1,11 @@
-"""python -m dcfnet_train.deep: trains a deep backbone from annotated footage and photographs."""
+"""python -m dcfnet_train.deep: trains a deep backbone with annotated footage and photos."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import typer
+from dcfnet.errors import DcfnetError
 
 from dcfnet_train import options
 from dcfnet_train.deep.recipe import DeepRecipe
@@ -25,8 +26,24 @@ def main(
     resume: options.Resume = False,
     save_every: options.SaveEvery = 100,
 ) -> None:
-    """Trains the projections and the last stages. --resume needs the options of the first start."""
-    recipe = DeepRecipe().assign(set_ or [])
+    """Trains the projections and the last blocks of a deep backbone. --resume needs the options of the first start."""
+    try:
+        file = _train(DeepRecipe().assign(set_ or []), videos, photos, exclude, output, resume, save_every)
+    except (DcfnetError, ValueError, FloatingPointError, OSError) as error:
+        typer.echo(f"python -m dcfnet_train.deep: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{file}")
+
+
+def _train(
+    recipe: DeepRecipe,
+    videos: list[str] | None,
+    photos: Path | None,
+    exclude: list[str] | None,
+    output: Path,
+    resume: bool,
+    save_every: int,
+) -> Path:
     footage = Footage.gather(videos or [], exclude or [])
     for name, reason in footage.left_out.items():
         typer.echo(f"excluded: {name}: {reason}")
@@ -35,4 +52,4 @@ def main(
     run = DeepRun.start(recipe, output)
     if resume:
         run.resume()
-    typer.echo(f"{train_deep(run, pairs, save_every)}")
+    return train_deep(run, pairs, save_every)

@@ -1,8 +1,8 @@
 """One correlation filter per level of a deep network, and the loss of their joint response.
 
-Every level has the closed form of eq. 2 with a label of its own width. All steps use the frequencies of the label, as
-`dcfnet.filter.transform` does, so no inverse transform is needed: by Parseval's theorem a squared error over a map is a
-squared error over its frequencies.
+Each level has the closed form of eq. 2 and a label with its own width. All steps use only the frequencies of the label,
+as `dcfnet.filter.transform` does. No inverse transform is needed: by Parseval's theorem the squared error of a map
+equals the squared error of its spectrum, up to a constant factor.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ LEVEL_FILTERS: dict[str, tuple[FeatureLevel, ...]] = {
     "deep": (
         FeatureLevel(32, 0.1, 1.0),
         FeatureLevel(32, 0.15, 1.0),
-    ),  # a fine level places the target, a coarse one knows it
+    ),  # the fine level gives the position, the coarse level recognises the target
 }
 
 
 class Spectrum(nn.Module):
-    """Windowed maps (..., H, H) -> their spectra, complex64 (..., K, B+1), K = 2B+1: `Transform.forward` for torch."""
+    """Maps (..., H, H) -> spectra of the windowed maps, complex64 (..., K, B+1), K = 2B+1.
+
+    This is `Transform.forward` for torch.
+    """
 
     rows: Tensor
     columns: Tensor
@@ -47,8 +50,9 @@ class Spectrum(nn.Module):
 
 
 class LevelsLoss(nn.Module):
-    """Half the error of the joint answer, half that of each level's own, in units of the label's energy.
+    """Mean of two errors: of the joint response, and of the responses of single levels (weighted mean).
 
+    Each error is divided by the energy of its label.
     regularisation: lambda of eq. 2, as a share of the mean energy of the template's spectrum.
     """
 
@@ -58,7 +62,7 @@ class LevelsLoss(nn.Module):
     def __init__(
         self, levels: Sequence[FeatureLevel], patch_size: int, stride: int, target_side: float, regularisation: float
     ) -> None:
-        """target_side: of the target in the patch, px."""
+        """target_side: side of the target in the patch, px."""
         super().__init__()
         self.levels, self.patch_size, self.regularisation = tuple(levels), patch_size, regularisation
         side = patch_size // stride
@@ -67,12 +71,12 @@ class LevelsLoss(nn.Module):
         self.spectrum = Spectrum(side, self.band)
         labels = torch.stack([torch.from_numpy(label_spectrum(side, sigma, self.band)) for sigma in sigmas])
         self.register_buffer("labels", labels, persistent=False)  # (L, K, B+1)
-        counts = torch.full((self.band + 1,), 2.0)  # a column stands for its mirror image too
+        counts = torch.full((self.band + 1,), 2.0)  # each column also represents its conjugate; column 0 has none
         counts[0] = 1.0
         self.register_buffer("twice", counts, persistent=False)
 
     def forward(self, network: nn.Module, pairs: Tensor, shifts: Tensor) -> Tensor:
-        """Mean over the pairs. pairs: float32 (B, 2, 3, S, S). shifts: float32 (B, 2), (x, y) px of the patch."""
+        """The mean loss over the pairs. pairs: float32 (B, 2, 3, S, S). shifts: float32 (B, 2), (x, y) patch px."""
         count = len(pairs)
         features = network(pairs.transpose(0, 1).flatten(0, 1)).float()
         moved = self._moved(shifts)  # (B, K, B+1)
@@ -88,19 +92,22 @@ class LevelsLoss(nn.Module):
         return loss
 
     def _answer(self, spectra: Tensor, count: int, label: Tensor) -> Tensor:
-        """Of the filters learnt on the first `count` spectra to the others, complex64 (B, K, B+1)."""
+        """Spectra of the responses to the search patches, complex64 (B, K, B+1).
+
+        The first `count` spectra are those of the template patches; the filters are learnt from them.
+        """
         numerator, denominator = dcf.learn(spectra[:count], label)
         regularisation = self.regularisation * denominator.mean(dim=(-2, -1), keepdim=True)
         answer: Tensor = dcf.respond(spectra[count:], dcf.solve(numerator, denominator + regularisation, 0.0))[:, 0]
         return answer
 
     def _moved(self, shifts: Tensor) -> Tensor:
-        """What moves a label to the shifts: complex64 (B, K, B+1)."""
+        """Phase factors that move a label by the shifts, complex64 (B, K, B+1)."""
         angle = -2 * math.pi / self.patch_size * shifts
         down = torch.arange(-self.band, self.band + 1)[:, None] * angle[:, 1, None, None]
         phase = down + torch.arange(self.band + 1) * angle[:, 0, None, None]
         return torch.polar(torch.ones_like(phase), phase)
 
     def _energy(self, spectra: Tensor) -> Tensor:
-        """Of the maps behind spectra (..., K, B+1): (...)."""
+        """Energy of the maps that have these spectra, (..., K, B+1) -> (...)."""
         return (spectra.abs().square() * self.twice).sum(dim=(-2, -1))

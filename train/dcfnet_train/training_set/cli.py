@@ -27,7 +27,7 @@ def main(
     ] = SETTINGS.longest,
     quality: Annotated[int, typer.Option(help="JPEG quality of shrunk frames, 1 to 100.")] = SETTINGS.quality,
     smallest: Annotated[
-        int, typer.Option(help="A box with an area below this squared counts as absent, px.")
+        int, typer.Option(help="Square root of the smallest area of a box, px. A smaller box counts as absent.")
     ] = SETTINGS.smallest,
     only: Annotated[list[str] | None, typer.Option(help="Name of a sequence; repeatable. The default is all.")] = None,
 ) -> None:
@@ -55,7 +55,7 @@ def _chosen(entries: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
 
 
 def _write(entry: Entry, root: Path, settings: FootageSettings, output: Path) -> Written | None:
-    """Writes one sequence and prints its counts. A refused sequence is printed, and the result is None."""
+    """Writes one sequence and prints its counts. For a rejected sequence it prints the reason and returns None."""
     try:
         with Repository(find_repository(root, entry.repository)) as repository:
             written = write_sequence(entry, repository, settings, output)

@@ -34,7 +34,7 @@ class FootageSettings(Settings):
 
     longest: int = 640  # px, long side of a frame; larger frames are shrunk, none is enlarged
     quality: int = 92  # of JPEG, 1 to 100; a JPEG that needs no shrinking is copied byte for byte
-    smallest: int = 8  # px: a box with an area below this squared, in the written frame, counts as absent
+    smallest: int = 8  # px: a box whose area in the written frame is below smallest^2 counts as absent
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
@@ -51,10 +51,11 @@ class Written:
 
 
 def write_sequence(entry: Entry, repository: Repository, settings: FootageSettings, output: Path) -> Written:
-    """Writes the folder OUTPUT/NAME, whole or not at all, and keeps a finished one.
+    """Writes the folder OUTPUT/NAME, completely or not at all. A folder that is already complete stays unchanged.
 
-    Frames before the first box and after the last box are left out. Raises SourceError for content that is unreadable
-    or not the manifest's, ConfigError if the folder holds anything else, and SinkError if it cannot be written.
+    Frames before the first box and after the last box are left out. Raises SourceError if the content is unreadable
+    or differs from the manifest. Raises ConfigError if the folder exists with other content, and SinkError if it
+    cannot be written.
     """
     folder, partial = output / entry.name, output / f".{entry.name}.partial"
     wanted = _record(entry, settings)
@@ -93,14 +94,14 @@ def shrink(image: Image, boxes: Boxes, longest: int) -> tuple[Image, Boxes]:
 
 
 def clip(box: Boxes, width: int, height: int) -> Boxes:
-    """Boxes (N, 4), float64, cut to a picture of width x height px. A box outside the picture gets a side of 0."""
+    """Boxes (N, 4), float64, cut to a frame of width x height px. A box outside the frame gets a side of 0."""
     low = np.clip(box[:, :2], 0, (width, height))
     high = np.clip(box[:, :2] + box[:, 2:], 0, (width, height))
     return np.concatenate([low, high - low], axis=1)
 
 
 def _checked(entry: Entry, repository: Repository) -> Mapping[str, str]:
-    """Git id of each path. Raises SourceError if a file is missing or the hash is not the manifest's."""
+    """Git id of each path. Raises SourceError if a file is missing or the hash differs from the manifest."""
     commit = repository.commit(entry.commit)
     blobs = repository.blobs(commit)
     place = f"{entry.repository} at {commit}"
@@ -129,7 +130,9 @@ def _write_frames(entry: Entry, read: Read, settings: FootageSettings, folder: P
         rows.append(row)
         write_atomically(jpeg, _image(folder, len(rows)))
     if not rows:
-        raise SourceError(f"{entry.name}: no box covers {settings.smallest} x {settings.smallest} px in its frame")
+        raise SourceError(
+            f"{entry.name}: no box has an area of at least {settings.smallest} x {settings.smallest} px in its frame"
+        )
     while rows[-1] == ABSENT:
         _image(folder, len(rows)).unlink()
         rows.pop()
@@ -144,10 +147,10 @@ def _image(folder: Path, number: int) -> Path:
 def _frame(
     path: str, content: bytes, box: NDArray[np.float64], settings: FootageSettings
 ) -> tuple[bytes, tuple[int, int], NDArray[np.float64]]:
-    """The written JPEG, its (width, height) in px, and the box (4,) in it, 0-based px, cut to the picture."""
+    """The JPEG to write, its (width, height) in px, and the box (4,), 0-based px, cut to the frame."""
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     if image is None:
-        raise SourceError(f"{path}: {len(content)} bytes that are no image; is it a pointer of Git LFS?")
+        raise SourceError(f"{path}: its {len(content)} bytes are no image; is it a pointer of Git LFS?")
     small, moved = shrink(image.astype(np.uint8, copy=False), box[None], settings.longest)
     height, width = small.shape[:2]
     copied = content.startswith(JPEG) and (height, width) == image.shape[:2]
@@ -163,7 +166,7 @@ def _encoded(image: Image, settings: FootageSettings) -> bytes:
 
 
 def _row(box: NDArray[np.float64], settings: FootageSettings) -> str:
-    """Row of OTB's file, 1-based px, for a box (4,), 0-based px. A NaN or too small box gives the row ABSENT."""
+    """Row of the annotation file, 1-based px, for a box (4,), 0-based px. A NaN or too small box gives ABSENT."""
     if not box[2] * box[3] >= settings.smallest**2:  # or NaN
         return ABSENT
     return ",".join(f"{value:.2f}" for value in (*(box[:2] + 1), *box[2:]))
@@ -176,7 +179,7 @@ def _record(entry: Entry, settings: FootageSettings) -> dict[str, Any]:
 
 
 def _finished(folder: Path, wanted: Mapping[str, Any]) -> Written:
-    """Counts of a finished sequence. Raises ConfigError if the folder holds anything else than `wanted`."""
+    """Counts of a finished sequence. Raises ConfigError if the folder is incomplete or differs from `wanted`."""
     remedy = "remove it, or choose another --output"
     try:
         found = json.loads((folder / RECORD).read_bytes())
@@ -190,7 +193,7 @@ def _finished(folder: Path, wanted: Mapping[str, Any]) -> Written:
         if found.get(part, {}).get(key) != value
     ]
     if differing or found.get("format") != FORMAT:
-        raise ConfigError(f"{folder}: {'; '.join(differing) or 'of another format'}; {remedy}")
+        raise ConfigError(f"{folder}: {'; '.join(differing) or f'its format is not {FORMAT}'}; {remedy}")
     there = sum(1 for _ in folder.glob("img/*.jpg"))
     if there != written.frames:
         raise ConfigError(f"{folder}: holds {there} frames of {written.frames}; {remedy}")

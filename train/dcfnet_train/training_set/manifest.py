@@ -29,13 +29,13 @@ LAST = 10**8  # frames are numbered with 8 digits
 class Entry(Settings):
     """One sequence. Raises ConfigError that lists every value out of range.
 
-    frames: path pattern in the repository. A field such as %05d holds the frame number, from `first` to `last`.
+    frames: path pattern in the repository. A field such as %05d represents the frame number, from `first` to `last`.
     boxes: path of the annotation. The formats "mask" and "labels" need a pattern like `frames`.
     format: "corners" is a polygon of four corners, 0-based px. "xywh0" and "xywh1" are x, y, w, h, 0-based and
     1-based px. "mask" is an image with values above 127 on the target. "labels" is a CDnet image: 255 means motion.
     row: 1-based line of the annotation that belongs to the first frame.
-    at: x, y, 0-based px. This point lies on the target in the first frame. Only "labels" uses it.
-    thin: px, odd. The box of a mask ignores parts that are thinner, such as the lines of a kite.
+    at: x, y, 0-based px: a point of the target in the first frame. Only "labels" uses it.
+    thin: px, odd. Parts of a mask that are thinner do not count for its box, for example the lines of a kite.
     sha256: result of `identity`.
     """
 
@@ -102,7 +102,7 @@ class Entry(Settings):
 
     def _numbered(self, pattern: str) -> list[str]:
         field = NUMBER.search(pattern)
-        assert field is not None  # the rules of an entry ask for it
+        assert field is not None  # the rules of an entry require it
         before, after = pattern[: field.start()], pattern[field.end() :]
         return [before + field[0] % number + after for number in range(self.first, self.last + 1)]
 
@@ -140,7 +140,7 @@ def _tables(file: Path) -> list[dict[str, Any]]:
             f"{file}: cannot be read ({error.strerror}); give a manifest such as {SHIPPED.name}"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file}: not a manifest ({error}); {SHIPPED.name} shows how one looks") from error
+        raise ConfigError(f"{file}: not a manifest ({error}); {SHIPPED.name} is an example") from error
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:

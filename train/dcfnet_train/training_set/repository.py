@@ -30,7 +30,10 @@ class Repository:
             self._reader = None
 
     def commit(self, wanted: str) -> str:
-        """`wanted`, 40 hexadecimal digits, if the repository holds it; else "HEAD". The content hash then decides."""
+        """`wanted`, 40 hexadecimal digits, if the repository has this commit, else "HEAD".
+
+        The caller then checks the content hash.
+        """
         found = self._run("cat-file", "-t", wanted)
         return wanted if found.returncode == 0 and found.stdout.strip() == b"commit" else "HEAD"
 
@@ -38,7 +41,7 @@ class Repository:
         """Git id of each file of a commit, by path. Raises SourceError if git cannot list the commit."""
         listed = self._run("ls-tree", "-r", "-z", "--full-tree", commit)
         if listed.returncode:
-            raise SourceError(f"{self.folder}: git cannot list {commit} ({_last_line(listed.stderr)}); clone it anew")
+            raise SourceError(f"{self.folder}: git cannot list {commit} ({_last_line(listed.stderr)}); clone it again")
         found = {}
         for line in filter(None, listed.stdout.split(b"\0")):
             about, path = line.split(b"\t", 1)
@@ -54,13 +57,13 @@ class Repository:
             reader.stdin.write(f"{blob}\n".encode())
             reader.stdin.flush()
         except OSError as error:
-            raise SourceError(f"{self.folder}: git cat-file ended ({error.strerror}); clone it anew") from error
+            raise SourceError(f"{self.folder}: git cat-file ended ({error.strerror}); clone it again") from error
         header = reader.stdout.readline().split()
         if len(header) != 3 or header[1] != b"blob":
-            raise SourceError(f"{self.folder}: the object {blob} is missing; clone it anew, without a filter")
+            raise SourceError(f"{self.folder}: the object {blob} is missing; clone it again, without --filter")
         content = reader.stdout.read(int(header[2]) + 1)
         if len(content) != int(header[2]) + 1:
-            raise SourceError(f"{self.folder}: the object {blob} is broken; clone it anew")
+            raise SourceError(f"{self.folder}: the object {blob} is damaged; clone the repository again")
         return content[:-1]
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -78,7 +81,7 @@ class Repository:
 def find_repository(root: Path, name: str) -> Path:
     """Folder of the repository `name` (OWNER/NAME) under `root`: OWNER+NAME or OWNER/NAME, or `repo` inside it.
 
-    Raises SourceError that names the missing repository and its place.
+    Raises SourceError that names the missing repository and the folder to clone it to.
     """
     for place in (root / name.replace("/", "+"), root / name):
         for folder in (place / "repo", place):

@@ -1,0 +1,40 @@
+"""`python -m dcfnet_export.deep` exports a checkpoint of `python -m dcfnet_train.deep` to an ONNX model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dcfnet.config import TrackerConfig
+from dcfnet.errors import DcfnetError
+from dcfnet_train.deep.checkpoint import load_deep
+
+from dcfnet_export import options
+from dcfnet_export.deep_graph import export_deep
+from dcfnet_export.graph import ParityError
+
+REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="deep.safetensors of python -m dcfnet_train.deep.")],
+    output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("out/deep/deep.onnx"),
+    set_: options.Set = None,
+) -> None:
+    """Exports a deep checkpoint to a self-describing ONNX file. Compares with torch before writing."""
+    try:
+        weights = load_deep(checkpoint)
+        config = TrackerConfig(patch_size=weights.patch_size, regularisation=REGULARISATION).assign(set_ or [])
+        export_deep(weights, config, output)
+    except (DcfnetError, ParityError, OSError) as error:
+        typer.echo(f"python -m dcfnet_export.deep: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m dcfnet_export.deep")
