@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -13,7 +14,7 @@ from dcfnet.errors import ModelError
 from dcfnet.io.files import write_atomically
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
 from dcfnet_train.recipe import Recipe
@@ -72,16 +73,7 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
 
 def load_checkpoint(file: Path) -> Checkpoint:
     """The checkpoint in a file. Raises ModelError if the file, its recipe or its shapes are not usable."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise ModelError(
-            f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}; use a checkpoint of dcfnet-train"
-        )
+    tensors, metadata = read_tensors(file, FORMAT, "dcfnet-train")
     try:
         recipe, step = Recipe.from_mapping(json.loads(metadata["recipe"])), int(metadata["step"])
         score = float(metadata.get("score", "-inf"))  # older files have no score
@@ -92,6 +84,24 @@ def load_checkpoint(file: Path) -> Checkpoint:
     if average:
         check_shapes(file, average, recipe)
     return Checkpoint(tensors, recipe, step, optimiser, average, decoder, score)
+
+
+def read_tensors(file: Path, format_: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises ModelError if it is not readable or has another format.
+
+    command: the program that writes this format, for the message.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
+    if metadata.get("format") != format_:
+        raise ModelError(
+            f"{file}: format {metadata.get('format')!r}, expected {format_!r}; use a checkpoint of {command}"
+        )
+    return tensors, metadata
 
 
 def load_shipped() -> Checkpoint:
@@ -105,15 +115,19 @@ def _split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
 
 
-def check_shapes(file: Path, weights: dict[str, Tensor], recipe: Recipe) -> None:
+def check_shapes(file: Path, weights: Mapping[str, Tensor], recipe: Recipe) -> None:
     """Raises ModelError with every tensor whose shape differs from the recipe's architecture."""
-    reference = Backbone(ARCHITECTURES[recipe.architecture]).state_dict()
+    compare_shapes(file, weights, Backbone(ARCHITECTURES[recipe.architecture]), recipe.architecture)
+
+
+def compare_shapes(file: Path, weights: Mapping[str, Tensor], network: nn.Module, architecture: str) -> None:
+    """Raises ModelError with every tensor whose shape differs from the network's. architecture: its name."""
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    expected = {name: tuple(tensor.shape) for name, tensor in reference.items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     differing = sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))
     if differing:
         listed = "; ".join(f"{name} is {shapes.get(name)}, expected {expected.get(name)}" for name in differing)
-        raise ModelError(f"{file}: the weights do not fit the architecture {recipe.architecture!r}: {listed}")
+        raise ModelError(f"{file}: the weights do not fit the architecture {architecture!r}: {listed}")
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from dcfnet.errors import ModelError
 from dcfnet.io.files import write_atomically
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dcfnet_train.checkpoint import compare_shapes, read_tensors
 from dcfnet_train.deep.backbone import DEEP, DeepBackbone
 
 FORMAT = "dcfnet-deep-1"
@@ -47,14 +47,7 @@ def save_deep(checkpoint: DeepCheckpoint, file: Path) -> None:
 
 def load_deep(file: Path) -> DeepCheckpoint:
     """The checkpoint in a file. Raises ModelError that names the missing setting or the weights that differ."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise ModelError(f"{file}: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    tensors, metadata = read_tensors(file, FORMAT, "python -m dcfnet_train.deep")
     try:
         settings = json.loads(metadata["settings"])
         name, patch_size, step = settings["architecture"], int(settings["patch_size"]), int(settings["step"])
@@ -64,14 +57,5 @@ def load_deep(file: Path) -> DeepCheckpoint:
         raise ModelError(
             f"{file}: its settings cannot be read ({error!r}); as architectures there are {known}"
         ) from error
-    _check_shapes(file, tensors, DeepBackbone(architecture))
+    compare_shapes(file, tensors, DeepBackbone(architecture), name)
     return DeepCheckpoint(tensors, name, patch_size, step)
-
-
-def _check_shapes(file: Path, weights: Mapping[str, Tensor], network: DeepBackbone) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if differing:
-        shown = "; ".join(f"{name} is {found.get(name)}, expected {wanted.get(name)}" for name in differing)
-        raise ModelError(f"{file}: these weights do not fit the architecture: {shown}")
