@@ -7,6 +7,7 @@ the file.
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -49,7 +50,7 @@ def read_pretrained(file: Path, sha256: str = SHA256) -> dict[str, Tensor]:
     if found != sha256:
         raise ModelError(f"{file}: SHA-256 is {found}, expected {sha256}")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{file}: contains no tensors that torch can load ({error})") from error
     if not isinstance(state, dict):
