@@ -93,7 +93,9 @@ def _crop_view(
     offset = rng.uniform(-MAX_OFFSET, MAX_OFFSET, size=2) * size
     places = ((frame, centre, region), (changed, centre + offset, region * rng.choice(pipeline.scales)))
     template, search = (
-        pipeline.backend.crop([f], np.zeros(1, np.intp), c, r, pipeline.config.patch_size, pipeline.mean)
+        pipeline.backend.crop(
+            [f], np.zeros(1, np.intp), c, pipeline.patch_regions(r), pipeline.config.patch_size, pipeline.mean
+        )
         for f, c, r in places
     )
     return template, search, kind

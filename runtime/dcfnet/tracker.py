@@ -52,7 +52,8 @@ class Tracker(_Shell):
     only (docs/gpu.md).
     preset: the operating point, "accurate", "balanced" (the default) or "fast", as the model file defines it.
     config: a mapping of settings that change the preset; or, without a preset, a complete TrackerConfig or the name of
-    one ("paper", "released", "default"). engine: the library that runs the backbone, see `open_backbone`.
+    one ("paper", "released", "default"). engine, threads: the library that runs the backbone, and its CPU threads; see
+    `open_backbone`.
     Raises ModelError, ConfigError, MissingDependencyError and DeviceError.
     """
 
@@ -64,8 +65,9 @@ class Tracker(_Shell):
         *,
         engine: str = "auto",
         preset: str | None = None,
+        threads: int | None = None,
     ) -> None:
-        super().__init__(open_pipeline(model, device, config, engine, preset))
+        super().__init__(open_pipeline(model, device, config, engine, preset, threads))
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> Tracker:
@@ -139,11 +141,12 @@ class MultiTracker(_Shell):
         *,
         engine: str = "auto",
         preset: str | None = None,
+        threads: int | None = None,
         capacity: int | None = None,
     ) -> None:
         if capacity is not None and (not isinstance(capacity, int) or not 1 <= capacity <= MAX_CAPACITY):
             raise ConfigError(f"capacity={capacity!r}: must be a whole number from 1 to {MAX_CAPACITY}")
-        super().__init__(open_pipeline(model, device, config, engine, preset))
+        super().__init__(open_pipeline(model, device, config, engine, preset, threads))
         self._capacity = capacity
         self._ids: list[int] = []  # id of every row of the state
         self._next_id = 0

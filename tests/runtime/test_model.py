@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from dcfnet.backbones.cvdnn import CvDnnBackbone
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.backbones.selection import open_backbone
-from dcfnet.errors import MissingDependencyError, ModelError
+from dcfnet.errors import ConfigError, MissingDependencyError, ModelError
 from dcfnet.model.file import (
     CONFIG_KEY,
     FOLDED_KEY,
@@ -75,6 +76,20 @@ def test_opencv_runs_the_model_if_onnxruntime_is_not_installed(monkeypatch: pyte
     assert isinstance(open_backbone(load_model()), OrtBackbone)
     monkeypatch.setattr("dcfnet.backbones.selection.find_spec", lambda name: None)
     assert isinstance(open_backbone(load_model()), CvDnnBackbone)
+
+
+def test_one_thread_gives_the_features_of_all_threads() -> None:
+    patches = np.random.default_rng(0).integers(-100, 100, (3, 3, 108, 108)).astype(np.float32)
+    one, default = (open_backbone(load_model(), "onnxruntime", threads=threads) for threads in (1, None))
+    assert isinstance(one, OrtBackbone)
+    assert one._session.get_session_options().intra_op_num_threads == 1
+    np.testing.assert_allclose(one(patches), default(patches), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2"])
+def test_a_number_of_threads_that_is_none_is_refused(threads: Any) -> None:
+    with pytest.raises(ConfigError, match=r"threads=.*: must be a whole number of at least 1"):
+        open_backbone(load_model(), threads=threads)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"\xff" * 50, b"\x08\x08", b"PK\x03\x04junk"])

@@ -33,9 +33,9 @@ SPINNING = (
 class OrtBackbone(Backbone):
     """Backbone on ONNX Runtime's CPU provider, for host arrays. See `Backbone` for layouts."""
 
-    def __init__(self, model: Model) -> None:
-        """Raises ModelError if ONNX Runtime cannot read the graph."""
-        self._session = _session(model, "CPUExecutionProvider", {})
+    def __init__(self, model: Model, threads: int | None = None) -> None:
+        """threads: see `open_backbone`. Raises ModelError if ONNX Runtime cannot read the graph."""
+        self._session = _session(model, "CPUExecutionProvider", {}, threads)
         self.input_dtype = _input_dtype(self._session)
 
     def __call__(self, patches: Array) -> Array:
@@ -103,9 +103,10 @@ class OrtCudaBackbone(Backbone):
         return options | ({"user_compute_stream": str(self._stream)} if self._stream else {})
 
 
-def _session(model: Model, provider: str, settings: dict[str, str]) -> Any:
-    """A session of the model's graph. Fallback to another provider is disabled."""
+def _session(model: Model, provider: str, settings: dict[str, str], threads: int | None = None) -> Any:
+    """A session of the model's graph. Fallback to another provider is disabled. threads: None: one per core."""
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3  # errors only: a library must not write to the terminal
     options.add_session_config_entry(*SPINNING)
     try:

@@ -14,19 +14,24 @@ HOST_ENGINES = ("onnxruntime", "opencv")  # engines for which device="auto" sele
 ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
 
 
-def open_backbone(model: Model, engine: str = "auto", side: int | None = None, device: str = "cpu") -> Backbone:
+def open_backbone(
+    model: Model, engine: str = "auto", side: int | None = None, device: str = "cpu", threads: int | None = None
+) -> Backbone:
     """The backbone of a model on an engine.
 
     engine: "onnxruntime" (an extra; on a GPU with its CUDA provider), "opencv" (always installed, CPU only), "tensorrt"
     (for .engine files), "native" (kernels of this project, GPU only) or "auto". "auto" is TensorRT for an engine file
     and native on a GPU. On a CPU it is ONNX Runtime, the faster engine, if it is installed, else OpenCV.
     side: of the patches, px; None: the patch size of the model's config. device: of the patches, "cpu" or "cuda".
+    threads: threads of ONNX Runtime on the CPU, at least 1; None: one per core. Other engines ignore it.
     Raises ConfigError for another name or an unsupported side, MissingDependencyError if the engine is not installed,
     ModelError if the engine cannot run the graph, and as `TrtBackbone`.
     """
     _check(model, engine, side, device)
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise ConfigError(f"threads={threads!r}: must be a whole number of at least 1, or None for one per core")
     side = side or model.config.patch_size
-    return _probed(_open(model, engine, side, device), model, side)
+    return _probed(_open(model, engine, side, device, threads), model, side)
 
 
 def _check(model: Model, engine: str, side: int | None, device: str) -> None:
@@ -46,7 +51,7 @@ def _check(model: Model, engine: str, side: int | None, device: str) -> None:
         raise ConfigError(f"patch_size={side}: must be a multiple of the model's stride, {model.stride}")
 
 
-def _open(model: Model, engine: str, side: int, device: str) -> Backbone:
+def _open(model: Model, engine: str, side: int, device: str, threads: int | None) -> Backbone:
     """The backbone of the engine. Libraries are imported on first use."""
     if engine == "tensorrt" or (engine == "auto" and model.is_engine):
         from dcfnet.backbones.trt import TrtBackbone
@@ -63,7 +68,7 @@ def _open(model: Model, engine: str, side: int, device: str) -> Backbone:
     if engine == "onnxruntime" or (engine == "auto" and find_spec("onnxruntime")):
         from dcfnet.backbones.ort import OrtBackbone
 
-        return OrtBackbone(model)
+        return OrtBackbone(model, threads)
     from dcfnet.backbones.cvdnn import CvDnnBackbone
 
     return CvDnnBackbone(model)

@@ -21,6 +21,9 @@ class TrackerConfig(Settings):
     """
 
     patch_size: int = 126  # px, side of the square patch: the paper's 125, made a multiple of the model's stride
+    margin: int = (
+        0  # px of the patch on each side, around the search region; above 0, all scales are read from one patch
+    )
     padding: float = 2.0  # search region = target size x (1 + padding); it limits how far a target can move in a frame
     squareness: float = 0.5  # shape of the search region: 0 is the target's, 1 is a square of the same area
     label_sigma: float = 0.1  # standard deviation of the Gaussian label, share of the target's side in the patch
@@ -49,6 +52,7 @@ class TrackerConfig(Settings):
     def rules(cls) -> dict[str, Rule]:
         return {
             "patch_size": whole(16, 1024),
+            "margin": whole(0, 512),
             "padding": number(above=0, high=10),
             "squareness": number(0, 1),
             "label_sigma": number(above=0, high=1),
@@ -81,9 +85,13 @@ class TrackerConfig(Settings):
             raise ConfigError(f"config={name!r}: must be one of {', '.join(CONSTANTS)}")
         return CONSTANTS[name]
 
+    def search_side(self) -> int:
+        """Side of the search region in the patch, px: the patch without its margin."""
+        return self.patch_size - 2 * self.margin
+
     def target_side(self) -> float:
-        """Side of the target in the patch, px: the side of the patch / (1 + padding)."""
-        return self.patch_size / (1 + self.padding)
+        """Side of the target in the patch, px: the side of the search region / (1 + padding)."""
+        return self.search_side() / (1 + self.padding)
 
     def label_sigma_in_patch(self) -> float:
         """Standard deviation of the Gaussian label, patch px."""

@@ -29,7 +29,8 @@ Rows = NDArray[np.intp]
 class FramePrograms(Protocol):
     """The two array programs of a frame. `tracking.Pipeline` implements it.
 
-    backbone: runs inside both programs. scales: float64 (S,), the scale pyramid.
+    backbone: runs inside both programs. scales: float64 (S,), the scale pyramid. patches_per_target: P, the number of
+    search patches of a target: S, or 1 if all scales are read from one patch.
     """
 
     @property
@@ -39,10 +40,13 @@ class FramePrograms(Protocol):
     def scales(self) -> NDArray[np.float64]: ...
 
     @property
+    def patches_per_target(self) -> int: ...
+
+    @property
     def scale_penalty(self) -> float: ...
 
     def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array]:
-        """The program *detect* without its readout: N x S patches -> two response maps, float32 (N, S, R, R) each."""
+        """The program *detect* without its readout: N x P patches -> two response maps, float32 (N, S, R, R) each."""
 
     def updated_filters(self, places: PatchPlaces, filters: ArrayFilters) -> ArrayFilters:
         """The program *update*: the filters of N targets, blended towards N template patches."""
@@ -87,7 +91,7 @@ class Filters(Protocol):
         """Returns device memory to its owner. Do not use the filters afterwards."""
 
     def detect(self, programs: FramePrograms, places: PatchPlaces) -> PendingPeaks:
-        """Searches for the targets in N x S patches. A device starts at once; the result reads the peaks.
+        """Searches for the targets in N x P patches. A device starts at once; the result reads the peaks.
 
         Read the result before the next `detect`.
         """
@@ -150,8 +154,8 @@ class ArrayFilters:
         def read(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             part, wanted = self, places
             if rows is not None:
-                scales = len(programs.scales)
-                part, wanted = self.take(rows), places[(rows[:, None] * scales + np.arange(scales)).reshape(-1)]
+                each = programs.patches_per_target
+                part, wanted = self.take(rows), places[(rows[:, None] * each + np.arange(each)).reshape(-1)]
             return programs.read_peaks(*programs.responses(wanted, part))
 
         return read

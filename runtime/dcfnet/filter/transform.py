@@ -32,6 +32,8 @@ class Transform:
     rows: complex64 (K, H). columns: float32 (H, 2(B+1)), real and imaginary parts interleaved, so that the product with
     real maps is real. Both include the window of their axis. rows_back: complex64 (R, K). columns_back: float32
     (2(B+1), R). They give a response map of R x R over the same patch.
+    With a margin of M px, the maps are (..., H + 2M, H + 2M), and the spectra are those of the middle. With a scale,
+    they are those of the middle, `scale` times as large: one map gives the spectra of all scales.
     """
 
     rows: Array
@@ -49,13 +51,22 @@ class Transform:
         window: NDArray[np.float64],
         asarray: AsArray,
         matmul: MatMul = operator.matmul,
+        margin: int = 0,
+        scale: float = 1.0,
     ) -> Transform:
-        """side: H, px. window: (H,), applied along both axes. response_side: R, px. Requires 2 band + 1 <= side."""
+        """side: H, px. window: (H,), applied along both axes. response_side: R, px. Requires 2 band + 1 <= side.
+
+        margin: M, map px; a scale above 1 needs one.
+        """
         down, across = np.arange(-band, band + 1), np.arange(band + 1)
-        pixels = np.arange(side) / side
+        middle = (side - 1) / 2
+        # Where the pixels of the map are in a map of H px, if the middle, `scale` times as large, is shrunk to it.
+        places = (np.arange(-margin, side + margin) - middle) / scale + middle
+        weights = np.interp(places, np.arange(side), window, 0.0, 0.0) / scale  # the sum over pixels is an integral
+        pixels = places / side
         grid = np.arange(response_side) / response_side
-        rows = np.exp(-2j * np.pi * down[:, None] * pixels) * window
-        columns = np.exp(-2j * np.pi * pixels[:, None] * across) * window[:, None]
+        rows = np.exp(-2j * np.pi * down[:, None] * pixels) * weights
+        columns = np.exp(-2j * np.pi * pixels[:, None] * across) * weights[:, None]
         rows_back = np.exp(2j * np.pi * grid[:, None] * down) / side**2
         # The other half of a real map's spectrum is mirrored, so each column except the first counts twice.
         twice = np.where(across == 0, 1, 2)[:, None]

@@ -24,6 +24,7 @@ def open_pipeline(
     config: ConfigLike = None,
     engine: str = "auto",
     preset: str | None = None,
+    threads: int | None = None,
 ) -> Pipeline:
     """The pipeline of a model file. See `Tracker` for the arguments and errors."""
     loaded = load_model(model)
@@ -34,7 +35,7 @@ def open_pipeline(
         )
     backend = open_backend("cpu" if device == "auto" and _needs_host(loaded, engine) else device)
     with backend.guarded():
-        backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name)
+        backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name, threads)
         return Pipeline.build(chosen, backend, backbone, loaded.mean, loaded.stride, loaded.folded, loaded.levels)
 
 

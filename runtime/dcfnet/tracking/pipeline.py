@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ from dcfnet.tracking.work_queue import WorkQueue
 class Pipeline:
     """What all targets of a tracker share. It is created once and does not change.
 
-    mean: float32 (3,), BGR. scales: float64 (S,), the scale pyramid. colours: None if colours are off.
+    mean: float32 (3,), BGR. scales: float64 (S,), the scale pyramid. transform: of the maps at scale 1.
+    scaled: the transforms of one map for all scales; (): each scale has a patch of its own. colours: None if colours
+    are off.
     unsubtracted_mean: float32 or float16 (3, 1, 1), added to patches for a backbone that subtracts the mean itself;
     else None. patch_dtype: float32 or float16. queue: runs the calls of all trackers on this pipeline one at a time.
     """
@@ -46,6 +49,7 @@ class Pipeline:
     transform: Transform
     filter_update: FilterUpdate
     scales: NDArray[np.float64]
+    scaled: tuple[Transform, ...] = ()
     colours: ColourModel | None = None
     unsubtracted_mean: Array | None = None
     patch_dtype: DTypeLike = np.float32
@@ -66,17 +70,19 @@ class Pipeline:
 
         backbone: a backbone, or any function from patches to features. stride: patch pixels per feature.
         folded: parts that the backbone computes itself, levels: channels with a filter of their own; see `Model`.
-        Raises ConfigError if the patch size is not a multiple of the stride.
+        Raises ConfigError if the patch size or the margin does not fit the stride, or the margin the scales.
         """
-        side, rest = divmod(config.patch_size, stride)
-        if rest:
-            raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
+        scales = scale_pyramid(config.scales, config.scale_step)
+        _check_sizes(config, stride, folded, float(scales[-1]))
+        side, margin = config.search_side() // stride, config.margin // stride
         backbone = as_backbone(backbone)
         sigmas = [sigma / stride for sigma in _label_sigmas(config, levels)]  # map pixels
         band = band_of_label(side, min(sigmas), config.band)
         window = np.ones(side) if "window" in folded else cosine_window(side)
         operations = (backend.asarray, backend.matmul)
-        transform = Transform.build(side, band, RESPONSE_SIDE, window, *operations)
+        of_scale = partial(Transform.build, side, band, RESPONSE_SIDE, window, *operations, margin)
+        scaled = tuple(of_scale(float(scale)) for scale in scales) if margin else ()
+        transform = scaled[len(scales) // 2] if scaled else of_scale()
         labels = np.stack([label_spectrum(side, sigma, band) for sigma in sigmas])[:, None]  # (L, 1, K, B+1)
         penalty, colours, unsubtracted = None, None, None
         if config.background_penalty:
@@ -84,16 +90,20 @@ class Pipeline:
             reach = config.filter_reach_in_patch() / stride
             penalty = SpatialPenalty.build(side, band, reach, *weights, config.solver_steps, *operations)
         if config.colour_share:
-            sizes = (config.patch_size, stride, config.target_side(), RESPONSE_SIDE)
+            sizes = (config.search_side(), stride, config.target_side(), RESPONSE_SIDE)
             colours = ColourModel.build(backend, mean, *sizes, config.colour_rate_per_update())
         if "mean" in folded:
             unsubtracted = backend.asarray(mean[:, None, None].astype(backbone.input_dtype))
         label_f = backend.asarray(labels if levels else labels[0, 0])
         rates = (config.rate_per_update(), config.regularisation)
         update = backend.filter_update(label_f, *rates, penalty, _shares(backend, levels))
-        scales = scale_pyramid(config.scales, config.scale_step)
         dtype = backbone.input_dtype
-        return cls(config, backend, backbone, mean, transform, update, scales, colours, unsubtracted, dtype)
+        return cls(config, backend, backbone, mean, transform, update, scales, scaled, colours, unsubtracted, dtype)
+
+    @property
+    def patches_per_target(self) -> int:
+        """See `FramePrograms`."""
+        return 1 if self.scaled else len(self.scales)
 
     @property
     def scale_penalty(self) -> float:
@@ -110,48 +120,63 @@ class Pipeline:
 
     def to_step_grid(self, regions: Pairs) -> Pairs:
         """The nearest regions that patches can be cropped from; see `geometry.to_step_grid`."""
-        return to_step_grid(regions, self.config.patch_size)
+        return to_step_grid(regions, self.config.search_side())
 
     def patch_places(
         self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
     ) -> PatchPlaces:
-        """The places of M patches, for the array programs. Arguments as for `Backend.crop`."""
-        return self.backend.patch_places(frames, sources, centres, regions, self.config.patch_size)
+        """The places of the M patches of these search regions. Other arguments as for `Backend.crop`."""
+        size = self.config.patch_size
+        return self.backend.patch_places(frames, sources, centres, self.patch_regions(regions), size)
+
+    def patch_regions(self, regions: Pairs) -> Pairs:
+        """Search regions (..., 2) -> the regions of their patches, which include the margin."""
+        whole: Pairs = regions * (self.config.patch_size / self.config.search_side()) if self.config.margin else regions
+        return whole
 
     def spectrum(self, places: PatchPlaces) -> Array:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
-        return self._spectra_and_patches(places, 0)[0]
+        return self._spectra_and_patches(places, 0, self.transform.forward)[0]
 
-    def _spectra_and_patches(self, places: PatchPlaces, group: int) -> tuple[Array, Array | None]:
+    def _spectra_and_patches(
+        self, places: PatchPlaces, group: int, transform: Callable[[Array], Array]
+    ) -> tuple[Array, Array | None]:
         """Spectra of M patches, and the middle patch of each `group` of them if colours are on and group > 0.
 
-        The backbone gets `patches_per_call` patches at a time; other patches are not kept.
+        The backbone gets `patches_per_call` patches at a time; other patches are not kept. Patches for the colours have
+        no margin.
         """
-        size, spectra, middle = self.config.patch_size, [], []
+        size, margin, spectra, middle = self.config.patch_size, self.config.margin, [], []
+        inner = slice(margin, size - margin)
         for part in np.array_split(np.arange(len(places)), -(-len(places) // self.backend.patches_per_call)):
             first, last = int(part[0]), int(part[-1]) + 1
             patches = self.backend.sample_patches(places[first:last], size, self.mean, self.patch_dtype)
             start = (group // 2 - first) % group if group else last  # index of the first middle patch in this part
             if self.colours is not None and first + start < last:
-                middle.append(patches[start::group])
+                middle.append(patches[start::group, :, inner, inner] if margin else patches[start::group])
             patches = patches if self.unsubtracted_mean is None else patches + self.unsubtracted_mean
-            spectra.append(self.transform.forward(self.backbone(patches)))
+            spectra.append(transform(self.backbone(patches)))
         return self.backend.concatenate(spectra), self.backend.concatenate(middle) if middle else None
 
     def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array]:
-        """The program *detect* without its readout, on N x S patches (steps 2 to 4): float32 (N, S, R, R), twice.
+        """The program *detect* without its readout (steps 2 to 4): float32 (N, S, R, R), twice.
 
         The first maps are the filters' responses. The second include the response of the colours, which is the same at
         every scale; without colours both are one array.
         """
-        scales = len(self.scales)
-        search_f, middle = self._spectra_and_patches(places, scales)
-        search_f = search_f.reshape(len(filters), scales, *search_f.shape[1:])  # (N, S, C, K, B+1)
+        search_f, middle = self._spectra_and_patches(places, self.patches_per_target, self._search_transform)
+        search_f = search_f.reshape(len(filters), len(self.scales), *search_f.shape[-3:])  # (N, S, C, K, B+1)
         maps = self.transform.inverse(self.backend.respond(search_f, filters.filter_f))
         if self.colours is None or middle is None:
             return maps, maps
         colour_maps = self.colours.response(middle, filters.colours)[:, None]  # (N, 1, R, R)
         return maps, self.backend.blend(maps, colour_maps, self.config.colour_share)
+
+    def _search_transform(self, features: Array) -> Array:
+        """Maps (M, C, H, H) -> spectra (M, C, K, B+1), or (M, S, C, K, B+1) if one map gives all scales."""
+        if not self.scaled:
+            return self.transform.forward(features)
+        return np.stack([each.forward(features) for each in self.scaled], axis=1)  # works for CuPy arrays too
 
     def read_peaks(self, maps: Array, position_maps: Array) -> tuple[NDArray[np.intp], Peak]:
         """See `FramePrograms`."""
@@ -159,7 +184,7 @@ class Pipeline:
 
     def initial_filters(self, places: PatchPlaces) -> ArrayFilters:
         """Filters of N targets, learnt from N template patches alone."""
-        template_f, patches = self._spectra_and_patches(places, 1)
+        template_f, patches = self._spectra_and_patches(places, 1, self.transform.forward)
         solution = self.filter_update.initial(template_f)
         if self.colours is None or patches is None:
             return ArrayFilters(*solution, self.backend.asarray(np.zeros((len(places), 2, 1), np.float32)))
@@ -167,11 +192,33 @@ class Pipeline:
 
     def updated_filters(self, places: PatchPlaces, filters: ArrayFilters) -> ArrayFilters:
         """The program *update*: the filters of N targets, blended towards N template patches (step 6)."""
-        template_f, patches = self._spectra_and_patches(places, 1)
+        template_f, patches = self._spectra_and_patches(places, 1, self.transform.forward)
         solution = self.filter_update.updated(template_f, filters.solution)
         if self.colours is None or patches is None:
             return ArrayFilters(*solution, filters.colours)
         return ArrayFilters(*solution, self.colours.blend(filters.colours, patches))
+
+
+def _check_sizes(config: TrackerConfig, stride: int, folded: Sequence[str], largest_scale: float) -> None:
+    """Raises ConfigError for a patch size or a margin that does not fit the model or the scales."""
+    if config.patch_size % stride:
+        raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
+    if not config.margin:
+        return
+    if config.margin % stride or config.search_side() < 2 * stride:
+        raise ConfigError(
+            f"margin={config.margin}: must be a multiple of the model's stride, {stride}, and leave room for the "
+            f"search region in patch_size={config.patch_size}"
+        )
+    if config.search_side() * largest_scale > config.patch_size:
+        raise ConfigError(
+            f"margin={config.margin}: too small for the largest scale, {largest_scale:.3f}; it must be at least "
+            f"{config.search_side() * (largest_scale - 1) / 2:.1f} px"
+        )
+    if "window" in folded:
+        raise ConfigError(
+            f"margin={config.margin}: the model contains the cosine window; export it without --fold window"
+        )
 
 
 def _label_sigmas(config: TrackerConfig, levels: Sequence[FeatureLevel]) -> list[float]:

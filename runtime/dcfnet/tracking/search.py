@@ -124,8 +124,10 @@ def redetection_offsets(rings: int) -> NDArray[np.float64]:
 
 
 def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> PatchPlaces:
-    """The places of the N x S search patches of N targets at S scales. regions: at scale 1, (N, 2)."""
+    """The places of the search patches of N targets, N x S or N (see `FramePrograms`). regions: at scale 1, (N, 2)."""
     scales = len(pipeline.scales)
+    if pipeline.patches_per_target == 1:
+        return pipeline.patch_places(frames, state.source, state.centre, regions)
     pyramid = pipeline.to_step_grid(regions[:, None] * pipeline.scales[:, None])  # (N, S, 2)
     sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
     return pipeline.patch_places(frames, sources, centres, pyramid.reshape(-1, 2))

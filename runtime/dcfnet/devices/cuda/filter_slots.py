@@ -56,7 +56,7 @@ class FilterSlots:
         """like: filters of the same shapes and types, for any number of targets."""
         self.capacity = capacity
         self.outgrown = False  # true if the targets moved to a larger object: this one is not used again
-        self._device, self._reader, self._scales = device, reader, len(programs.scales)
+        self._device, self._reader, self._patches = device, reader, programs.patches_per_target
         backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
         self._detect_programs, self._update_programs = (
             programs if backbone is None else programs.with_backbone(backbone) for backbone in backbones
@@ -65,7 +65,7 @@ class FilterSlots:
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}
         )
-        detect_bytes, update_bytes = capacity * self._scales * PLACE.itemsize, capacity * (PLACE.itemsize + 4)
+        detect_bytes, update_bytes = capacity * self._patches * PLACE.itemsize, capacity * (PLACE.itemsize + 4)
         self._detect_program = CapturedProgram(device, detect_bytes, self._detect, backbones[0])
         self._update_program = CapturedProgram(device, update_bytes, self._update, backbones[1])
         peaks = device.pinned(capacity * NUMBERS_PER_TARGET * 8)
@@ -97,7 +97,7 @@ class FilterSlots:
         self._prepare()
         self._order.follow()
         # A place of zeros refers to a frame without pixels, so all of its patch is outside the frame.
-        parameters = np.zeros((self.capacity, self._scales), PLACE)
+        parameters = np.zeros((self.capacity, self._patches), PLACE)
         parameters[slots] = places.reshape(len(slots), -1)
         self._device.fetch(self._detect_program.run(parameters.reshape(-1).view(np.uint8)), self._peaks)
 
