@@ -15,6 +15,7 @@ from dcfnet_export.deep_graph import export_deep
 from dcfnet_export.graph import ParityError
 
 REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
+MARGIN = 4  # px of the patch on each side: one map then gives all scales
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,7 +29,8 @@ def main(
     """Exports a deep checkpoint to a self-describing ONNX file. Compares with torch before writing."""
     try:
         weights = load_deep(checkpoint)
-        config = TrackerConfig(patch_size=weights.patch_size, regularisation=REGULARISATION).assign(set_ or [])
+        size = weights.patch_size + 2 * MARGIN
+        config = TrackerConfig(patch_size=size, margin=MARGIN, regularisation=REGULARISATION).assign(set_ or [])
         export_deep(weights, config, output)
     except (DcfnetError, ParityError, OSError) as error:
         typer.echo(f"python -m dcfnet_export.deep: {error}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
@@ -15,7 +16,12 @@ from dcfnet_train.deep.levels import LEVEL_FILTERS
 
 from dcfnet_export.graph import check_parity, metadata, remove_notes, trace
 
-PRESETS = {DEFAULT_PRESET: {"update_interval": 2}}
+# Presets of these networks. Each patch side is a multiple of the coarsest stride.
+PRESETS: dict[str, dict[str, Any]] = {
+    "accurate": {"update_interval": 1},
+    DEFAULT_PRESET: {"update_interval": 2},
+    "fast": {"update_interval": 4, "patch_size": 88, "solver_steps": 2},
+}
 
 
 def export_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path) -> Model:
@@ -28,15 +34,17 @@ def export_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path) -
 def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str) -> Model:
     """The checkpoint as an ONNX model with metadata. The result is compared with torch. name: shown in messages.
 
-    Input "patches" float32 (batch, 3, S, S), S the patch size of the config; output "features" float32
+    Input "patches" float32 (batch, 3, S, S), S a multiple of the coarsest stride; output "features" float32
     (batch, C, S / stride, S / stride). Raises ParityError.
     """
     backbone, architecture = checkpoint.backbone(), DEEP[checkpoint.architecture]
-    # The graph enlarges coarse maps to fixed sizes, so only the batch axis is dynamic.
+    # The exporter makes many nodes of the enlargement if the sides are dynamic. With fixed sides it makes one node with
+    # a factor, which works for any side. So the sides are made dynamic afterwards.
     proto = trace(backbone, config.patch_size, dynamic=(0,))
     remove_notes(proto)
     for end in (proto.graph.input[0], proto.graph.output[0]):
-        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+        for axis, name in ((0, "batch"), (2, f"{end.name}_height"), (3, f"{end.name}_width")):
+            end.type.tensor_type.shape.dim[axis].dim_param = name
     levels = [vars(level) for level in LEVEL_FILTERS[checkpoint.architecture]]
     properties = metadata(checkpoint.weights, config, PRESETS, architecture.stride) | {LEVELS_KEY: json.dumps(levels)}
     onnx.helper.set_model_props(proto, properties)

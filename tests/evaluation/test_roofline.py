@@ -58,9 +58,10 @@ class CountingBackend(CpuBackend):
         self.bytes["patches"] += patches.nbytes
         return patches
 
-    def read_peaks(self, maps: Any, position_maps: Any, penalty: float) -> Any:
+    def read_peaks(self, maps: Any, position_maps: Any, first_maps: Any, penalty: float) -> Any:
         self.bytes["responses"] += maps.nbytes
-        return super().read_peaks(maps.view(np.ndarray), position_maps.view(np.ndarray), penalty)
+        plain = (array.view(np.ndarray) for array in (maps, position_maps, first_maps))
+        return super().read_peaks(*plain, penalty)
 
 
 class CountingBackbone(Backbone):

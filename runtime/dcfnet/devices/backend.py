@@ -124,9 +124,11 @@ class Backend(Protocol):
         Arguments as for `count_colours`. histograms: float32 (N, 2, BINS), of target and surroundings.
         """
 
-    def read_peaks(self, maps: Array, position_maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+    def read_peaks(
+        self, maps: Array, position_maps: Array, first_maps: Array, penalty: float
+    ) -> tuple[NDArray[np.intp], Peak]:
         """Response maps float32 (N, S, R, R) -> winning scale (N,) and peaks: `read_maps` of `filter.response`.
 
-        A frame waits for the device only here and for the result of `check_texture`. Six numbers per target are copied
-        to the host; the maps stay on the device.
+        A frame waits for the device only here and for the result of `check_texture`. Seven numbers per target are
+        copied to the host; the maps stay on the device.
         """

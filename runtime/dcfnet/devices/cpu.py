@@ -135,8 +135,10 @@ class CpuBackend:
         table = target_probability(histograms)
         return np.take_along_axis(table, bins.reshape(len(bins), -1), axis=1).reshape(bins.shape)
 
-    def read_peaks(self, maps: Array, position_maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
-        return read_maps(maps, position_maps, penalty)
+    def read_peaks(
+        self, maps: Array, position_maps: Array, first_maps: Array, penalty: float
+    ) -> tuple[NDArray[np.intp], Peak]:
+        return read_maps(maps, position_maps, first_maps, penalty)
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return np.asarray(array)

@@ -45,13 +45,13 @@ class FramePrograms(Protocol):
     @property
     def scale_penalty(self) -> float: ...
 
-    def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array]:
-        """The program *detect* without its readout: N x P patches -> two response maps, float32 (N, S, R, R) each."""
+    def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array, Array]:
+        """The program *detect* without its readout: N x P patches -> the three arguments of `read_peaks`, float32."""
 
     def updated_filters(self, places: PatchPlaces, filters: ArrayFilters) -> ArrayFilters:
         """The program *update*: the filters of N targets, blended towards N template patches."""
 
-    def read_peaks(self, maps: Array, position_maps: Array) -> tuple[NDArray[np.intp], Peak]:
+    def read_peaks(self, maps: Array, position_maps: Array, first_maps: Array) -> tuple[NDArray[np.intp], Peak]:
         """The winning scale (N,) and the peak of each target. Waits for the device."""
 
     def with_backbone(self, backbone: Backbone) -> FramePrograms:
@@ -70,7 +70,8 @@ class Filters(Protocol):
 
     arrays: numerator, filter_f and focused_f complex64 (N, C, K, B+1), denominator float32 (N, 1, K, B+1), in the
     frequencies of `filter.transform`; see `FilterSolution`. colours: float32 (N, 2, BINS), the histograms of
-    `filter.colour_histogram`, or zeros (N, 2, 1) if colours are off.
+    `filter.colour_histogram`, or zeros (N, 2, 1) if colours are off. first_f: complex64 (N, C, K, B+1), the filter that
+    was learnt from the first frame. It never changes, so its response says whether the target is still the same object.
     """
 
     def __len__(self) -> int: ...
@@ -109,6 +110,7 @@ class ArrayFilters:
     filter_f: Array
     focused_f: Array
     colours: Array
+    first_f: Array
 
     def __len__(self) -> int:
         return len(self.numerator)

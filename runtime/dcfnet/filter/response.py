@@ -26,6 +26,7 @@ class Peak:
 
     shift: float64 (N, 2), signed (x, y), map pixels, in (-W/2, W/2] and (-H/2, H/2].
     value: float64 (N,), the peak; 1 is the peak of the label.
+    likeness: float64 (N,), the response of the first filter at the same pixel; 0 if there is none.
     psr: float64 (N,), peak-to-sidelobe ratio: (peak - mean) / std, both outside the peak's window; 0 for a flat map.
     apce: float64 (N,), average peak-to-correlation energy: (max - min)^2 / mean((g - min)^2); 0 for a flat map.
     """
@@ -34,6 +35,7 @@ class Peak:
     value: NDArray[np.float64]
     psr: NDArray[np.float64]
     apce: NDArray[np.float64]
+    likeness: NDArray[np.float64]
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Peak:
         """The peaks of some maps."""
@@ -47,21 +49,24 @@ class Peak:
         return Peak(**changed)
 
 
-def read_maps(maps: Maps, position_maps: Maps, penalty: float) -> tuple[NDArray[np.intp], Peak]:
+def read_maps(maps: Maps, position_maps: Maps, first_maps: Maps, penalty: float) -> tuple[NDArray[np.intp], Peak]:
     """The winning scale of each pyramid, (N,), and its peak. maps: (N, S, H, W). penalty: see `best_scale`.
 
     position_maps: (N, S, H, W), the maps blended with the response of the colours, or the maps themselves. They give
     shift and value; `maps` give scale, PSR and APCE. If either contains NaN or infinity, shift and value are 0.
+    first_maps: (N, 1, H, W), responses of the first filters. They give the likeness, which is 0 too then.
     """
     winner, targets = best_scale(maps, penalty), np.arange(len(maps))
     response = maps[targets, winner]
     peaks = find_peaks(response)
-    if position_maps is maps:
-        return winner, peaks
     position_map = position_maps[targets, winner]
-    position_map = _zero_unless(_all_finite(response) & _all_finite(position_map), position_map)
+    valid = _all_finite(response) & _all_finite(position_map)
+    position_map = _zero_unless(valid, position_map)
     row, column = _highest(position_map)
-    return winner, Peak(_shift(position_map, row, column), position_map[targets, row, column], peaks.psr, peaks.apce)
+    likeness = first_maps[targets, 0, row, column].astype(np.float64)
+    likeness = np.where(valid & np.isfinite(likeness), likeness, 0.0)
+    shift, value = _shift(position_map, row, column), position_map[targets, row, column]
+    return winner, Peak(shift, value, peaks.psr, peaks.apce, likeness)
 
 
 def scale_weights(scales: int, penalty: float) -> NDArray[np.float64]:
@@ -84,11 +89,12 @@ def best_scale(maps: Maps, penalty: float) -> NDArray[np.intp]:
 
 
 def find_peaks(maps: Maps) -> Peak:
-    """Peaks of maps (N, H, W). For a map with NaN or infinity all values are 0."""
+    """Peaks of maps (N, H, W), without a likeness. For a map with NaN or infinity all values are 0."""
     maps = _zero_unless(_all_finite(maps), maps)
     row, column = _highest(maps)
     value = maps[np.arange(len(maps)), row, column]
-    return Peak(_shift(maps, row, column), value, _psr(maps, row, column, value), _apce(maps, value))
+    shift, psr, apce = _shift(maps, row, column), _psr(maps, row, column, value), _apce(maps, value)
+    return Peak(shift, value, psr, apce, np.zeros(len(maps)))
 
 
 def _zero_unless(valid: NDArray[np.bool_], maps: Maps) -> NDArray[np.float64]:

@@ -158,19 +158,21 @@ class Pipeline:
             spectra.append(transform(self.backbone(patches)))
         return self.backend.concatenate(spectra), self.backend.concatenate(middle) if middle else None
 
-    def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array]:
-        """The program *detect* without its readout (steps 2 to 4): float32 (N, S, R, R), twice.
+    def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array, Array]:
+        """The program *detect* without its readout (steps 2 to 4): float32 (N, S, R, R) twice, and (N, 1, R, R).
 
         The first maps are the filters' responses. The second include the response of the colours, which is the same at
-        every scale; without colours both are one array.
+        every scale; without colours both are one array. The third are the responses of the first filters at scale 1.
         """
         search_f, middle = self._spectra_and_patches(places, self.patches_per_target, self._search_transform)
         search_f = search_f.reshape(len(filters), len(self.scales), *search_f.shape[-3:])  # (N, S, C, K, B+1)
         maps = self.transform.inverse(self.backend.respond(search_f, filters.filter_f))
+        unscaled_f = search_f[:, len(self.scales) // 2 : len(self.scales) // 2 + 1]
+        first_maps = self.transform.inverse(self.backend.respond(unscaled_f, filters.first_f))
         if self.colours is None or middle is None:
-            return maps, maps
+            return maps, maps, first_maps
         colour_maps = self.colours.response(middle, filters.colours)[:, None]  # (N, 1, R, R)
-        return maps, self.backend.blend(maps, colour_maps, self.config.colour_share)
+        return maps, self.backend.blend(maps, colour_maps, self.config.colour_share), first_maps
 
     def _search_transform(self, features: Array) -> Array:
         """Maps (M, C, H, H) -> spectra (M, C, K, B+1), or (M, S, C, K, B+1) if one map gives all scales."""
@@ -178,25 +180,27 @@ class Pipeline:
             return self.transform.forward(features)
         return np.stack([each.forward(features) for each in self.scaled], axis=1)  # works for CuPy arrays too
 
-    def read_peaks(self, maps: Array, position_maps: Array) -> tuple[NDArray[np.intp], Peak]:
+    def read_peaks(self, maps: Array, position_maps: Array, first_maps: Array) -> tuple[NDArray[np.intp], Peak]:
         """See `FramePrograms`."""
-        return self.backend.read_peaks(maps, position_maps, self.scale_penalty)
+        return self.backend.read_peaks(maps, position_maps, first_maps, self.scale_penalty)
 
     def initial_filters(self, places: PatchPlaces) -> ArrayFilters:
         """Filters of N targets, learnt from N template patches alone."""
         template_f, patches = self._spectra_and_patches(places, 1, self.transform.forward)
         solution = self.filter_update.initial(template_f)
         if self.colours is None or patches is None:
-            return ArrayFilters(*solution, self.backend.asarray(np.zeros((len(places), 2, 1), np.float32)))
-        return ArrayFilters(*solution, self.colours.histograms(patches))
+            colours = self.backend.asarray(np.zeros((len(places), 2, 1), np.float32))
+        else:
+            colours = self.colours.histograms(patches)
+        return ArrayFilters(*solution, colours, first_f=solution.filter_f)
 
     def updated_filters(self, places: PatchPlaces, filters: ArrayFilters) -> ArrayFilters:
         """The program *update*: the filters of N targets, blended towards N template patches (step 6)."""
         template_f, patches = self._spectra_and_patches(places, 1, self.transform.forward)
         solution = self.filter_update.updated(template_f, filters.solution)
         if self.colours is None or patches is None:
-            return ArrayFilters(*solution, filters.colours)
-        return ArrayFilters(*solution, self.colours.blend(filters.colours, patches))
+            return ArrayFilters(*solution, filters.colours, filters.first_f)
+        return ArrayFilters(*solution, self.colours.blend(filters.colours, patches), filters.first_f)
 
 
 def _check_sizes(config: TrackerConfig, stride: int, folded: Sequence[str], largest_scale: float) -> None:

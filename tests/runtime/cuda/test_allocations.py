@@ -45,7 +45,7 @@ def no_garbage_collector() -> Iterator[None]:
 def filters_for(fake: Any, count: int) -> ArrayFilters:
     """Filters of `count` targets with few values."""
     complex_part, real_part = (fake.zeros((count, 2), dtype) for dtype in (np.complex64, np.float32))
-    return ArrayFilters(complex_part, real_part, complex_part, complex_part, real_part)
+    return ArrayFilters(complex_part, real_part, complex_part, complex_part, real_part, complex_part)
 
 
 def test_release_returns_the_slots_to_the_free_list_at_once(fake: Any, pool: SlotPool) -> None:

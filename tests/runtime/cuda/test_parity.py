@@ -241,5 +241,12 @@ def test_the_filters_stay_in_single_precision(place: str, clip: Clip) -> None:
     state = tracker._state
     assert state is not None
     kinds = {name: array.dtype for name, array in state.filters.arrays.by_name().items()}
-    assert kinds == {"numerator": "c8", "denominator": "f4", "filter_f": "c8", "focused_f": "c8", "colours": "f4"}
+    assert kinds == {
+        "numerator": "c8",
+        "denominator": "f4",
+        "filter_f": "c8",
+        "focused_f": "c8",
+        "colours": "f4",
+        "first_f": "c8",
+    }
     assert load_model().stride == 2  # patch sides are multiples of it

@@ -22,9 +22,11 @@ def checked_peaks(maps: np.ndarray, penalty: float = PENALTY, position_maps: np.
     if position_maps is not None:
         positions = position_maps.astype(np.float32)
         positions_on_device = backend.asarray(positions)
+    first = np.random.default_rng(1).normal(size=(len(maps), 1, *maps.shape[2:])).astype(np.float32)
+    first[::7] = np.nan
     with np.errstate(invalid="ignore"):
-        expected_winner, expected = read_maps(maps, positions, penalty)
-    winner, found = backend.read_peaks(maps_on_device, positions_on_device, penalty)
+        expected_winner, expected = read_maps(maps, positions, first, penalty)
+    winner, found = backend.read_peaks(maps_on_device, positions_on_device, backend.asarray(first), penalty)
     np.testing.assert_array_equal(winner, expected_winner)
     assert winner.dtype == np.intp
     for name, values in vars(expected).items():
@@ -127,7 +129,7 @@ def test_no_barrier_is_missing(
     checked_peaks(maps, position_maps=0.4 * maps + 0.6 * gaussian_maps(rng, 4, 1, noise=0.1))
 
 
-def test_six_numbers_per_target_are_copied_to_the_host(
+def test_seven_numbers_per_target_are_copied_to_the_host(
     place: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, copied = open_backend("cuda"), []
@@ -138,5 +140,5 @@ def test_six_numbers_per_target_are_copied_to_the_host(
         lambda array: copied.append(array.shape) or real(array),
     )
     maps = backend.asarray(gaussian_maps(rng, 9, 3).astype(np.float32))
-    backend.read_peaks(maps, maps, PENALTY)
-    assert copied == [(9, 6)]
+    backend.read_peaks(maps, maps, maps[:, :1].copy(), PENALTY)
+    assert copied == [(9, 7)]

@@ -163,8 +163,10 @@ class CudaBackend:
         sizes = map(np.int32, (count, size, step, side, patch_stride))
         self._device.launch(for_pixels(kernel, patches), count * side * side, patches, *arrays, *sizes, *more)
 
-    def read_peaks(self, maps: Array, position_maps: Array, penalty: float) -> tuple[NDArray[np.intp], Peak]:
-        return unpack_peaks(self._device.to_host(self._reader(maps, position_maps, penalty)))
+    def read_peaks(
+        self, maps: Array, position_maps: Array, first_maps: Array, penalty: float
+    ) -> tuple[NDArray[np.intp], Peak]:
+        return unpack_peaks(self._device.to_host(self._reader(maps, position_maps, first_maps, penalty)))
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return self._device.to_host(array)

@@ -1,7 +1,7 @@
 """Filters in slots of device memory, and the two programs of a frame, captured for them as CUDA graphs.
 
     host      patch places -> pinned memory               patch places, selected slots -> pinned memory
-    device    copy, DETECT, copy six numbers per target   copy, UPDATE: only queued
+    device    copy, DETECT, copy seven numbers per target   copy, UPDATE: only queued
 
 A slot has room for one target. A program runs on all slots. A slot without a target in this frame gets patches outside
 any frame, and a slot that is not selected keeps its filters. So targets can be added and removed without a new
@@ -123,8 +123,8 @@ class FilterSlots:
 
     def _detect(self, parameters: Array) -> Array:
         programs = self._detect_programs
-        maps, position_maps = programs.responses(parameters.reshape(-1, PLACE.itemsize), self.filters)
-        return self._reader(maps, position_maps, programs.scale_penalty)
+        maps = programs.responses(parameters.reshape(-1, PLACE.itemsize), self.filters)
+        return self._reader(*maps, programs.scale_penalty)
 
     def _update(self, parameters: Array) -> Array:
         places, selected = self._split(parameters)

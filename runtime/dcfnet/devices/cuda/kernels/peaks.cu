@@ -142,12 +142,13 @@ __device__ static inline void sharpness(const Statistics& map, const Statistics&
     *apce = ratio((value - low) * (value - low), (map.squares + 2.0 * lift * map.sum) / area + lift * lift);
 }
 
-// Peaks (targets, NUMBERS_PER_TARGET): winning scale, shift along x and y, value, PSR and APCE, of maps (targets, scales,
-// side, side). `position_maps`, which may be the same array, give shift and value. The window of `excluded` pixels to each
-// side of a peak does not belong to the sidelobe. See read_maps of response.py.
+// Peaks (targets, NUMBERS_PER_TARGET): winning scale, shift along x and y, value, PSR, APCE and likeness, of maps (targets,
+// scales, side, side). `position_maps`, which may be the same array, give shift and value. `first_maps` (targets, side, side)
+// give the likeness. The window of `excluded` pixels to each side of a peak does not belong to the sidelobe. See read_maps of
+// response.py.
 extern "C" __global__ void __launch_bounds__(READER_THREADS)
-    read_peaks(const float* maps, const float* position_maps, const double* __restrict__ weights, double* __restrict__ peaks,
-               int scales, int side, int excluded) {
+    read_peaks(const float* maps, const float* position_maps, const float* first_maps, const double* __restrict__ weights,
+               double* __restrict__ peaks, int scales, int side, int excluded) {
     Statistics* memory = reinterpret_cast<Statistics*>(shared);
     const long long target = blockIdx.x, each = (long long)side * side;
     const Winner found = winner(maps + target * scales * each, weights, scales, side, memory);
@@ -161,6 +162,8 @@ extern "C" __global__ void __launch_bounds__(READER_THREADS)
     for (int index = 1; index < NUMBERS_PER_TARGET; ++index) numbers[index] = 0.0;
     if (found.map.invalid) return;
     if (!position.invalid) {
+        const float likeness = first_maps[target * each + position.pixel];
+        if (fabsf(likeness) <= LARGEST) numbers[6] = likeness;  // false for NaN
         locate(position_map, position.pixel % side, position.pixel / side, side, numbers + 1);
         numbers[3] = position.high;
     }

@@ -22,11 +22,11 @@ class PeakReader:
         self._device = device
         self._weights: dict[tuple[int, float], Array] = {}
 
-    def __call__(self, maps: Array, position_maps: Array, penalty: float) -> Array:
+    def __call__(self, maps: Array, position_maps: Array, first_maps: Array, penalty: float) -> Array:
         """Maps float32 (N, S, R, R) -> float64 (N, NUMBERS_PER_TARGET) on the device, queued; see `unpack_peaks`."""
         targets, scales, side, _ = maps.shape
         peaks = self._device.empty((targets, NUMBERS_PER_TARGET), np.float64)
-        arrays = (maps, position_maps, self._scale_weights(scales, penalty), peaks)
+        arrays = (maps, position_maps, first_maps, self._scale_weights(scales, penalty), peaks)
         sizes = map(np.int32, (scales, side, PSR_EXCLUDED))
         shared_bytes = READER_THREADS * STATISTICS_BYTES
         self._device.launch_blocks("read_peaks", targets, READER_THREADS, shared_bytes, *arrays, *sizes)
@@ -40,4 +40,4 @@ class PeakReader:
 
 def unpack_peaks(peaks: NDArray[np.float64]) -> tuple[NDArray[np.intp], Peak]:
     """Host numbers float64 (N, NUMBERS_PER_TARGET) -> winning scale (N,), and peaks."""
-    return peaks[:, 0].astype(np.intp), Peak(peaks[:, 1:3], peaks[:, 3], peaks[:, 4], peaks[:, 5])
+    return peaks[:, 0].astype(np.intp), Peak(peaks[:, 1:3], peaks[:, 3], peaks[:, 4], peaks[:, 5], peaks[:, 6])
