@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "dcfnet_export": {"dcfnet", "dcfnet_evaluation", "dcfnet_train"},
     "dcfnet_calibration": {"dcfnet", "dcfnet_evaluation", "dcfnet_export"},
 }
-HEAVY = ("torch", "onnx", "onnxruntime", "cupy", "tensorrt", "tensorrt_rtx", "cryptography", "typer")
+HEAVY = ("torch", "onnx", "onnxruntime", "cupy", "tensorrt", "tensorrt_rtx", "cryptography", "typer", "av")
 
 
 def sources(package: str) -> list[Path]:
@@ -62,6 +62,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("cupy", "devices/cuda/device.py"),
         ("cryptography", "engines/signing.py"),
         ("typer", "cli/run.py"),
+        ("av", "io/pyav_decoder.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
