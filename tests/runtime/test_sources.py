@@ -123,12 +123,18 @@ def test_a_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no images in this folder \(it contains notes\.txt\)"):
         open_source(tmp_path)
     (tmp_path / "drive.mp4").write_bytes(b"video")
-    with pytest.raises(SourceError, match=r"a folder with 1 videos; give one of them, .*drive\.mp4"):
+    with pytest.raises(SourceError, match=r"a folder with 1 videos; give one of them, for example .*drive\.mp4"):
         open_source(tmp_path)
     (tmp_path / "drive.mp4").unlink()
     touch(tmp_path / "img", "1.png")
     with pytest.raises(SourceError, match="its subfolder img has images"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "message"), [("", "name of the source is empty"), ("x" * 3000, "cannot be read")])
+def test_an_impossible_name_is_an_error(name: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        open_source(name)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="device files of Linux")

@@ -169,6 +169,22 @@ def test_a_file_with_sound_only_is_named(tmp_path: Path) -> None:
         open_source(tmp_path / "sound.mka")
 
 
+def test_an_unknown_codec_is_named(tmp_path: Path, frames: list[np.ndarray], decoder: str) -> None:
+    file = encode(tmp_path / "v.mp4", frames[:3])
+    file.write_bytes(file.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(SourceError, match=r"v\.mp4: (the codec of this video is unknown|cannot be opened)"):
+        open_source(file)
+
+
+def test_a_change_of_the_size_in_a_stream_is_read(tmp_path: Path, frames: list[np.ndarray]) -> None:
+    large = encode(tmp_path / "large.ts", [cv2.resize(frame, (640, 480)) for frame in frames[:5]])
+    file = encode(tmp_path / "v.ts", frames[:5])
+    file.write_bytes(file.read_bytes() + large.read_bytes())
+    _, found = read(file)
+    sizes = [frame.pixels.shape[:2] for frame in found if frame.pixels is not None]
+    assert sizes == [(240, 320)] * 5 + [(480, 640)] * 5
+
+
 def test_a_written_video_lasts_as_long_as_its_source(tmp_path: Path, clip: Clip) -> None:
     with VideoSink(tmp_path / "v.mp4", RATE, (320, 240)) as video:
         for frame, time in zip(rendered(clip), VARIABLE, strict=True):

@@ -15,10 +15,10 @@ from dcfnet.io.frame import Frame
 from dcfnet.io.levels import Levels
 
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jp2"),
+    *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2"),
     *(".pgm", ".ppm", ".pnm", ".pbm", ".pfm", ".hdr"),
 )
-ANIMATED_SUFFIXES = (".webp", ".png", ".avif")
+ANIMATED_SUFFIXES = (".webp", ".gif", ".png", ".avif")
 PAGED_SUFFIXES = (".tif", ".tiff")
 KEEP_DEPTH = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR  # unlike IMREAD_UNCHANGED, it applies the EXIF orientation
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"

@@ -113,6 +113,9 @@ class PyavDecoder:
 def _picture_stream(container: InputContainer, name: str) -> VideoStream:
     """The first video stream that is not a cover. Raises SourceError if there is none."""
     streams = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
+    if streams and getattr(streams[0], "codec_context", None) is None:  # the types of PyAV do not say so
+        container.close()
+        raise SourceError(f"{name}: the codec of this video is unknown to FFmpeg; convert the video to H.264")
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         container.close()

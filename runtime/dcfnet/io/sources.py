@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import sys
@@ -12,7 +13,7 @@ import cv2
 
 from dcfnet.errors import SourceError
 from dcfnet.io.addresses import is_pipeline, is_url, without_secrets
-from dcfnet.io.image_series import ImageSeries, image_series, matching_files, one_series
+from dcfnet.io.image_series import LEAST_SERIES, ImageSeries, image_files, image_series, matching_files, one_series
 from dcfnet.io.images import ANIMATED_SUFFIXES, IMAGE_SUFFIXES, PAGED_SUFFIXES, decode_moving, read_content, read_image
 from dcfnet.io.levels import Levels
 from dcfnet.io.source_frame import FrameSource, SourceFrame, SourceReport
@@ -36,7 +37,9 @@ def open_source(source: str | Path, levels: str = "first") -> FrameSource:
     text = str(source)
     mapping = Levels(levels)
     path = Path(text)
-    if text.isdecimal() and not path.exists():
+    if not text.strip():
+        raise SourceError("the name of the source is empty; give a video, a folder of images or a camera")
+    if text.isdecimal() and not os.path.lexists(text):
         return _open_camera(int(text), f"/dev/video{text}", mapping)
     if is_pipeline(text):
         return _open_pipeline(text, mapping)
@@ -46,14 +49,19 @@ def open_source(source: str | Path, levels: str = "first") -> FrameSource:
         return _open_camera(text, text, mapping)
     if text in STDIN:
         return _open_stdin(mapping)
+    try:
+        return _open_path(path, mapping)
+    except SourceError:
+        raise
+    except OSError as error:  # no permission, or the name is too long
+        raise SourceError(f"{without_secrets(text):.200}: cannot be read ({error.strerror})") from error
+
+
+def _open_path(path: Path, levels: Levels) -> FrameSource:
     if path.is_dir():
-        return _open_images(text, _series_or_advice(path), mapping)
+        return _open_images(str(path), _series_or_advice(path), levels)
     if not path.exists():
-        return _open_pattern(text, mapping)
-    return _open_file(path, mapping)
-
-
-def _open_file(path: Path, levels: Levels) -> FrameSource:
+        return _open_pattern(str(path), levels)
     mode = path.stat().st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return open_video(str(path), str(path), levels, live=True)
@@ -112,13 +120,11 @@ def _open_pattern(text: str, levels: Levels) -> FrameSource:
 
 
 def _series_or_advice(folder: Path) -> ImageSeries:
-    try:
-        return image_series(folder)
-    except SourceError:
-        videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-        if videos:
-            raise SourceError(f"{folder}: a folder with {len(videos)} videos; give one of them, {videos[0]}") from None
-        raise
+    """The images of a folder. Raises SourceError; if the folder contains videos, the message names one."""
+    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    if videos and len(image_files(folder)) < LEAST_SERIES:  # a picture or two may belong to the videos
+        raise SourceError(f"{folder}: a folder with {len(videos)} videos; give one of them, for example {videos[0]}")
+    return image_series(folder)
 
 
 def _open_images(name: str, series: ImageSeries, levels: Levels) -> FrameSource:

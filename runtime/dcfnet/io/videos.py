@@ -74,19 +74,22 @@ def _clocked(decoder: Decoder, name: str) -> Iterator[SourceFrame]:
 def _frames(decoder: Decoder, name: str, fps: float, report: SourceReport, file: Path | None) -> Iterator[SourceFrame]:
     """The frames of a video. At the end, the report says what is missing."""
     timeline = Timeline(fps)
-    decoded = undecoded = 0
+    count = broken = 0
     for frame in timeline.arrange(decoder.decode()):
-        report.stored = decoder.stored
-        if frame.pixels is None and not decoded:
+        if frame.pixels is None and not count:
             continue  # there is no first frame yet
-        decoded += frame.pixels is not None
-        undecoded += bool(frame.problem)
+        report.stored = decoder.stored
+        count += 1
+        broken += bool(frame.problem)
         yield frame
-    if not decoded:
+    if not count:
         raise SourceError(f"{name}: no frame could be decoded ({decoder.stored}); {_remedy(decoder, file)}")
-    report.problems += _losses(decoder, timeline, fps, decoded, undecoded, file)
+    if broken:
+        report.problems.append(f"{broken} of {count} frames could not be decoded; the file is damaged there")
     if timeline.strays:
-        report.problems.append(f"{timeline.strays} frames out of order were left out")
+        report.problems.append(f"frames out of order were left out: {timeline.strays}")
+    if extent := _cut_short(decoder, timeline.end + 1 / fps, fps, count, file):
+        report.problems.append(f"ends after {count} frames, {extent}; the file may be truncated or damaged")
 
 
 def _remedy(decoder: Decoder, file: Path | None) -> str:
@@ -98,18 +101,13 @@ def _remedy(decoder: Decoder, file: Path | None) -> str:
     return f"the file may be damaged; try to {CONVERT}"
 
 
-def _losses(
-    decoder: Decoder, timeline: Timeline, fps: float, decoded: int, undecoded: int, file: Path | None
-) -> list[str]:
-    """What is missing in a video that was read to its end."""
-    losses = [f"{undecoded} frames could not be decoded; the file is damaged there"] if undecoded else []
-    seen = timeline.end + 1 / fps
-    short = decoder.duration - seen > max(CUT_SHORT * decoder.duration, 3 / fps)
-    fewer = decoded + undecoded < (1 - CUT_SHORT) * decoder.count
-    if short:
-        extent = f"{seen:.2f} of {decoder.duration:.2f} s"
-    elif fewer and file is not None and is_truncated(file):
-        extent = f"{decoded + undecoded} of {decoder.count} frames"
-    else:
-        return losses
-    return [*losses, f"ends after {decoded} frames, {extent}; the file may be truncated or damaged"]
+def _cut_short(decoder: Decoder, seconds: float, fps: float, count: int, file: Path | None) -> str:
+    """How much of a video that was read to its end is there; "" if nothing shows that its end is missing.
+
+    seconds, count: what was read. The claim of a container needs a second witness: times that end early, or its length.
+    """
+    if decoder.duration - seconds > max(CUT_SHORT * decoder.duration, 3 / fps):
+        return f"{seconds:.2f} of {decoder.duration:.2f} s"
+    if count < (1 - CUT_SHORT) * decoder.count and file is not None and is_truncated(file):
+        return f"{count} of {decoder.count} frames"
+    return ""
