@@ -196,6 +196,8 @@ def test_secrets_are_masked(text: str, masked: str) -> None:
 @pytest.mark.parametrize("pyav", [True, False])
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_no_message_of_a_stream_contains_its_password(scheme: str, pyav: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if pyav:
+        pytest.importorskip("av")
     monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: pyav)
     with pytest.raises(SourceError, match=rf"{scheme}://me:\*\*\*@127\.0\.0\.1:9/x\?token=\*\*\*: ") as refused:
         open_source(f"{scheme}://me:hidden@127.0.0.1:9/x?token=hidden")

@@ -14,13 +14,14 @@ class Decoded(NamedTuple):
     """One answer of a decoder.
 
     pixels: uint8 (H, W, 3) BGR; None if the decoder reports an error here. time: seconds on the clock of the container;
-    None if it has none. damaged: the decoder filled missing parts of the picture. error: the error in words.
+    None if it has none. damaged: the decoder filled missing parts of the picture. skipped: number of frames before this
+    one that the container has and the decoder did not return; None if unknown.
     """
 
     pixels: Frame | None
     time: float | None = None
     damaged: bool = False
-    error: str = ""
+    skipped: int | None = None
 
 
 class Decoder(Protocol):

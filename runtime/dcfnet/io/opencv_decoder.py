@@ -45,7 +45,7 @@ class OpenCvDecoder:
             while errors < MOST_ERRORS:
                 ok, frame = self._capture.read()
                 if ok:
-                    yield from [Decoded(None, error="cannot be decoded")] * errors
+                    yield from [Decoded(None)] * errors
                     errors = 0
                     time = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                     yield Decoded(self._levels.to_bgr(frame), time if np.isfinite(time) and time >= 0 else None)

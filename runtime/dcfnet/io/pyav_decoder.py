@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class PyavDecoder:
         self.fps = next((rate for rate in rates if rate <= HIGHEST_FPS), 0.0)
         self.count = self._stream.frames
         self.duration = _duration(self._container, self._stream)
+        self._waiting: list[int] = []  # a heap: time stamps of packets whose frames have not come yet
 
     @property
     def stored(self) -> str:
@@ -65,20 +67,22 @@ class PyavDecoder:
         """See `Decoder`."""
         try:
             for packet in self._packets():
-                if isinstance(packet, Decoded):
-                    yield packet
+                if packet is None:
+                    yield Decoded(None)
                     continue
+                if packet.pts is not None and packet.size and not packet.is_discard:
+                    heapq.heappush(self._waiting, packet.pts)
                 try:
                     frames = packet.decode()
-                except self._av.error.FFmpegError as error:
-                    yield Decoded(None, error=_words(error))
+                except self._av.error.FFmpegError:
+                    yield Decoded(None)
                     continue
                 yield from map(self._picture, frames)
         finally:
             self._container.close()
 
     def _packets(self) -> Iterator[Any]:
-        """Packets of the stream, then an empty one. A demuxer's error is a `Decoded`; reading goes on after it."""
+        """Packets of the stream, then an empty one; None for an error of the demuxer, after which reading goes on."""
         errors = 0
         packets = self._container.demux(self._stream)
         while errors < MOST_ERRORS:
@@ -88,18 +92,28 @@ class PyavDecoder:
             except StopIteration:
                 return
             except (self._av.error.FFmpegError, OSError) as error:
-                yield Decoded(None, error=_words(error))
+                yield None
                 errors += 1
                 if not isinstance(error, self._av.error.InvalidDataError):
                     return  # the connection or the disk fails
                 packets = self._container.demux(self._stream)
 
     def _picture(self, frame: av.VideoFrame) -> Decoded:
+        skipped = self._skipped(frame.pts)
         try:
-            pixels = self._pixels(frame)
-        except (self._av.error.FFmpegError, ValueError) as error:
-            return Decoded(None, frame.time, error=f"{frame.format.name}: {_words(error)}")
-        return Decoded(pixels, frame.time, damaged=bool(frame.is_corrupt))
+            return Decoded(self._pixels(frame), frame.time, bool(frame.is_corrupt), skipped)
+        except (self._av.error.FFmpegError, ValueError):  # no conversion from this pixel format
+            return Decoded(None, frame.time)
+
+    def _skipped(self, place: int | None) -> int | None:
+        """Number of packets before this place that gave no frame. place: time stamp of a frame."""
+        if place is None:
+            self._waiting.clear()
+            return None
+        skipped = 0
+        while self._waiting and self._waiting[0] <= place:
+            skipped += heapq.heappop(self._waiting) < place
+        return skipped
 
     def _pixels(self, frame: av.VideoFrame) -> Frame:
         """uint8 (H, W, 3) BGR, turned as a player turns it. Grey of more than 8 bits keeps its depth for the range."""
