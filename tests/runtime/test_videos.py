@@ -169,6 +169,18 @@ def test_a_file_with_sound_only_is_named(tmp_path: Path) -> None:
         open_source(tmp_path / "sound.mka")
 
 
+@pytest.mark.parametrize(("name", "codec"), [("v.mp4", "libx264"), ("v.avi", "mpeg4"), ("v.mpg", "mpeg2video")])
+def test_both_decoders_give_the_same_pixels(
+    tmp_path: Path, frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch, name: str, codec: str
+) -> None:
+    file = encode(tmp_path / name, frames[:12], codec)
+    _, with_pyav = read(file)
+    monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: False)
+    _, with_opencv = read(file)
+    for first, second in zip(with_pyav, with_opencv, strict=True):
+        np.testing.assert_array_equal(first.pixels, second.pixels)
+
+
 def test_an_unknown_codec_is_named(tmp_path: Path, frames: list[np.ndarray], decoder: str) -> None:
     file = encode(tmp_path / "v.mp4", frames[:3])
     file.write_bytes(file.read_bytes().replace(b"avc1", b"zzzz"))

@@ -97,7 +97,7 @@ def _remedy(decoder: Decoder, file: Path | None) -> str:
     if decoder.library == "OpenCV":
         return f"install PyAV (pip install av), which decodes more formats, or {CONVERT}"
     if file is None:
-        return "a pipe needs a format that can be read in order: TS, MKV or fragmented MP4; or give the file itself"
+        return "a pipe or a simple web server needs a format that can be read in order: TS, MKV, fragmented MP4"
     return f"the file may be damaged; try to {CONVERT}"
 
 
