@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LOG_INTERVAL = 10.0  # s between two lines in a log
@@ -24,7 +25,7 @@ class RunProgress:
             disable=not console.is_terminal,
         )
         self._log = not console.is_terminal
-        self._task = stack.enter_context(self._bar).add_task(name, total=length)
+        self._task = stack.enter_context(self._bar).add_task(escape(name), total=length)
         self._done, self._length, self._told = 0, length, time.monotonic()
 
     def advance(self) -> None:
