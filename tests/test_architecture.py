@@ -70,6 +70,25 @@ def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
     assert importers == [file]
 
 
+@pytest.mark.parametrize(
+    ("calls", "file"),
+    [
+        (("cv2.imread", "cv2.imdecode"), "dcfnet/io/images.py"),
+        (("cv2.VideoCapture",), "dcfnet/io/opencv_decoder.py"),
+    ],
+)
+def test_one_module_decodes_images_and_one_opens_videos(calls: tuple[str, ...], file: str) -> None:
+    """So all packages see the same pixels."""
+    files = [source for package in ROOMS for source in sources(package)]
+    found = {
+        source.relative_to(ROOT / ROOMS[source.relative_to(ROOT).parts[1]]).as_posix()
+        for source in files
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(calls)
+    }
+    assert found == {file}
+
+
 def test_the_runtime_imports_no_training_library() -> None:
     assert not {name for file in sources("dcfnet") for name in imports(file)} & {"torch", "onnx"}
 

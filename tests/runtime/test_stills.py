@@ -73,6 +73,13 @@ def test_a_dead_pixel_does_not_choose_the_range(frame: np.ndarray) -> None:
     assert np.ptp(decode_image(encoded(".png", first), "x")[100:]) > 180
 
 
+def test_a_picture_that_uses_all_16_bits_looks_like_its_8_bits(frame: np.ndarray) -> None:
+    deep = decode_image(encoded(".png", frame.astype(WIDE) * 257), "x")
+    assert np.abs(deep.astype(int) - frame).max() <= 1
+    for value in (0, 65535, 700):  # one colour stays one colour
+        assert np.ptp(decode_image(encoded(".png", np.full((20, 20), value, WIDE)), "flat")) == 0
+
+
 def test_the_range_can_be_given(frame: np.ndarray) -> None:
     content = encoded(".png", frame[..., 0].astype(WIDE) * 257)
     np.testing.assert_array_equal(decode_image(content, "x", Levels("full"))[..., 0], frame[..., 0])

@@ -70,6 +70,29 @@ def test_joined_streams_are_read_to_the_end(
     np.testing.assert_allclose(steps, 1 / RATE, atol=0.002)
 
 
+def test_a_wrong_count_in_a_header_is_no_evidence(tmp_path: Path, frames: list[np.ndarray], decoder: str) -> None:
+    file = encode(tmp_path / "v.avi", frames, "mjpeg", pixels="yuvj420p")
+    content = file.read_bytes()
+    true, wrong = COUNT.to_bytes(4, "little"), (5 * COUNT).to_bytes(4, "little")
+    head = content[:400].replace(true, wrong)  # the counts of the file and of the stream
+    assert head != content[:400]
+    file.write_bytes(head + content[400:])
+    source, found = read(file)
+    assert (len(found), source.report.problems) == (COUNT, [])
+
+
+@pytest.mark.parametrize("order", [("late", "early"), ("early", "late")])
+def test_joined_streams_with_other_clocks_are_complete(
+    tmp_path: Path, frames: list[np.ndarray], decoder: str, order: tuple[str, str]
+) -> None:
+    encode(tmp_path / "early.ts", frames)
+    encode(tmp_path / "late.ts", frames, times=[500_000 + 33 * t for t in range(COUNT)])
+    file = tmp_path / "v.ts"
+    file.write_bytes(b"".join((tmp_path / f"{name}.ts").read_bytes() for name in order))
+    source, found = read(file)
+    assert (usable(found), source.report.problems) == (2 * COUNT, [])
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("v.mp4", {"movflags": "faststart"}), ("v.mkv", {}), ("v.avi", {})],

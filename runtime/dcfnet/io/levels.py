@@ -26,12 +26,15 @@ class LevelRange:
 
     @classmethod
     def around(cls, image: NDArray[Any]) -> LevelRange:
-        """The range of one image, widened by MARGIN. Values that are not finite do not count."""
+        """The range of one image, widened by MARGIN within its type. Values that are not finite do not count."""
         values = image[np.isfinite(image)]
         if not values.size:
             return cls(0.0, 1.0)
         low, high = (float(value) for value in np.percentile(values, (TAIL, 100 - TAIL)))
         margin = (high - low) * MARGIN or 1.0  # a constant image stays constant
+        if np.issubdtype(image.dtype, np.integer):
+            all_levels = cls.of_type(image.dtype)
+            return cls(max(low - margin, all_levels.low), min(high + margin, all_levels.high))
         return cls(low - margin, high + margin)
 
     @classmethod

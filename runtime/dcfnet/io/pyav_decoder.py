@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30.0  # s, to open a stream and to wait for its next packet; OpenCV waits as long
 MOST_ERRORS = 1000  # demuxer errors in a row; a damaged file can have a few
+WITH_DURATION = {"mov", "matroska", "flv", "asf"}  # containers whose header has it; AVI has only a count of frames
 DEEP_GREY = ("gray9", "gray10", "gray12", "gray14", "gray16", "ya16")
 DEEP_GREYS_AS = "gray16le"
 
@@ -138,7 +139,12 @@ def _picture_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds that the container claims for this stream; 0 if it claims nothing for this stream alone."""
+    """Seconds that the header of the container claims for this stream; 0 if it claims nothing for this stream alone.
+
+    Elsewhere FFmpeg estimates the duration from the file, so a difference would be no evidence.
+    """
+    if not set(container.format.name.split(",")) & WITH_DURATION:
+        return 0.0
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     alone = len(container.streams) == 1
