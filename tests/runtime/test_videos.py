@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
 from dcfnet.io.video import VideoSink
 from dcfnet_evaluation.rendered import Clip
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.runtime.inputs import COUNT, RATE, copied_from, damage, encode, interlaced, rendered, truncate
 
@@ -106,6 +109,14 @@ def test_a_truncated_file_is_told(
     source, found = read(file)
     assert 5 < len(found) < COUNT
     assert "the file may be truncated or damaged" in source.report.problems[-1]
+
+
+@given(st.sampled_from([b"RIFF", b"\x1a\x45\xdf\xa3", b"\0\0\0\x08moov", b""]), st.binary(max_size=120))
+def test_any_bytes_can_be_asked_for_their_length(start: bytes, rest: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "v"
+        file.write_bytes(start + rest)
+        assert is_truncated(file) in (True, False)
 
 
 def test_a_recording_without_its_index_is_named(tmp_path: Path, frames: list[np.ndarray], decoder: str) -> None:

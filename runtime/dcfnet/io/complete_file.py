@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+HEAD = 64  # bytes that contain the header of a Matroska file
+MOST_BOXES = 100_000  # of an MP4 that are read; a crafted file can have a box in every 8 bytes
 MATROSKA, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"uuid", b"pnot", b"mfra")
 
@@ -11,7 +13,7 @@ BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp",
 def is_truncated(file: Path) -> bool:
     """Whether an AVI, MP4, MOV, MKV or WebM ends before its container says. False for all other files."""
     with file.open("rb") as content:
-        head = content.read(64)
+        head = content.read(HEAD).ljust(HEAD + 16, b"\0")
         size = file.stat().st_size
         if head[:4] == b"RIFF":
             return 8 + int.from_bytes(head[4:8], "little") > size
@@ -26,7 +28,9 @@ def _last_box_end(file: Path, size: int) -> int:
     """Where the last top-level box of an MP4 ends, bytes."""
     end = 0
     with file.open("rb") as content:
-        while end < size:
+        for _ in range(MOST_BOXES):
+            if end >= size:
+                break
             content.seek(end)
             head = content.read(16)
             length = int.from_bytes(head[:4], "big")

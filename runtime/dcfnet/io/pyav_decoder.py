@@ -26,12 +26,12 @@ DEEP_GREYS_AS = "gray16le"
 
 
 def has_pyav() -> bool:
-    """Whether PyAV is installed and can be loaded."""
+    """Whether PyAV 15 or later is installed and can be loaded."""
     try:
-        import av  # noqa: F401
+        import av
     except ImportError:
         return False
-    return True
+    return hasattr(av.VideoFrame, "rotation")  # new in 15
 
 
 class PyavDecoder:
