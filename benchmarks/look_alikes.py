@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from dcfnet.errors import SourceError
-from dcfnet.io.images import read_image
+from dcfnet.io.decoding.images import read_image
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Image, blob_mask, paste
 from numpy.typing import NDArray

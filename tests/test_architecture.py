@@ -62,7 +62,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("cupy", "devices/cuda/device.py"),
         ("cryptography", "engines/signing.py"),
         ("typer", "cli/run.py"),
-        ("av", "io/pyav_decoder.py"),
+        ("av", "io/decoding/pyav_decoder.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
@@ -73,8 +73,8 @@ def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
 @pytest.mark.parametrize(
     ("calls", "file"),
     [
-        (("cv2.imread", "cv2.imdecode"), "dcfnet/io/images.py"),
-        (("cv2.VideoCapture",), "dcfnet/io/opencv_decoder.py"),
+        (("cv2.imread", "cv2.imdecode"), "dcfnet/io/decoding/images.py"),
+        (("cv2.VideoCapture",), "dcfnet/io/decoding/opencv_decoder.py"),
     ],
 )
 def test_one_module_decodes_images_and_one_opens_videos(calls: tuple[str, ...], file: str) -> None:

@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 from dcfnet.errors import SourceError
+from dcfnet.io.decoding.images import levels_of, read_image
+from dcfnet.io.decoding.levels import Levels
+from dcfnet.io.decoding.videos import open_video
 from dcfnet.io.frame import Frame
-from dcfnet.io.images import levels_of, read_image
-from dcfnet.io.levels import Levels
 from dcfnet.io.source_frame import SourceFrame
-from dcfnet.io.videos import open_video
 from numpy.typing import ArrayLike, NDArray
 
 Boxes = NDArray[np.float64]  # (N, 4): x, y, w, h

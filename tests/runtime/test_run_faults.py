@@ -116,7 +116,7 @@ def test_interlaced_video_is_tracked_or_named(
     code, text, rows = track(source, clip, tmp_path)
     assert (code, len(rows)) == (0, COUNT), text
     assert overlap(rows[-1], clip.box(COUNT - 1)) > 0.6
-    monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: False)
+    monkeypatch.setattr("dcfnet.io.decoding.videos.has_pyav", lambda: False)
     code, text, _ = track(source, clip, tmp_path)
     if code == 0 and "frozen" not in text:
         pytest.skip("this OpenCV decodes interlaced video")
@@ -225,8 +225,8 @@ def test_standard_input_is_a_source(tmp_path: Path, clip: Clip, frames: list[np.
 
 
 def test_the_camera_has_the_time_of_the_clock(tmp_path: Path, frames: list[np.ndarray]) -> None:
-    from dcfnet.io.levels import Levels
-    from dcfnet.io.videos import open_camera
+    from dcfnet.io.decoding.levels import Levels
+    from dcfnet.io.decoding.videos import open_camera
 
     file = encode(tmp_path / "v.mp4", frames[:5])  # stands for a device file
     camera = open_camera(str(file), "camera", Levels())

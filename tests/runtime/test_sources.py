@@ -164,7 +164,7 @@ def test_a_gstreamer_pipeline_is_recognised() -> None:
 @pytest.mark.parametrize("pyav", [True, False])
 def test_a_pipe_is_read(tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, pyav: bool) -> None:
     content = encode(tmp_path / "v.ts", rendered(clip)).read_bytes()
-    monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: pyav)
+    monkeypatch.setattr("dcfnet.io.decoding.videos.has_pyav", lambda: pyav)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(content,))
@@ -198,7 +198,7 @@ def test_secrets_are_masked(text: str, masked: str) -> None:
 def test_no_message_of_a_stream_contains_its_password(scheme: str, pyav: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if pyav:
         pytest.importorskip("av")
-    monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: pyav)
+    monkeypatch.setattr("dcfnet.io.decoding.videos.has_pyav", lambda: pyav)
     with pytest.raises(SourceError, match=rf"{scheme}://me:\*\*\*@127\.0\.0\.1:9/x\?token=\*\*\*: ") as refused:
         open_source(f"{scheme}://me:hidden@127.0.0.1:9/x?token=hidden")
     assert "hidden" not in str(refused.value)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import ConfigError, SourceError
-from dcfnet.io.images import decode_image, decode_mask, read_image
-from dcfnet.io.levels import Levels
+from dcfnet.io.decoding.images import decode_image, decode_mask, read_image
+from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.sources import open_source
 
 from tests.runtime.inputs import write_images

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dcfnet.io.decoding import Decoded
-from dcfnet.io.timeline import LONGEST_HOLE, Timeline
+from dcfnet.io.decoding.decoder import Decoded
+from dcfnet.io.decoding.timeline import LONGEST_HOLE, Timeline
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import SourceError
-from dcfnet.io.complete_file import is_truncated
+from dcfnet.io.decoding.complete_file import is_truncated
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
 from dcfnet.io.video import VideoSink
@@ -25,7 +25,7 @@ VARIABLE = [33 * t for t in range(15)] + [33 * 15 + 100 * t for t in range(15)] 
 @pytest.fixture(params=["PyAV", "OpenCV"])
 def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each test runs with both decoders."""
-    monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: request.param == "PyAV")
+    monkeypatch.setattr("dcfnet.io.decoding.videos.has_pyav", lambda: request.param == "PyAV")
     return str(request.param)
 
 
@@ -138,7 +138,7 @@ def test_reading_goes_on_after_a_hole(tmp_path: Path, frames: list[np.ndarray], 
 
 def test_opencv_goes_on_after_a_hole(tmp_path: Path, frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     file = damage(encode(tmp_path / "v.mp4", frames), 0.45, 0.6)
-    monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: False)
+    monkeypatch.setattr("dcfnet.io.decoding.videos.has_pyav", lambda: False)
     source, found = read(file)
     assert usable(found) > 12
     assert found[-1].pixels is not None
@@ -209,7 +209,7 @@ def test_both_decoders_give_the_same_pixels(
 ) -> None:
     file = encode(tmp_path / name, frames[:12], codec)
     _, with_pyav = read(file)
-    monkeypatch.setattr("dcfnet.io.videos.has_pyav", lambda: False)
+    monkeypatch.setattr("dcfnet.io.decoding.videos.has_pyav", lambda: False)
     _, with_opencv = read(file)
     for first, second in zip(with_pyav, with_opencv, strict=True):
         np.testing.assert_array_equal(first.pixels, second.pixels)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 from dcfnet.errors import SourceError
-from dcfnet.io import images
+from dcfnet.io.decoding import images
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from dcfnet.errors import SourceError
+from dcfnet.io.decoding.opencv_decoder import container_count
 from dcfnet.io.image_series import image_files, image_series
-from dcfnet.io.opencv_decoder import container_count
 
 from dcfnet_evaluation.datasets.listing import Listing, subfolders
 from dcfnet_evaluation.sequences import (

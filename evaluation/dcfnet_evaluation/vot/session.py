@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from dcfnet.errors import DcfnetError, InvalidBoxError, InvalidFrameError, SourceError
+from dcfnet.io.decoding.images import decode_image
+from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.frame import Frame
-from dcfnet.io.images import decode_image
-from dcfnet.io.levels import Levels
 from dcfnet.result import Box
 from dcfnet.tracker import Tracker
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dcfnet.errors import SinkError
-from dcfnet.io.images import IMAGE_SUFFIXES
+from dcfnet.io.decoding.images import IMAGE_SUFFIXES
 
 STDOUT = Path("-")
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from dcfnet.errors import SourceError
-from dcfnet.io.images import IMAGE_SUFFIXES
+from dcfnet.io.decoding.images import IMAGE_SUFFIXES
 
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 FLOAT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")

@@ -13,11 +13,18 @@ import cv2
 
 from dcfnet.errors import SourceError
 from dcfnet.io.addresses import is_pipeline, is_url, without_secrets
+from dcfnet.io.decoding.images import (
+    ANIMATED_SUFFIXES,
+    IMAGE_SUFFIXES,
+    PAGED_SUFFIXES,
+    decode_moving,
+    read_content,
+    read_image,
+)
+from dcfnet.io.decoding.levels import Levels
+from dcfnet.io.decoding.videos import DEFAULT_FPS, open_camera, open_video
 from dcfnet.io.image_series import LEAST_SERIES, ImageSeries, image_files, image_series, matching_files, one_series
-from dcfnet.io.images import ANIMATED_SUFFIXES, IMAGE_SUFFIXES, PAGED_SUFFIXES, decode_moving, read_content, read_image
-from dcfnet.io.levels import Levels
 from dcfnet.io.source_frame import FrameSource, SourceFrame, SourceReport
-from dcfnet.io.videos import DEFAULT_FPS, open_camera, open_video
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".ts", ".m2ts", ".wmv", ".flv")
 CAMERA_FILES = re.compile(r"/dev/(video\d+|v4l/.+)")

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from dcfnet.errors import SinkError
+from dcfnet.io.decoding.opencv_decoder import container_count
 from dcfnet.io.frame import Frame
-from dcfnet.io.opencv_decoder import container_count
 from dcfnet.result import Box, Result, Status
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}

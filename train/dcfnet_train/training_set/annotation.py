@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from dcfnet.errors import SourceError
-from dcfnet.io.images import decode_mask
+from dcfnet.io.decoding.images import decode_mask
 from dcfnet.result import Box
 from dcfnet_evaluation.sequences import Boxes, SequenceError, box_around, mark_absent, read_numbers
 from numpy.typing import NDArray

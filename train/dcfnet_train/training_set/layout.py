@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from dcfnet.config.settings import Rule, Settings, whole
 from dcfnet.errors import ConfigError, SinkError, SourceError
+from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.files import write_atomically
-from dcfnet.io.images import decode_image
 from dcfnet_evaluation.sequences import Boxes
 from numpy.typing import NDArray
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from dcfnet.errors import SourceError
-from dcfnet.io.decoding import HIGHEST_FPS, Decoded
-from dcfnet.io.levels import Levels
+from dcfnet.io.decoding.decoder import HIGHEST_FPS, Decoded
+from dcfnet.io.decoding.levels import Levels
 
 MOST_ERRORS = 1000  # failed reads in a row before the end is assumed; at the real end each takes microseconds
 

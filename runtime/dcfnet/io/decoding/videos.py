@@ -10,13 +10,13 @@ import cv2
 
 from dcfnet.errors import SourceError
 from dcfnet.io.addresses import is_url
-from dcfnet.io.complete_file import is_truncated
-from dcfnet.io.decoding import Decoder
-from dcfnet.io.levels import Levels
-from dcfnet.io.opencv_decoder import OpenCvDecoder
-from dcfnet.io.pyav_decoder import PyavDecoder, has_pyav
+from dcfnet.io.decoding.complete_file import is_truncated
+from dcfnet.io.decoding.decoder import Decoder
+from dcfnet.io.decoding.levels import Levels
+from dcfnet.io.decoding.opencv_decoder import OpenCvDecoder
+from dcfnet.io.decoding.pyav_decoder import PyavDecoder, has_pyav
+from dcfnet.io.decoding.timeline import Timeline
 from dcfnet.io.source_frame import FrameSource, SourceFrame, SourceReport
-from dcfnet.io.timeline import Timeline
 
 DEFAULT_FPS = 25.0  # if the source has no rate
 CUT_SHORT = 0.1  # of the duration that may be missing at the end; containers round it

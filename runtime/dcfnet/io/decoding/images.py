@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.errors import SourceError
+from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.frame import Frame
-from dcfnet.io.levels import Levels
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2"),

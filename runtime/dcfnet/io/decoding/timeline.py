@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dcfnet.io.decoding import Decoded
+from dcfnet.io.decoding.decoder import Decoded
 from dcfnet.io.source_frame import SourceFrame
 
 HOLE = 1.5  # frame intervals without a frame, after an error

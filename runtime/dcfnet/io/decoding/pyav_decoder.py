@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcfnet.errors import SourceError
-from dcfnet.io.decoding import HIGHEST_FPS, Decoded
+from dcfnet.io.decoding.decoder import HIGHEST_FPS, Decoded
+from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.frame import Frame
-from dcfnet.io.levels import Levels
 
 if TYPE_CHECKING:
     import av
