@@ -14,6 +14,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from dcfnet.errors import SourceError
+from dcfnet.io.decoding.images import read_image
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Image, blob_mask, paste
 from numpy.typing import NDArray
@@ -26,9 +28,10 @@ Path2D = Callable[[int], NDArray[np.float64]]
 
 def read(photos: list[Path], rng: np.random.Generator) -> Image:
     """A random photograph, scaled to cover a frame and the path of its camera. uint8 (H, W, 3) BGR."""
-    photo = cv2.imread(str(photos[rng.integers(len(photos))]))
-    if photo is None:
-        raise SystemExit("look_alikes: a photograph cannot be read; PHOTOS must contain valid images only")
+    try:
+        photo = read_image(photos[rng.integers(len(photos))])
+    except SourceError as error:
+        raise SystemExit(f"look_alikes: {error}; PHOTOS must contain valid images only") from error
     scale = max((WIDTH + 80) / photo.shape[1], (HEIGHT + 60) / photo.shape[0])
     return cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 from dcfnet_train.crop_manifest import MANIFEST
 from dcfnet_train.loop import train
 from dcfnet_train.pairs import Pairs

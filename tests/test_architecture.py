@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "dcfnet_export": {"dcfnet", "dcfnet_evaluation", "dcfnet_train"},
     "dcfnet_calibration": {"dcfnet", "dcfnet_evaluation", "dcfnet_export"},
 }
-HEAVY = ("torch", "onnx", "onnxruntime", "cupy", "tensorrt", "tensorrt_rtx", "cryptography", "typer")
+HEAVY = ("torch", "onnx", "onnxruntime", "cupy", "tensorrt", "tensorrt_rtx", "cryptography", "typer", "av")
 
 
 def sources(package: str) -> list[Path]:
@@ -62,11 +62,31 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("cupy", "devices/cuda/device.py"),
         ("cryptography", "engines/signing.py"),
         ("typer", "cli/run.py"),
+        ("av", "io/decoding/pyav_decoder.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
     importers = [str(f.relative_to(ROOT / "runtime/dcfnet")) for f in sources("dcfnet") if library in imports(f)]
     assert importers == [file]
+
+
+@pytest.mark.parametrize(
+    ("calls", "file"),
+    [
+        (("cv2.imread", "cv2.imdecode"), "dcfnet/io/decoding/images.py"),
+        (("cv2.VideoCapture",), "dcfnet/io/decoding/opencv_decoder.py"),
+    ],
+)
+def test_one_module_decodes_images_and_one_opens_videos(calls: tuple[str, ...], file: str) -> None:
+    """So all packages see the same pixels."""
+    files = [source for package in ROOMS for source in sources(package)]
+    found = {
+        source.relative_to(ROOT / ROOMS[source.relative_to(ROOT).parts[1]]).as_posix()
+        for source in files
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(calls)
+    }
+    assert found == {file}
 
 
 def test_the_runtime_imports_no_training_library() -> None:

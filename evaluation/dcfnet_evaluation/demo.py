@@ -11,11 +11,12 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from dcfnet.cli.run import run
+from dcfnet.cli.session import RunOptions, run
 from dcfnet.errors import DcfnetError, SinkError
 from dcfnet.io.boxes import BoxWriter
 from dcfnet.io.sources import open_source
 from dcfnet.io.video import VideoSink
+from dcfnet.result import Box
 
 from dcfnet_evaluation.street import render_street
 
@@ -34,7 +35,7 @@ def demo(
         if video is None:
             _track_rendered_clip()
         else:
-            summary = run(video, init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv")
+            summary = run(RunOptions(video, init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv"))
             typer.echo(f"{summary.text()}; see {OUT / 'demo.mp4'} and {OUT / 'demo.csv'}")
         if picture is not None:
             _write_picture(OUT / "demo.mp4", picture)
@@ -50,8 +51,9 @@ def _track_rendered_clip() -> None:
             video.write(frame)
             truth.write(t, box)
     init = ",".join(str(value) for value in clip.box(0))
-    summary = run(str(source), init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv")
-    overlap = float(np.mean([box.iou(clip.box(t)) for t, box in enumerate(summary.boxes)]))
+    summary = run(RunOptions(str(source), init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv"))
+    rows = np.loadtxt(OUT / "demo.csv", delimiter=",", skiprows=1, usecols=(1, 2, 3, 4), ndmin=2)
+    overlap = float(np.mean([Box(*row).iou(clip.box(t)) for t, row in enumerate(rows)]))
     typer.echo(f"{summary.text()}, mean overlap with the true boxes {overlap:.2f}")
     typer.echo(f"see {OUT / 'demo.mp4'} (annotated), {OUT / 'demo.csv'} (boxes), {OUT / 'clip.csv'} (true boxes)")
 
@@ -59,7 +61,9 @@ def _track_rendered_clip() -> None:
 def _write_picture(video: Path, picture: Path) -> None:
     """Writes every third frame, at PICTURE_WIDTH px, as an animated WebP."""
     animation = cv2.Animation()
-    frames = [frame for index, frame in enumerate(open_source(video)) if index % 3 == 0]
+    frames = [
+        frame.pixels for index, frame in enumerate(open_source(video)) if frame.pixels is not None and index % 3 == 0
+    ]
     height = round(PICTURE_WIDTH * frames[0].shape[0] / frames[0].shape[1])
     animation.frames = [cv2.resize(frame, (PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA) for frame in frames]
     animation.durations = [round(3000 / FPS)] * len(frames)  # ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,24 +21,49 @@ COLUMNS = ("tracker", "sequence", "auc", "prec20")
 def read_results(folder: Path, sequences: Sequence[AnnotatedSequence], one_based: bool = True) -> dict[str, Pass]:
     """Reads the boxes of a tracker: sequence name -> pass over the whole sequence.
 
-    folder: contains NAME.txt for each sequence, in upper or lower case, with a row x,y,w,h for every frame, as the OTB
-    benchmark and the got10k toolkit write them. one_based: whether the first pixel of a frame has coordinate 1, as in
-    OTB. A row with NaN or without a size is a frame without a box. The true box replaces the first box, as in the
-    benchmark. The files contain no times and no statuses: seconds are 0, statuses "".
+    folder: contains a file for each sequence, in upper or lower case, with a row x,y,w,h for every frame, as the OTB
+    benchmark and other toolkits write them; see `result_names`. one_based: whether the first pixel of a frame has
+    coordinate 1, as in OTB. A row with NaN or without a size is a frame without a box. The true box replaces the first
+    box, as in the benchmark. The files contain no times and no statuses: seconds are 0, statuses "".
 
     Raises SequenceError if a file is missing or has an invalid row; the message names the file and the line.
     """
     if not folder.is_dir():
         raise SequenceError(f"{folder}: no such folder; give the folder of the result files")
-    files = {file.stem.lower(): file for file in sorted(folder.iterdir()) if file.suffix.lower() == ".txt"}
-    missing = [sequence.name for sequence in sequences if sequence.name.lower() not in files]
-    if missing:
+    files = {file.stem.lower(): file for file in _result_files(folder)}
+    found = {sequence.name: _result_file(files, sequence.name) for sequence in sequences}
+    if missing := [name for name, file in found.items() if file is None]:
         raise SequenceError(
             f"{folder}: has no {', '.join(f'{name}.txt' for name in missing)}; every sequence needs a file; "
             "add it, or leave out the sequence with --sequences"
         )
     offset = (1, 1, 0, 0) if one_based else (0, 0, 0, 0)
-    return {s.name: _pass(files[s.name.lower()], s, offset) for s in sequences}
+    return {s.name: _pass(file, s, offset) for s in sequences if (file := found[s.name]) is not None}
+
+
+def _result_files(folder: Path) -> list[Path]:
+    """The text files of a tracker: in its folder, and NAME/NAME_001.txt."""
+    nested = (file for file in folder.glob("*/*_001.txt") if file.stem == f"{file.parent.name}_001")
+    return [*sorted(nested), *sorted(file for file in folder.iterdir() if file.suffix.lower() == ".txt")]
+
+
+def result_names(sequence: str) -> list[str]:
+    """Names of result files for a sequence, without suffix, in lower case, the most exact first.
+
+    The first target of Jogging has three spellings: Jogging-1 (the OTB benchmark, pysot), Jogging.1 (got10k) and
+    Jogging_1 (pytracking). The first pass over a sequence of GOT-10k is NAME/NAME_001.
+    """
+    name = sequence.lower()
+    target = re.fullmatch(r"(.+)[-._](\d)", name)
+    spellings = [f"{target[1]}{separator}{target[2]}" for separator in "-._"] if target else []
+    return [name, *spellings, f"{name}_001"]
+
+
+def _result_file(files: Mapping[str, Path], sequence: str) -> Path | None:
+    """The result file of a sequence. A folder with one annotated target, as Human4, may have its number in the name."""
+    exact = [files[name] for name in result_names(sequence) if name in files]
+    numbered = [file for name, file in files.items() if re.fullmatch(re.escape(sequence.lower()) + r"[-._]\d", name)]
+    return next(iter(exact or (numbered if len(numbered) == 1 else [])), None)
 
 
 def _pass(file: Path, sequence: AnnotatedSequence, offset: tuple[int, ...]) -> Pass:

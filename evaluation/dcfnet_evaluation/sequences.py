@@ -6,15 +6,19 @@ The dataset readers in `datasets` create them. Only these readers convert boxes 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
+from dcfnet.errors import SourceError
+from dcfnet.io.decoding.images import levels_of, read_image
+from dcfnet.io.decoding.levels import Levels
+from dcfnet.io.decoding.videos import open_video
 from dcfnet.io.frame import Frame
+from dcfnet.io.source_frame import SourceFrame
 from numpy.typing import ArrayLike, NDArray
 
 Boxes = NDArray[np.float64]  # (N, 4): x, y, w, h
@@ -51,29 +55,24 @@ class ImageFrames:
 
     def read(self, index: int) -> Frame:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if the file is not an image."""
-        file = self.files[index]
         try:
-            content = np.fromfile(file, dtype=np.uint8)
-        except OSError as error:
-            raise SequenceError(f"{file}: cannot be read ({error.strerror})") from error
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-        if image is None:
-            raise SequenceError(f"{file}: not a readable image; copy the file from the dataset again")
-        return image.astype(np.uint8, copy=False)
+            return read_image(self.files[index], levels_of(self.files[0]))
+        except SourceError as error:
+            raise SequenceError(f"{error}; copy the file from the dataset again") from error
 
 
 class VideoFrames:
     """Frames of a video, decoded in order. A step back decodes again from the first frame. Not thread-safe.
 
-    The seek of OpenCV is not used, because with many codecs it stops at a wrong frame.
+    No decoder seeks, because with many codecs a seek stops at a wrong frame.
     """
 
     def __init__(self, file: Path, length: int) -> None:
         """length: number of frames. `read` raises SequenceError if the file has fewer."""
         self.file, self._length = file, length
-        self._capture: cv2.VideoCapture | None = None
+        self._frames: Iterator[SourceFrame] = iter(())
         self._decoded = 0  # number of decoded frames
-        self._last: Frame | None = None  # the newest decoded frame
+        self._last: SourceFrame | None = None  # the newest decoded frame
 
     def __reduce__(self) -> tuple[type[VideoFrames], tuple[Path, int]]:
         return VideoFrames, (self.file, self._length)  # an open decoder cannot be sent to another process
@@ -89,29 +88,35 @@ class VideoFrames:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be decoded."""
         if not 0 <= index < self._length:
             raise SequenceError(f"{self.file}: no frame {index}; the index must be from 0 to {self._length - 1}")
-        if self._last is not None and index == self._decoded - 1:
-            return self._last.copy()
-        capture = self._open_capture() if self._capture is None or index < self._decoded else self._capture
-        while self._decoded <= index:
-            if not capture.grab():
-                raise self._decode_error(index)
-            self._decoded += 1
-        ok, frame = capture.retrieve()
-        if not ok:
+        try:
+            if self._last is None or index < self._decoded - 1:
+                self._frames, self._decoded = open_video(str(self.file), str(self.file), Levels()).frames, 0
+            while self._decoded <= index:
+                self._last = next(self._frames)
+                self._decoded += 1
+        except (StopIteration, SourceError) as error:
+            raise self._decode_error(index) from error
+        if self._last is None or self._last.pixels is None:
             raise self._decode_error(index)
-        self._last = frame.astype(np.uint8, copy=False)
-        return self._last.copy()
-
-    def _open_capture(self) -> cv2.VideoCapture:
-        self._capture, self._decoded, self._last = cv2.VideoCapture(str(self.file)), 0, None
-        return self._capture
+        return self._last.pixels.copy()
 
     def _decode_error(self, index: int) -> SequenceError:
-        decoded, self._capture, self._decoded, self._last = self._decoded, None, 0, None
+        decoded, self._decoded, self._last = self._decoded, 0, None
         return SequenceError(
             f"{self.file}: frame {index} cannot be decoded; the video ends or is damaged after {decoded} of "
             f"{self._length} frames; repair it, or remove the boxes of the missing frames"
         )
+
+
+def count_frames(video: Path) -> int:
+    """Number of frames of a video, counted by decoding it: containers often report another number.
+
+    Raises SequenceError if the file is not a video.
+    """
+    try:
+        return sum(1 for _ in open_video(str(video), str(video), Levels()).frames)
+    except SourceError as error:
+        raise SequenceError(str(error)) from error
 
 
 @dataclass(frozen=True)

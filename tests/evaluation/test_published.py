@@ -38,6 +38,42 @@ def test_the_annotation_as_a_result_has_a_perfect_score(
     assert (score.precision, score.failures, score.lost) == (1, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("names", "toolkit"),
+    [
+        (["Human4.txt", "Jogging.1.txt", "Jogging.2.txt"], "got10k"),
+        (["Human4_2.txt", "Jogging_1.txt", "Jogging_2.txt"], "pytracking"),
+        (["human4-2.txt", "jogging-1.txt", "jogging-2.txt"], "pysot"),
+        (["Human4/Human4_001.txt", "Jogging-1/Jogging-1_001.txt", "Jogging-2/Jogging-2_001.txt"], "GOT-10k"),
+    ],
+)
+def test_names_of_targets_of_other_toolkits_are_read(tmp_path: Path, names: list[str], toolkit: str) -> None:
+    rows = {"Human4": "3,4,20,30", "Jogging-1": "5,6,20,30", "Jogging-2": "7,8,20,30"}
+    for folder in ("Human4", "Jogging"):
+        for number in ("1", "2"):
+            images = tmp_path / "data" / folder / "img"
+            write(images, f"000{number}.jpg", [""])
+            empty = folder == "Human4" and number == "1"  # as in the benchmark
+            row = rows["Human4" if folder == "Human4" else f"Jogging-{number}"]
+            write(images.parent, f"groundtruth_rect.{number}.txt", [] if empty else [row, row])
+    for name, row in zip(names, rows.values(), strict=True):
+        file = tmp_path / toolkit / name
+        write(file.parent, file.name, [row, row])
+        write(file.parent, f"{file.stem}_time.txt", ["0.1", "0.1"])
+    sequences = open_dataset("otb", tmp_path / "data")
+    passes = read_results(tmp_path / toolkit, sequences)
+    assert sorted(passes) == sorted(rows)
+    for sequence in sequences:
+        np.testing.assert_allclose(passes[sequence.name].boxes, sequence.boxes)
+
+
+def test_two_numbered_results_for_one_target_are_not_guessed(dataset: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(tmp_path, f"Alpha_{number}.txt", ["1,2,3,4"])
+    with pytest.raises(SequenceError, match=r"has no Alpha\.txt"):
+        read_results(tmp_path, open_dataset("otb", dataset, ["Alpha"]))
+
+
 def test_zero_based_results_are_not_converted(dataset: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
     write(tmp_path, "Alpha.txt", truth["Alpha"])
     sequences = open_dataset("otb", dataset, ["Alpha"])

@@ -36,10 +36,10 @@ NOISY = """
 import os, sys
 import dcfnet_evaluation.vot.session as session
 read = session.read_image
-def noisy(uri):
+def noisy(uri, levels):
     print("@@TRAX:state printed", flush=True)
     os.write(1, b"written past Python")
-    return read(uri)
+    return read(uri, levels)
 session.read_image = noisy
 from dcfnet_evaluation.vot import main
 sys.exit(main())

@@ -31,7 +31,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("no image")
     source = open_source(folder)
     assert source.length == 4
-    assert [int(frame[0, 0, 0]) for frame in source] == [1, 9, 10, 100]
+    assert [int(frame.pixels[0, 0, 0]) for frame in source] == [1, 9, 10, 100]
 
 
 @pytest.mark.parametrize("suffix", CODECS)
@@ -43,7 +43,7 @@ def test_a_written_video_can_be_read(tmp_path: Path, suffix: str) -> None:
         video.write(np.full((96, 128, 3), 160, np.uint8))  # a frame of another size is scaled, not skipped
     source = open_source(file)
     assert source.fps == pytest.approx(30)
-    assert [round(float(frame.mean())) for frame in source] == pytest.approx([40, 80, 120, 160], abs=4)
+    assert [round(float(frame.pixels.mean())) for frame in source] == pytest.approx([40, 80, 120, 160], abs=4)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_written_video_can_be_read(tmp_path: Path, suffix: str) -> None:
     [
         ("missing.mp4", None, "no such file"),
         ("empty.mp4", b"", "is empty"),
-        ("text.mp4", b"this is not a video" * 50, "cannot be opened; check the name"),
+        ("text.mp4", b"this is not a video" * 50, "cannot be opened"),
         ("single.jpg", b"x", "a single image"),
     ],
 )
@@ -64,16 +64,9 @@ def test_the_error_names_a_source_that_cannot_be_read(
         next(iter(open_source(tmp_path / name)))
 
 
-def test_the_error_names_an_empty_folder_and_a_broken_image(tmp_path: Path) -> None:
+def test_the_error_names_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no images"):
         open_source(tmp_path)
-    (tmp_path / "1.png").write_bytes(cv2.imencode(".png", grey_frame(1))[1].tobytes())
-    (tmp_path / "2.png").write_bytes(b"broken")
-    (tmp_path / "3.png").write_bytes(b"")
-    frames = iter(open_source(tmp_path))
-    next(frames)
-    with pytest.raises(SourceError, match=r"2\.png: not a readable image"):
-        next(frames)
 
 
 def test_hidden_files_and_folders_with_image_names_are_ignored(tmp_path: Path) -> None:
@@ -81,21 +74,6 @@ def test_hidden_files_and_folders_with_image_names_are_ignored(tmp_path: Path) -
     (tmp_path / "._1.png").write_bytes(b"resource fork")
     (tmp_path / "2.png").mkdir()
     assert len(list(open_source(tmp_path))) == 1
-
-
-def test_a_truncated_video_returns_its_frames_and_then_raises(tmp_path: Path) -> None:
-    file = tmp_path / "whole.avi"
-    with VideoSink(file, 30.0, (64, 48)) as video:
-        for value in range(0, 200, 5):
-            video.write(grey_frame(value))
-    truncated = tmp_path / "truncated.avi"
-    truncated.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    frames = iter(open_source(truncated))
-    assert [next(frames).shape for _ in range(5)] == [(48, 64, 3)] * 5
-    with pytest.raises(
-        SourceError, match=r"truncated\.avi: ends after \d+ of 40 frames; the file may be truncated or damaged"
-    ):
-        list(frames)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
@@ -138,19 +116,18 @@ LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
         (
             "csv",
             [
-                "frame,x,y,w,h,peak,psr,status,reason",
-                "0,10.25,20.50,30.00,40.00,,,,",
-                "1,10.25,20.50,30.00,40.00,0.5123,12.35,tracked,found",
-                "2,10.25,20.50,30.00,40.00,0.1000,2.00,lost,low_psr",
+                "frame,x,y,w,h,peak,psr,status,reason,time",
+                "0,10.25,20.50,30.00,40.00,,,,,0.0000",
+                "1,10.25,20.50,30.00,40.00,0.5123,12.35,tracked,found,0.0400",
+                "2,10.25,20.50,30.00,40.00,0.1000,2.00,lost,low_psr,0.0800",
             ],
         ),
         ("otb", ["11.25,21.50,30.00,40.00"] * 3),
         (
             "mot",
             [
-                "1,1,11.25,21.50,30.00,40.00,1,-1,-1,-1",
-                "2,1,11.25,21.50,30.00,40.00,1,-1,-1,-1",
-                "3,1,11.25,21.50,30.00,40.00,0,-1,-1,-1",
+                "1,1,11.25,21.50,30.00,40.00,1,1,1",
+                "2,1,11.25,21.50,30.00,40.00,1,1,1",
             ],
         ),
     ],
@@ -159,10 +136,10 @@ def test_each_format_of_boxes(tmp_path: Path, layout: str, lines: list[str]) -> 
     file = tmp_path / "deep" / "boxes.txt"
     writer = BoxWriter(file, layout)
     for index, result in enumerate([None, TRACKED, LOST]):
-        writer.write(index, BOX, result)
-        assert len(file.read_text().splitlines()) == index + 1 + (
-            layout == "csv"
-        )  # unbuffered: an interrupted run keeps each line
+        writer.write(index, BOX, result, index / 25)
+        absent = layout == "mot" and result is LOST  # MOT has no row for a target that is not there
+        # Unbuffered: an interrupted run keeps each line.
+        assert len(file.read_text().splitlines()) == index + 1 + (layout == "csv") - absent
     writer.close()
     assert file.read_text().splitlines() == lines
 

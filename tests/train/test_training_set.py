@@ -111,7 +111,7 @@ def test_a_clone_of_another_commit_will_do_where_the_content_is_the_same(reposit
             {"format": "labels", "boxes": "labels/gt%06d.png", "at": (1, 1)},
             r"no moving component at \(1, 1\) in frame 1",
         ),
-        ({"format": "mask", "boxes": "a seq/img%04d.jpg", "frames": "xywh%01d.txt", "last": 1}, "no image; is it a"),
+        ({"format": "mask", "boxes": "a seq/img%04d.jpg", "frames": "xywh%01d.txt", "last": 1}, "not a readable image"),
     ],
 )
 def test_an_annotation_that_does_not_fit_is_named(

@@ -16,7 +16,7 @@ from typing import Any
 
 from dcfnet.config.settings import Rule, Settings, number, one_of, whole
 from dcfnet.io.files import write_atomically
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 from dcfnet_evaluation.sequences import SequenceError
 
 FORMAT = "dcfnet-crops-1"

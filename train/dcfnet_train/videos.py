@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 from dcfnet.result import Box
 from dcfnet_evaluation.datasets import LAYOUTS, Dataset, open_dataset
 from dcfnet_evaluation.datasets.otb import read_otb

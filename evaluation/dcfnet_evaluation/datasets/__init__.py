@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcfnet_evaluation.datasets import got10k, ilsvrc_vid, lasot, nus_pro, otb, plain, tc128, uav123, vot
+from dcfnet_evaluation.datasets import got10k, ilsvrc_vid, lasot, nus_pro, otb, plain, tc128, trackingnet, uav123, vot
 from dcfnet_evaluation.datasets.listing import Listing
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
@@ -61,6 +61,13 @@ LAYOUTS = {
             one_based=False,
         ),
         Layout("lasot", "LaSOT: CLASS/NAME/img/ and CLASS/NAME/groundtruth.txt", lasot.find, tuple(lasot.SUBSETS)),
+        Layout(
+            "trackingnet",
+            "TrackingNet: TRAIN_0/ or TEST/ with frames/NAME/0.jpg and anno/NAME.txt",
+            trackingnet.find,
+            trackingnet.SUBSETS,
+            one_based=False,
+        ),
         Layout(
             "plain",
             "your own data: images or a video, with boxes.csv, boxes.txt or groundtruth.txt",

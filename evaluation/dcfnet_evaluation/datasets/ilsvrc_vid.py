@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 
 from dcfnet_evaluation.datasets.listing import Listing, files_like, subfolders
 from dcfnet_evaluation.sequences import AnnotatedSequence, Boxes, SequenceError, mark_absent, open_images

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from dcfnet.io.sources import image_files, natural_order
+from dcfnet.io.image_series import image_files, natural_order
 
 from dcfnet_evaluation.datasets.listing import Listing, read_flags, read_names, subfolders
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError, mark_absent, open_images, read_boxes

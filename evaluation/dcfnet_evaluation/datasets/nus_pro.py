@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 
 from dcfnet_evaluation.datasets.listing import Listing, read_flags, subfolders
 from dcfnet_evaluation.sequences import (

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 
 from dcfnet_evaluation.datasets.listing import Listing, frames_between, read_attributes, subfolders
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError, mark_absent, open_images, read_boxes

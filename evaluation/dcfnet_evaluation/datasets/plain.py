@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
-from dcfnet.io.sources import image_files
+from dcfnet.errors import SourceError
+from dcfnet.io.decoding.opencv_decoder import container_count
+from dcfnet.io.image_series import image_files, image_series
 
 from dcfnet_evaluation.datasets.listing import Listing, subfolders
 from dcfnet_evaluation.sequences import (
@@ -24,6 +25,7 @@ from dcfnet_evaluation.sequences import (
     SequenceError,
     VideoFrames,
     check_first_box,
+    count_frames,
     mark_absent,
     open_images,
     read_boxes,
@@ -34,7 +36,7 @@ from dcfnet_evaluation.sequences import (
 TRUTHS = ("boxes.csv", "boxes.txt", "groundtruth.txt")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm")
 COLUMNS = ("x", "y", "w", "h")
-MIN_SHARE = 0.9  # boxes per frame; a container reports a few frames too many, but less than a tenth
+MIN_SHARE = 0.9  # boxes per frame; annotations may end a little before the video
 
 
 def find(root: Path, subset: str | None) -> Listing:
@@ -85,21 +87,23 @@ def _with_box_file(folder: Path, footage: list[Path]) -> Iterator[tuple[str, Pat
 def _open(name: str, footage: Path, truth: Path) -> AnnotatedSequence:
     boxes = mark_absent(_read(truth))
     if footage.is_dir():
-        return open_images(footage, boxes, image_files(footage), name=name, numbered=False)
-    frame_count = _frame_count(footage)
-    if not len(boxes) or (frame_count and not MIN_SHARE * frame_count <= len(boxes) <= frame_count):
+        return open_images(footage, boxes, _images(footage), name=name, numbered=False)
+    frame_count = container_count(footage)
+    if len(boxes) != frame_count:
+        frame_count = count_frames(footage)  # a container's number is no evidence
+    if not MIN_SHARE * frame_count <= len(boxes) <= frame_count or not len(boxes):
         raise SequenceError(
             f"{footage}: {frame_count} frames but {len(boxes)} boxes in {truth.name}; every frame needs a row"
         )
     return check_first_box(footage, AnnotatedSequence(name, VideoFrames(footage, len(boxes)), boxes))
 
 
-def _frame_count(video: Path) -> int:
-    """Number of frames according to the container; 0 if unknown. Raises SequenceError if the file is not a video."""
-    capture = cv2.VideoCapture(str(video))
-    if not capture.isOpened():
-        raise SequenceError(f"{video}: cannot be opened as a video; give a video with a codec that OpenCV supports")
-    return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+def _images(folder: Path) -> tuple[Path, ...]:
+    """The one series of images in a folder."""
+    try:
+        return image_series(folder).files
+    except SourceError as error:
+        raise SequenceError(str(error)) from error
 
 
 def _read(file: Path) -> Boxes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 
 from dcfnet_evaluation.datasets.listing import Listing, find_file, frames_between, subfolders
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError, mark_absent, open_images, read_boxes

@@ -11,7 +11,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from dcfnet.io.sources import image_files, natural_order
+from dcfnet.io.image_series import image_files, natural_order
 
 from dcfnet_evaluation.datasets.listing import Listing, files_like, frames_between, read_attributes
 from dcfnet_evaluation.sequences import AnnotatedSequence, mark_absent, open_images, read_boxes

@@ -15,9 +15,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-from dcfnet.errors import DcfnetError, InvalidBoxError, InvalidFrameError
+from dcfnet.errors import DcfnetError, InvalidBoxError, InvalidFrameError, SourceError
+from dcfnet.io.decoding.images import decode_image
+from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box
 from dcfnet.tracker import Tracker
@@ -46,6 +47,7 @@ class Session:
         self._tracker = tracker
         self._started = False
         self._rejected_box: Box | None = None  # box of the last initialize, if the tracker could not start from it
+        self._levels = Levels()  # grey levels of the sequence, for images of more than 8 bits
 
     def answer(self, request: Message) -> Message:
         """The state message for an `initialize` or `frame` request. Raises VotError if the request is invalid."""
@@ -61,8 +63,8 @@ class Session:
 
     def _initialize(self, image: str, box: Box) -> Message:
         """If the tracker cannot start from a box, the answer is that box: evaluations send such boxes and continue."""
-        self._started, self._rejected_box = True, None
-        frame = _read_or_log(image)
+        self._started, self._rejected_box, self._levels = True, None, Levels()
+        frame = _read_or_log(image, self._levels)
         try:
             self._tracker.init(frame, box)  # type: ignore[arg-type]  # None raises InvalidFrameError
         except (InvalidBoxError, InvalidFrameError) as error:
@@ -72,7 +74,7 @@ class Session:
         return state(box)
 
     def _frame(self, image: str) -> Message:
-        frame = _read_or_log(image)
+        frame = _read_or_log(image, self._levels)
         if self._rejected_box is not None:
             return state(self._rejected_box, 0.0)
         result = self._tracker.update(frame)
@@ -104,43 +106,45 @@ def read_region(text: str) -> Box:
     return Box(*box_around(values))
 
 
-def _read_or_log(image: str) -> Frame | None:
+def _read_or_log(image: str, levels: Levels) -> Frame | None:
     """The frame; if the image is not readable, logs one line and returns None."""
-    frame = read_image(image)
+    frame = read_image(image, levels)
     if frame is None:
         print(f"dcfnet-vot: {image!r:.200}: not a readable image", file=sys.stderr)
     return frame
 
 
-def read_image(uri: str) -> Frame | None:
+def read_image(uri: str, levels: Levels | None = None) -> Frame | None:
     """Reads an image of the protocol, uint8 (H, W, 3) BGR; None if the file or the content is not an image.
 
     uri: a path, with or without "file://"; or "image:W;H;rgb;" (also gray8, gray16) and Base64 pixels; or
-    "data:image/jpeg;" (also png) and Base64. Raises VotError if the scheme is unknown, the Base64 is invalid, or the
-    number of pixels is not W x H.
+    "data:image/jpeg;" (also png) and Base64. levels: grey levels of the sequence; default: all levels.
+
+    Raises VotError if the scheme is unknown, the Base64 is invalid, or the number of pixels is not W x H.
     """
+    levels = levels or Levels("full")
     scheme, colon, rest = uri.partition(":")
     if colon and scheme == "image":
-        return _decode_raw(rest)
+        return _decode_raw(rest, levels)
     if colon and scheme == "data":
-        return _decode(_decode_base64(re.split("[;,]", rest)[-1]))
+        return _decode(_decode_base64(re.split("[;,]", rest)[-1]), levels)
     if "://" in uri and scheme != "file":
         raise VotError(f"image {uri!r:.80}: not a file; this tracker accepts path, memory and buffer images")
     file = Path(rest.removeprefix("//") if colon and scheme == "file" else uri)
     try:
-        return _decode(file.read_bytes())
+        return _decode(file.read_bytes(), levels)
     except OSError:
         return None
 
 
-def _decode(content: bytes) -> Frame | None:
-    if not content:
-        return None  # OpenCV raises on empty input
-    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
-    return None if image is None else image.astype(np.uint8, copy=False)
+def _decode(content: bytes, levels: Levels) -> Frame | None:
+    try:
+        return decode_image(content, "image", levels)
+    except SourceError:
+        return None
 
 
-def _decode_raw(text: str) -> Frame:
+def _decode_raw(text: str, levels: Levels) -> Frame:
     width, height, kind, pixels = (*text.split(";", 3), "", "", "", "")[:4]
     if not (width.isdecimal() and height.isdecimal() and kind in _RAW_FORMATS):
         raise VotError(
@@ -153,9 +157,8 @@ def _decode_raw(text: str) -> Frame:
         raise VotError(
             f"image of {width} x {height} {kind}: has {len(content)} bytes; must have {expected}, and more than 0"
         )
-    values = np.frombuffer(content, dtype=dtype) >> 8 * (kind == "gray16")  # the high byte of gray16
-    image = values.reshape(int(height), int(width), channels)[..., ::-1]  # RGB to BGR
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)), dtype=np.uint8)
+    values = np.frombuffer(content, dtype=dtype).reshape(int(height), int(width), channels)
+    return levels.to_bgr(values[..., ::-1])  # RGB to BGR
 
 
 def _decode_base64(text: str) -> bytes:

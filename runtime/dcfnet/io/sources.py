@@ -1,110 +1,175 @@
-"""Frame sources: video files, folders of images, cameras and streams."""
+"""Frame sources: video files, folders and patterns of images, animations, cameras, pipes and streams."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import stat
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from dcfnet.errors import SourceError
-from dcfnet.io.frame import Frame
+from dcfnet.io.addresses import is_pipeline, is_url, without_secrets
+from dcfnet.io.decoding.images import (
+    ANIMATED_SUFFIXES,
+    IMAGE_SUFFIXES,
+    PAGED_SUFFIXES,
+    decode_moving,
+    read_content,
+    read_image,
+)
+from dcfnet.io.decoding.levels import Levels
+from dcfnet.io.decoding.videos import DEFAULT_FPS, open_camera, open_video
+from dcfnet.io.image_series import LEAST_SERIES, ImageSeries, image_files, image_series, matching_files, one_series
+from dcfnet.io.source_frame import FrameSource, SourceFrame, SourceReport
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-DEFAULT_FPS = 25.0  # frames per second of a written video if the source has no rate
-
-
-@dataclass(frozen=True)
-class FrameSource:
-    """An opened source. Iteration reads its frames, uint8 (H, W, 3) BGR.
-
-    fps: frames per second, for a written video. length: number of frames; None if it is unknown.
-    """
-
-    name: str
-    fps: float
-    length: int | None
-    frames: Iterator[Frame]
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self.frames
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".ts", ".m2ts", ".wmv", ".flv")
+CAMERA_FILES = re.compile(r"/dev/(video\d+|v4l/.+)")
+STDIN = ("-", "/dev/stdin")
+LISTED = 3  # unreadable files that are named one by one
 
 
-def open_source(source: str | Path) -> FrameSource:
-    """Opens a video file, a folder of images in natural order, a camera by its number, or a stream by its URL.
+def open_source(source: str | Path, levels: str = "first") -> FrameSource:
+    """Opens a source by its name.
+
+    source: a video file; a folder of images; a pattern of images (frames/%04d.png, frames/*.png); an animation or a
+    TIFF with pages; the number or path of a camera (0, /dev/video0); a pipe, or - for standard input; the URL of a
+    stream; a pipeline of GStreamer. levels: the grey levels of images of more than 8 bits, see `Levels`.
 
     Raises SourceError, here or during iteration, with the name of the source and the problem.
     """
     text = str(source)
-    if text.isdecimal() and not Path(text).exists():
-        return _open_capture(int(text), f"camera {text}")
-    if "://" in text:
-        return _open_capture(text, text)
+    mapping = Levels(levels)
     path = Path(text)
+    if not text.strip():
+        raise SourceError("the name of the source is empty; give a video, a folder of images or a camera")
+    if text.isdecimal() and not os.path.lexists(text):
+        return _open_camera(int(text), f"/dev/video{text}", mapping)
+    if is_pipeline(text):
+        return _open_pipeline(text, mapping)
+    if is_url(text):
+        return open_video(text, without_secrets(text), mapping, live=not text.startswith("file:"))
+    if CAMERA_FILES.fullmatch(text):
+        return _open_camera(text, text, mapping)
+    if text in STDIN:
+        return _open_stdin(mapping)
+    try:
+        return _open_path(path, mapping)
+    except SourceError:
+        raise
+    except OSError as error:  # no permission, or the name is too long
+        raise SourceError(f"{without_secrets(text):.200}: cannot be read ({error.strerror})") from error
+
+
+def _open_path(path: Path, levels: Levels) -> FrameSource:
     if path.is_dir():
-        return _open_folder(path)
+        return _open_images(str(path), _series_or_advice(path), levels)
     if not path.exists():
-        raise SourceError(f"{path}: no such file or folder")
+        return _open_pattern(str(path), levels)
+    mode = path.stat().st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        return open_video(str(path), str(path), levels, live=True)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise SourceError(f"{path}: a single image; give the folder that contains it, or a video")
+        return _open_moving(path, levels)
     if path.stat().st_size == 0:
         raise SourceError(f"{path}: the file is empty")
-    return _open_capture(str(path), str(path))
+    return open_video(str(path), str(path), levels)
 
 
-def _open_folder(folder: Path) -> FrameSource:
-    files = image_files(folder)
-    if not files:
-        raise SourceError(f"{folder}: no images in this folder; the suffixes are {', '.join(IMAGE_SUFFIXES)}")
-    return FrameSource(str(folder), DEFAULT_FPS, len(files), (_read_image(file) for file in files))
-
-
-def image_files(folder: Path) -> tuple[Path, ...]:
-    """The images of a folder in natural order (9.jpg before 10.jpg), without hidden files, for example "._1.jpg"."""
-    images = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return tuple(sorted((p for p in images if not p.name.startswith(".")), key=lambda path: natural_order(path.name)))
-
-
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """A sort key that puts 9.jpg before 10.jpg."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
-
-
-def _read_image(file: Path) -> Frame:
-    # imdecode, not imread: non-ASCII paths work on all platforms, and it prints no warnings.
-    image = cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) if file.stat().st_size else None
-    if image is None:
-        raise SourceError(f"{file}: not a readable image")
-    return image.astype(np.uint8, copy=False)
-
-
-def _open_capture(source: int | str, name: str) -> FrameSource:
-    capture = cv2.VideoCapture(source)
-    if not capture.isOpened():
-        raise SourceError(
-            f"{name}: cannot be opened; check the name, and that OpenCV supports this camera, stream or codec"
-        )
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    length = count if count > 0 else None
-    return FrameSource(name, fps if fps > 0 else DEFAULT_FPS, length, _read(capture, name, length or 0))
-
-
-def _read(capture: cv2.VideoCapture, name: str, length: int) -> Iterator[Frame]:
-    number = 0
+def _open_camera(place: int | str, file: str, levels: Levels) -> FrameSource:
+    """A camera. file: its device file on Linux."""
+    name = f"camera {place}"
+    if sys.platform.startswith("linux") and not Path(file).exists():
+        found = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "there is no camera"
+        raise SourceError(f"{name}: {file} does not exist ({found}); connect the camera, or give a video")
     try:
-        while True:
-            ok, frame = capture.read()
-            if not ok:
-                break
-            number += 1
-            yield frame.astype(np.uint8, copy=False)
-    finally:
-        capture.release()
-    if number == 0:
-        raise SourceError(f"{name}: no frame could be decoded")
-    if number < 0.9 * length:  # some containers count a few frames too many, but not a tenth of them
-        raise SourceError(f"{name}: ends after {number} of {length} frames; the file may be truncated or damaged")
+        return open_camera(place, name, levels)
+    except SourceError as error:
+        raise SourceError(
+            f"{error}; check that it is a camera, that no other program uses it, and that you may read {file}"
+        ) from error
+
+
+def _open_pipeline(text: str, levels: Levels) -> FrameSource:
+    name = without_secrets(text)
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        raise SourceError(
+            f"{name}: a GStreamer pipeline, but this OpenCV is built without GStreamer; use such an OpenCV, give the "
+            "address of the stream, or read the frames in your own program and call Tracker.update"
+        )
+    try:
+        return open_camera(text, name, levels, cv2.CAP_GSTREAMER)
+    except SourceError as error:
+        raise SourceError(f"{error}; test it with gst-launch-1.0, and let it end with appsink") from error
+
+
+def _open_stdin(levels: Levels) -> FrameSource:
+    if sys.stdin is not None and sys.stdin.isatty():
+        raise SourceError(
+            "standard input is a terminal; pipe a video into it, for example: cat VIDEO.ts | dcfnet-run -"
+        )
+    place = "/dev/stdin" if Path("/dev/stdin").exists() else "pipe:0"
+    return open_video(place, "standard input", levels, live=not Path(place).is_file())
+
+
+def _open_pattern(text: str, levels: Levels) -> FrameSource:
+    """A pattern of images; its name is not the name of a file."""
+    if not re.search(r"%0?\d*d|[*?]", text):
+        raise SourceError(f"{without_secrets(text)}: no such file or folder")
+    files = matching_files(text)
+    unknown = [file.name for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
+    if unknown:
+        raise SourceError(f"{text}: {unknown[0]} is not an image; the suffixes are {', '.join(IMAGE_SUFFIXES)}")
+    return _open_images(text, one_series(files, Path(text).parent), levels)
+
+
+def _series_or_advice(folder: Path) -> ImageSeries:
+    """The images of a folder. Raises SourceError; if the folder contains videos, the message names one."""
+    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    if videos and len(image_files(folder)) < LEAST_SERIES:  # a picture or two may belong to the videos
+        raise SourceError(f"{folder}: a folder with {len(videos)} videos; give one of them, for example {videos[0]}")
+    return image_series(folder)
+
+
+def _open_images(name: str, series: ImageSeries, levels: Levels) -> FrameSource:
+    report = SourceReport()
+    if series.extras:
+        names = ", ".join(file.name for file in series.extras)
+        report.notes.append(f"left out {names}: not of the series {series.files[0].name} ... {series.files[-1].name}")
+    return FrameSource(name, DEFAULT_FPS, len(series.files), _read_images(series.files, levels, report), report)
+
+
+def _read_images(files: Sequence[Path], levels: Levels, report: SourceReport) -> Iterator[SourceFrame]:
+    """The images in order. An unreadable one is a frame without pixels; the first one must be readable."""
+    broken: list[str] = []
+    for index, file in enumerate(files):
+        try:
+            frame = SourceFrame(read_image(file, levels), index / DEFAULT_FPS)
+        except SourceError as error:
+            if index == 0:
+                raise
+            broken.append(str(error))
+            frame = SourceFrame(None, index / DEFAULT_FPS, str(error))
+        report.stored = levels.stored or report.stored
+        yield frame
+    if broken:
+        more = f"; and {len(broken) - LISTED} more" * (len(broken) > LISTED)
+        report.problems.append(f"{len(broken)} of {len(files)} images: {'; '.join(broken[:LISTED])}{more}")
+
+
+def _open_moving(file: Path, levels: Levels) -> FrameSource:
+    """An animation, or the pages of a TIFF. Raises SourceError if there is only one picture."""
+    suffix = file.suffix.lower()
+    content = read_content(file)
+    pictures, shown = decode_moving(content, suffix) if suffix in ANIMATED_SUFFIXES + PAGED_SUFFIXES else ([], [])
+    if len(pictures) < 2:
+        raise SourceError(f"{file}: a single image; give the folder that contains it, a pattern, or a video")
+    times = [sum(shown[:index]) for index in range(len(shown))]
+    if not any(shown):
+        times = [index / DEFAULT_FPS for index in range(len(pictures))]
+    shortest = min((seconds for seconds in shown if seconds > 0), default=1 / DEFAULT_FPS)
+    frames = (SourceFrame(levels.to_bgr(picture), t) for picture, t in zip(pictures, times, strict=True))
+    return FrameSource(str(file), 1 / shortest, len(pictures), frames, SourceReport(stored=f"{suffix[1:]} animation"))

@@ -9,14 +9,21 @@ import cv2
 import numpy as np
 
 from dcfnet.errors import SinkError
+from dcfnet.io.decoding.opencv_decoder import container_count
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box, Result, Status
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}
 
 
+LONGEST_GAP = 60.0  # s that one frame is repeated at most; a longer gap in time is shortened
+
+
 class VideoSink:
-    """Writes a video. Frames of another size are scaled to `size`."""
+    """Writes a video of constant rate that lasts as long as the source. Frames of another size are scaled to `size`.
+
+    A frame is repeated until the time of the next one. So a video of variable rate keeps its speed.
+    """
 
     def __init__(self, file: Path, fps: float, size: tuple[int, int]) -> None:
         """Opens the video. size: (width, height). Raises SinkError for an unknown suffix or if it cannot be written."""
@@ -28,21 +35,32 @@ class VideoSink:
             file.open("wb").close()  # OpenCV fails without a reason
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
-        self._file, self._size, self._written = file, size, 0
+        self._file, self._size, self._fps, self._written = file, size, fps, 0
+        self._newest: Frame | None = None  # the last written frame
+        self._cut = 0.0  # s that were left out of long gaps
         self._writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*codec), fps, size)
         if not self._writer.isOpened():
             raise SinkError(f"{file}: OpenCV cannot write {codec} video of {size[0]} x {size[1]}")
 
-    def write(self, frame: Frame) -> None:
-        """Appends one frame, uint8 (H, W, 3) BGR."""
-        self._written += 1
+    def write(self, frame: Frame, time: float | None = None) -> None:
+        """Appends one frame, uint8 (H, W, 3) BGR. time: seconds after the first frame; None: one interval later."""
+        if time is not None and self._newest is not None:
+            gap = time - self._cut - self._written / self._fps
+            self._cut += max(gap - LONGEST_GAP, 0.0)
+            for _ in range(round(min(gap, LONGEST_GAP) * self._fps)):
+                self._append(self._newest)
         fits = (frame.shape[1], frame.shape[0]) == self._size
-        self._writer.write(frame if fits else cv2.resize(frame, self._size))
+        self._newest = frame if fits else cv2.resize(frame, self._size).astype(np.uint8, copy=False)
+        self._append(self._newest)
+
+    def _append(self, frame: Frame) -> None:
+        self._writer.write(frame)
+        self._written += 1
 
     def close(self) -> None:
         """Completes the file, which may be unreadable before. Raises SinkError if frames are missing from it."""
         self._writer.release()
-        found = int(cv2.VideoCapture(str(self._file)).get(cv2.CAP_PROP_FRAME_COUNT))  # VideoWriter reports no errors
+        found = container_count(self._file)  # VideoWriter reports no errors
         if found < 0.9 * self._written:
             raise SinkError(f"{self._file}: only {found} of {self._written} frames were written; is the disk full?")
 

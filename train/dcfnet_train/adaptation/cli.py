@@ -14,7 +14,7 @@ import torch
 import typer
 from dcfnet.cli.target import parse_box
 from dcfnet.errors import ConfigError, DcfnetError
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_files
 from dcfnet_evaluation.scores import CONFIDENCE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

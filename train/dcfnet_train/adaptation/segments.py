@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
+from dcfnet.errors import SourceError
 from dcfnet.io.frame import Frame
-from dcfnet.io.sources import image_files
+from dcfnet.io.image_series import image_series
 from dcfnet.result import Box
 from dcfnet.tracking.geometry import target_box
-from dcfnet_evaluation.sequences import Frames, ImageFrames, SequenceError, VideoFrames
+from dcfnet_evaluation.sequences import Frames, ImageFrames, SequenceError, VideoFrames, count_frames
 
 LENGTH = 20  # frames of a segment: twice the gap of a pair, and short enough for a tracker to come back
 KEPT_BACK = 0.25  # share at the end of each video for the gate; training never uses it
@@ -53,7 +53,7 @@ class Unlabelled:
         """
         if place.is_dir():
             inner = place / "img"
-            frames: Frames = ImageFrames(image_files(inner if inner.is_dir() else place))
+            frames: Frames = ImageFrames(_series(inner if inner.is_dir() else place))
         else:
             frames = VideoFrames(place, _count(place))
         if len(frames) < 4 * LENGTH:
@@ -95,10 +95,12 @@ def _count(video: Path) -> int:
     """Number of readable frames; the container often reports more. Raises SequenceError if the file is not a video."""
     if not video.is_file():
         raise SequenceError(f"{video}: no such file or folder")
-    capture = cv2.VideoCapture(str(video))
-    count = 0
-    while capture.grab():
-        count += 1
-    if not count:
-        raise SequenceError(f"{video}: cannot be opened as a video; use a video file with a codec that OpenCV supports")
-    return count
+    return count_frames(video)
+
+
+def _series(folder: Path) -> tuple[Path, ...]:
+    """The one series of images in a folder. Raises SequenceError."""
+    try:
+        return image_series(folder).files
+    except SourceError as error:
+        raise SequenceError(str(error)) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from dcfnet.errors import SourceError
+from dcfnet.io.decoding.images import decode_mask
 from dcfnet.result import Box
 from dcfnet_evaluation.sequences import Boxes, SequenceError, box_around, mark_absent, read_numbers
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ def read_track(entry: Entry, read: Read) -> Boxes:
     if entry.format not in MASKS:
         boxes = _rows(entry, read(entry.boxes))
     else:
-        masks = (_decoded(path, read(path)) for path in entry.box_paths())
+        masks = (decode_mask(read(path), path) for path in entry.box_paths())
         if entry.format == "mask":
             boxes = [_extent(_opened(mask > 127, entry.thin)) for mask in masks]
         else:
@@ -60,13 +61,6 @@ def _box(entry: Entry, number: int, line: str) -> list[float]:
         return box_around(row)
     base = 1 if entry.format == "xywh1" else 0
     return [row[0] - base, row[1] - base, row[2], row[3]]
-
-
-def _decoded(path: str, content: bytes) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
-    if image is None:
-        raise SourceError(f"{path}: its {len(content)} bytes are no image; is it a pointer of Git LFS?")
-    return image.astype(np.uint8, copy=False)
 
 
 def _opened(mask: Mask, thin: int) -> Mask:

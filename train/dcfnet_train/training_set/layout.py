@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from dcfnet.config.settings import Rule, Settings, whole
 from dcfnet.errors import ConfigError, SinkError, SourceError
+from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.files import write_atomically
 from dcfnet_evaluation.sequences import Boxes
 from numpy.typing import NDArray
@@ -148,10 +149,8 @@ def _frame(
     path: str, content: bytes, box: NDArray[np.float64], settings: FootageSettings
 ) -> tuple[bytes, tuple[int, int], NDArray[np.float64]]:
     """The JPEG to write, its (width, height) in px, and the box (4,), 0-based px, cut to the frame."""
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    if image is None:
-        raise SourceError(f"{path}: its {len(content)} bytes are no image; is it a pointer of Git LFS?")
-    small, moved = shrink(image.astype(np.uint8, copy=False), box[None], settings.longest)
+    image = decode_image(content, path)
+    small, moved = shrink(image, box[None], settings.longest)
     height, width = small.shape[:2]
     copied = content.startswith(JPEG) and (height, width) == image.shape[:2]
     jpeg = content if copied else _encoded(small, settings)

@@ -1,0 +1,25 @@
+"""The outputs of a run, checked before it starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dcfnet.errors import SinkError
+from dcfnet.io.decoding.images import IMAGE_SUFFIXES
+
+STDOUT = Path("-")
+
+
+def check_outputs(source: str, engine: Path | None, outputs: list[Path]) -> None:
+    """Raises SinkError if an output is a folder, or would overwrite an input or another output."""
+    inputs = [os.path.realpath(file) for file in (source, engine) if file]  # realpath accepts circular links too
+    files = [output for output in outputs if output != STDOUT]
+    for output in files:
+        if output.is_dir():
+            raise SinkError(f"{output}: is a folder; give the name of a file in it, for example {output / 'boxes.csv'}")
+        image = output.suffix.lower() in IMAGE_SUFFIXES and output.exists()
+        if os.path.realpath(output) in inputs or image:
+            raise SinkError(f"{output}: would overwrite the source, the model or an image; choose another file")
+    if len({os.path.realpath(output) for output in files}) < len(files):
+        raise SinkError(f"{files[0]}: is both --output and --boxes; choose two files")
