@@ -15,8 +15,9 @@ test *args: (_install "dev")
     {{bin}}/ruff format --check .
     {{bin}}/ruff check .
     {{bin}}/lint-imports
-    {{bin}}/mypy
-    {{bin}}/pytest "$@"
+    {{bin}}/mypy --num-workers=2
+    # Each process computes on one thread: more threads than cores wait for each other. The memory allows 4 processes.
+    OMP_NUM_THREADS=1 {{bin}}/pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal "$@"
 
 alias check := test
 
@@ -66,10 +67,16 @@ gpu cuda="13":
     exec .venv-gpu/bin/python benchmarks/gpu_report.py
 
 # Runs the tests that need other programs: OpenCV's contributed trackers and the VOT toolkit.
-test-others: (_install "dev") _peers vot
-    .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil
+test-others: environments
     .venv-peers/bin/python -m pytest tests/evaluation/test_peers.py
     {{bin}}/pytest tests/evaluation/test_vot_toolkit.py
+
+# Makes the environments of test and test-others at the same time, because an install uses one core.
+[parallel]
+environments: (_install "dev") _peers-tests vot
+
+_peers-tests: _peers
+    .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil
 
 # opencv-contrib-python includes opencv-python, and both install the same module. Hence --no-deps for this project.
 _peers:
