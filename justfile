@@ -10,13 +10,15 @@ default:
 demo *args: (_install "cpu")
     @{{bin}}/python -m dcfnet_evaluation.demo "$@"
 
+# pytest: a process per core, up to 4 because of the memory. Each computes on one thread: with more threads than cores,
+# threads wait for each other.
+
 # Runs the checks that CI runs: style, imports, types, tests. Does not change the source files.
 test *args: (_install "dev")
     {{bin}}/ruff format --check .
     {{bin}}/ruff check .
     {{bin}}/lint-imports
     {{bin}}/mypy --num-workers=2
-    # Each process computes on one thread: more threads than cores wait for each other. The memory allows 4 processes.
     OMP_NUM_THREADS=1 {{bin}}/pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal "$@"
 
 alias check := test
