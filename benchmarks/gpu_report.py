@@ -148,7 +148,7 @@ def build(precision: str, file: Path) -> None:
     from dcfnet.engines.options import BuildOptions
     from dcfnet_export.precision import convert
 
-    model = convert(load_model(), precision, "tensorrt")
+    model = convert(load_model("dcfnet"), precision, "tensorrt")
     make_engine(model, file, BuildOptions.of(model, max_batch=ENGINE_BATCH, opt_batch=ENGINE_BATCH), open_flavour())
 
 

@@ -23,7 +23,7 @@ STRIDE = {"conv0": 1, "conv1": 2}  # of the shipped model
 
 def activations(patches: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The input of each convolution, float32 (N, C, H, W), and its weights, float32 (O, C, k, k), by its name."""
-    proto = onnx.load_from_string(load_model().onnx)
+    proto = onnx.load_from_string(load_model("dcfnet").onnx)
     proto.graph.output.append(onnx.helper.make_tensor_value_info("relu0", onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     (relu,) = session.run(["relu0"], {"patches": patches})
@@ -45,7 +45,7 @@ def overflow_share(values: np.ndarray, weights: np.ndarray, stride: int) -> floa
 
 def main(ranges: Path, sequences: Path) -> None:
     measured = Ranges.read(ranges)
-    patches = collect(open_dataset("otb", sequences), open_pipeline(), 20, held_out=True).search
+    patches = collect(open_dataset("otb", sequences), open_pipeline("dcfnet"), 20, held_out=True).search
     inputs, weights = activations(patches)
     for (name, values), tensor in zip(inputs.items(), ("patches", "relu0"), strict=True):
         low, high = measured.tensors[tensor]

@@ -31,7 +31,7 @@ LEVELS_KEY = "dcfnet.levels"  # JSON, [{"channels", "label_sigma", "weight"}], o
 FOLDED_KEY = "dcfnet.folded"  # JSON, the names of FOLDABLE that the graph computes itself; default: none
 PRECISIONS = ("fp32", "fp16", "int8", "mixed")
 FOLDABLE = ("mean", "window")
-SHIPPED = {"dcfnet": "dcfnet.onnx", "deep": "deep.onnx"}  # name -> file in shipped/; the first is the default
+SHIPPED = {"deep": "deep.onnx", "dcfnet": "dcfnet.onnx"}  # name -> file in shipped/; the first is the default
 
 
 @dataclass(frozen=True)

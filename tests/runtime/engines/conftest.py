@@ -27,6 +27,6 @@ def rtx() -> Flavour:
 @pytest.fixture
 def engine(rtx: Flavour, tmp_path: Path) -> Path:
     """An engine of the shipped model for SM 8.6 and 8.9."""
-    model, file = load_model(), tmp_path / "net.engine"
+    model, file = load_model("dcfnet"), tmp_path / "net.engine"
     make_engine(model, file, BuildOptions.of(model, compute_capabilities="8.6,8.9"), rtx)
     return file
