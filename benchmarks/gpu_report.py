@@ -142,7 +142,7 @@ def times_of_engines(
 
 
 def build(precision: str, file: Path) -> None:
-    """Builds an engine of the shipped model. Raises DcfnetError, also if a library is missing."""
+    """Builds an engine of the model `dcfnet`. Raises DcfnetError, also if a library is missing."""
     from dcfnet.engines.flavour import open_flavour
     from dcfnet.engines.make import make_engine
     from dcfnet.engines.options import BuildOptions

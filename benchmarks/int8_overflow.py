@@ -1,7 +1,7 @@
 """Counts int8 product pairs that overflow 16 bits: python benchmarks/int8_overflow.py RANGES SEQUENCES.
 
 Without VNNI an x86 CPU adds pairs of u8 x s8 products in 16 bits, with saturation. The script counts overflows on
-held-out patches of the shipped model, for pairs of neighbouring input channels, with weights of 8 and of 7 bits.
+held-out patches of the model `dcfnet`, for pairs of neighbouring input channels, with weights of 8 and of 7 bits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dcfnet_calibration.patches import collect
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_export.ranges import Ranges
 
-STRIDE = {"conv0": 1, "conv1": 2}  # of the shipped model
+STRIDE = {"conv0": 1, "conv1": 2}  # of the model `dcfnet`
 
 
 def activations(patches: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

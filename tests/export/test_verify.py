@@ -36,7 +36,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verified(dataset: Path, weaken: float = 0.0) -> Verification:
-    """Compares the shipped model with its checkpoint, with every second channel multiplied by 1 - weaken."""
+    """Compares the model `dcfnet` with its checkpoint, with every second channel multiplied by 1 - weaken."""
     model = load_model("dcfnet")
     correct, factor = OrtBackbone(model), np.where(np.arange(32) % 2, 1 - weaken, 1)[:, None, None]
 

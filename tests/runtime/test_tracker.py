@@ -1,4 +1,4 @@
-"""Tracker and MultiTracker with the shipped model: calls of a user, and difficult frames."""
+"""Tracker and MultiTracker with the shipped models: calls of a user, and difficult frames."""
 
 from __future__ import annotations
 

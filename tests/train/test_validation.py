@@ -32,7 +32,7 @@ def lines(folder: Path, key: str) -> list[float]:
 
 
 def test_validation_tracks_with_the_current_network(tmp_path: Path) -> None:
-    """The shipped weights track a rendered target through the torch backbone."""
+    """The weights of the model `dcfnet` track a rendered target through the torch backbone."""
     from importlib.resources import as_file, files
 
     make_otb_sequence(tmp_path / "clip", length=25, seed=3)

@@ -29,7 +29,7 @@ SIDE = 42  # four patches of this side are not a multiple of TensorRT's alignmen
 
 @pytest.fixture(params=["fp32"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """The shipped model, converted for an engine: "fp32", "fp16", or "fp16 mean" with the mean in the graph."""
+    """The model `dcfnet`, converted for an engine: "fp32", "fp16", or "fp16 mean" with the mean in the graph."""
     precision, *folded = request.param.split()
     return convert(load_model("dcfnet"), precision, "tensorrt", folded=folded)
 
