@@ -28,7 +28,7 @@ fmt: (_install "dev")
     {{bin}}/ruff format .
     {{bin}}/ruff check --fix .
 
-# Scores the shipped weights on sequences in OTB's layout, and writes a report: eval FOLDER.
+# Scores the default model on sequences in OTB's layout, and writes a report: eval FOLDER.
 eval *args: (_install "cpu,evaluation")
     @{{bin}}/dcfnet-eval otb "$@"
 

@@ -3,7 +3,8 @@
 Both commits are checked out into a temporary folder. Each run is a new process of this interpreter, in the order
 A B B A, on the same decoded frames: rendered ones, or a sequence in OTB's layout. The result is the median of B / A
 over the pairs. Only `Tracker.init` and `Tracker.update` are used, which every commit has. Libraries and pyproject.toml
-do not change with the commit: both run with what is installed.
+do not change with the commit: both run with what is installed. The model is the default one of each commit; between
+two commits that have the names, `--with model=dcfnet` selects one model for both.
 """
 
 from __future__ import annotations

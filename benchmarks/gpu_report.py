@@ -142,13 +142,13 @@ def times_of_engines(
 
 
 def build(precision: str, file: Path) -> None:
-    """Builds an engine of the shipped model. Raises DcfnetError, also if a library is missing."""
+    """Builds an engine of the model `dcfnet`. Raises DcfnetError, also if a library is missing."""
     from dcfnet.engines.flavour import open_flavour
     from dcfnet.engines.make import make_engine
     from dcfnet.engines.options import BuildOptions
     from dcfnet_export.precision import convert
 
-    model = convert(load_model(), precision, "tensorrt")
+    model = convert(load_model("dcfnet"), precision, "tensorrt")
     make_engine(model, file, BuildOptions.of(model, max_batch=ENGINE_BATCH, opt_batch=ENGINE_BATCH), open_flavour())
 
 

@@ -92,7 +92,7 @@ def main() -> None:
     import dcfnet  # with the stand-in in place
 
     clip = render_clip(length=WARM_UP + 1, width=1280, height=720, occluder=False)
-    tracker, (x, y, w, h) = dcfnet.MultiTracker(device="cuda", capacity=targets), clip.box(0)
+    tracker, (x, y, w, h) = dcfnet.MultiTracker("dcfnet", device="cuda", capacity=targets), clip.box(0)
     for number in range(targets):
         tracker.add(clip.frame(0), (x + number % 8, y + number // 8, w, h))
     frames = [in_memory(module, tracker._pipeline.backend._device, clip.frame(i + 1), memory) for i in range(WARM_UP)]

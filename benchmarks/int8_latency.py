@@ -1,6 +1,6 @@
 """Compares int8 with float32 in ONNX Runtime on this CPU: python benchmarks/int8_latency.py RANGES [MODEL].
 
-RANGES is the output of dcfnet-calibrate ranges for MODEL, by default the shipped model. One thread; a call has the
+RANGES is the output of dcfnet-calibrate ranges for MODEL, by default `dcfnet`. One thread; a call has the
 patches of one frame of the default preset; in every round all files run once. Prints the median of the ratios to
 float32 in the same round, with quartiles.
 """
@@ -29,7 +29,7 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def main(ranges: Path, model: Path | None = None) -> None:
+def main(ranges: Path, model: Path = Path("dcfnet")) -> None:
     loaded, measured = load_model(model), Ranges.read(ranges)
     config, names = loaded.preset(DEFAULT_PRESET), convolutions(load_from_string(loaded.onnx).graph)
     chosen = {"int8": names, "mixed": [name for name in names if name not in measured.sensitive]}

@@ -1,7 +1,7 @@
 """Counts int8 product pairs that overflow 16 bits: python benchmarks/int8_overflow.py RANGES SEQUENCES.
 
 Without VNNI an x86 CPU adds pairs of u8 x s8 products in 16 bits, with saturation. The script counts overflows on
-held-out patches of the shipped model, for pairs of neighbouring input channels, with weights of 8 and of 7 bits.
+held-out patches of the model `dcfnet`, for pairs of neighbouring input channels, with weights of 8 and of 7 bits.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dcfnet_calibration.patches import collect
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_export.ranges import Ranges
 
-STRIDE = {"conv0": 1, "conv1": 2}  # of the shipped model
+STRIDE = {"conv0": 1, "conv1": 2}  # of the model `dcfnet`
 
 
 def activations(patches: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The input of each convolution, float32 (N, C, H, W), and its weights, float32 (O, C, k, k), by its name."""
-    proto = onnx.load_from_string(load_model().onnx)
+    proto = onnx.load_from_string(load_model("dcfnet").onnx)
     proto.graph.output.append(onnx.helper.make_tensor_value_info("relu0", onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     (relu,) = session.run(["relu0"], {"patches": patches})
@@ -45,7 +45,7 @@ def overflow_share(values: np.ndarray, weights: np.ndarray, stride: int) -> floa
 
 def main(ranges: Path, sequences: Path) -> None:
     measured = Ranges.read(ranges)
-    patches = collect(open_dataset("otb", sequences), open_pipeline(), 20, held_out=True).search
+    patches = collect(open_dataset("otb", sequences), open_pipeline("dcfnet"), 20, held_out=True).search
     inputs, weights = activations(patches)
     for (name, values), tensor in zip(inputs.items(), ("patches", "relu0"), strict=True):
         low, high = measured.tensors[tensor]

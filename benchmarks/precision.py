@@ -1,6 +1,6 @@
 """Measures what each precision costs and saves: python benchmarks/precision.py RANGES SEQUENCES.
 
-The shipped weights in every precision and form. Time: three patches of the default preset's size in ONNX Runtime.
+The model `dcfnet` in every precision and form. Time: three patches of the default preset's size in ONNX Runtime.
 Every file runs once per round; the ratio is to fp32 in the same round. Accuracy: as for `dcfnet-export --verify`, but
 the reference is the float32 file in ONNX Runtime, which is faster than torch, and the control is OpenCV's engine.
 Prints the table of docs/export.md.

@@ -81,7 +81,7 @@ def results_with_target(sequences: list[AnnotatedSequence], preset: str) -> Samp
     """Results in the frames that are tracked with an overlap above 0.4."""
     sample = Sample()
     for sequence in sequences:
-        pass_ = run_pass(Tracker(preset=preset), sequence)
+        pass_ = run_pass(Tracker("dcfnet", preset=preset), sequence)
         correct = overlaps(pass_.boxes, sequence.boxes)[1:] > 0.4
         sample.psr += pass_.psr[1:][correct].tolist()
         sample.statuses += np.array(pass_.statuses[1:])[correct].tolist()
@@ -90,7 +90,7 @@ def results_with_target(sequences: list[AnnotatedSequence], preset: str) -> Samp
 
 def main(root: Path, preset: str = "balanced") -> None:
     sequences = open_dataset("otb", root)
-    other_scene, same_scene = results_without_target(open_pipeline(preset=preset), sequences)
+    other_scene, same_scene = results_without_target(open_pipeline("dcfnet", preset=preset), sequences)
     print("percentile              ", *(f"{p:6d}" for p in PERCENTILES), "     lost  not tracked")
     rows = {
         "another scene": other_scene,

@@ -43,9 +43,9 @@ def main() -> None:
     for seed in CLIPS:
         clip = render_clip(length, 480, 360, seed, occluder=bool(seed % 2))
         frames, box = [clip.frame(index) for index in range(length)], clip.box(0)
-        on_cpu, on_gpu = (boxes_of(dcfnet.Tracker(device=device), frames, box) for device in ("cpu", "cuda"))
+        on_cpu, on_gpu = (boxes_of(dcfnet.Tracker("dcfnet", device=device), frames, box) for device in ("cpu", "cuda"))
         difference = np.abs(on_cpu - on_gpu).max(axis=1)
-        still = boxes_of(dcfnet.Tracker(device="cpu"), [frames[0]] * (STILL + 1), box)
+        still = boxes_of(dcfnet.Tracker("dcfnet", device="cpu"), [frames[0]] * (STILL + 1), box)
         movement = np.ptp(still[STILL // 6 :], axis=0).max()
         print(
             f"clip {seed}: {(difference > APART).sum()} of {len(difference)} differ by more than {APART} px, "

@@ -19,7 +19,7 @@ def main(frames: int) -> None:
     rng = np.random.default_rng(0)
     scene, texture = noise_texture(rng, 1080, 1920), noise_texture(rng, 120, 90, contrast=90)
     mask, process = np.ones((120, 90), np.float32), psutil.Process()
-    tracker, sizes, overlaps, start = dcfnet.Tracker(), [], [], time.perf_counter()
+    tracker, sizes, overlaps, start = dcfnet.Tracker("dcfnet"), [], [], time.perf_counter()
     buffer = np.empty_like(scene)
     for t in range(frames + 1):
         truth = dcfnet.Box.of((960 + 700 * np.sin(t / 150), 540 + 300 * np.sin(t / 97)), (90, 120))

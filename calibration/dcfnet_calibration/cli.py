@@ -10,6 +10,7 @@ import typer
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
 from dcfnet.errors import DcfnetError
+from dcfnet.model.file import Model
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.opening import open_pipeline
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
@@ -25,7 +26,7 @@ from rich.progress import Progress
 from dcfnet_calibration import options
 from dcfnet_calibration.confidence import Quality, fit, held_out, observe, write_confidence, write_fit
 from dcfnet_calibration.patches import collect
-from dcfnet_calibration.ranges import check_method, measure_ranges
+from dcfnet_calibration.ranges import check_method, check_model, measure_ranges
 from dcfnet_calibration.scoring import Scorer
 from dcfnet_calibration.sensitivity import Cost, costs_table, layer_costs, most_sensitive
 from dcfnet_calibration.space import check_tunable, space_of
@@ -47,7 +48,7 @@ def ranges(
     root: options.Root,
     layout: options.Layout = "otb",
     sequences: options.Names = None,
-    model: options.ModelFile = None,
+    model: options.ModelOfRanges = Path("dcfnet"),
     preset: options.Preset = options.PRESET,
     method: options.Method = "percentile",
     patches: options.Count = 400,
@@ -59,6 +60,7 @@ def ranges(
         check_method(method)
         opened = subject_of(layout, root, None, sequences).sequences
         pipeline, loaded = open_pipeline(model, preset=preset), load_model(model)
+        check_model(loaded)
         names = convolutions(load_from_string(loaded.onnx).graph)
         with Progress(console=console) as bar:
             task = bar.add_task("patches", total=3 + len(FORMS) * (len(names) + (len(names) > 1)))
@@ -115,7 +117,7 @@ def tune_(
         opened, loaded = subject_of(layout, root, None, sequences).sequences, load_model(model)
         check_tunable(opened, folds)
         config = loaded.preset(preset)
-        space = space_of([name.strip() for name in constants.split(",") if name.strip()], config)
+        space = space_of(_searched([name.strip() for name in constants.split(",") if name.strip()], loaded), config)
         if fresh:
             (output / JOURNAL).unlink(missing_ok=True)
         scorer = Scorer(loaded, config, open_backbone(loaded, side=config.patch_size), starts, limit)
@@ -132,6 +134,14 @@ def tune_(
         raise _exit_with(error) from error
     _report_tuning(tuning, config.to_mapping())
     typer.echo(f"{into}: contains these constants" if into else f"{output / RESULT}")
+
+
+def _searched(names: list[str], model: Model) -> list[str]:
+    """The names of the constants that have an effect on the model. Reports the others."""
+    without_effect = [name for name in names if model.levels and name == "label_sigma"]
+    if without_effect:
+        typer.echo(f"label_sigma is not searched: the levels of {model.name} have their own", err=True)
+    return [name for name in names if name not in without_effect]
 
 
 def _report_tuning(tuning: Tuning, original: Mapping[str, float]) -> None:

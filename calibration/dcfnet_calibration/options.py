@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.config import DEFAULT_PRESET, PRESETS
 from dcfnet_evaluation.datasets import LAYOUTS
 
@@ -18,7 +19,19 @@ Roots: TypeAlias = Annotated[list[Path], typer.Argument(help="Folders of annotat
 Layout: TypeAlias = Annotated[str, typer.Option(help=f"Layout of the folder: {', '.join(LAYOUTS)}.")]
 Names: TypeAlias = Annotated[str | None, typer.Option("--sequences", help="Names, separated by commas; default: all.")]
 ModelFile: TypeAlias = Annotated[
-    Path | None, typer.Option("--model", metavar="FILE", help="Float32 model; default: the shipped one.")
+    Path | None,
+    typer.Option(
+        "--model", metavar="FILE", help=f"Float32 model, or name of a shipped model. Default: {DEFAULT_MODEL}."
+    ),
+]
+ModelOfRanges: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        "--model",
+        metavar="FILE",
+        help="Float32 model of dcfnet-export, or the shipped model dcfnet.",
+        show_default=True,
+    ),
 ]
 Preset: TypeAlias = Annotated[str, typer.Option(help=f"Preset: {', '.join(PRESETS)}.")]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Seed; the same seed produces the same result.", min=0)]

@@ -48,6 +48,15 @@ def check_method(method: str) -> None:
         raise ConfigError(f"no method {method!r}; there are {', '.join(METHODS)}")
 
 
+def check_model(model: Model) -> None:
+    """Raises ConfigError for a model that cannot be exported in int8, because it has several feature levels."""
+    if model.levels:
+        raise ConfigError(
+            f"{model.name}: has {len(model.levels)} feature levels, and int8 supports one; use --model dcfnet, or a "
+            "float32 model of dcfnet-export"
+        )
+
+
 def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> Ranges:
     """Ranges of the patches and of the outputs of all convolutions and ReLUs. `sensitive` is empty.
 
@@ -56,6 +65,7 @@ def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> R
     folded into the model, because its input is then different.
     """
     check_method(method)
+    check_model(model)
     proto = load_from_string(model.onnx)
     check_float32(proto)
     if model.folded:

@@ -19,14 +19,13 @@ SEPARATOR = " S="
 def ablation_contenders(models: Sequence[Path], scales: Sequence[int]) -> list[Contender]:
     """One tracker for each pair of a model and a number of scales; all other constants are equal.
 
-    models: () selects the shipped model. Raises ModelError if a model cannot be read, and ConfigError if a number of
-    scales is even.
+    models: () selects the shipped `dcfnet`, a network of the paper. Raises ModelError if a model cannot be read, and
+    ConfigError if a number of scales is even.
     """
     contenders: list[Contender] = []
-    for model in models or (None,):
+    for model in models or (Path("dcfnet"),):
         config = load_model(model).config
-        name = Path(model).stem if model else "shipped"
-        contenders += [Dcfnet(f"{name}{SEPARATOR}{size}", model, config.replace(scales=size)) for size in scales]
+        contenders += [Dcfnet(f"{model.stem}{SEPARATOR}{size}", model, config.replace(scales=size)) for size in scales]
     return contenders
 
 

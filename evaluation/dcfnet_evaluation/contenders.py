@@ -45,7 +45,7 @@ class Contender(Protocol):
 
 @dataclass(frozen=True)
 class Dcfnet:
-    """This project's tracker. model: None selects the shipped model. config: None selects that of the model."""
+    """This project's tracker. model: a file or a shipped name; None selects the default. config: None: the model's."""
 
     name: str = "dcfnet"
     model: Path | None = None

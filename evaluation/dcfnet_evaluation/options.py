@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
+from dcfnet.model.file import SHIPPED
 
 Root: TypeAlias = Annotated[Path, typer.Argument(help="Folder of the unpacked dataset.")]
 Models: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Option("--model", metavar="FILE", help="Model file; may be repeated. Default: the shipped model."),
+    typer.Option(
+        "--model",
+        metavar="FILE",
+        help=f"Model file, or name of a shipped model ({', '.join(SHIPPED)}); may be repeated. "
+        f"Default: {DEFAULT_MODEL}.",
+    ),
 ]
 Preset: TypeAlias = Annotated[
     str | None,
@@ -20,7 +27,7 @@ Preset: TypeAlias = Annotated[
     ),
 ]
 Config: TypeAlias = Annotated[
-    str | None, typer.Option(help=f"Constants to use instead of a preset: {', '.join(CONSTANTS)}.")
+    str | None, typer.Option(help=f"Constants for the model dcfnet, used instead of a preset: {', '.join(CONSTANTS)}.")
 ]
 Set: TypeAlias = Annotated[
     list[str] | None,

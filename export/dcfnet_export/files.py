@@ -92,7 +92,7 @@ class Exporter:
 
 
 def load(file: Path | None) -> tuple[Checkpoint, str]:
-    """The checkpoint in a file, or the shipped one, and the name of the exported files. Raises ModelError."""
+    """The checkpoint in a file, or that of `dcfnet`, and the name of the exported files. Raises ModelError."""
     if file is None:
         return load_shipped(), "dcfnet"
     return (read_released(file) if file.suffix == ".npz" else load_checkpoint(file)), file.stem

@@ -12,7 +12,9 @@ from dcfnet.model.file import FOLDABLE, PRECISIONS
 
 Checkpoint = Annotated[
     Path | None,
-    typer.Argument(help="Checkpoint of dcfnet-train, or .npz of the released weights; default: the shipped one."),
+    typer.Argument(
+        help="Checkpoint of dcfnet-train, or .npz of the released weights; default: that of the model dcfnet."
+    ),
 ]
 Onnx = Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx, for CPUs and other ONNX software.")]
 Trt = Annotated[bool, typer.Option("--trt", help="Build NAME.engine, with its passport and its ONNX model.")]

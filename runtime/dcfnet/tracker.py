@@ -47,13 +47,14 @@ class _Shell:
 class Tracker(_Shell):
     """Follows one target. Not thread-safe; trackers are independent of each other.
 
-    model: a file that dcfnet-export wrote, or the name of a shipped model: "dcfnet" (the default) or "deep".
-    device: "cpu", "cuda" or "auto", see `open_backend`; "auto" is the CPU for a model or an engine that runs on the CPU
-    only (docs/gpu.md).
+    model: a file that dcfnet-export wrote, or the name of a shipped model: "deep" (the default) or "dcfnet" (the
+    smallest; the native CUDA kernels run it).
+    device: "cpu", "cuda" or "auto", see `open_backend`; "auto" is the CPU for a model that the native kernels do not
+    support, such as "deep", and for an engine that runs on the CPU only (docs/gpu.md).
     preset: the operating point, "accurate", "balanced" (the default) or "fast", as the model file defines it.
     config: a mapping of settings that change the preset; or, without a preset, a complete TrackerConfig or the name of
-    one ("paper", "released", "default"). engine, threads: the library that runs the backbone, and its CPU threads; see
-    `open_backbone`.
+    one ("paper", "released", "default": for the model "dcfnet"). engine, threads: the library that runs the backbone,
+    and its CPU threads; see `open_backbone`.
     Raises ModelError, ConfigError, MissingDependencyError and DeviceError.
     """
 

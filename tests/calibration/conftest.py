@@ -30,4 +30,4 @@ def sequences(footage: Path) -> list[AnnotatedSequence]:
 @pytest.fixture(scope="session")
 def pipeline() -> Pipeline:
     """The shipped tracker, with small patches."""
-    return open_pipeline(preset="fast")
+    return open_pipeline("dcfnet", preset="fast")

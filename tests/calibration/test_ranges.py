@@ -98,7 +98,7 @@ def test_sequences_without_usable_boxes_are_skipped_and_refused_if_all_are(
 
 
 def test_ranges_match_the_activations(sequences: list[AnnotatedSequence], pipeline: Pipeline) -> None:
-    patches, model = collect(sequences, pipeline, 20).search, load_model()
+    patches, model = collect(sequences, pipeline, 20).search, load_model("dcfnet")
     ranges = {method: measure_ranges(model, patches, method) for method in METHODS}
     extremes = measured(model.onnx, patches)
     assert list(ranges["minmax"].tensors) == list(extremes.tensors)
@@ -118,7 +118,7 @@ def test_ranges_match_the_activations(sequences: list[AnnotatedSequence], pipeli
 def test_the_cost_of_layers_matches_their_int8_files(
     sequences: list[AnnotatedSequence], pipeline: Pipeline, form: str
 ) -> None:
-    model, measured_views = load_model(), collect(sequences, pipeline, 16)
+    model, measured_views = load_model("dcfnet"), collect(sequences, pipeline, 16)
     ranges, views = (
         measure_ranges(model, measured_views.search, "minmax"),
         collect(sequences, pipeline, 12, held_out=True),
@@ -167,7 +167,7 @@ def run(*args: object) -> tuple[int, str]:
 def test_the_command_writes_ranges_for_int8(footage: Path, tmp_path: Path) -> None:
     code, text = run("ranges", footage, "--patches", 12, "--preset", "fast", "--output", tmp_path / "r.json")
     assert code == 0, text
-    ranges, content = Ranges.read(tmp_path / "r.json"), load_model().onnx
+    ranges, content = Ranges.read(tmp_path / "r.json"), load_model("dcfnet").onnx
     assert (ranges.method, ranges.patches) == ("percentile", 12)
     assert set(ranges.sensitive) < {"conv0", "conv1"}
     assert f"mixed precision keeps out of int8: {', '.join(ranges.sensitive) or 'none'}" in text
@@ -178,7 +178,7 @@ def test_the_command_writes_ranges_for_int8(footage: Path, tmp_path: Path) -> No
     code, text = run("ranges", footage, "--patches", 8, "--model", tmp_path / "int8.onnx", "--output", tmp_path / "x")
     assert code == 1
     assert "already has a lower precision; use the float32 model" in " ".join(text.split())
-    (tmp_path / "folded.onnx").write_bytes(convert(load_model(), "fp32", "cpu", folded=["mean"]).onnx)
+    (tmp_path / "folded.onnx").write_bytes(convert(load_model("dcfnet"), "fp32", "cpu", folded=["mean"]).onnx)
     code, text = run("ranges", footage, "--patches", 8, "--model", tmp_path / "folded.onnx", "--output", tmp_path / "x")
     assert code == 1
     assert "folded.onnx: mean folded into the graph; use a file without --fold" in " ".join(text.split())
@@ -193,6 +193,7 @@ def test_the_command_writes_ranges_for_int8(footage: Path, tmp_path: Path) -> No
         (["--layout", "mine"], "no layout 'mine'"),
         (["--preset", "best"], "preset='best': "),
         (["--model", "none.onnx"], "none.onnx: no such file"),
+        (["--model", "deep"], "deep.onnx: has 2 feature levels, and int8 supports one; use --model dcfnet"),
     ],
 )
 def test_a_mistake_is_reported(footage: Path, tmp_path: Path, args: list[str], shown: str) -> None:

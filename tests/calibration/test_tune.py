@@ -12,14 +12,17 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from dcfnet import Tracker
 from dcfnet.backbones.loading import load_model
+from dcfnet.backbones.selection import open_backbone
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
-from dcfnet.model.file import PRESETS_KEY, parse_model
+from dcfnet.model.file import PRESETS_KEY, SHIPPED, parse_model
 from dcfnet_calibration.cli import app
 from dcfnet_calibration.scoring import Scorer, starts_of
 from dcfnet_calibration.space import SPACE, check_tunable, space_of
 from dcfnet_calibration.tune import Tuning, tune, write_tuned
+from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.scores import Score, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from typer.testing import CliRunner
@@ -129,7 +132,7 @@ def test_the_space_has_valid_constants_and_includes_the_values_of_the_model() ->
 def test_scores_come_from_the_tracker_and_are_cached(
     sequences: list[AnnotatedSequence],
 ) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     batches: list[int] = []
 
     def backbone(patches: np.ndarray) -> np.ndarray:
@@ -207,8 +210,29 @@ def test_the_command_searches_continues_and_writes_a_tuned_model(footage: Path, 
     assert code == 0, text
 
 
+def test_a_constant_without_effect_on_the_model_is_not_searched(footage: Path, tmp_path: Path) -> None:
+    options = ["--starts", 1, "--limit", 4, "--folds", 2, "--preset", "fast", "--trials", 2]
+    code, text = run("tune", footage, "--constants", "label_sigma,padding", *options, "--output", tmp_path / "deep")
+    assert code == 0, text
+    assert "label_sigma is not searched: the levels of deep.onnx have their own" in text
+    assert list(json.loads((tmp_path / "deep/tuned.json").read_text())["constants"]) == ["padding"]
+    code, text = run("tune", footage, "--constants", "label_sigma", *options, "--output", tmp_path / "none")
+    assert code == 1
+    assert "cannot search no constants" in text
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_scores_are_those_of_the_whole_model(sequences: list[AnnotatedSequence], name: str) -> None:
+    model = load_model(name)
+    config = model.preset("fast")
+    scorer = Scorer(model, config, open_backbone(model, side=config.patch_size), starts=1, limit=6)
+    (score,) = scorer.scores({}, sequences[:1])
+    expected = Score.of([run_pass(Tracker(name, preset="fast"), sequences[0], None, 6)], sequences[0])
+    assert replace(score, fps=0) == replace(expected, fps=0)
+
+
 def test_a_preset_that_overrides_a_tuned_constant_is_refused(tmp_path: Path) -> None:
-    proto = onnx.load_from_string(load_model().onnx)
+    proto = onnx.load_from_string(load_model("dcfnet").onnx)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     onnx.helper.set_model_props(proto, metadata | {PRESETS_KEY: json.dumps({"mine": {"padding": 1.5}})})
     model = parse_model(proto.SerializeToString(), "m.onnx")

@@ -449,11 +449,11 @@ def test_the_reference_is_csrt_or_the_named_tracker() -> None:
 
 def test_options_of_dcfnet_run_for_a_contender() -> None:
     fast, accurate = dcfnet_contenders([], None, None, "fast,accurate")
-    paper, changed = dcfnet_contenders([], "paper", None)[0], dcfnet_contenders([], None, ["scales=5"])[0]
+    paper, changed = dcfnet_contenders([Path("dcfnet")], "paper", None)[0], dcfnet_contenders([], None, ["scales=5"])[0]
     assert [isinstance(c, Dcfnet) and arguments_of(c) for c in (fast, accurate, paper, changed)] == [
         ["--preset", "fast"],
         ["--preset", "accurate"],
-        ["--config", "paper"],
+        ["--engine", "dcfnet", "--config", "paper"],
         None,
     ]
     assert arguments_of(Dcfnet()) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dcfnet.backbones.loading import load_model
 from dcfnet_evaluation.cli import app
 from dcfnet_evaluation.datasets import LAYOUTS
 from dcfnet_evaluation.records import Evaluation
@@ -99,6 +100,14 @@ def test_an_invalid_option_gives_one_line_and_exit_code_1(
     assert not (tmp_path / "out").exists()
 
 
+def test_shipped_models_are_compared_by_their_names(dataset: Path, tmp_path: Path) -> None:
+    models = ("--model", "deep", "--model", "dcfnet")
+    code, text = run("otb", dataset, *models, "--limit", 4, "--output", tmp_path, *QUICK)
+    assert code == 0, text
+    weights = {name: spec["weights"] for name, spec in read_sheet(tmp_path).trackers.items()}
+    assert weights == {name: load_model(name).weights_sha256[:12] for name in ("deep", "dcfnet")}
+
+
 def test_a_missing_folder_gives_one_line_and_exit_code_1(tmp_path: Path) -> None:
     for layout in LAYOUTS:
         code, text = run(layout, tmp_path / "none")
@@ -146,19 +155,19 @@ def test_the_ablation_has_the_rows_and_columns_of_the_paper(dataset: Path, tmp_p
     heads = [cell for cell in next(line for line in text.splitlines() if "network" in line).split() if cell != "┃"]
     assert heads == ["network", "S", "OP@0.5", "DP@20", "CLE", "px", "AUC", "FPS"]
     sheet = read_sheet(tmp_path)
-    rows = [line.strip("│ ").split("│") for line in text.splitlines() if "shipped" in line]
+    rows = [line.strip("│ ").split("│") for line in text.splitlines() if "dcfnet S=" in line]
     assert [row[1].strip() for row in rows] == ["1", "3"]
     for row, scores in zip(rows, sheet.scores.values(), strict=True):
         for cell, key in zip(row[2:6], ("overlap_precision", "precision", "centre_error", "auc"), strict=True):
             mean = np.mean([getattr(score, key) for score in scores])
             assert float(cell) == pytest.approx(mean, abs=0.051 if key == "centre_error" else 0.00051)
     assert {name: spec["config"]["scales"] for name, spec in sheet.trackers.items()} == {
-        "shipped S=1": 1,
-        "shipped S=3": 3,
+        "dcfnet S=1": 1,
+        "dcfnet S=3": 3,
     }
     code, text = run("ablation", dataset, "--scales", "1,3", "--limit", 4, "--output", tmp_path / "two", "--workers", 2)
     assert code == 0, text
-    assert all(line.strip("│ ").endswith("-") for line in text.splitlines() if "shipped" in line)  # no times
+    assert all(line.strip("│ ").endswith("-") for line in text.splitlines() if "dcfnet S=" in line)  # no times
     code, text = run("ablation", dataset, "--scales", "2", "--output", tmp_path / "even")
     assert code == 1
     assert "odd" in text

@@ -90,7 +90,7 @@ def run(clip: Clip, model: Model, config: Any, targets: int, dtype: Any) -> tupl
 @pytest.mark.parametrize("changes", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize(("targets", "dtype"), [(1, np.float32), (3, np.float16)])
 def test_bytes_and_operations_match_a_run(clip: Clip, changes: dict[str, Any], targets: int, dtype: Any) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     config = model.config.replace(**{"min_psr": 0.0, "second_pass_distance": 100.0, **changes})
     backend, state = run(clip, model, config, targets, dtype)
     sizes, patches = Sizes.of(model, config, dtype), targets * config.scales
@@ -112,7 +112,7 @@ def test_bytes_and_operations_match_a_run(clip: Clip, changes: dict[str, Any], t
 @pytest.mark.parametrize("side", [48, 108])
 def test_backbone_operations_match_the_onnx_graph(side: int) -> None:
     """Oracle: shape inference of ONNX. Zero weights, most of the normalisation, need no operation."""
-    model = load_model()
+    model = load_model("dcfnet")
     proto = onnx.load_from_string(model.onnx)
     for axis, length in zip(proto.graph.input[0].type.tensor_type.shape.dim, (1, 3, side, side), strict=True):
         axis.dim_value = length
@@ -132,7 +132,7 @@ def test_backbone_operations_match_the_onnx_graph(side: int) -> None:
 
 
 def test_filter_updates_count_with_their_frequency() -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     frequent, rare = (
         step(Sizes.of(model, model.config.replace(update_interval=interval)), 4, 900.0) for interval in (1, 4)
     )

@@ -316,4 +316,6 @@ def test_the_registered_command_works_in_any_folder(
     assert client.hello[0] == "@@TRAX:hello"
     assert client.end("@@TRAX:quit") == (0, "", "")
     assert os.path.isabs(command[command.index("--model") + 1])
+    assert main(["--register", ".", "--model", "dcfnet", "--name", "small"]) == 0
+    assert read_ini(tmp_path / "trackers.ini")["small"]["command"].endswith("--model dcfnet")
     capsys.readouterr()

@@ -89,7 +89,7 @@ def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
 def test_the_shipped_files_contain_the_same_network() -> None:
     shipped = load_checkpoint(SHIPPED)
     assert not shipped.optimiser
-    assert check_parity(load_model(), shipped.backbone(padding=True, stride=2)) < 1e-4
+    assert check_parity(load_model("dcfnet"), shipped.backbone(padding=True, stride=2)) < 1e-4
     assert SHIPPED.stat().st_size < 90_000
 
 
@@ -101,7 +101,7 @@ def run(*args: object) -> tuple[int, str]:
 def test_the_command_exports_the_shipped_weights(tmp_path: Path) -> None:
     code, text = run("--onnx", "--output", tmp_path)
     assert code == 0, text
-    assert load_model(tmp_path / "dcfnet.onnx").weights_sha256 == load_model().weights_sha256
+    assert load_model(tmp_path / "dcfnet.onnx").weights_sha256 == load_model("dcfnet").weights_sha256
 
 
 @pytest.mark.parametrize(

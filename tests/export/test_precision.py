@@ -154,7 +154,7 @@ def test_the_message_for_an_unknown_name_lists_the_known_names(
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("folded", [("mean",), ("window",), ("mean", "window")])
 def test_a_tracker_with_a_folded_file_finds_the_same_boxes(precision: str, folded: tuple[str, ...], clip: Clip) -> None:
-    shipped = load_model()
+    shipped = load_model("dcfnet")
     plain, converted = convert(shipped, precision, "cpu"), convert(shipped, precision, "cpu", None, folded)
     assert converted.folded == folded
     boxes = [[tuple(result) for result in track(model, clip)] for model in (plain, converted)]
@@ -178,10 +178,10 @@ def track(model: Model, clip: Clip) -> list[dcfnet.Box]:
 
 
 def test_a_file_with_the_window_has_the_presets_of_one_size(tmp_path: Path) -> None:
-    converted = convert(load_model(), "fp32", "cpu", None, ("window",))
+    converted = convert(load_model("dcfnet"), "fp32", "cpu", None, ("window",))
     assert converted.config.patch_size == 108
     assert set(converted.presets) == {"accurate", "balanced"}
-    assert converted.preset("balanced") == load_model().preset("balanced")
+    assert converted.preset("balanced") == load_model("dcfnet").preset("balanced")
     assert BuildOptions.of(converted).sides() == (108, 108, 108)
     (tmp_path / "m.onnx").write_bytes(converted.onnx)
     dcfnet.Tracker(tmp_path / "m.onnx")
@@ -191,7 +191,7 @@ def test_a_file_with_the_window_has_the_presets_of_one_size(tmp_path: Path) -> N
 
 def test_a_file_with_the_mean_reads_pixels() -> None:
     """Input from other code: BGR from 0 to 255."""
-    shipped = load_model()
+    shipped = load_model("dcfnet")
     converted = convert(shipped, "fp32", "cpu", None, ("mean",))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 3, SIDE, SIDE)).astype(np.float32)
     centred = pixels - np.array([104, 117, 123], np.float32)[:, None, None]
@@ -207,7 +207,7 @@ def test_a_file_with_the_mean_reads_pixels() -> None:
     ],
 )
 def test_the_metadata_of_a_file_are_checked(key: str, value: str, shown: str) -> None:
-    proto = load_from_string(load_model().onnx)
+    proto = load_from_string(load_model("dcfnet").onnx)
     props = {entry.key: entry.value for entry in proto.metadata_props} | {key: value}
     onnx.helper.set_model_props(proto, props)
     with pytest.raises(ModelError, match=r"unusable metadata") as raised:
@@ -216,7 +216,7 @@ def test_the_metadata_of_a_file_are_checked(key: str, value: str, shown: str) ->
 
 
 def test_a_file_without_a_precision_is_float32() -> None:
-    proto = load_from_string(load_model().onnx)
+    proto = load_from_string(load_model("dcfnet").onnx)
     props = {entry.key: entry.value for entry in proto.metadata_props}
     onnx.helper.set_model_props(proto, {key: props[key] for key in METADATA_KEYS})
     model = parse_model(proto.SerializeToString(), "m")

@@ -256,7 +256,7 @@ def test_a_file_that_does_not_contain_ranges_is_reported(tmp_path: Path) -> None
 
 
 def test_the_shipped_model_can_be_quantised() -> None:
-    content = load_model().onnx
+    content = load_model("dcfnet").onnx
     ranges = measured(content, patches())
     for form in FORMS:
         [expected], [features] = (

@@ -36,8 +36,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verified(dataset: Path, weaken: float = 0.0) -> Verification:
-    """Compares the shipped model with its checkpoint, with every second channel multiplied by 1 - weaken."""
-    model = load_model()
+    """Compares the model `dcfnet` with its checkpoint, with every second channel multiplied by 1 - weaken."""
+    model = load_model("dcfnet")
     correct, factor = OrtBackbone(model), np.where(np.arange(32) % 2, 1 - weaken, 1)[:, None, None]
 
     def backbone(patches: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_the_measured_errors_grow_with_the_fault(dataset: Path) -> None:
 
 
 def test_a_broken_export_is_reported_with_sequence_and_frame(dataset: Path) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     correct, calls = OrtBackbone(model), itertools.count()
 
     def drifting(patches: np.ndarray) -> np.ndarray:
@@ -107,7 +107,7 @@ def test_float32_must_not_move_peaks(correct: Verification) -> None:
 
 
 def test_an_interval_needs_two_sequences(dataset: Path) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     sequences = list(open_sequences(str(dataset)))
     with pytest.raises(
         SequenceError, match="sequences for verification: 1, an interval needs at least 2; add sequences"
@@ -126,7 +126,7 @@ def run(*args: object) -> tuple[int, str]:
 def narrow_ranges(file: Path) -> Path:
     """Ranges as from a covered lens: far too narrow for real patches."""
     tensors = {"patches": (-0.5, 0.5), "conv0": (-1e-6, 1e-6), "relu0": (0.0, 1e-6), "conv1": (-1e-6, 1e-6)}
-    Ranges("min-max", load_model().weights_sha256, 1, tensors).write(file)
+    Ranges("min-max", load_model("dcfnet").weights_sha256, 1, tensors).write(file)
     return file
 
 

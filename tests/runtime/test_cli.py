@@ -9,13 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.cli.run import app
+from dcfnet.config import TrackerConfig
 from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
+from dcfnet.tracker import Tracker
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner
 
@@ -93,6 +97,8 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
             "is both --output and --boxes; choose two files",
         ),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "format xml: must be one of csv, jsonl"),
+        (["VIDEO", "--init", "1,2,30,40", "--threads", "0"], "threads=0: must be a whole number of at least 1"),
+        (["VIDEO", "--init", "1,2,30,40", "--config", "paper"], "use it with the model 'dcfnet'"),
         (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "device='tpu': must be one of auto, cpu, cuda"),
         (
             ["VIDEO", "--init", "1,2,30,40", "--config", "best"],
@@ -110,6 +116,29 @@ def test_an_error_of_the_user_prints_one_line_and_exits_with_code_1(
     assert text.startswith("dcfnet-run: ")
     assert message in text
     assert "Traceback" not in text
+
+
+def test_the_model_and_the_threads_are_those_of_the_options(
+    video: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with the name of a shipped model does not hide the model."""
+    monkeypatch.chdir(tmp_path)
+    Path("dcfnet").mkdir()
+    opened: list[Tracker] = []
+
+    def tracker(*args: Any, **options: Any) -> Tracker:
+        opened.append(Tracker(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("dcfnet.cli.session.Tracker", tracker)
+    for arguments in (["--threads", 2], ["--engine", "dcfnet", "--config", "paper"]):
+        code, text = run(video, "--init", init(clip), *arguments)
+        assert code == 0, text
+    backbones = [tracker._pipeline.backbone for tracker in opened]
+    assert all(isinstance(backbone, OrtBackbone) for backbone in backbones)
+    threads = [backbone._session.get_session_options().intra_op_num_threads for backbone in backbones]
+    assert threads == [2, 0]
+    assert [tracker.config for tracker in opened] == [Tracker("deep").config, TrackerConfig.named("paper")]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")

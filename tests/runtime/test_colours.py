@@ -107,7 +107,7 @@ SCENE = noise_texture(np.random.default_rng(7), 240, 320)
 def test_colours_track_a_target_whose_texture_changes() -> None:
     overlaps = {}
     for share in (0.0, TrackerConfig().colour_share):
-        rng, tracker = np.random.default_rng(0), Tracker(device="cpu", config={"colour_share": share})
+        rng, tracker = np.random.default_rng(0), Tracker("dcfnet", "cpu", {"colour_share": share})
         frame, box = flickering(0, rng)
         tracker.init(frame, box)
         for t in range(1, 40):

@@ -91,7 +91,7 @@ def test_levels_that_the_tracker_does_not_support_are_refused(levels: list[objec
     import onnx
     from dcfnet.backbones.loading import load_model
 
-    proto = onnx.load_from_string(load_model().onnx)
+    proto = onnx.load_from_string(load_model("dcfnet").onnx)
     onnx.helper.set_model_props(
         proto, {**{entry.key: entry.value for entry in proto.metadata_props}, LEVELS_KEY: json.dumps(levels)}
     )

@@ -23,6 +23,7 @@ from dcfnet.model.file import (
     METADATA_KEYS,
     PRECISION_KEY,
     PRESETS_KEY,
+    SHIPPED,
     parse_model,
     read_metadata,
 )
@@ -33,7 +34,7 @@ from hypothesis import strategies as st
 
 @pytest.fixture
 def shipped() -> onnx.ModelProto:
-    return onnx.load_from_string(load_model().onnx)
+    return onnx.load_from_string(load_model("dcfnet").onnx)
 
 
 def with_metadata(proto: onnx.ModelProto, **changes: str | None) -> bytes:
@@ -65,7 +66,7 @@ def test_the_shipped_model_is_a_valid_graph(shipped: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3, 8, 2])
 def test_all_engines_compute_the_same_features(rng: np.random.Generator, batch: int) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     patches = rng.uniform(-120, 140, size=(batch, 3, 126, 126)).astype(np.float32)
     by_ort, by_opencv = OrtBackbone(model)(patches), CvDnnBackbone(model)(patches)
     assert by_ort.shape == by_opencv.shape == (batch, 32, 63, 63)
@@ -80,7 +81,7 @@ def test_opencv_runs_the_model_if_onnxruntime_is_not_installed(monkeypatch: pyte
 
 def test_one_thread_gives_the_features_of_all_threads() -> None:
     patches = np.random.default_rng(0).integers(-100, 100, (3, 3, 108, 108)).astype(np.float32)
-    one, default = (open_backbone(load_model(), "onnxruntime", threads=threads) for threads in (1, None))
+    one, default = (open_backbone(load_model("dcfnet"), "onnxruntime", threads=threads) for threads in (1, None))
     assert isinstance(one, OrtBackbone)
     assert one._session.get_session_options().intra_op_num_threads == 1
     np.testing.assert_allclose(one(patches), default(patches), rtol=0, atol=1e-5)
@@ -156,8 +157,9 @@ def test_weights_in_other_files_raise(shipped: onnx.ModelProto) -> None:
         parse_model(shipped.SerializeToString(), "m.onnx")
 
 
-def test_training_and_tracking_use_the_same_mean() -> None:
-    np.testing.assert_array_equal(load_model().mean, MEAN_BGR)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_training_and_tracking_use_the_same_mean(name: str) -> None:
+    np.testing.assert_array_equal(load_model(name).mean, MEAN_BGR)
 
 
 def test_a_graph_with_other_tensor_names_raises(shipped: onnx.ModelProto) -> None:
@@ -169,7 +171,7 @@ def test_a_graph_with_other_tensor_names_raises(shipped: onnx.ModelProto) -> Non
 @pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
 @pytest.mark.parametrize("side", [64, 96, 200])
 def test_a_graph_accepts_patches_of_any_size(engine: str, side: int) -> None:
-    features = open_backbone(load_model(), engine, side)(np.zeros((3, 3, side, side), np.float32))
+    features = open_backbone(load_model("dcfnet"), engine, side)(np.zeros((3, 3, side, side), np.float32))
     assert features.shape == (3, 32, side // 2, side // 2)
 
 

@@ -1,4 +1,4 @@
-"""The second shipped model, by its name: it loads, tracks on every CPU engine, and is refused where it cannot run."""
+"""The default model, by its name: it loads, tracks on every CPU engine, and is refused where it cannot run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_an_unknown_name_shows_the_shipped_models() -> None:
-    with pytest.raises(ModelError, match=r"deeper: no such file; .*dcfnet, deep.* dcfnet-export --onnx"):
+    with pytest.raises(ModelError, match=r"deeper: no such file; .*deep, dcfnet.* dcfnet-export --onnx"):
         Tracker("deeper")
 
 

@@ -1,4 +1,4 @@
-"""Tracker and MultiTracker with the shipped model: calls of a user, and difficult frames."""
+"""Tracker and MultiTracker with the shipped models: calls of a user, and difficult frames."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from dcfnet import Box, MultiTracker, Reason, Status, Tracker
 from dcfnet.backbones.loading import load_model
 from dcfnet.config import PRESETS
+from dcfnet.model.file import SHIPPED
 from dcfnet_evaluation.rendered import Clip, render_clip
 
 
@@ -27,8 +28,10 @@ def finite(result: dcfnet.Result) -> bool:
     return all(map(math.isfinite, (*result.box, result.peak, result.psr, result.apce)))
 
 
-def test_the_shipped_model_tracks_a_rendered_target(started: tuple[Tracker, Box], clip: Clip) -> None:
-    tracker, _ = started
+@pytest.mark.parametrize("model", SHIPPED)
+def test_the_shipped_models_track_a_rendered_target(model: str, clip: Clip) -> None:
+    tracker = Tracker(model)
+    tracker.init(clip.frame(0), clip.box(0))
     results = [(tracker.update(clip.frame(t)), clip.box(t)) for t in range(1, clip.length)]
     assert all(result.status is Status.TRACKED for result, _ in results)
     assert np.mean([result.box.iou(truth) for result, truth in results]) > 0.75
@@ -84,25 +87,41 @@ def test_a_black_frame_of_one_camera_does_not_change_the_state_of_any_target(cli
 
 
 def test_presets_named_constants_and_mappings_select_the_config() -> None:
-    assert Tracker(preset="accurate").config == dcfnet.TrackerConfig.named("default").replace(**PRESETS["accurate"])
-    assert Tracker(config="paper").config == dcfnet.TrackerConfig.named("paper")
+    expected = dcfnet.TrackerConfig.named("default").replace(**PRESETS["accurate"])
+    assert Tracker("dcfnet", preset="accurate").config == expected
+    assert Tracker("dcfnet", config="paper").config == dcfnet.TrackerConfig.named("paper")
     assert Tracker(config={"scales": 5}).config == Tracker(preset="balanced").config.replace(scales=5)
 
 
+def test_the_default_model_is_deep() -> None:
+    assert next(iter(SHIPPED)) == "deep"
+    assert load_model().onnx == load_model("deep").onnx != load_model("dcfnet").onnx
+    assert Tracker().config == Tracker("deep").config != Tracker("dcfnet").config
+
+
+def test_named_constants_that_do_not_fit_the_model_raise() -> None:
+    message = r"config='paper': its patch_size=126 must be a multiple of the stride of deep\.onnx, 4; .* model 'dcfnet'"
+    with pytest.raises(dcfnet.ConfigError, match=message):
+        Tracker(config="paper")
+
+
 @pytest.mark.parametrize("kind", [Tracker, MultiTracker])
-def test_presets_come_from_the_model_file_and_accept_changes(kind: type[Tracker | MultiTracker]) -> None:
-    model = load_model()
+@pytest.mark.parametrize("shipped", [None, *SHIPPED])
+def test_presets_come_from_the_model_file_and_accept_changes(
+    kind: type[Tracker | MultiTracker], shipped: str | None
+) -> None:
+    model = load_model(shipped)
     assert list(model.presets) == list(PRESETS)
     for name in PRESETS:
-        assert kind(preset=name).config == model.preset(name)
-    assert kind().config == model.preset("balanced")
-    changed = kind(preset="fast", config={"scales": 5}).config
+        assert kind(shipped, preset=name).config == model.preset(name)
+    assert kind(shipped).config == model.preset("balanced")
+    changed = kind(shipped, preset="fast", config={"scales": 5}).config
     assert changed == model.preset("fast").replace(scales=5)
 
 
 def test_an_unknown_preset_or_a_preset_with_a_config_raises() -> None:
     with pytest.raises(
-        dcfnet.ConfigError, match=r"preset='turbo': dcfnet\.onnx has the presets accurate, balanced, fast"
+        dcfnet.ConfigError, match=r"preset='turbo': deep\.onnx has the presets accurate, balanced, fast"
     ):
         Tracker(preset="turbo")
     with pytest.raises(dcfnet.ConfigError, match="give one"):
@@ -111,9 +130,16 @@ def test_an_unknown_preset_or_a_preset_with_a_config_raises() -> None:
         Tracker(config=5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("config", ["paper", "released", {"scales": 1}, {"scales": 5}, {"scales": 7}])
-def test_all_named_constants_and_pyramids_track(clip: Clip, config: Any) -> None:
-    tracker = Tracker(config=config)
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        *[("dcfnet", config) for config in ("paper", "released", {"scales": 1}, {"scales": 5}, {"scales": 7})],
+        *[(None, config) for config in ({"scales": 1}, {"scales": 5})],
+        (None, {"scales": 7, "margin": 8, "patch_size": 128}),  # the largest scale needs a larger margin
+    ],
+)
+def test_all_named_constants_and_pyramids_track(clip: Clip, model: str | None, config: Any) -> None:
+    tracker = Tracker(model, config=config)
     tracker.init(clip.frame(0), clip.box(0))
     for t in range(1, 6):
         result = tracker.update(clip.frame(t))
@@ -121,9 +147,10 @@ def test_all_named_constants_and_pyramids_track(clip: Clip, config: Any) -> None
     assert result.box.iou(clip.box(5)) > 0.75
 
 
+@pytest.mark.parametrize("model", SHIPPED)
 @pytest.mark.parametrize("side", [64, 96, 200])
-def test_the_shipped_model_tracks_with_other_patch_sizes(clip: Clip, side: int) -> None:
-    tracker = Tracker(config={"patch_size": side})
+def test_the_shipped_models_track_with_other_patch_sizes(clip: Clip, model: str, side: int) -> None:
+    tracker = Tracker(model, config={"patch_size": side})
     tracker.init(clip.frame(0), clip.box(0))
     for t in range(1, 6):
         result = tracker.update(clip.frame(t))
@@ -132,7 +159,9 @@ def test_the_shipped_model_tracks_with_other_patch_sizes(clip: Clip, side: int) 
 
 def test_a_patch_size_that_is_not_a_multiple_of_the_stride_raises() -> None:
     with pytest.raises(dcfnet.ConfigError, match=r"patch_size=125.*multiple of.*2"):
-        Tracker(config={"patch_size": 125})
+        Tracker("dcfnet", config={"patch_size": 125})
+    with pytest.raises(dcfnet.ConfigError, match=r"patch_size=126.*multiple of.*4"):
+        Tracker(config={"patch_size": 126})
 
 
 def test_an_unknown_device_or_engine_raises() -> None:

@@ -32,7 +32,7 @@ def lines(folder: Path, key: str) -> list[float]:
 
 
 def test_validation_tracks_with_the_current_network(tmp_path: Path) -> None:
-    """The shipped weights track a rendered target through the torch backbone."""
+    """The weights of the model `dcfnet` track a rendered target through the torch backbone."""
     from importlib.resources import as_file, files
 
     make_otb_sequence(tmp_path / "clip", length=25, seed=3)
@@ -40,7 +40,7 @@ def test_validation_tracks_with_the_current_network(tmp_path: Path) -> None:
     with as_file(files("dcfnet.model") / "shipped" / "dcfnet.safetensors") as shipped:
         loaded = load_checkpoint(shipped)
     checkpoint = Checkpoint(loaded.weights, Recipe(), 0, {})
-    score = Validation(sequences, Tracker().config)(checkpoint)
+    score = Validation(sequences, Tracker("dcfnet").config)(checkpoint)
     assert score.auc > 0.6
     assert score.frames > 25  # several starts
 

@@ -47,12 +47,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Subject:
-    """The tracker to measure. model, engine, preset: as in `dcfnet.MultiTracker`.
+    """The tracker to measure. model, engine, preset: as in `dcfnet.MultiTracker`; `dcfnet` has native kernels.
 
     backend: attributes to set on the backend. patches: dtype of the patches; None selects that of the backbone.
     """
 
-    model: Path | None = None
+    model: Path = Path("dcfnet")
     engine: str = "auto"
     preset: str | None = None
     backend: Mapping[str, Any] = field(default_factory=dict)

@@ -34,9 +34,7 @@ Memories = Annotated[
 ]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Size of the rendered frames.")]
 Preset = Annotated[str, typer.Option(help="Operating point of the model.")]
-Model = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="ONNX file or engine file. Default: the shipped model.")
-]
+Model = Annotated[Path, typer.Option(metavar="FILE", help="ONNX file, engine file or name of a shipped model.")]
 Engine = Annotated[str, typer.Option(help="Engine that runs the backbone: auto, native, tensorrt, onnxruntime.")]
 Updates = Annotated[int, typer.Option(help="Timed updates per row.", min=1)]
 WarmUp = Annotated[int, typer.Option(help="Untimed updates before them.", min=0)]
@@ -49,7 +47,7 @@ def gpu(
     frames: Memories = "host,pinned,device",
     size: Size = "1280x720",
     preset: Preset = DEFAULT_PRESET,
-    model: Model = None,
+    model: Model = Path("dcfnet"),  # the native kernels run it
     engine: Engine = "auto",
     updates: Updates = 200,
     warm_up: WarmUp = 20,
@@ -82,7 +80,7 @@ def measure_rows(
     memories: Sequence[str],
     updates: int,
     warm_up: int,
-    subject: tuple[Path | None, str, str],
+    subject: tuple[Path, str, str],
 ) -> list[dict[str, Any]]:
     """Measures a row for every combination of number of targets, number of streams and memory of the frames.
 

@@ -44,9 +44,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "dcfnet-vot", description="The tracker for the VOT toolkit: TraX on standard input and output."
     )
-    parser.add_argument("--model", type=Path, help="model file (default: the shipped model)")
+    parser.add_argument("--model", type=Path, help="model file, or name of a shipped model (default: deep)")
     parser.add_argument("--preset", help="operating point of the model: accurate, balanced or fast")
-    parser.add_argument("--config", help="constants to use instead of a preset: paper, released or default")
+    parser.add_argument(
+        "--config", help="constants for the model dcfnet, used instead of a preset: paper, released or default"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dcfnet.io.files import write_atomically
+from dcfnet.model.file import SHIPPED
 
 from dcfnet_evaluation.vot.session import open_tracker
 from dcfnet_evaluation.vot.trax import VotError
@@ -49,7 +50,8 @@ def register(
 def entry(name: str, model: Path | None, config: str | None, changes: Sequence[str], preset: str | None) -> str:
     """The section of trackers.ini. Its command runs the tracker with this Python interpreter."""
     command = [sys.executable, "-m", "dcfnet_evaluation.vot"]
-    command += ["--model", str(model.resolve())] if model else []
+    if model:
+        command += ["--model", str(model.resolve()) if model.is_file() or str(model) not in SHIPPED else str(model)]
     command += ["--config", config] if config else []
     command += ["--preset", preset] if preset else []
     for change in changes:

@@ -9,10 +9,11 @@ from dcfnet.errors import ModelError
 from dcfnet.model.file import SHIPPED, Model, parse_model
 
 ENGINE = ".engine"  # suffix of TensorRT engine files
+DEFAULT_MODEL = next(iter(SHIPPED))
 
 
 def load_model(file: str | Path | None = None) -> Model:
-    """The model in a file: ONNX or a TensorRT engine. "dcfnet" and "deep" are the shipped models; None: "dcfnet".
+    """The model in a file: ONNX or a TensorRT engine. "deep" and "dcfnet" are the shipped models; None: "deep".
 
     A file of that name in the working directory comes first.
 
@@ -20,7 +21,7 @@ def load_model(file: str | Path | None = None) -> Model:
     MissingDependencyError if the libraries that check an engine are not installed.
     """
     if file is None:
-        return _shipped("dcfnet")
+        return _shipped(DEFAULT_MODEL)
     try:
         path = Path(file)
         exists = path.is_file()

@@ -1,6 +1,6 @@
 """Backbone with CUDA kernels of this project, in float32. It needs neither an engine file nor a library except CuPy.
 
-A network of two convolutions, like the shipped one, runs as one kernel together with its normalisation
+A network of two convolutions, like that of the model `dcfnet`, runs as one kernel together with its normalisation
 (fused_convolutions.py). For other networks each layer is a kernel that writes its maps to device memory.
 """
 

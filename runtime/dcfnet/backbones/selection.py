@@ -6,9 +6,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from dcfnet.errors import ConfigError, DeviceError, ModelError
+from dcfnet.errors import ConfigError, DeviceError, MissingDependencyError, ModelError
 from dcfnet.model.backbone import Backbone
 from dcfnet.model.file import Model
+from dcfnet.model.layers import unsupported_reason
 
 HOST_ENGINES = ("onnxruntime", "opencv")  # engines for which device="auto" selects the CPU
 ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
@@ -20,8 +21,9 @@ def open_backbone(
     """The backbone of a model on an engine.
 
     engine: "onnxruntime" (an extra; on a GPU with its CUDA provider), "opencv" (always installed, CPU only), "tensorrt"
-    (for .engine files), "native" (kernels of this project, GPU only) or "auto". "auto" is TensorRT for an engine file
-    and native on a GPU. On a CPU it is ONNX Runtime, the faster engine, if it is installed, else OpenCV.
+    (for .engine files), "native" (kernels of this project, GPU only) or "auto". "auto" is TensorRT for an engine file.
+    For other models on a GPU it is native, or ONNX Runtime if the native kernels do not support the model. On a CPU it
+    is ONNX Runtime, the faster engine, if it is installed, else OpenCV.
     side: of the patches, px; None: the patch size of the model's config. device: of the patches, "cpu" or "cuda".
     threads: threads of ONNX Runtime on the CPU, at least 1; None: one per core. Other engines ignore it.
     Raises ConfigError for another name or an unsupported side, MissingDependencyError if the engine is not installed,
@@ -57,6 +59,8 @@ def _open(model: Model, engine: str, side: int, device: str, threads: int | None
         from dcfnet.backbones.trt import TrtBackbone
 
         return TrtBackbone(model, side)
+    if engine == "auto" and device == "cuda" and (reason := unsupported_reason(model)):
+        return _open_without_kernels(model, reason)
     if engine == "native" or (engine == "auto" and device == "cuda"):
         from dcfnet.backbones.native import NativeBackbone
 
@@ -72,6 +76,21 @@ def _open(model: Model, engine: str, side: int, device: str, threads: int | None
     from dcfnet.backbones.cvdnn import CvDnnBackbone
 
     return CvDnnBackbone(model)
+
+
+def _open_without_kernels(model: Model, reason: str) -> Backbone:
+    """ONNX Runtime on the GPU, for a model that the native kernels do not support. Raises ModelError with remedies."""
+    try:
+        from dcfnet.backbones.ort import OrtCudaBackbone
+
+        return OrtCudaBackbone(model)
+    except (MissingDependencyError, DeviceError) as error:
+        cause = str(error) if isinstance(error, DeviceError) else "ONNX Runtime with its CUDA provider is not installed"
+        raise ModelError(
+            f"{model.name}: the native kernels cannot run this model: {reason}. {cause}. Use model='dcfnet' or another "
+            "fp32 model without --fold; or install ONNX Runtime for GPUs with: pip install 'dcfnet[cuda13]'; or use a "
+            "TensorRT engine file"
+        ) from error
 
 
 def _probed(backbone: Backbone, model: Model, side: int) -> Backbone:

@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias
 import cv2
 import typer
 
+from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.cli.outputs import STDOUT
 from dcfnet.cli.session import RunOptions, run
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
@@ -18,6 +19,7 @@ from dcfnet.config.version import __version__
 from dcfnet.errors import DcfnetError
 from dcfnet.io.addresses import without_secrets
 from dcfnet.io.boxes import FORMATS
+from dcfnet.model.file import SHIPPED
 
 PARTIAL = 3  # exit code: the results are written, but frames of the source are missing
 BROKEN_PIPE = 141  # exit code of a shell for a program that wrote into a closed pipe
@@ -49,7 +51,10 @@ Init: TypeAlias = Annotated[
 ]
 Engine: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="Model (.onnx) or TensorRT engine (.engine) from dcfnet-export. Default: the shipped model."),
+    typer.Option(
+        help=f"Model (.onnx) or TensorRT engine (.engine) from dcfnet-export, or the name of a shipped model: "
+        f"{', '.join(SHIPPED)}. Default: {DEFAULT_MODEL}."
+    ),
 ]
 Rebuild: TypeAlias = Annotated[
     bool, typer.Option(help="If the engine file is rejected, build it again from ENGINE.onnx beside it.")
@@ -58,7 +63,10 @@ Preset: TypeAlias = Annotated[
     str | None, typer.Option(help=f"Operating point: {', '.join(PRESETS)}. Default: {DEFAULT_PRESET}.")
 ]
 Config: TypeAlias = Annotated[
-    str | None, typer.Option(help=f"Set of constants, used instead of a preset: {', '.join(CONSTANTS)}.")
+    str | None,
+    typer.Option(
+        help=f"Set of constants for the model dcfnet, used instead of a preset: {', '.join(CONSTANTS)}.",
+    ),
 ]
 Output: TypeAlias = Annotated[
     Path | None,
@@ -79,6 +87,9 @@ Range: TypeAlias = Annotated[
     ),
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="Device: auto (the GPU if it can be used), cpu or cuda.")]
+Threads: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads of ONNX Runtime on the CPU. Default: one per core.")
+]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
@@ -98,6 +109,7 @@ def main(
     format_: Format = "csv",
     levels: Range = "first",
     device: Device = "auto",
+    threads: Threads = None,
     show: Show = False,
     version: Version = False,
 ) -> None:
@@ -107,7 +119,9 @@ def main(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
-    options = RunOptions(source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
+    options = RunOptions(
+        source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads
+    )
     try:
         summary = run(options)
         for problem in summary.problems:

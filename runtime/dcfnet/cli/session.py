@@ -20,6 +20,7 @@ from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
 from dcfnet.io.video import VideoSink, annotate
+from dcfnet.model.file import SHIPPED
 from dcfnet.result import Box, Result
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.geometry import target_box
@@ -41,6 +42,7 @@ class RunOptions:
     preset: str | None = None
     rebuild: bool = False
     levels: str = "first"
+    threads: int | None = None
 
 
 def run(options: RunOptions) -> Summary:
@@ -68,10 +70,10 @@ def run(options: RunOptions) -> Summary:
 def open_tracker(options: RunOptions) -> Tracker:
     """The tracker of a model or an engine. With `rebuild`, a rejected engine is built again, once."""
     engine = options.engine
-    if engine is not None and engine.is_dir():
+    if engine is not None and engine.is_dir() and str(engine) not in SHIPPED:
         raise EngineError(f"{engine}: is a folder; give a model (.onnx) or an engine (.engine) in it")
     try:
-        return Tracker(engine, options.device, options.config, preset=options.preset)
+        return Tracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
     except EngineError as error:
         if engine is None or not options.rebuild:
             raise
@@ -80,7 +82,7 @@ def open_tracker(options: RunOptions) -> Tracker:
 
     passport = rebuild_engine(engine)
     print(f"dcfnet-run: {engine}: built again with {passport.flavour} {passport.version}", file=sys.stderr)
-    return Tracker(engine, options.device, options.config, preset=options.preset)
+    return Tracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
 
 
 def start(tracker: Tracker, source: FrameSource, first: SourceFrame, given: Box | None) -> Box:

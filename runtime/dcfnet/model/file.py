@@ -33,7 +33,7 @@ CONFIDENCE_KEY = "dcfnet.confidence"  # JSON, {"bias", "weights"}, see `Confiden
 FOLDED_KEY = "dcfnet.folded"  # JSON, the names of FOLDABLE that the graph computes itself; default: none
 PRECISIONS = ("fp32", "fp16", "int8", "mixed")
 FOLDABLE = ("mean", "window")
-SHIPPED = {"dcfnet": "dcfnet.onnx", "deep": "deep.onnx"}  # name -> file in shipped/; the first is the default
+SHIPPED = {"deep": "deep.onnx", "dcfnet": "dcfnet.onnx"}  # name -> file in shipped/; the first is the default
 
 
 @dataclass(frozen=True)

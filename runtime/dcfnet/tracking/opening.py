@@ -55,5 +55,16 @@ def _chosen_config(config: ConfigLike, preset: str | None, model: Model) -> Trac
     if isinstance(config, TrackerConfig):
         return config
     if isinstance(config, str):
-        return TrackerConfig.named(config)
+        return _named_config(config, model)
     raise ConfigError(f"config={config!r}: must be a TrackerConfig, a mapping of settings or a name")
+
+
+def _named_config(name: str, model: Model) -> TrackerConfig:
+    """Named constants. They are for the model `dcfnet`; raises ConfigError if the patch does not fit another model."""
+    config = TrackerConfig.named(name)
+    if config.patch_size % model.stride:
+        raise ConfigError(
+            f"config={name!r}: its patch_size={config.patch_size} must be a multiple of the stride of {model.name}, "
+            f"{model.stride}; use it with the model 'dcfnet', or use a preset: {', '.join(model.presets)}"
+        )
+    return config

@@ -23,7 +23,7 @@ SMALL = {"patch_size": 48}
 
 @pytest.fixture
 def tracker(fake: Any) -> dcfnet.Tracker:
-    return dcfnet.Tracker(device="cuda", config=SMALL)
+    return dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_slots_return_when_no_filters_refer_to_them(fake: Any, pool: SlotPool, n
 
 
 def test_filters_of_the_cpu_stay_valid_after_a_release(clip: Clip) -> None:
-    tracker = dcfnet.Tracker(device="cpu", config=SMALL)
+    tracker = dcfnet.Tracker("dcfnet", device="cpu", config=SMALL)
     tracker.init(clip.frame(0), clip.box(0))
     assert tracker._state is not None
     tracker._state.filters.release()
@@ -154,7 +154,7 @@ def test_a_closed_tracker_returns_its_device_memory(
 
 @pytest.mark.parametrize("captures", [True, False])
 def test_a_closed_tracker_can_start_again(place: str, clip: Clip, captures: bool) -> None:
-    tracker, boxes = dcfnet.Tracker(device="cuda", config=SMALL), []
+    tracker, boxes = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL), []
     tracker._pipeline.backend.captures = captures  # type: ignore[attr-defined]
     for _ in range(2):
         tracker.init(clip.frame(0), clip.box(0))
@@ -176,7 +176,7 @@ def test_a_closed_tracker_without_captures_returns_its_device_memory(
 
 
 def test_a_closed_multi_tracker_returns_its_device_memory(fake: Any, clip: Clip, recorded_captures: list[int]) -> None:
-    tracker = dcfnet.MultiTracker(device="cuda", config=SMALL, capacity=2)
+    tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL, capacity=2)
     ids = [tracker.add(clip.frame(0), clip.box(0)) for _ in range(2)]
     tracker.update(clip.frame(1))
     future, slots = tracker.update_async(clip.frame(2)), slots_of(tracker)
@@ -198,7 +198,7 @@ def test_targets_keep_their_slots_if_they_cannot_move_to_more(
     fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch, targets: int
 ) -> None:
     """The memory ends when the filters of the new target are read, after the others were copied to the new slots."""
-    tracker = dcfnet.MultiTracker(device="cuda", config=SMALL)
+    tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL)
     for _ in range(targets):
         tracker.add(clip.frame(0), clip.box(0))
     tracker.update(clip.frame(1))

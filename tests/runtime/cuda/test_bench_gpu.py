@@ -111,7 +111,7 @@ def test_frames_on_the_device_are_not_uploaded(
 def test_the_floor_is_computed_for_the_batch_and_the_device(bench: Any, clip: Clip) -> None:
     """The stand-in reports the clocks of an H100 and compute capability 8.6."""
     row = bench.sweep(clip, [bench.Load(2, 3)], updates=2, warm_up=1, subject=bench.Subject(preset="fast"))[0]
-    model = load_model()
+    model = load_model("dcfnet")
     sizes, box = Sizes.of(model, model.preset("fast"), np.float16), clip.box(0)
     region = box.w * 3 * box.h * 3
     peak = Peak.of("8.6", 132, 1.98e9, 2.619e9, 5120)

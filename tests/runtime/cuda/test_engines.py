@@ -29,9 +29,9 @@ SIDE = 42  # four patches of this side are not a multiple of TensorRT's alignmen
 
 @pytest.fixture(params=["fp32"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """The shipped model, converted for an engine: "fp32", "fp16", or "fp16 mean" with the mean in the graph."""
+    """The model `dcfnet`, converted for an engine: "fp32", "fp16", or "fp16 mean" with the mean in the graph."""
     precision, *folded = request.param.split()
-    return convert(load_model(), precision, "tensorrt", folded=folded)
+    return convert(load_model("dcfnet"), precision, "tensorrt", folded=folded)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def trackers(engine: Path) -> list[dcfnet.MultiTracker]:
     return [
         dcfnet.MultiTracker(engine, device="cuda", config=config),
         dcfnet.MultiTracker(engine, device="cuda", config=config),
-        dcfnet.MultiTracker(device="cpu", config=config),
+        dcfnet.MultiTracker("dcfnet", device="cpu", config=config),
     ]
 
 
@@ -189,7 +189,7 @@ def test_an_engine_gives_the_boxes_of_the_cpu(
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a capture that fails only gives a warning
         found = track(dcfnet.MultiTracker(file, device="cuda"), clip, captures)
-    np.testing.assert_allclose(found, track(dcfnet.MultiTracker(device="cpu"), clip, False), atol=tolerance)
+    np.testing.assert_allclose(found, track(dcfnet.MultiTracker("dcfnet", device="cpu"), clip, False), atol=tolerance)
 
 
 def open_or_skip() -> Flavour:

@@ -48,7 +48,7 @@ def failing(message: str, kind: type[Exception] = CudaError) -> Any:
 @pytest.fixture
 def tracker(fake: Any, clip: Clip) -> dcfnet.Tracker:
     """A tracker on the stand-in, after `init`."""
-    tracker = dcfnet.Tracker(device="cuda", config=SMALL)
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
     tracker.init(clip.frame(0), clip.box(0))
     return tracker
 
@@ -60,7 +60,7 @@ def test_a_missing_cupy_is_reported_with_the_command_that_installs_it(
     for name in CUPY_IMPORTERS:
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(MissingDependencyError, match=r"cupy is not installed .*pip install 'dcfnet\[cuda13\]'"):
-        dcfnet.Tracker(device="cuda")
+        dcfnet.Tracker("dcfnet", device="cuda")
 
 
 def test_dcfnet_run_reports_a_missing_cupy(use_cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_a_missing_driver_or_gpu_is_an_error_for_cuda_and_one_warning_for_auto(
 ) -> None:
     vars(fake.cuda.runtime).update(change)
     with pytest.raises(DeviceError, match=message):
-        dcfnet.Tracker(device="cuda")
+        dcfnet.Tracker("dcfnet", device="cuda")
     with pytest.warns(RuntimeWarning, match=f"device='auto' uses the CPU: .*{message}"):
         assert isinstance(open_backend("auto"), CpuBackend)
     with warnings.catch_warnings():
@@ -122,22 +122,37 @@ def test_auto_gives_no_warning_without_cupy(monkeypatch: pytest.MonkeyPatch) -> 
 def test_auto_uses_the_cpu_for_engines_and_models_that_run_only_there(
     fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for tracker in (dcfnet.Tracker(engine="opencv"), dcfnet.Tracker(engine="onnxruntime")):
-        assert tracker._pipeline.backend.name == "cpu"
-    assert dcfnet.Tracker()._pipeline.backend.name == "cuda"
-    model = replace(load_model(), precision="fp16")
+    for engine in ("opencv", "onnxruntime"):
+        assert dcfnet.Tracker("dcfnet", engine=engine)._pipeline.backend.name == "cpu"
+    assert dcfnet.Tracker("dcfnet")._pipeline.backend.name == "cuda"
+    assert dcfnet.Tracker()._pipeline.backend.name == "cpu"
+    model = replace(load_model("dcfnet"), precision="fp16")
     monkeypatch.setattr("dcfnet.tracking.opening.load_model", lambda file: model)
     assert dcfnet.Tracker()._pipeline.backend.name == "cpu"
-    with pytest.raises(ModelError, match="its precision is fp16, it must be fp32; export it as fp32"):
+    with pytest.raises(ModelError, match=r"its precision is fp16, it must be fp32.*another fp32 model without --fold"):
+        dcfnet.Tracker(device="cuda")
+
+
+def test_the_error_names_what_runs_the_default_model_on_a_gpu(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = (
+        r"deep\.onnx: the native kernels cannot run this model: its features have 2 levels, they must have one\. ONNX "
+        r"Runtime with its CUDA provider is not installed\. Use model='dcfnet' or .*pip install 'dcfnet\[cuda13\]'; or "
+        "use a TensorRT engine file"
+    )
+    with pytest.raises(ModelError, match=message):
+        dcfnet.Tracker(device="cuda")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "dcfnet.backbones.ort", raising=False)
+    with pytest.raises(ModelError, match=message):
         dcfnet.Tracker(device="cuda")
 
 
 def test_an_unknown_device_and_an_engine_without_cuda_are_an_error(fake: Any) -> None:
     with pytest.raises(ConfigError, match=r"device='cuda:1': must be one of auto, cpu, cuda; CUDA_VISIBLE"):
-        dcfnet.Tracker(device="cuda:1")
+        dcfnet.Tracker("dcfnet", device="cuda:1")
     message = "engine='opencv' runs on the CPU only; with device='cuda' use native, tensorrt or onnxruntime"
     with pytest.raises(ConfigError, match=message):
-        dcfnet.Tracker(device="cuda", engine="opencv")
+        dcfnet.Tracker("dcfnet", device="cuda", engine="opencv")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -152,7 +167,7 @@ def test_use_in_a_fork_is_an_error_that_names_spawn(tracker: dcfnet.Tracker, cli
         except DeviceError as error:
             status = 0 if "'spawn'" in str(error) else 2
         try:
-            dcfnet.Tracker(device="cuda")
+            dcfnet.Tracker("dcfnet", device="cuda")
             status = 3
         except DeviceError:
             pass
@@ -188,7 +203,9 @@ def test_arrays_of_other_libraries_are_used_without_a_copy(tracker: dcfnet.Track
 
 def test_a_frame_is_four_copies_and_one_wait(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """For any number of targets: the frame, the parameters of *detect* and of *update*, and the peaks."""
-    tracker = dcfnet.MultiTracker(device="cuda", config={**SMALL, "update_interval": 1, "second_pass_distance": 100.0})
+    tracker = dcfnet.MultiTracker(
+        "dcfnet", device="cuda", config={**SMALL, "update_interval": 1, "second_pass_distance": 100.0}
+    )
     for _ in range(3):
         tracker.add(clip.frame(0), clip.box(0))
     tracker.update(clip.frame(1))
@@ -229,7 +246,7 @@ def test_an_invalid_or_blank_frame_has_a_result_with_its_reason(
 
 def test_a_frame_on_a_gpu_is_an_error_of_a_cpu_tracker(fake: Any, clip: Clip) -> None:
     with pytest.raises(InvalidFrameError, match="it is on a GPU: use device='cuda', or copy it to the host"):
-        dcfnet.Tracker(device="cpu").init(fake.asarray(clip.frame(0)), clip.box(0))
+        dcfnet.Tracker("dcfnet", device="cpu").init(fake.asarray(clip.frame(0)), clip.box(0))
 
 
 @pytest.mark.parametrize("memory", [0, 100_000, 900_000, 1_020_000])
@@ -237,7 +254,7 @@ def test_a_lack_of_memory_at_the_start_is_an_error(host_kernels: HostKernels, us
     """The allocations of the weights, the first patches, their features, and the constants fail."""
     use_cupy(standin(host_kernels, memory=memory))
     with pytest.raises(DeviceError, match=r"the GPU has no memory left: .*use device='cpu'"):
-        dcfnet.Tracker(device="cuda")
+        dcfnet.Tracker("dcfnet", device="cuda")
 
 
 def test_a_lack_of_memory_in_an_update_does_not_change_the_state(
@@ -253,7 +270,7 @@ def test_a_lack_of_memory_in_an_update_does_not_change_the_state(
 
 def test_a_lack_of_memory_for_another_target_does_not_affect_the_others(fake: Any, clip: Clip) -> None:
     """The memory ends while the target is learned, or when the filters move to more slots."""
-    tracker = dcfnet.MultiTracker(device="cuda", config=SMALL)
+    tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL)
     tracker.add(clip.frame(0), clip.box(0))
     for bytes_left in (0, 200_000, 400_000, 600_000, 800_000):
         fake.state.bytes_left = bytes_left
@@ -285,7 +302,7 @@ def test_a_failure_of_the_gpu_is_an_error_and_does_not_change_the_state(
 
 
 def test_the_native_backbone_names_the_reason_for_an_unsupported_model(fake: Any) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     for changed, reason in (
         (replace(model, precision="fp16"), "its precision is fp16, it must be fp32"),
         (replace(model, precision="int8"), "its precision is int8, it must be fp32"),
@@ -321,7 +338,7 @@ def test_the_native_backbone_names_the_unsupported_part_of_a_graph() -> None:
         (grouped, "conv1 must be a convolution with a square kernel, group 1 and explicit padding"),
         (no_weights, "conv1.weight"),
     ):
-        proto = onnx.load_from_string(load_model().onnx)
+        proto = onnx.load_from_string(load_model("dcfnet").onnx)
         change(proto.graph)
         message = f"m.onnx: the native backbone cannot run this graph: .*{reason}.*; export it again"
         with pytest.raises(ModelError, match=message):
@@ -329,7 +346,7 @@ def test_the_native_backbone_names_the_unsupported_part_of_a_graph() -> None:
 
 
 def test_the_clocked_tracker_runs_on_a_gpu(fake: Any, clip: Clip) -> None:
-    tracker = ClockedTracker(dcfnet.Tracker(device="cuda", config=SMALL)._pipeline)
+    tracker = ClockedTracker(dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)._pipeline)
     tracker.init(clip.frame(0), clip.box(0))
     assert tracker.update(clip.frame(1)).box.iou(clip.box(1)) > 0.7
     assert tracker.stages(2)["backbone"].min() > 0

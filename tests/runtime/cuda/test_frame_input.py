@@ -97,8 +97,10 @@ def boxes(tracker: dcfnet.Tracker, clip: Clip, convert: Conversion) -> np.ndarra
 
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_boxes_of_nv12_equal_those_of_the_cpu(place: str, clip: Clip, memory: str) -> None:
-    expected = boxes(dcfnet.Tracker(device="cpu", config=SMALL), clip, lambda frame: dcfnet.Nv12(nv12_of(frame)))
-    tracker = dcfnet.Tracker(device="cuda", config=SMALL)
+    expected = boxes(
+        dcfnet.Tracker("dcfnet", device="cpu", config=SMALL), clip, lambda frame: dcfnet.Nv12(nv12_of(frame))
+    )
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
     found = boxes(tracker, clip, lambda frame: dcfnet.Nv12(MEMORIES[memory](nv12_of(frame))))
     np.testing.assert_allclose(found, expected, atol=0.1)
 
@@ -138,7 +140,7 @@ class Producer:
 @pytest.mark.parametrize("kind", [2, 13], ids=["CUDA", "managed"])
 def test_the_producer_of_a_dlpack_frame_gets_the_stream_of_the_tracker(fake: Any, clip: Clip, kind: int) -> None:
     """The frame is used without a copy."""
-    expected = boxes(dcfnet.Tracker(device="cpu", config=SMALL), clip, lambda frame: frame)
+    expected = boxes(dcfnet.Tracker("dcfnet", device="cpu", config=SMALL), clip, lambda frame: frame)
     producers: list[Producer] = []
     fake.state.stream = 7
 
@@ -146,7 +148,7 @@ def test_the_producer_of_a_dlpack_frame_gets_the_stream_of_the_tracker(fake: Any
         producers.append(Producer(frame, kind))
         return producers[-1]
 
-    tracker = dcfnet.Tracker(device="cuda", config=SMALL)
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
     np.testing.assert_allclose(boxes(tracker, clip, convert), expected, atol=0.1)
     assert {tuple(producer.streams) for producer in producers} == {(7,)}
     assert tracker._pipeline.backend._uploads.copied == 0
@@ -177,7 +179,7 @@ def test_dlpack_is_preferred_to_an_interface_without_a_stream(fake: Any, clip: C
 
 
 def test_a_dlpack_frame_on_another_gpu_does_not_change_the_state(fake: Any, clip: Clip) -> None:
-    tracker = dcfnet.Tracker(device="cuda", config=SMALL)
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
     tracker.init(clip.frame(0), clip.box(0))
     state, frame = tracker._state, Producer(clip.frame(1), number=1)
     with pytest.raises(InvalidFrameError, match="frame is on GPU 1, the tracker on GPU 0; copy the frame to GPU 0"):
@@ -218,7 +220,7 @@ def test_pinned_tensors_need_no_staging_buffer(fake: Any, clip: Clip) -> None:
 
 def test_a_dlpack_frame_on_a_gpu_is_an_error_of_a_cpu_tracker(clip: Clip) -> None:
     with pytest.raises(InvalidFrameError, match="it is on a GPU: use device='cuda', or copy it to the host"):
-        dcfnet.Tracker(device="cpu").init(Producer(clip.frame(0)), clip.box(0))
+        dcfnet.Tracker("dcfnet", device="cpu").init(Producer(clip.frame(0)), clip.box(0))
 
 
 @pytest.mark.gpu

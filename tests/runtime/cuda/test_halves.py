@@ -59,7 +59,7 @@ def test_every_patch_value_is_exact_in_float16(place: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 40], ids=["small tiles", "large tiles"])
 def test_features_of_float16_patches_have_the_same_bits(place: str, rng: np.random.Generator, count: int) -> None:
-    native, patches = NativeBackbone(load_model()), pixels(rng, count, 44)
+    native, patches = NativeBackbone(load_model("dcfnet")), pixels(rng, count, 44)
     native._fused._min_blocks = 20  # type: ignore[union-attr]
     expected = native(patches)
     assert expected.dtype == np.float32
@@ -69,7 +69,7 @@ def test_features_of_float16_patches_have_the_same_bits(place: str, rng: np.rand
 
 
 def test_features_have_the_same_bits_without_the_fused_kernel(place: str, rng: np.random.Generator) -> None:
-    native, patches = NativeBackbone(load_model()), pixels(rng, 2, 20)
+    native, patches = NativeBackbone(load_model("dcfnet")), pixels(rng, 2, 20)
     native._fused = None
     np.testing.assert_array_equal(native(patches.astype(HALF)), native(patches))
 
@@ -102,7 +102,7 @@ def test_boxes_from_float16_patches_have_the_same_bits(
         return real(self, patches)
 
     for dtype in (HALF, np.float32):
-        tracker = dcfnet.Tracker(device="cuda", config={"patch_size": 48})
+        tracker = dcfnet.Tracker("dcfnet", device="cuda", config={"patch_size": 48})
         assert tracker._pipeline.patch_dtype is HALF
         tracker._pipeline = replace(tracker._pipeline, patch_dtype=dtype)
         tracker._pipeline.backend.captures = captures  # type: ignore[misc]

@@ -56,7 +56,7 @@ def compile_cuda(nvrtc: Any, source: str, options: Sequence[str]) -> tuple[int, 
 def shipped_features(pixels: int) -> Program:
     """The program of the shipped network for patches of the preset `balanced`. The choice of its tile needs no GPU."""
     device = SimpleNamespace(constant=lambda values: values, attribute=lambda name: 132)
-    tile_and_program = FusedConvolutions(device, *read_layers(load_model()))._program(108, pixels)
+    tile_and_program = FusedConvolutions(device, *read_layers(load_model("dcfnet")))._program(108, pixels)
     assert tile_and_program is not None
     return tile_and_program[1]
 

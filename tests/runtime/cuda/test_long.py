@@ -37,7 +37,7 @@ def rendered(place: str, seed: int) -> Clip:
 
 
 def started(device: str, clip: Clip, targets: int, config: dict[str, Any], captures: bool) -> dcfnet.MultiTracker:
-    tracker = dcfnet.MultiTracker(device=device, config=config)
+    tracker = dcfnet.MultiTracker("dcfnet", device=device, config=config)
     if device == "cuda":
         tracker._pipeline.backend.captures = captures  # type: ignore[misc]
     x, y, w, h = clip.box(0)

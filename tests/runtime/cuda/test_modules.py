@@ -56,7 +56,7 @@ def test_a_kernel_function_is_looked_up_once(modules: Modules) -> None:
 
 def test_no_frame_looks_up_a_kernel_function_again(modules: Modules, clip: Clip) -> None:
     """Without captures, because a captured program launches its kernels without the host."""
-    tracker = dcfnet.Tracker(device="cuda", config={"patch_size": 48, "update_interval": 1})
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config={"patch_size": 48, "update_interval": 1})
     tracker._pipeline.backend.captures = False  # type: ignore[attr-defined]
     tracker.init(clip.frame(0), clip.box(0))
     for index in range(1, 4):

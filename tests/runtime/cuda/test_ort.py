@@ -14,6 +14,7 @@ import pytest
 from dcfnet.backbones import ort
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.ort import OrtBackbone, OrtCudaBackbone
+from dcfnet.backbones.selection import open_backbone
 from dcfnet.devices.selection import open_backend
 from dcfnet.errors import DeviceError, MissingDependencyError, ModelError
 from dcfnet.model.file import Model
@@ -48,7 +49,7 @@ def test_features_equal_those_of_the_cpu(
     provided: str, rng: np.random.Generator, precision: str, form: str, dtype: type[np.floating[Any]]
 ) -> None:
     """For different numbers and sides of patches, in host and device memory, as float32 and as float16."""
-    model = convert(load_model(), precision, form)
+    model = convert(load_model("dcfnet"), precision, form)
     backbone, reference = OrtCudaBackbone(model), OrtBackbone(model)
     assert backbone.input_dtype is reference.input_dtype is dtype
     for count, side in ((1, 48), (3, 48), (7, 96), (3, 48)):
@@ -63,7 +64,7 @@ def test_features_equal_those_of_the_cpu(
 
 
 def boxes(clip: Clip, **options: Any) -> np.ndarray:
-    tracker = dcfnet.Tracker(config=SMALL, **options)
+    tracker = dcfnet.Tracker("dcfnet", config=SMALL, **options)
     tracker.init(clip.frame(0), clip.box(0))
     return np.array([tuple(tracker.update(clip.frame(index)).box) for index in range(1, 10)])
 
@@ -71,6 +72,19 @@ def boxes(clip: Clip, **options: Any) -> np.ndarray:
 def test_boxes_equal_those_of_the_cpu(provided: str, clip: Clip) -> None:
     found = boxes(clip, device="cuda", engine="onnxruntime")
     np.testing.assert_allclose(found, boxes(clip, device="cpu", engine="onnxruntime"), atol=0.1)
+
+
+def test_the_default_model_runs_on_it_without_a_choice_of_the_engine(provided: str, clip: Clip) -> None:
+    """The native kernels do not support this model."""
+    trackers = [dcfnet.Tracker(device=device) for device in ("cuda", "cpu")]
+    backbones = [tracker._pipeline.backbone for tracker in trackers]
+    assert [type(backbone) for backbone in backbones] == [OrtCudaBackbone, OrtBackbone]
+    for tracker in trackers:
+        tracker.init(clip.frame(0), clip.box(0))
+    for index in range(1, 10):
+        found, expected = (tracker.update(clip.frame(index)) for tracker in trackers)
+        assert found.status == "tracked"
+        np.testing.assert_allclose(tuple(found.box), tuple(expected.box), atol=0.1)
 
 
 @pytest.mark.gpu
@@ -131,7 +145,7 @@ def session(fake: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_patches_and_features_are_bound_to_device_memory(session: SimpleNamespace, fake: Any) -> None:
-    model, fake.state.stream = load_model(), 0
+    model, fake.state.stream = load_model("dcfnet"), 0
     patches = fake.asarray(np.zeros((5, 3, 48, 48), np.float32))
     features = OrtCudaBackbone(model)(patches)
     assert session.bound == [
@@ -143,14 +157,14 @@ def test_patches_and_features_are_bound_to_device_memory(session: SimpleNamespac
 def test_a_graph_with_float16_input_gets_float16_patches(session: SimpleNamespace, fake: Any) -> None:
     session.type = "tensor(float16)"
     patches = fake.asarray(np.zeros((5, 3, 48, 48), np.float16))
-    OrtCudaBackbone(load_model())(patches)
+    OrtCudaBackbone(load_model("dcfnet"))(patches)
     assert [entry[3] for entry in session.bound] == [np.float16, np.float32]
 
 
 def test_a_run_is_only_queued_on_the_stream_of_the_backbone(session: SimpleNamespace, fake: Any) -> None:
     """On another stream, or on the default stream, it waits for earlier work and for its own end."""
     fake.state.stream = 7
-    backbone, patches = OrtCudaBackbone(load_model()), fake.asarray(np.zeros((1, 3, 48, 48), np.float32))
+    backbone, patches = OrtCudaBackbone(load_model("dcfnet")), fake.asarray(np.zeros((1, 3, 48, 48), np.float32))
     ((((provider, settings),), fallback),) = session.created
     assert (provider, fallback) == ("CUDAExecutionProvider", 0)
     expected = {"device_id": "0", "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "user_compute_stream": "7"}
@@ -169,7 +183,7 @@ def test_the_backbone_keeps_its_stream_alive(session: SimpleNamespace, fake: Any
     stream = fake.cuda.Stream(non_blocking=True)
     with stream:
         fake.cuda.get_current_stream = lambda: stream
-        backbone = OrtCudaBackbone(load_model())
+        backbone = OrtCudaBackbone(load_model("dcfnet"))
     reference = weakref.ref(stream)
     fake.cuda.get_current_stream = stream = None
     gc.collect()
@@ -181,7 +195,7 @@ def test_the_backbone_keeps_its_stream_alive(session: SimpleNamespace, fake: Any
 
 def test_the_default_stream_is_not_passed_to_onnx_runtime(session: SimpleNamespace, fake: Any) -> None:
     """Its handle is 0, which ONNX Runtime does not accept. It creates a stream of its own, and runs wait."""
-    backbone = OrtCudaBackbone(load_model())
+    backbone = OrtCudaBackbone(load_model("dcfnet"))
     assert "user_compute_stream" not in session.created[0][0][0][1]
     backbone(fake.asarray(np.zeros((1, 3, 48, 48), np.float32)))
     assert (len(session.waits), session.runs) == (1, [None])
@@ -196,7 +210,7 @@ def test_onnx_runtime_without_cuda_is_an_error_with_its_remedy(fake: Any, monkey
         match=r"onnxruntime-gpu is not installed \(onnxruntime 1\..* is installed, but without CUDAExecutionProvider; "
         r"use cuda12 or cuda13 instead of cpu\); install it with: pip install 'dcfnet\[cuda13\]'",
     ):
-        dcfnet.Tracker(device="cuda", engine="onnxruntime")
+        dcfnet.Tracker("dcfnet", device="cuda", engine="onnxruntime")
 
 
 def test_missing_libraries_are_an_error_with_its_remedy(
@@ -208,18 +222,20 @@ def test_missing_libraries_are_an_error_with_its_remedy(
     with pytest.raises(
         DeviceError, match=r"cuDNN are missing.*'onnxruntime-gpu\[cuda,cudnn\]'. Failed to load libcudnn"
     ):
-        OrtCudaBackbone(load_model())
+        OrtCudaBackbone(load_model("dcfnet"))
+    with pytest.raises(ModelError, match=r"deep\.onnx: .*'onnxruntime-gpu\[cuda,cudnn\]'.* Use model='dcfnet' or"):
+        open_backbone(load_model(), device="cuda")
 
 
 def test_a_failure_of_the_gpu_is_an_error(session: SimpleNamespace, fake: Any) -> None:
-    backbone, patches = OrtCudaBackbone(load_model()), fake.asarray(np.zeros((1, 3, 48, 48), np.float32))
+    backbone, patches = OrtCudaBackbone(load_model("dcfnet")), fake.asarray(np.zeros((1, 3, 48, 48), np.float32))
     session.error = RuntimeError("CUDA failure 700: an illegal memory access was encountered")
     with pytest.raises(DeviceError, match=r"dcfnet.onnx: ONNX Runtime failed on the GPU: CUDA failure 700"):
         backbone(patches)
 
 
 def test_an_invalid_graph_is_an_error(provided: str) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     broken = Model(**{**vars(model), "onnx": b"nothing"})
     with pytest.raises(ModelError, match=r"dcfnet.onnx: ONNX Runtime cannot read it: .*protobuf"):
         OrtCudaBackbone(broken)

@@ -68,7 +68,7 @@ def test_patches_of_a_tracker_equal_those_of_the_cpu(
 def test_a_dark_camera_has_the_results_of_the_cpu(
     place: str, clip: Clip, captures: bool, frames_on_device: bool
 ) -> None:
-    trackers = [dcfnet.MultiTracker(device=device, config={"patch_size": 48}) for device in ("cpu", "cuda")]
+    trackers = [dcfnet.MultiTracker("dcfnet", device=device, config={"patch_size": 48}) for device in ("cpu", "cuda")]
     trackers[1]._pipeline.backend.captures = captures  # type: ignore[misc]
     for tracker in trackers:
         for source in (0, 1, 2):
@@ -194,15 +194,15 @@ def boxes_of(tracker: dcfnet.Tracker, clip: Clip, count: int, convert: Any = lam
 
 def test_boxes_equal_those_of_the_cpu(place: str, clip: Clip) -> None:
     count = SIZES[place][1]
-    expected = boxes_of(dcfnet.Tracker(device="cpu"), clip, count)
+    expected = boxes_of(dcfnet.Tracker("dcfnet", device="cpu"), clip, count)
     assert np.abs(expected[-1] - tuple(clip.box(count - 1))).max() < 8  # the tracker follows the target
-    np.testing.assert_allclose(boxes_of(dcfnet.Tracker(device="cuda"), clip, count), expected, atol=0.1)
+    np.testing.assert_allclose(boxes_of(dcfnet.Tracker("dcfnet", device="cuda"), clip, count), expected, atol=0.1)
 
 
 def test_boxes_from_frames_on_the_device_equal_those_of_the_cpu(place: str, clip: Clip) -> None:
     count, config = SIZES[place][1], {"patch_size": 56}
-    expected = boxes_of(dcfnet.Tracker(device="cpu", config=config), clip, count)
-    found = boxes_of(dcfnet.Tracker(device="cuda", config=config), clip, count, on_device)
+    expected = boxes_of(dcfnet.Tracker("dcfnet", device="cpu", config=config), clip, count)
+    found = boxes_of(dcfnet.Tracker("dcfnet", device="cuda", config=config), clip, count, on_device)
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
@@ -210,7 +210,7 @@ def test_the_boxes_of_a_batch_equal_those_of_the_cpu(place: str, clip: Clip) -> 
     """Two cameras, one with a blank frame, so that only some targets are searched; one target is removed."""
     targets, count = SIZES[place]
     config = {"patch_size": 56 if place == "standin" else 108}
-    trackers = [dcfnet.MultiTracker(device=device, config=config) for device in ("cpu", "cuda")]
+    trackers = [dcfnet.MultiTracker("dcfnet", device=device, config=config) for device in ("cpu", "cuda")]
     x, y, w, h = clip.box(0)
     ids = []
     for index in range(targets):
@@ -228,7 +228,7 @@ def test_the_boxes_of_a_batch_equal_those_of_the_cpu(place: str, clip: Clip) -> 
 
 
 def test_the_filters_stay_in_single_precision(place: str, clip: Clip) -> None:
-    tracker = dcfnet.Tracker(device="cuda", config={"patch_size": 48, "update_interval": 1})
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config={"patch_size": 48, "update_interval": 1})
     boxes_of(tracker, clip, 3)
     state = tracker._state
     assert state is not None
@@ -241,4 +241,4 @@ def test_the_filters_stay_in_single_precision(place: str, clip: Clip) -> None:
         "colours": "f4",
         "first_f": "c8",
     }
-    assert load_model().stride == 2  # patch sides are multiples of it
+    assert load_model("dcfnet").stride == 2  # patch sides are multiples of it

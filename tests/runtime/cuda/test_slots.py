@@ -28,7 +28,7 @@ TOLERANCE = {"standin": 0.0, "gpu": 1e-3}  # px: on a GPU the order of a sum may
 
 
 def started(clip: Clip, captures: bool = True, **config: Any) -> dcfnet.Tracker:
-    tracker = dcfnet.Tracker(device="cuda", config={**SMALL, **config})
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config={**SMALL, **config})
     tracker._pipeline.backend.captures = captures
     tracker.init(clip.frame(0), clip.box(0))
     return tracker
@@ -77,7 +77,7 @@ def test_boxes_equal_those_of_uncaptured_programs(place: str, clip: Clip, config
 
 def track(clip: Clip, captures: bool, blank: np.ndarray) -> list[dict[int, dcfnet.Result]]:
     """Results with two cameras: targets come and go, a camera skips a frame, another is blank, all targets jump."""
-    tracker, results, ids = dcfnet.MultiTracker(device="cuda", config=SMALL), [], []
+    tracker, results, ids = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL), [], []
     tracker._pipeline.backend.captures = captures
     x, y, w, h = clip.box(0)
 
@@ -142,7 +142,7 @@ def test_nothing_is_allocated_after_the_first_frames(fake: Any, clip: Clip, on_d
 def test_more_targets_need_a_new_capture_only_if_there_is_no_free_slot(
     fake: Any, clip: Clip, recorded_captures: list[int]
 ) -> None:
-    tracker, frame, counts = dcfnet.MultiTracker(device="cuda", config=SMALL), clip.frame(0), []
+    tracker, frame, counts = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL), clip.frame(0), []
     for _ in range(5):
         tracker.add(frame, clip.box(0))
         tracker.update(clip.frame(1))
@@ -160,7 +160,7 @@ def test_more_targets_need_a_new_capture_only_if_there_is_no_free_slot(
 
 def test_outgrown_slots_are_freed(fake: Any, clip: Clip) -> None:
     """Otherwise a tracker whose number of targets grows would need twice the memory."""
-    tracker, slots = dcfnet.MultiTracker(device="cuda", config=SMALL), []
+    tracker, slots = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL), []
     for _ in range(5):
         tracker.add(clip.frame(0), clip.box(0))
         tracker.update(clip.frame(1))
@@ -172,7 +172,7 @@ def test_outgrown_slots_are_freed(fake: Any, clip: Clip) -> None:
 def test_the_host_waits_before_slots_are_freed(fake: Any, clip: Clip) -> None:
     """A copy from their pinned memory may still run, and the next user would overwrite this memory."""
     for outgrown in (True, False):
-        tracker = dcfnet.MultiTracker(device="cuda", config={**SMALL, "update_interval": 1})
+        tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config={**SMALL, "update_interval": 1})
         for _ in range(2):
             tracker.add(clip.frame(0), clip.box(0))
         tracker.update(clip.frame(1))
@@ -331,7 +331,7 @@ def test_nothing_is_captured_after_a_warm_up(fake: Any, clip: Clip, recorded_cap
 def test_slots_for_the_requested_capacity_are_allocated_at_once(
     fake: Any, clip: Clip, recorded_captures: list[int]
 ) -> None:
-    tracker = dcfnet.MultiTracker(device="cuda", config=SMALL, capacity=5)
+    tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL, capacity=5)
     tracker.warm_up()
     for _ in range(5):
         tracker.add(clip.frame(0), clip.box(0))
@@ -363,7 +363,7 @@ def test_queued_updates_on_another_stream_have_the_same_boxes(place: str, clip: 
     """With a warm-up and captures, against a tracker without both."""
     import cupy
 
-    expected, tracker = started(clip, captures=False), dcfnet.Tracker(device="cuda", config=SMALL)
+    expected, tracker = started(clip, captures=False), dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
     with cupy.cuda.Stream(non_blocking=True):
         tracker.warm_up()
         tracker.init(clip.frame(0), clip.box(0))

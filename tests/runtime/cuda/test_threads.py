@@ -18,7 +18,7 @@ SMALL = {"patch_size": 48}
 
 def track(clip: Clip, device: str, start: int) -> np.ndarray:
     """The boxes of nine frames after frame `start`."""
-    tracker = dcfnet.Tracker(device=device, config=SMALL)
+    tracker = dcfnet.Tracker("dcfnet", device=device, config=SMALL)
     tracker.init(clip.frame(start), clip.box(start))
     return np.array([tuple(tracker.update(clip.frame(start + index)).box) for index in range(1, 10)])
 
@@ -46,7 +46,7 @@ def test_trackers_on_different_threads_are_independent(place: str, clip: Clip) -
 
 def test_updates_of_one_tracker_from_several_threads_run_one_after_another(place: str, clip: Clip) -> None:
     """Every update counts, and none reads a state that another one is changing."""
-    tracker = dcfnet.Tracker(device="cuda", config=SMALL)
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
     tracker.init(clip.frame(0), clip.box(0))
     barrier = Barrier(4)
 
@@ -79,7 +79,7 @@ def test_a_signal_during_an_update_does_not_change_the_state(
     fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch, kernel: str
 ) -> None:
     """The signal comes in the search pass or in the update of the filter. The pinned frame may then be overwritten."""
-    tracker = dcfnet.Tracker(device="cuda", config={**SMALL, "update_interval": 1})
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config={**SMALL, "update_interval": 1})
     tracker.init(clip.frame(0), clip.box(0))
     device, state = tracker._pipeline.backend._device, tracker._state
     frame = device.pinned(clip.frame(1).size).reshape(clip.frame(1).shape)
@@ -101,7 +101,7 @@ import numpy as np
 from dcfnet_evaluation.rendered import render_clip
 
 clip = render_clip(length=4, width=160, height=120, occluder=False)
-tracker = dcfnet.Tracker(device="cuda")
+tracker = dcfnet.Tracker("dcfnet", device="cuda")
 tracker.init(clip.frame(0), clip.box(0))
 print(tracker.update(clip.frame(1)).status)
 if sys.argv[1] == "raise":

@@ -86,7 +86,7 @@ def test_patches_outside_the_frame_need_no_copy(place: str) -> None:
 
 def test_the_counted_bytes_are_the_copied_bytes(fake: Any) -> None:
     clip = render_clip(length=8, width=640, height=480, occluder=False)
-    tracker = dcfnet.Tracker(device="cuda", config={"patch_size": 48})
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config={"patch_size": 48})
     tracker._pipeline.backend.captures = False  # captured programs also upload parameters
     tracker.init(clip.frame(0), clip.box(0))
     for index in range(1, 8):
@@ -146,10 +146,10 @@ CONFIG = {"patch_size": 48, "update_interval": 1, "second_pass_distance": 0.01}
 def test_pinned_frames_need_no_staging_buffer(place: str, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera overwrites its only buffer as soon as a call has returned. Updates upload the missing pixels."""
     monkeypatch.setattr(uploads, "MARGIN", 0)
-    tracker = dcfnet.Tracker(device="cuda", config=CONFIG)
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=CONFIG)
     expected = track(tracker, clip, lambda frame: frame)
     assert len(tracker._pipeline.backend._uploads._buffers[0]._memory) > 0
-    tracker = dcfnet.Tracker(device="cuda", config=CONFIG)
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=CONFIG)
     camera_buffer = pinned_like(tracker._pipeline.backend, clip.frame(0))
 
     def written(frame: np.ndarray) -> np.ndarray:
@@ -174,7 +174,7 @@ def test_memory_is_pinned_if_both_its_ends_are(fake: Any) -> None:
 def test_the_standin_finds_a_pinned_frame_that_is_written_too_early(
     fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracker = dcfnet.Tracker(device="cuda", config=CONFIG)
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=CONFIG)
     buffer = pinned_like(tracker._pipeline.backend, clip.frame(0))
     monkeypatch.setattr(uploads.Uploads, "finish", lambda self: None)
     buffer[...] = clip.frame(0)

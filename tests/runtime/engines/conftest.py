@@ -1,4 +1,4 @@
-"""Fixtures: engines of the shipped model, built with TensorRT-RTX if it is installed, and separate signing keys."""
+"""Fixtures: engines of the model `dcfnet`, built with TensorRT-RTX if it is installed, and separate signing keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rtx() -> Flavour:
 
 @pytest.fixture
 def engine(rtx: Flavour, tmp_path: Path) -> Path:
-    """An engine of the shipped model for SM 8.6 and 8.9."""
-    model, file = load_model(), tmp_path / "net.engine"
+    """An engine of the model `dcfnet` for SM 8.6 and 8.9."""
+    model, file = load_model("dcfnet"), tmp_path / "net.engine"
     make_engine(model, file, BuildOptions.of(model, compute_capabilities="8.6,8.9"), rtx)
     return file

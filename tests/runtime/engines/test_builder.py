@@ -20,7 +20,7 @@ FEATURES = Binding("features", "float", (-1, 32, -1, -1))
 
 @pytest.mark.parametrize("capability", ["7.5", "8.6", "8.9", "12.0", "8.6,8.9,12.0", ""])
 def test_engines_are_built_without_a_gpu(rtx: Flavour, capability: str) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     plan = build(model.onnx, "m", BuildOptions.of(model, compute_capabilities=capability), rtx)
     assert len(plan.content) > 100_000
     assert (plan.inputs, plan.outputs) == ((Binding("patches", "float", (-1, 3, -1, -1)),), (FEATURES,))
@@ -28,12 +28,12 @@ def test_engines_are_built_without_a_gpu(rtx: Flavour, capability: str) -> None:
 
 @pytest.mark.parametrize("changes", [{"tf32": True}, {"optimisation_level": 0}, {"optimisation_level": 5}])
 def test_the_builder_accepts_all_options(rtx: Flavour, changes: dict[str, object]) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     assert build(model.onnx, "m", BuildOptions.of(model, **changes), rtx).content
 
 
 def test_the_profile_covers_the_presets(rtx: Flavour) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     options = BuildOptions.of(model, targets=8)
     assert options.batches() == (1, 24, 24)
     assert options.sides() == (80, 108, 126)
@@ -41,7 +41,7 @@ def test_the_profile_covers_the_presets(rtx: Flavour) -> None:
 
 
 def test_the_error_for_an_invalid_graph_names_the_node(rtx: Flavour) -> None:
-    proto = onnx.load_from_string(load_model().onnx)
+    proto = onnx.load_from_string(load_model("dcfnet").onnx)
     proto.graph.node[0].op_type = "Convolute"
     with pytest.raises(EngineError, match=r"m: tensorrt_rtx .* cannot parse it: .*Convolute"):
         build(proto.SerializeToString(), "m", BuildOptions(), rtx)

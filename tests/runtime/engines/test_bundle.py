@@ -28,7 +28,7 @@ def flip(file: Path, position: int) -> bytes:
 
 
 def test_an_engine_has_the_model_it_was_built_from(engine: Path) -> None:
-    model, shipped = read_engine(engine), load_model()
+    model, shipped = read_engine(engine), load_model("dcfnet")
     assert model.plan == engine.read_bytes()
     assert (model.onnx, model.config, model.presets) == (shipped.onnx, shipped.config, shipped.presets)
     loaded = load_model(engine)
@@ -137,7 +137,7 @@ def test_an_unsigned_passport_is_rejected(engine: Path) -> None:
 
 def test_a_model_with_weights_outside_its_folder_is_rejected(rtx: Flavour, tmp_path: Path) -> None:
     """CVE-2022-25882 and its successors: a path in an ONNX file is never opened."""
-    proto = onnx.load_from_string(load_model().onnx)
+    proto = onnx.load_from_string(load_model("dcfnet").onnx)
     tensor = proto.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -149,7 +149,7 @@ def test_a_model_with_weights_outside_its_folder_is_rejected(rtx: Flavour, tmp_p
 
 
 def test_external_data_of_a_constant_node_is_rejected(tmp_path: Path) -> None:
-    proto = onnx.load_from_string(load_model().onnx)
+    proto = onnx.load_from_string(load_model("dcfnet").onnx)
     value = onnx.TensorProto(dims=[1], data_type=1, name="c", data_location=onnx.TensorProto.EXTERNAL)
     value.external_data.add(key="location", value="/dev/zero")
     proto.graph.node.append(onnx.helper.make_node("Constant", [], ["c"], value=value))
@@ -160,7 +160,7 @@ def test_external_data_of_a_constant_node_is_rejected(tmp_path: Path) -> None:
 
 
 def test_an_engine_is_built_again_only_if_its_options_change_or_it_is_damaged(engine: Path, rtx: Flavour) -> None:
-    model = load_model()
+    model = load_model("dcfnet")
     options = BuildOptions.of(model, compute_capabilities="8.6,8.9")
     assert make_engine(model, engine, options, rtx)[1]
     others = [
@@ -190,7 +190,7 @@ def test_an_interrupted_write_leaves_no_engine_that_runs(
         original(partial, file)
 
     monkeypatch.setattr(os, "replace", interrupted)
-    model = load_model()
+    model = load_model("dcfnet")
     with pytest.raises(KeyboardInterrupt):
         make_engine(model, engine, BuildOptions.of(model), rtx)
     assert replaced == [Path(f"{engine}.onnx"), engine]

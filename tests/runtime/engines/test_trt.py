@@ -155,7 +155,7 @@ def test_an_engine_of_half_precision_accepts_float16_and_float32_patches(
     rtx: Flavour, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     """With a real plan. Both dtypes represent the same numbers."""
-    model, file = convert(load_model(), "fp16", "tensorrt"), tmp_path / "half.engine"
+    model, file = convert(load_model("dcfnet"), "fp16", "tensorrt"), tmp_path / "half.engine"
     make_engine(model, file, BuildOptions.of(model, compute_capabilities="8.6"), rtx)
     backbone = TrtBackbone(load_model(file), 108, standin(rtx, model.onnx), HostDevice())
     assert backbone.input_dtype is np.float16
@@ -199,7 +199,7 @@ def test_a_tracker_on_an_engine_gives_the_boxes_of_its_model(
     plain = load_model(engine).onnx
     monkeypatch.setattr(trt, "open_flavour", lambda name: standin(rtx, plain))
     monkeypatch.setattr(trt, "_open_device", lambda name: HostDevice())
-    trackers = [dcfnet.Tracker(engine), dcfnet.Tracker(engine="onnxruntime")]
+    trackers = [dcfnet.Tracker(engine), dcfnet.Tracker("dcfnet", engine="onnxruntime")]
     boxes = []
     for index, (frame, box) in enumerate(clip):
         if index == 0:
@@ -212,7 +212,7 @@ def test_a_tracker_on_an_engine_gives_the_boxes_of_its_model(
 
 
 def test_features_of_a_wrong_size_raise(engine: Path, rtx: Flavour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trt, "open_flavour", lambda name: standin(rtx, load_model().onnx, stride=1))
+    monkeypatch.setattr(trt, "open_flavour", lambda name: standin(rtx, load_model("dcfnet").onnx, stride=1))
     monkeypatch.setattr(trt, "_open_device", lambda name: HostDevice())
     with pytest.raises(ModelError, match=r"returns features of shape .* for two patches"):
         dcfnet.Tracker(engine)
@@ -232,11 +232,11 @@ def test_an_engine_on_the_cpu_raises_and_names_its_model(engine: Path) -> None:
 
 def test_tensorrt_raises_for_a_model_that_is_not_an_engine(rtx: Flavour) -> None:
     with pytest.raises(ModelError, match="not an engine; create one with dcfnet-export --trt"):
-        open_backbone(load_model(), "tensorrt")
+        open_backbone(load_model("dcfnet"), "tensorrt")
 
 
 def test_a_graph_with_a_folded_window_accepts_one_patch_size_only() -> None:
-    model = replace(load_model(), folded=("window",))
+    model = replace(load_model("dcfnet"), folded=("window",))
     with pytest.raises(
         ConfigError, match=r"patch_size=108: .* contains the cosine window of 126 px; use patch_size=126"
     ):

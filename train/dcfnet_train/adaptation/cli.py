@@ -42,7 +42,7 @@ def main(
         str | None,
         typer.Option(help="Annotated sequences for the gate, as in dcfnet-train; default: the end of the videos."),
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="Initial checkpoint; default: the shipped one.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Initial checkpoint; default: that of the model dcfnet.")] = None,
     output: Annotated[Path, typer.Option(help="The adapted checkpoint.")] = Path("out/adapted.safetensors"),
     photos: options.Photos = None,
     recipe: options.RecipeName = "adapt",
