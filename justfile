@@ -10,13 +10,16 @@ default:
 demo *args: (_install "cpu")
     @{{bin}}/python -m dcfnet_evaluation.demo "$@"
 
+# pytest: a process per core, up to 4 because of the memory. Each computes on one thread: with more threads than cores,
+# threads wait for each other.
+
 # Runs the checks that CI runs: style, imports, types, tests. Does not change the source files.
 test *args: (_install "dev")
     {{bin}}/ruff format --check .
     {{bin}}/ruff check .
     {{bin}}/lint-imports
-    {{bin}}/mypy
-    {{bin}}/pytest "$@"
+    {{bin}}/mypy --num-workers=2
+    OMP_NUM_THREADS=1 {{bin}}/pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal "$@"
 
 alias check := test
 
@@ -66,10 +69,16 @@ gpu cuda="13":
     exec .venv-gpu/bin/python benchmarks/gpu_report.py
 
 # Runs the tests that need other programs: OpenCV's contributed trackers and the VOT toolkit.
-test-others: (_install "dev") _peers vot
-    .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil
+test-others: environments
     .venv-peers/bin/python -m pytest tests/evaluation/test_peers.py
     {{bin}}/pytest tests/evaluation/test_vot_toolkit.py
+
+# Makes the environments of test and test-others at the same time, because an install uses one core.
+[parallel]
+environments: (_install "dev") _peers-tests vot
+
+_peers-tests: _peers
+    .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil
 
 # opencv-contrib-python includes opencv-python, and both install the same module. Hence --no-deps for this project.
 _peers:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from dcfnet.config import TrackerConfig
 from dcfnet.devices.cpu import CpuBackend
@@ -20,6 +23,30 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the research footage in {SHARED.name}/ beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder of this test run. With pytest-xdist, all its processes get the same folder."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_in_onnx_runtime() -> Iterator[None]:
+    """With pytest-xdist there is a process per core, and spinning threads would take time from the other processes."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+
+    class OneThread(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.intra_op_num_threads = 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", OneThread)
+        yield
 
 
 @pytest.fixture

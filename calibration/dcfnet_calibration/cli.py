@@ -1,4 +1,4 @@
-"""dcfnet-calibrate: measures activation ranges for int8, and tunes the constants of the tracker."""
+"""dcfnet-calibrate: ranges for int8, constants of the tracker, and the confidence of its results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
 from dcfnet.errors import DcfnetError
 from dcfnet.model.file import Model
+from dcfnet.tracker import Tracker
 from dcfnet.tracking.opening import open_pipeline
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
 from dcfnet_evaluation.selection import subject_of
@@ -23,6 +24,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dcfnet_calibration import options
+from dcfnet_calibration.confidence import Quality, fit, held_out, observe, write_confidence, write_fit
 from dcfnet_calibration.patches import collect
 from dcfnet_calibration.ranges import check_method, check_model, measure_ranges
 from dcfnet_calibration.scoring import Scorer
@@ -38,7 +40,7 @@ console = Console(stderr=True)
 
 @app.callback()
 def about() -> None:
-    """Measures activation ranges for int8, and tunes the constants of the tracker, on annotated sequences."""
+    """Measures ranges for int8, tunes constants, and fits the confidence of results, on annotated sequences."""
 
 
 @app.command()
@@ -156,6 +158,37 @@ def _report_tuning(tuning: Tuning, original: Mapping[str, float]) -> None:
         f"{gain.difference:+.4f} ({CONFIDENCE:.0%} interval {gain.low:+.4f} to {gain.high:+.4f}, bootstrap): "
         + ("a significant gain" if tuning.significant else "no significant gain")
     )
+
+
+@app.command()
+def confidence(
+    roots: options.Roots,
+    layout: options.Layout = "otb",
+    model: options.ModelFile = None,
+    preset: options.Preset = options.PRESET,
+    starts: options.Starts = 2,
+    folds: options.Folds = 8,
+    output: options.FitFile = Path("out/calibration/confidence.json"),
+    into: options.IntoConfidence = None,
+) -> None:
+    """Fits the confidence of results by tracking, and measures it on held-out sequences."""
+    try:
+        opened = [sequence for root in roots for sequence in subject_of(layout, root, None, None).sequences]
+        loaded, tracker = load_model(model), Tracker(model, "cpu", preset=preset)
+        with console.status(f"tracking {len(opened)} sequences"):
+            observed = observe(tracker, opened, starts)
+        quality, fitted = Quality.of(held_out(observed, folds), observed), fit(observed)
+        write_fit(fitted, quality, loaded, observed, output)
+        if into:
+            write_confidence(loaded, fitted, into)
+    except (DcfnetError, SequenceError, OSError) as error:
+        raise _exit_with(error) from error
+    typer.echo(
+        f"on held-out sequences: AUROC {quality.auroc:.3f}, calibration error {quality.error:.3f}; a confidence of 0.5 "
+        f"or more in {quality.missed:.1%} of the failures (overlap under 0.1), of less in {quality.false_alarms:.1%} "
+        "of the frames with an overlap above 0.5"
+    )
+    typer.echo(f"{into}: contains this fit" if into else f"{output}")
 
 
 def _exit_with(error: Exception) -> typer.Exit:

@@ -15,6 +15,7 @@ from dcfnet_calibration.ranges import METHODS
 from dcfnet_calibration.space import SPACE
 
 Root: TypeAlias = Annotated[Path, typer.Argument(help="Folder of annotated sequences.")]
+Roots: TypeAlias = Annotated[list[Path], typer.Argument(help="Folders of annotated sequences.")]
 Layout: TypeAlias = Annotated[str, typer.Option(help=f"Layout of the folder: {', '.join(LAYOUTS)}.")]
 Names: TypeAlias = Annotated[str | None, typer.Option("--sequences", help="Names, separated by commas; default: all.")]
 ModelFile: TypeAlias = Annotated[
@@ -54,5 +55,9 @@ Output: TypeAlias = Annotated[
 Fresh: TypeAlias = Annotated[bool, typer.Option("--fresh", help="Delete the search in --output.")]
 Into: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a copy of the model with the tuned constants.")
+]
+FitFile: TypeAlias = Annotated[Path, typer.Option("--output", metavar="FILE", help="File for the fit, JSON.")]
+IntoConfidence: TypeAlias = Annotated[
+    Path | None, typer.Option("--into", metavar="FILE", help="Write a copy of the model with the fit.")
 ]
 PRESET, ALL_CONSTANTS = DEFAULT_PRESET, ",".join(SPACE)  # defaults

@@ -11,7 +11,7 @@ from dcfnet.errors import DcfnetError
 from dcfnet_train.deep.checkpoint import load_deep
 
 from dcfnet_export import options
-from dcfnet_export.deep_graph import export_deep
+from dcfnet_export.deep_graph import export_deep, read_fit
 from dcfnet_export.graph import ParityError
 
 REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
@@ -25,13 +25,14 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="deep.safetensors of python -m dcfnet_train.deep.")],
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("out/deep/deep.onnx"),
     set_: options.Set = None,
+    confidence: Annotated[Path | None, typer.Option(help="File of dcfnet-calibrate confidence.")] = None,
 ) -> None:
     """Exports a deep checkpoint to a self-describing ONNX file. Compares with torch before writing."""
     try:
         weights = load_deep(checkpoint)
         size = weights.patch_size + 2 * MARGIN
         config = TrackerConfig(patch_size=size, margin=MARGIN, regularisation=REGULARISATION).assign(set_ or [])
-        export_deep(weights, config, output)
+        export_deep(weights, config, output, read_fit(confidence) if confidence else None)
     except (DcfnetError, ParityError, OSError) as error:
         typer.echo(f"python -m dcfnet_export.deep: {error}", err=True)
         raise typer.Exit(1) from error

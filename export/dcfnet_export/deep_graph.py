@@ -8,8 +8,10 @@ from typing import Any
 
 import onnx
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
+from dcfnet.errors import ConfigError
 from dcfnet.io.files import write_atomically
-from dcfnet.model.file import LEVELS_KEY, Model, parse_model
+from dcfnet.model.confidence import Confidence
+from dcfnet.model.file import CONFIDENCE_KEY, LEVELS_KEY, Model, parse_model
 from dcfnet_train.deep.backbone import DEEP
 from dcfnet_train.deep.checkpoint import DeepCheckpoint
 from dcfnet_train.deep.levels import LEVEL_FILTERS
@@ -24,14 +26,27 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def export_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path) -> Model:
+def export_deep(
+    checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path, confidence: Confidence | None = None
+) -> Model:
     """Writes the model of `make_deep` to a file. Raises ParityError and SinkError."""
-    model = make_deep(checkpoint, config, str(file))
+    model = make_deep(checkpoint, config, str(file), confidence)
     write_atomically(model.onnx, file)
     return model
 
 
-def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str) -> Model:
+def read_fit(file: Path) -> Confidence:
+    """The fit in a file of dcfnet-calibrate confidence. Raises ConfigError for another file."""
+    try:
+        content = json.loads(file.read_text())
+        return Confidence.parse({name: content[name] for name in ("bias", "weights")})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{file}: not a file of dcfnet-calibrate confidence ({error})") from error
+
+
+def make_deep(
+    checkpoint: DeepCheckpoint, config: TrackerConfig, name: str, confidence: Confidence | None = None
+) -> Model:
     """The checkpoint as an ONNX model with metadata. The result is compared with torch. name: shown in messages.
 
     Input "patches" float32 (batch, 3, S, S), S a multiple of the coarsest stride; output "features" float32
@@ -47,6 +62,8 @@ def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str) -> M
             end.type.tensor_type.shape.dim[axis].dim_param = name
     levels = [vars(level) for level in LEVEL_FILTERS[checkpoint.architecture]]
     properties = metadata(checkpoint.weights, config, PRESETS, architecture.stride) | {LEVELS_KEY: json.dumps(levels)}
+    if confidence is not None:
+        properties[CONFIDENCE_KEY] = json.dumps(confidence.to_mapping())
     onnx.helper.set_model_props(proto, properties)
     onnx.checker.check_model(proto, full_check=True)
     model = parse_model(proto.SerializeToString(), name)

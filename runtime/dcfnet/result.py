@@ -67,6 +67,7 @@ class Reason(_StringEnum):
     FOUND = "found"  # a clear peak
     LOW_PSR = "low_psr"  # uncertain or lost: the PSR is too low (config.confident_psr, config.min_psr)
     UNLIKE = "unlike"  # lost: the response is far below the target's typical one (config.min_likeness)
+    LOW_CONFIDENCE = "low_confidence"  # uncertain: the box is probably wrong (config.min_confidence)
     OUT_OF_VIEW = "out_of_view"  # lost: the centre of the target left the frame; the box stays at the border
     NO_TEXTURE = "no_texture"  # lost: the search region has one flat colour, for example in a black frame
     NO_FRAME = "no_frame"  # lost: the frame was None or empty
@@ -81,8 +82,11 @@ class Result:
     """The result for one target in one frame.
 
     box: frame pixels, 0-based floats, always finite. It can extend beyond the border of the frame.
-    peak: maximum of the position map; 1 is the peak of the label. psr: peak-to-sidelobe ratio. apce: average
-    peak-to-correlation energy. All three are 0 if no response was computed.
+    peak: maximum of the position map; 1 is the peak of the label. psr: lowest peak-to-sidelobe ratio of the search
+    passes of this frame. apce: average peak-to-correlation energy. likeness: response of the filter of the first frame
+    at the box; 1 is the peak of the label. All four are 0 if no response was computed.
+    confidence: probability in [0, 1] that the overlap of the box with the target exceeds 0.5; 0 if no response was
+    computed, None if the model has no fit for it (docs/confidence.md).
     """
 
     box: Box
@@ -91,3 +95,5 @@ class Result:
     apce: float
     status: Status
     reason: Reason
+    likeness: float = 0.0
+    confidence: float | None = None

@@ -16,41 +16,35 @@ from dcfnet_export import graph
 from dcfnet_export.cli import app
 from dcfnet_export.graph import ParityError, check_parity, export_onnx
 from dcfnet_export.naming import convolutions
-from dcfnet_train.backbone import ARCHITECTURES, Backbone
+from dcfnet_train.backbone import ARCHITECTURES
 from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dcfnet_train.recipe import Recipe
 from typer.testing import CliRunner
 
+from tests.export.models import SIDE, exported, initial
+
 SHIPPED = Path(graph.__file__).parents[2] / "runtime/dcfnet/model/shipped/dcfnet.safetensors"
-
-
-def checkpoint(architecture: str) -> Checkpoint:
-    torch.manual_seed(0)
-    weights = Backbone(ARCHITECTURES[architecture]).state_dict()
-    return Checkpoint(weights, Recipe(architecture=architecture), 0, {})
 
 
 @pytest.mark.parametrize("lrn", ["fast", "op"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_engine_computes_what_torch_computes(tmp_path: Path, architecture: str, stride: int, lrn: str) -> None:
-    weights = checkpoint(architecture)
-    model = export_onnx(weights, TrackerConfig(patch_size=90), tmp_path / "m.onnx", lrn, stride)
-    operators = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
+def test_every_engine_computes_what_torch_computes(architecture: str, stride: int, lrn: str) -> None:
+    model = exported(architecture, stride, lrn)
+    operators = [node.op_type for node in onnx.load_from_string(model.onnx).graph.node]
     assert ("LRN" in operators) == (lrn == "op")
     assert operators[:3] == ["Conv", "Relu", "Conv"]
-    patches = torch.randn(4, 3, 90, 90, generator=torch.Generator().manual_seed(1)) * 60
+    patches = torch.randn(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) * 60
     with torch.no_grad():
-        expected = weights.backbone(padding=True, stride=stride)(patches).numpy()
-    assert expected.shape == (4, 32, 90 // stride, 90 // stride)
+        expected = initial(architecture).backbone(padding=True, stride=stride)(patches).numpy()
+    assert expected.shape == (4, 32, SIDE // stride, SIDE // stride)
     for engine in (OrtBackbone, CvDnnBackbone):
         np.testing.assert_allclose(engine(model)(patches.numpy()), expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_layers_have_stable_names(tmp_path: Path, architecture: str) -> None:
-    export_onnx(checkpoint(architecture), TrackerConfig(), tmp_path / "m.onnx")
-    proto = onnx.load(tmp_path / "m.onnx").graph
+def test_layers_have_stable_names(architecture: str) -> None:
+    proto = onnx.load_from_string(exported(architecture).onnx).graph
     count = len(ARCHITECTURES[architecture].channels)
     assert convolutions(proto) == [f"conv{i}" for i in range(count)]
     constants = {tensor.name for tensor in proto.initializer}
@@ -60,13 +54,13 @@ def test_layers_have_stable_names(tmp_path: Path, architecture: str) -> None:
 
 def test_the_file_contains_the_config(tmp_path: Path) -> None:
     config = TrackerConfig(patch_size=96, padding=1.5, scales=5)
-    export_onnx(checkpoint("released"), config, tmp_path / "m.onnx")
+    export_onnx(initial("released"), config, tmp_path / "m.onnx")
     assert load_model(tmp_path / "m.onnx").config == config
 
 
 def test_the_same_weights_produce_the_same_file_without_paths(tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
-        export_onnx(checkpoint("released"), TrackerConfig(), tmp_path / name)
+        export_onnx(initial("released"), TrackerConfig(), tmp_path / name)
     first = (tmp_path / "a.onnx").read_bytes()
     assert first == (tmp_path / "b.onnx").read_bytes()
     assert b".py" not in first
@@ -88,7 +82,7 @@ def test_a_graph_that_differs_fails_the_export_and_writes_nothing(
 
     monkeypatch.setattr(graph, "trace", wrong)
     with pytest.raises(ParityError, match="differs from torch"):
-        export_onnx(checkpoint("released"), TrackerConfig(), tmp_path / "m.onnx")
+        export_onnx(initial("released"), TrackerConfig(), tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -128,7 +122,7 @@ def test_a_mistake_is_reported(tmp_path: Path, args: list[str], shown: str) -> N
 
 def test_the_config_comes_from_the_training_and_the_options(tmp_path: Path) -> None:
     file = tmp_path / "net.safetensors"
-    save_checkpoint(Checkpoint(checkpoint("released").weights, Recipe(padding=1.5), 0, {}), file)
+    save_checkpoint(Checkpoint(initial("released").weights, Recipe(padding=1.5), 0, {}), file)
     assert run(file, "--onnx", "--output", tmp_path)[0] == 0
     assert load_model(tmp_path / "net.onnx").config.padding == 1.5
     assert run(file, "--onnx", "--output", tmp_path, "--set", "patch_size=64")[0] == 0
@@ -136,7 +130,7 @@ def test_the_config_comes_from_the_training_and_the_options(tmp_path: Path) -> N
 
 
 def test_the_decoder_is_not_exported(tmp_path: Path) -> None:
-    weights = checkpoint("released").weights
+    weights = initial("released").weights
     for objective, decoder in (("tracking", {}), ("denoising", {"transposed.bias": torch.ones(3)})):
         trained = Checkpoint(weights, Recipe(objective=objective), 0, {}, decoder=decoder)
         save_checkpoint(trained, tmp_path / f"{objective}.safetensors")

@@ -8,26 +8,23 @@ import dcfnet
 import numpy as np
 import onnx
 import pytest
-import torch
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.backbones.selection import open_backbone
-from dcfnet.config import TrackerConfig
 from dcfnet.engines.builder import build
 from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model.file import METADATA_KEYS, PRECISION_KEY, PRECISIONS, Model, parse_model
 from dcfnet_evaluation.rendered import Clip
-from dcfnet_export.graph import make_model
 from dcfnet_export.precision import convert
 from dcfnet_export.quantise import calibrated
 from dcfnet_export.ranges import Ranges, RangesError
-from dcfnet_train.backbone import ARCHITECTURES, Backbone
-from dcfnet_train.checkpoint import Checkpoint
-from dcfnet_train.recipe import Recipe
+from dcfnet_train.backbone import ARCHITECTURES
 from onnx import TensorProto, load_from_string
 from onnx.reference import ReferenceEvaluator
+
+from tests.export.models import exported
 
 CLOSE = {
     "fp32": 1e-5,
@@ -40,10 +37,7 @@ SIDE = 48
 
 @pytest.fixture(scope="module", params=list(ARCHITECTURES))
 def model(request: pytest.FixtureRequest) -> Model:
-    torch.manual_seed(0)
-    weights = Backbone(ARCHITECTURES[request.param]).state_dict()
-    checkpoint = Checkpoint(weights, Recipe(architecture=request.param), 0, {})
-    return make_model(checkpoint, TrackerConfig(patch_size=SIDE), request.param)
+    return exported(request.param)
 
 
 def patches(count: int = 3) -> np.ndarray:

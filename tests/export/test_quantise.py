@@ -13,16 +13,14 @@ import onnx
 import onnxruntime
 import pytest
 from dcfnet.backbones.loading import load_model
-from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model.file import parse_model
-from dcfnet_export.graph import export_onnx
 from dcfnet_export.naming import convolutions
 from dcfnet_export.quantise import FORMS, calibrated, quantise
 from dcfnet_export.ranges import Ranges, RangesError
 from dcfnet_train.backbone import ARCHITECTURES
 
-from tests.export.test_graph import checkpoint
+from tests.export.models import exported
 
 BOUND = {"cpu": 0.08, "tensorrt": 0.04}  # error norm / norm: 255 steps over a range, twice, and 127 steps of weights
 SIDE = 64
@@ -53,23 +51,18 @@ def measured(content: bytes, inputs: np.ndarray) -> Ranges:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, Ranges]]:
-    folder = tmp_path_factory.mktemp("models")
-    models = {}
-    for name in ARCHITECTURES:
-        export_onnx(checkpoint(name), TrackerConfig(patch_size=SIDE), folder / f"{name}.onnx")
-        content = (folder / f"{name}.onnx").read_bytes()
-        models[name] = (content, measured(content, patches()))
-    return models
+def models() -> dict[str, tuple[bytes, Ranges]]:
+    contents = {name: exported(name).onnx for name in ARCHITECTURES}
+    return {name: (content, measured(content, patches())) for name, content in contents.items()}
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_features_of_an_int8_file_are_close_to_float32(
-    exported: dict[str, tuple[bytes, Ranges]], architecture: str, form: str, per_channel: bool
+    models: dict[str, tuple[bytes, Ranges]], architecture: str, form: str, per_channel: bool
 ) -> None:
-    content, ranges = exported[architecture]
+    content, ranges = models[architecture]
     layers = convolutions(onnx.load_from_string(content).graph)
     quantised = quantise(content, ranges, layers, form, per_channel)
     for batch in (1, 4):
@@ -82,9 +75,9 @@ def test_the_features_of_an_int8_file_are_close_to_float32(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_rest_of_the_graph_is_unchanged(
-    exported: dict[str, tuple[bytes, Ranges]], architecture: str, form: str
+    models: dict[str, tuple[bytes, Ranges]], architecture: str, form: str
 ) -> None:
-    content, ranges = exported[architecture]
+    content, ranges = models[architecture]
     before = onnx.load_from_string(content)
     after = onnx.load_from_string(quantise(content, ranges, convolutions(before.graph), form))
     for ends in ("input", "output", "name"):
@@ -105,9 +98,9 @@ def test_the_rest_of_the_graph_is_unchanged(
 
 
 def test_the_form_for_tensorrt_is_symmetric_and_has_no_integer_bias(
-    exported: dict[str, tuple[bytes, Ranges]],
+    models: dict[str, tuple[bytes, Ranges]],
 ) -> None:
-    content, ranges = exported["conv2"]
+    content, ranges = models["conv2"]
     graph = onnx.load_from_string(quantise(content, ranges, ["conv0", "conv1"], "tensorrt")).graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     points = {name: value for name, value in constants.items() if name.endswith("zero_point")}
@@ -121,9 +114,9 @@ def test_the_form_for_tensorrt_is_symmetric_and_has_no_integer_bias(
 
 
 def test_on_the_cpu_every_convolution_becomes_an_integer_convolution(
-    exported: dict[str, tuple[bytes, Ranges]], tmp_path: Path
+    models: dict[str, tuple[bytes, Ranges]], tmp_path: Path
 ) -> None:
-    content, ranges = exported["conv2"]
+    content, ranges = models["conv2"]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -136,8 +129,8 @@ def test_on_the_cpu_every_convolution_becomes_an_integer_convolution(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_other_layers_stay_float(exported: dict[str, tuple[bytes, Ranges]], form: str) -> None:
-    content, ranges = exported["conv2"]
+def test_other_layers_stay_float(models: dict[str, tuple[bytes, Ranges]], form: str) -> None:
+    content, ranges = models["conv2"]
     [expected] = run(content, patches())
     errors = {}
     for layers in (["conv0"], ["conv1"], ["conv0", "conv1"]):
@@ -152,15 +145,15 @@ def test_other_layers_stay_float(exported: dict[str, tuple[bytes, Ranges]], form
     assert max(errors.values()) == errors[2, "conv0"]
 
 
-def test_no_layers_leave_the_file_unchanged(exported: dict[str, tuple[bytes, Ranges]]) -> None:
-    content, ranges = exported["released"]
+def test_no_layers_leave_the_file_unchanged(models: dict[str, tuple[bytes, Ranges]]) -> None:
+    content, ranges = models["released"]
     assert quantise(content, ranges, [], "cpu") == content
 
 
 def test_the_same_inputs_produce_the_same_bytes_in_any_process_without_torch(
-    exported: dict[str, tuple[bytes, Ranges]], tmp_path: Path
+    models: dict[str, tuple[bytes, Ranges]], tmp_path: Path
 ) -> None:
-    content, ranges = exported["released"]
+    content, ranges = models["released"]
     (tmp_path / "m.onnx").write_bytes(content)
     ranges.write(tmp_path / "ranges.json")
     code = (
@@ -175,8 +168,8 @@ def test_the_same_inputs_produce_the_same_bytes_in_any_process_without_torch(
     assert (tmp_path / "other").read_bytes() == quantise(content, ranges, ["conv0", "conv1"], "cpu")
 
 
-def test_unsuitable_ranges_and_models_are_reported(exported: dict[str, tuple[bytes, Ranges]]) -> None:
-    content, ranges = exported["released"]
+def test_unsuitable_ranges_and_models_are_reported(models: dict[str, tuple[bytes, Ranges]]) -> None:
+    content, ranges = models["released"]
     with pytest.raises(
         RangesError, match=r"measured on weights abcabc, the model has [0-9a-f]{12}: measure ranges of this"
     ):

@@ -47,15 +47,20 @@ def verified(dataset: Path, weaken: float = 0.0) -> Verification:
     return verify(model, NETWORK, correct, {"m": backbone}, open_sequences(str(dataset)), config, patches=30)["m"]
 
 
-def test_the_shipped_file_matches_its_checkpoint(dataset: Path) -> None:
-    result = verified(dataset)
-    assert result.patches >= 30
-    assert result.patches % 3 == 0
-    assert result.feature_error < 1e-4
-    assert result.peak_shift < 0.05
-    assert result.divergences == ()
-    assert not result.objections("fp32", 0.002)
-    assert result.reference == pytest.approx(result.auc, abs=0.002)
+@pytest.fixture(scope="module")
+def correct(dataset: Path) -> Verification:
+    """The result of the shipped model, which is frozen."""
+    return verified(dataset)
+
+
+def test_the_shipped_file_matches_its_checkpoint(correct: Verification) -> None:
+    assert correct.patches >= 30
+    assert correct.patches % 3 == 0
+    assert correct.feature_error < 1e-4
+    assert correct.peak_shift < 0.05
+    assert correct.divergences == ()
+    assert not correct.objections("fp32", 0.002)
+    assert correct.reference == pytest.approx(correct.auc, abs=0.002)
 
 
 def test_the_measured_errors_grow_with_the_fault(dataset: Path) -> None:
@@ -79,8 +84,7 @@ def test_a_broken_export_is_reported_with_sequence_and_frame(dataset: Path) -> N
     assert all(divergence.frame >= 1 and divergence.overlap < 0.5 for divergence in result.divergences)
 
 
-def test_the_margin_is_below_the_network_and_the_control(dataset: Path) -> None:
-    correct = verified(dataset)
+def test_the_margin_is_below_the_network_and_the_control(correct: Verification) -> None:
     loss = replace(correct.comparison, low=-0.02, high=-0.001)
     result = replace(correct, reference=0.7, control=0.7, auc=0.6899, comparison=loss)
     assert result.objections("int8", 0.01) == ["success AUC 0.6899 is more than 0.01 below float32 (0.7000)"]
@@ -89,16 +93,15 @@ def test_the_margin_is_below_the_network_and_the_control(dataset: Path) -> None:
     assert replace(result, control=0.8).objections("int8", 0.01)  # the lower one of network and control counts
 
 
-def test_an_insignificant_loss_passes_and_nan_does_not(dataset: Path) -> None:
-    correct = verified(dataset)
+def test_an_insignificant_loss_passes_and_nan_does_not(correct: Verification) -> None:
     insignificant = replace(correct.comparison, low=-0.04, high=0.001)
     assert not replace(correct, reference=0.7, auc=0.68, comparison=insignificant).objections("int8", 0.01)
     broken = replace(correct.comparison, low=float("nan"), high=float("nan"))
     assert replace(correct, auc=float("nan"), comparison=broken).objections("int8", 10)
 
 
-def test_float32_must_not_move_peaks(dataset: Path) -> None:
-    moved = replace(verified(dataset), peak_shift=0.06)
+def test_float32_must_not_move_peaks(correct: Verification) -> None:
+    moved = replace(correct, peak_shift=0.06)
     assert moved.objections("fp32", 1) == ["peaks move by 0.060 cells, fp32 allows 0.05"]
     assert not moved.objections("fp16", 1)
 

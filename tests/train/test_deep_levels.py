@@ -76,6 +76,26 @@ def test_a_template_that_is_found_again_costs_little() -> None:
     assert loss_of(levels)(Given(maps), pairs(), torch.full((2, 2), 16.0)) > 1
 
 
+def test_the_scale_of_the_target_costs_less_than_another() -> None:
+    """The search patch shows the template at another size. Its response at that scale has the wanted height."""
+    count, side = 2, SIDE
+    coarse = torch.randn(count, 10, 7, 7, generator=torch.Generator().manual_seed(0))
+
+    def at(size: float) -> torch.Tensor:
+        line = torch.linspace(-0.8 / size, 0.8 / size, side)
+        grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).expand(count, -1, -1, -1)
+        return torch.nn.functional.grid_sample(coarse, grid, mode="bicubic", align_corners=True)
+
+    levels = [FeatureLevel(6, 0.2), FeatureLevel(4, 0.3)]
+    loss = LevelsLoss(levels, SIDE * STRIDE, STRIDE, TARGET, 0.02, scale_weight=1.0)
+    plain = LevelsLoss(levels, SIDE * STRIDE, STRIDE, TARGET, 0.02)
+    shifts = torch.zeros(2, 2)
+    maps = {size: torch.cat([at(1.0), at(size)]) for size in (1.0, 1.06)}
+    part = {size: loss(Given(m), pairs(), shifts) - plain(Given(m), pairs(), shifts) for size, m in maps.items()}
+    assert part[1.0] > 0
+    assert part[1.0] < part[1.06] < 1
+
+
 def test_every_parameter_learns() -> None:
     network = DeepBackbone(DEEP["deep"])
     loss = LevelsLoss(LEVEL_FILTERS["deep"], 112, 4, 112 / 3, 0.02)

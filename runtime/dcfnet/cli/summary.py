@@ -12,7 +12,7 @@ from dcfnet.io.frame import Frame
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import Tracker
-from dcfnet.tracking.status import rejected_result
+from dcfnet.tracking.status import rejected_results
 
 MANY_FROZEN = 0.1  # share of frozen frames at which the decoder is suspected
 OPENCV_LIMITS = (
@@ -59,7 +59,8 @@ def track(
     last: Result | None = None
     for frame in frames:
         if frame.pixels is None or frame.problem:
-            result = rejected_result(last.box if last else box, Reason.BAD_FRAME)
+            with_confidence = last is not None and last.confidence is not None
+            (result,) = rejected_results([last.box if last else box], [Reason.BAD_FRAME], with_confidence)
             summary.undecoded += 1
         elif frame.frozen:  # the tracker does not see it, so it is not learnt
             result = frozen_result(last, box)

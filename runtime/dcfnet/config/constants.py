@@ -47,6 +47,7 @@ class TrackerConfig(Settings):
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
     min_likeness: float = 0.12  # share of the typical PSR x peak below which a target is lost: it shows something else
     confident_psr: float = 7.0  # PSR below which a target is uncertain: the box follows the peak, the status says so
+    min_confidence: float = 0.5  # confidence below which a target is uncertain, if the model has a fit for it
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
@@ -76,6 +77,7 @@ class TrackerConfig(Settings):
             "min_psr": number(0),
             "min_likeness": number(0, 1),
             "confident_psr": number(0),
+            "min_confidence": number(0, 1),
         }
 
     @classmethod

@@ -15,14 +15,15 @@ from dcfnet.result import Box, Result, Status
 # Frame number from 0, box, result (None on the first frame), seconds after the first frame -> a line; None for no line
 Line = Callable[[int, Box, Result | None, float | None], str | None]
 
-MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5}  # ranks, not probabilities
+MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5}  # ranks, for results without a confidence
 STDOUT = "-"
 
 
 def _csv(index: int, box: Box, result: Result | None, time: float | None) -> str:
     measures = f"{result.peak:.4f},{result.psr:.2f},{result.status.value},{result.reason.value}" if result else ",,,"
+    confidence = "" if result is None or result.confidence is None else f"{result.confidence:.4f}"
     seconds = "" if time is None else f"{time:.4f}"
-    return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures},{seconds}"
+    return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures},{confidence},{seconds}"
 
 
 def _jsonl(index: int, box: Box, result: Result | None, time: float | None) -> str:
@@ -30,6 +31,7 @@ def _jsonl(index: int, box: Box, result: Result | None, time: float | None) -> s
     if result:
         row |= {"peak": round(result.peak, 5), "psr": round(result.psr, 3)}
         row |= {"status": result.status.value, "reason": result.reason.value}
+        row |= {} if result.confidence is None else {"confidence": round(result.confidence, 4)}
     if time is not None:
         row["time"] = round(time, 4)
     return json.dumps(row)
@@ -48,18 +50,19 @@ def _mot(index: int, box: Box, result: Result | None, time: float | None) -> str
     status = result.status if result else Status.TRACKED
     if status is Status.LOST:
         return None
-    return f"{index + 1},1,{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f},{MOT_CONFIDENCE[status]:g},1,1"
+    confidence = result.confidence if result and result.confidence is not None else MOT_CONFIDENCE[status]
+    return f"{index + 1},1,{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f},{round(confidence, 4):g},1,1"
 
 
 FORMATS: dict[str, Line] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}
-HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason,time"}
+HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason,confidence,time"}
 
 
 class BoxWriter:
     """Writes one line per frame, unbuffered, so that an interrupted run keeps every line.
 
-    csv and jsonl: 0-based frames and boxes, with peak, PSR, status, reason and time. otb: x,y,w,h, 1-based. mot: the
-    nine columns of MOTChallenge's ground truth, 1-based, without lines for frames in which the target is lost.
+    csv and jsonl: 0-based frames and boxes, with peak, PSR, status, reason, confidence and time. otb: x,y,w,h, 1-based.
+    mot: the nine columns of MOTChallenge's ground truth, 1-based, without lines for frames in which the target is lost.
     """
 
     def __init__(self, file: Path, layout: str = "csv") -> None:

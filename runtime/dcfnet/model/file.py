@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
+from dcfnet.model.confidence import Confidence
 from dcfnet.model.protobuf import as_bytes, fields, messages
 
 FORMAT = "4"
@@ -28,6 +29,7 @@ FORMAT_KEY, CONFIG_KEY, PRESETS_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
 )
 PRECISION_KEY = "dcfnet.precision"  # a name of PRECISIONS; default: fp32
 LEVELS_KEY = "dcfnet.levels"  # JSON, [{"channels", "label_sigma", "weight"}], one filter each; default: one filter
+CONFIDENCE_KEY = "dcfnet.confidence"  # JSON, {"bias", "weights"}, see `Confidence`; default: results have no confidence
 FOLDED_KEY = "dcfnet.folded"  # JSON, the names of FOLDABLE that the graph computes itself; default: none
 PRECISIONS = ("fp32", "fp16", "int8", "mixed")
 FOLDABLE = ("mean", "window")
@@ -58,6 +60,7 @@ class Model:
     folded: operations that the graph computes itself. With "mean", its input is BGR in [0, 255], the mean outside the
     frame. With "window", its features are multiplied by the cosine window, and S must be the patch size of the config.
     levels: of the features, in the order of their channels; (): one filter for all channels.
+    confidence: of results; None: it was not fitted for this model.
     is_engine: true for an `EngineModel`, whose TensorRT engine runs instead of the graph.
     """
 
@@ -71,6 +74,7 @@ class Model:
     precision: str = "fp32"
     folded: tuple[str, ...] = ()
     levels: tuple[FeatureLevel, ...] = ()
+    confidence: Confidence | None = None
     is_engine: ClassVar[bool] = False
 
     def preset(self, name: str) -> TrackerConfig:
@@ -105,9 +109,12 @@ def parse_model(onnx: bytes, name: str) -> Model:
         mean, stride = _read_input(json.loads(metadata[INPUT_KEY]))
         precision, folded = _read_kind(metadata)
         levels = _read_levels(json.loads(metadata.get(LEVELS_KEY, "[]")))
+        declared = json.loads(metadata.get(CONFIDENCE_KEY, "null"))
+        confidence = None if declared is None else Confidence.parse(declared)
     except (ConfigError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{name}: unusable metadata: {error}; export it again") from error
-    return Model(name, onnx, config, presets, mean, stride, metadata[WEIGHTS_KEY], precision, folded, levels)
+    weights = metadata[WEIGHTS_KEY]
+    return Model(name, onnx, config, presets, mean, stride, weights, precision, folded, levels, confidence)
 
 
 def _read_kind(metadata: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:

@@ -36,7 +36,8 @@ def open_pipeline(
     backend = open_backend("cpu" if device == "auto" and _needs_host(loaded, engine) else device)
     with backend.guarded():
         backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name, threads)
-        return Pipeline.build(chosen, backend, backbone, loaded.mean, loaded.stride, loaded.folded, loaded.levels)
+        described = (loaded.mean, loaded.stride, loaded.folded, loaded.levels, loaded.confidence)
+        return Pipeline.build(chosen, backend, backbone, *described)
 
 
 def _needs_host(model: Model, engine: str) -> bool:

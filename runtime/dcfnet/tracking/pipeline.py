@@ -26,6 +26,7 @@ from dcfnet.filter.transform import Transform, band_of_label, label_spectrum
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.filter.windows import cosine_window
 from dcfnet.model.backbone import Backbone, as_backbone
+from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import FeatureLevel
 from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
 from dcfnet.tracking.work_queue import WorkQueue
@@ -53,6 +54,7 @@ class Pipeline:
     colours: ColourModel | None = None
     unsubtracted_mean: Array | None = None
     patch_dtype: DTypeLike = np.float32
+    confidence: Confidence | None = None
     queue: WorkQueue = field(default_factory=WorkQueue, compare=False)
 
     @classmethod
@@ -65,11 +67,13 @@ class Pipeline:
         stride: int = 1,
         folded: Sequence[str] = (),
         levels: Sequence[FeatureLevel] = (),
+        confidence: Confidence | None = None,
     ) -> Pipeline:
         """The pipeline of a config.
 
         backbone: a backbone, or any function from patches to features. stride: patch pixels per feature.
-        folded: parts that the backbone computes itself, levels: channels with a filter of their own; see `Model`.
+        folded: parts that the backbone computes itself, levels: channels with a filter of their own, confidence: of
+        the results; see `Model`.
         Raises ConfigError if the patch size or the margin does not fit the stride, or the margin the scales.
         """
         scales = scale_pyramid(config.scales, config.scale_step)
@@ -98,7 +102,8 @@ class Pipeline:
         rates = (config.rate_per_update(), config.regularisation)
         update = backend.filter_update(label_f, *rates, penalty, _shares(backend, levels))
         dtype = backbone.input_dtype
-        return cls(config, backend, backbone, mean, transform, update, scales, scaled, colours, unsubtracted, dtype)
+        arrays = (transform, update, scales, scaled, colours, unsubtracted, dtype)
+        return cls(config, backend, backbone, mean, *arrays, confidence)
 
     @property
     def patches_per_target(self) -> int:

@@ -45,7 +45,7 @@ from dcfnet.tracking.search import (
     unlike,
 )
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.status import Evidence, rejected_result, searched_results, with_reason
+from dcfnet.tracking.status import Evidence, rejected_results, searched_results, with_reason
 
 
 def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
@@ -75,7 +75,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     rejected = rejection_reasons(present, validated)
     rows = np.array([row for row, reason in enumerate(rejected) if reason is None], dtype=np.intp)
     if not len(rows):
-        return state, list(map(rejected_result, present.boxes(), rejected))
+        return state, rejected_results(present.boxes(), rejected, pipeline.confidence is not None)
     part = present.take(rows)
     regions = pipeline.search_regions(part.size)
     pending = search(pipeline, part, validated, regions)  # a device starts; the host checks texture meanwhile
@@ -83,7 +83,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     for row in rows[~textured]:
         rejected[row] = Reason.NO_TEXTURE
     if not textured.any():
-        return state, list(map(rejected_result, present.boxes(), rejected))
+        return state, rejected_results(present.boxes(), rejected, pipeline.confidence is not None)
     kept = None if textured.all() else textured.nonzero()[0]
     detection = pending(kept)
     if kept is not None:
@@ -94,7 +94,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
         found = [with_reason(result, Reason.RESOLUTION_CHANGED) if changed[row] else result for row, result in each]
     if len(rows) == len(present):
         return state.put(rows, moved), found
-    results = list(map(rejected_result, present.boxes(), rejected))
+    results = rejected_results(present.boxes(), rejected, pipeline.confidence is not None)
     for row, result in zip(rows, found, strict=True):
         results[row] = result
     return state.put(rows, moved), results
@@ -122,8 +122,14 @@ def _track(
     state = record_confident(state, detection, kept & confident)
     due = state.updates % config.update_interval == config.update_interval - 1
     state = update_filters(pipeline, state, frames, (kept & due).nonzero()[0])
-    evidence = Evidence(clear, similar, in_view, confident, any_true(limited != detection.size))
-    return state.replace(updates=state.updates + 1), searched_results(state.boxes(), detection.peak, evidence)
+    peak = detection.peak
+    confidence, probable = None, np.ones_like(found)
+    if pipeline.confidence is not None:
+        confidence = pipeline.confidence(peak.likeness, peak.value, detection.lowest_psr)
+        probable = confidence >= config.min_confidence
+    evidence = Evidence(clear, similar, in_view, confident, probable, any_true(limited != detection.size))
+    results = searched_results(state.boxes(), detection, evidence, confidence)
+    return state.replace(updates=state.updates + 1), results
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:

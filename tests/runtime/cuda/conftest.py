@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +21,11 @@ CUPY_IMPORTERS = ("dcfnet.devices.cuda.device", "dcfnet.devices.cuda.backend", "
 
 
 @pytest.fixture(scope="session")
-def host_kernels(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+def host_kernels(run_folder: Path) -> HostKernels:
     """The tracker's kernels, compiled for the host. Other programs are compiled once per session."""
-    return HostKernels(TRACKER.source(), tmp_path_factory.mktemp("kernels"), TRACKER.options())
+    folder = run_folder / "kernels"
+    folder.mkdir(exist_ok=True)
+    return HostKernels(TRACKER.source(), folder, TRACKER.options())
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,7 +51,7 @@ class HostKernels:
     backwards = False
 
     def __init__(self, source: str, folder: Path, options: Sequence[str] = ()) -> None:
-        """options: of the compiler, for example -DNAME=VALUE."""
+        """folder: of the compiled libraries. options: of the compiler, for example -DNAME=VALUE."""
         self.signatures = signatures(source)
         self._folder, self._programs = folder, {(source, tuple(options)): self}
         library = _compile(f'#include "{SHIM}"\n{source}\n{_entry_point(self.signatures)}', folder, options)
@@ -59,9 +61,7 @@ class HostKernels:
         """Another program, compiled at the first request. Returns the object itself for its own source and options."""
         key = (source, tuple(options))
         if key not in self._programs:
-            folder = self._folder / str(len(self._programs))
-            folder.mkdir()
-            self._programs[key] = HostKernels(source, folder, options)
+            self._programs[key] = HostKernels(source, self._folder, options)
         self._programs[key].backwards = self.backwards
         return self._programs[key]
 
@@ -92,16 +92,25 @@ def _entry_point(kernels: dict[str, list[str]]) -> str:
 
 
 def _compile(source: str, folder: Path, options: Sequence[str]) -> Path:
-    """Compiles the text to a shared library in the folder."""
+    """The shared library of the text. Its name is the hash of the command, the text and the shim.
+
+    Processes that share the folder share the libraries: a complete library gets its name in one step.
+    """
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler (g++): kernels cannot run on the host")
-    file, library = folder / "kernels.cpp", folder / "kernels.so"
-    file.write_text(source)
     command = [compiler, *FLAGS, *options, *os.environ.get("CXXFLAGS", "").split()]  # sanitizers: see docs/gpu.md
     command.append("-U_FORTIFY_SOURCE")  # it reports a jump to another stack as an error
-    done = subprocess.run([*command, str(file), "-o", str(library)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    digest = hashlib.sha256("\0".join([*command, source, SHIM.read_text()]).encode()).hexdigest()
+    library = folder / f"{digest[:32]}.so"
+    if library.exists():
+        return library
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        file, compiled = Path(own, "kernels.cpp"), Path(own, "kernels.so")
+        file.write_text(source)
+        done = subprocess.run([*command, str(file), "-o", str(compiled)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        compiled.replace(library)
     return library
 
 

@@ -8,22 +8,17 @@ from typing import Any
 import dcfnet
 import numpy as np
 import pytest
-import torch
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.native import NativeBackbone
 from dcfnet.backbones.ort import OrtBackbone
-from dcfnet.config import TrackerConfig
 from dcfnet.devices.cpu import CpuBackend
 from dcfnet.devices.selection import open_backend
 from dcfnet.model.file import Model
 from dcfnet.result import Box, Reason
 from dcfnet.tracking.geometry import to_centre_grid, to_step_grid
 from dcfnet_evaluation.rendered import Clip
-from dcfnet_export.graph import make_model
-from dcfnet_train.backbone import ARCHITECTURES, Backbone
-from dcfnet_train.checkpoint import Checkpoint
-from dcfnet_train.recipe import Recipe
 
+from tests.export.models import exported
 from tests.runtime.cuda.device_arrays import on_device, written_late
 
 MEAN = np.array([104, 117, 123], np.float32)
@@ -177,10 +172,7 @@ def test_concatenated_arrays_equal_those_of_numpy(place: str, rng: np.random.Gen
 @pytest.fixture(scope="module", params=STRIDES)
 def model(request: pytest.FixtureRequest) -> Model:
     """A model of each architecture with initial weights."""
-    torch.manual_seed(0)
-    weights = Backbone(ARCHITECTURES[request.param]).state_dict()
-    checkpoint = Checkpoint(weights, Recipe(architecture=request.param), 0, {})
-    return make_model(checkpoint, TrackerConfig(patch_size=30), request.param, stride=STRIDES[request.param])
+    return exported(request.param, STRIDES[request.param])
 
 
 def test_features_equal_those_of_onnx_runtime(place: str, model: Model, rng: np.random.Generator) -> None:

@@ -18,6 +18,7 @@ class DeepRecipe(Settings):
     patch_size: int = 112  # px; a multiple of the coarsest stride
     padding: float = 2.0  # patch = target x (1 + padding), as the tracker crops it
     regularisation: float = 0.02  # lambda of eq. 2, as a share of the template's mean energy
+    scale_weight: float = 1.0  # weight of the errors at other scales; 0: the loss knows no scales
     displacement: float = 0.4  # largest offset of the search patch from the target / target size, on each axis
     max_gap: int = 30  # largest number of frames between the two patches of a pair
     synthetic: float = 0.12  # share of the pairs that are rendered from photos
@@ -39,6 +40,7 @@ class DeepRecipe(Settings):
             "patch_size": whole(32, 512),
             "padding": number(above=0, high=10),
             "regularisation": number(above=0),
+            "scale_weight": number(0),
             "displacement": number(0, 1),
             "max_gap": whole(1, 1000),
             "synthetic": number(0, 1),

@@ -90,7 +90,8 @@ def train_deep(run: DeepRun, pairs: Dataset[tuple[Tensor, Tensor]], save_every: 
     recipe = run.recipe
     levels = LEVEL_FILTERS[recipe.architecture]
     stride = DEEP[recipe.architecture].stride
-    loss_of = LevelsLoss(levels, recipe.patch_size, stride, recipe.target_side(), recipe.regularisation)
+    sizes = (recipe.patch_size, stride, recipe.target_side())
+    loss_of = LevelsLoss(levels, *sizes, recipe.regularisation, recipe.scale_weight)
     run.folder.mkdir(parents=True, exist_ok=True)
     with (run.folder / LOG).open("a") as log:
         while run.step < recipe.steps:

@@ -1,0 +1,186 @@
+"""Fits the confidence of a model on tracked sequences, and measures it on sequences that it was not fitted on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dcfnet.errors import ConfigError
+from dcfnet.io.files import write_atomically
+from dcfnet.io.frame import Frame
+from dcfnet.model.confidence import TERMS, Confidence, terms_of
+from dcfnet.model.file import CONFIDENCE_KEY, Model, parse_model
+from dcfnet.result import Box, Result
+from dcfnet.tracker import Tracker
+from dcfnet_evaluation.metrics import SUCCESS_OVERLAP, overlaps, scored
+from dcfnet_evaluation.passes import run_pass
+from dcfnet_evaluation.sequences import AnnotatedSequence
+from numpy.typing import NDArray
+from onnx import helper, load_from_string
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from dcfnet_calibration.scoring import starts_of
+
+FAILED_OVERLAP = 0.1  # below it the box is not on the target at all
+USED = ("likeness", "log_likeness")  # other terms gain nothing on held-out sequences (docs/confidence.md)
+BINS = 10  # of the calibration error
+PENALTY = 0.3  # C of scikit-learn's LogisticRegression
+
+
+class Recorder:
+    """A tracker that keeps its results."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.results: list[Result] = []
+
+    def init(self, frame: Frame, box: Box) -> None:
+        """See `Tracker.init`."""
+        self.results = []
+        self._tracker.init(frame, box)
+
+    def update(self, frame: Frame) -> Result:
+        """See `Tracker.update`."""
+        self.results.append(self._tracker.update(frame))
+        return self.results[-1]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """M tracked frames with a visible target. terms: float64 (M, len(TERMS)). overlap: float64 (M,), with the truth.
+
+    sequence: (M,), index of the sequence.
+    """
+
+    terms: NDArray[np.float64]
+    overlap: NDArray[np.float64]
+    sequence: NDArray[np.intp]
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Frames in which the box is on the target: the overlap exceeds 0.5."""
+        return np.asarray(self.overlap > SUCCESS_OVERLAP)
+
+    def of(self, rows: NDArray[np.bool_]) -> Observations:
+        """Some of the observations."""
+        return Observations(self.terms[rows], self.overlap[rows], self.sequence[rows])
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good probabilities of M frames are.
+
+    auroc: area under the ROC curve of "overlap above 0.5". error: expected calibration error, 10 bins of equal width.
+    brier: mean squared error. missed: share of the failures (overlap under 0.1) with a probability of at least 0.5.
+    false_alarms: share of the good frames with a probability under 0.5. NaN without such frames.
+    """
+
+    auroc: float
+    error: float
+    brier: float
+    missed: float
+    false_alarms: float
+
+    @classmethod
+    def of(cls, probability: NDArray[np.float64], observed: Observations) -> Quality:
+        """The quality of the probabilities, float64 (M,), of these observations."""
+        good, failed, doubtful = observed.good, observed.overlap < FAILED_OVERLAP, probability < 0.5
+        both = 0 < good.sum() < len(good)
+        return cls(
+            float(roc_auc_score(good, probability)) if both else float("nan"),
+            calibration_error(probability, good),
+            float(brier_score_loss(good, probability, labels=[False, True])),
+            _share(~doubtful, failed),
+            _share(doubtful, good),
+        )
+
+
+def observe(tracker: Tracker, sequences: Sequence[AnnotatedSequence], starts: int) -> Observations:
+    """Tracks every sequence from `starts` frames. Raises SequenceError for an unreadable frame."""
+    recorder, terms, found, index = Recorder(tracker), [], [], []
+    for number, sequence in enumerate(sequences):
+        for start in starts_of(sequence, starts):
+            run = run_pass(recorder, sequence, start)
+            overlap = overlaps(run.boxes, run.truth(sequence))[1:]  # the first box is given
+            seen = scored(run.truth(sequence))[1:]
+            numbers = np.array([(r.likeness, r.peak, r.psr) for r in recorder.results]).reshape(-1, 3)
+            terms.append(terms_of(*numbers.T)[seen])
+            found.append(overlap[seen])
+            index.append(np.full(seen.sum(), number))
+    return Observations(np.concatenate(terms), np.concatenate(found), np.concatenate(index))
+
+
+def fit(observed: Observations, used: Sequence[str] = USED) -> Confidence:
+    """The logistic model with the least weighted log loss. Every sequence has the same weight.
+
+    Raises ConfigError if no frame, or every frame, is good.
+    """
+    if not 0 < observed.good.sum() < len(observed.good):
+        share = observed.good.mean() if len(observed.good) else float("nan")
+        raise ConfigError(
+            f"the box is on the target in a share of {share:.2f} of the frames: a fit needs frames of both kinds; "
+            "use more or harder sequences"
+        )
+    columns = [TERMS.index(name) for name in used]
+    mean, deviation = observed.terms[:, columns].mean(axis=0), observed.terms[:, columns].std(axis=0) + 1e-9
+    _, inverse, count = np.unique(observed.sequence, return_inverse=True, return_counts=True)
+    weights = 1 / count[inverse]
+    model = LogisticRegression(C=PENALTY, max_iter=1000)
+    scaled = (observed.terms[:, columns] - mean) / deviation
+    model.fit(scaled, observed.good, sample_weight=weights * len(weights) / weights.sum())
+    slopes = model.coef_[0] / deviation
+    return Confidence(float(model.intercept_[0] - slopes @ mean), dict(zip(used, map(float, slopes), strict=True)))
+
+
+def probabilities(confidence: Confidence, observed: Observations) -> NDArray[np.float64]:
+    """The probabilities of the observations, float64 (M,)."""
+    likeness, peak, psr = (observed.terms[:, TERMS.index(name)] for name in ("likeness", "peak", "log_psr"))
+    return confidence(likeness, peak, np.expm1(psr))
+
+
+def held_out(observed: Observations, folds: int, used: Sequence[str] = USED) -> NDArray[np.float64]:
+    """Probabilities of all observations, each from a fit without its sequence, float64 (M,).
+
+    Raises ConfigError for fewer sequences than folds.
+    """
+    names = np.unique(observed.sequence)
+    if len(names) < folds:
+        raise ConfigError(f"{len(names)} sequences: must be at least as many as folds, {folds}")
+    found = np.empty(len(observed.overlap))
+    for part in np.array_split(np.random.default_rng(0).permutation(names), folds):
+        tested = np.isin(observed.sequence, part)
+        found[tested] = probabilities(fit(observed.of(~tested), used), observed.of(tested))
+    return found
+
+
+def calibration_error(probability: NDArray[np.float64], good: NDArray[np.bool_]) -> float:
+    """Expected calibration error: mean of |share of good frames - mean probability| over bins, weighted by frames."""
+    bins = np.minimum((probability * BINS).astype(int), BINS - 1)
+    errors = [(bins == k).mean() * abs(good[bins == k].mean() - probability[bins == k].mean()) for k in np.unique(bins)]
+    return float(sum(errors))
+
+
+def write_confidence(model: Model, confidence: Confidence, file: Path) -> Model:
+    """Writes a copy of the model that contains the fit; returns the copy, parsed again."""
+    proto = load_from_string(model.onnx)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    helper.set_model_props(proto, metadata | {CONFIDENCE_KEY: json.dumps(confidence.to_mapping())})
+    written = parse_model(proto.SerializeToString(), str(file))
+    write_atomically(written.onnx, file)
+    return written
+
+
+def write_fit(confidence: Confidence, quality: Quality, model: Model, observed: Observations, file: Path) -> None:
+    """Writes the fit and its held-out quality as JSON, for `dcfnet_export.deep --confidence`."""
+    content: dict[str, Any] = {"weights_sha256": model.weights_sha256, **confidence.to_mapping()}
+    content |= {"held_out": vars(quality), "frames": len(observed.overlap)}
+    write_atomically((json.dumps(content, indent=2) + "\n").encode(), file)
+
+
+def _share(of: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    return float(of[among].mean()) if among.any() else float("nan")

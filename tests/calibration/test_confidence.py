@@ -1,0 +1,121 @@
+"""The confidence: its fit on tracked sequences, its quality on others, and its way into a model and into results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dcfnet import Status, Tracker
+from dcfnet.backbones.loading import load_model
+from dcfnet.errors import ConfigError
+from dcfnet.model.confidence import Confidence, terms_of
+from dcfnet_calibration.cli import app
+from dcfnet_calibration.confidence import Observations, Quality, calibration_error, fit, held_out, write_confidence
+from dcfnet_evaluation.rendered import render_clip
+from typer.testing import CliRunner
+
+
+def observations(rng: np.random.Generator, sequences: int = 12, frames: int = 150) -> Observations:
+    """Frames whose chance of a good box is 1 / (1 + exp(4 - 10 likeness)); PSR and peak say nothing."""
+    likeness = rng.uniform(0, 1, sequences * frames)
+    good = rng.uniform(size=len(likeness)) < 1 / (1 + np.exp(4 - 10 * likeness))
+    overlap = np.where(good, rng.uniform(0.51, 1, len(good)), rng.uniform(0, 0.4, len(good)))
+    noise = rng.uniform(5, 20, len(good))
+    return Observations(terms_of(likeness, noise / 20, noise), overlap, np.arange(len(good)) // frames)
+
+
+def test_the_fit_finds_the_probabilities(rng: np.random.Generator) -> None:
+    found = fit(observations(rng), ("likeness",))
+    likeness = np.array([0.1, 0.4, 0.8])
+    expected = 1 / (1 + np.exp(4 - 10 * likeness))
+    np.testing.assert_allclose(found(likeness, np.zeros(3), np.zeros(3)), expected, atol=0.05)
+
+
+def test_held_out_probabilities_are_calibrated_and_separate(rng: np.random.Generator) -> None:
+    observed = observations(rng)
+    quality = Quality.of(held_out(observed, 4), observed)
+    assert quality.auroc > 0.9
+    assert quality.error < 0.05
+    assert 0 < quality.missed < 0.3
+    assert 0 < quality.false_alarms < 0.3
+    random = Quality.of(rng.uniform(size=len(observed.overlap)), observed)
+    assert abs(random.auroc - 0.5) < 0.05
+    assert random.error > 0.2
+
+
+def test_a_sequence_is_never_in_its_own_fit(rng: np.random.Generator) -> None:
+    """In sequence 0 the likeness says the opposite. Its probabilities follow the others all the same."""
+    observed = observations(rng, sequences=6, frames=80)
+    opposite = observed.sequence == 0
+    overlap = np.where(opposite, np.where(observed.good, 0.2, 0.8), observed.overlap)
+    found = held_out(Observations(observed.terms, overlap, observed.sequence), 6, ("likeness",))
+    assert np.corrcoef(found[opposite], observed.terms[opposite, 0])[0, 1] > 0.9
+
+
+def test_the_calibration_error_of_a_constant() -> None:
+    good = np.arange(100) < 30
+    assert calibration_error(np.full(100, 0.3), good) == pytest.approx(0)
+    assert calibration_error(np.full(100, 0.9), good) == pytest.approx(0.6)
+
+
+def test_observations_that_cannot_be_fitted_are_refused(rng: np.random.Generator) -> None:
+    observed = observations(rng, sequences=3)
+    with pytest.raises(ConfigError, match="3 sequences: must be at least as many as folds, 8"):
+        held_out(observed, 8)
+    with pytest.raises(ConfigError, match=r"a share of 1\.00 of the frames: a fit needs frames of both kinds"):
+        fit(observed.of(observed.good))
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        [],
+        {"bias": 1},
+        {"bias": 1, "weights": {}},
+        {"bias": 1, "weights": {"colour": 1}},
+        {"bias": float("nan"), "weights": {"likeness": 1}},
+        {"bias": "1", "weights": {"likeness": 1}},
+    ],
+)
+def test_other_content_is_no_confidence(declared: Any) -> None:
+    with pytest.raises(ValueError, match="confidence"):
+        Confidence.parse(declared)
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_a_model_with_a_fit_gives_results_with_a_confidence(certain: bool, tmp_path: Path) -> None:
+    bias = 8.0 if certain else -8.0
+    write_confidence(load_model("deep"), Confidence(bias, {"likeness": 0.1}), tmp_path / "model.onnx")
+    clip, tracker = render_clip(4, occluder=False), Tracker(tmp_path / "model.onnx", device="cpu")
+    tracker.init(clip.frame(0), clip.box(0))
+    result = tracker.update(clip.frame(1))
+    assert result.likeness > 0.2
+    assert result.confidence == pytest.approx(1 / (1 + np.exp(-bias - 0.1 * result.likeness)))
+    assert result.status is (Status.TRACKED if certain else Status.UNCERTAIN)
+    assert result.reason.value == ("found" if certain else "low_confidence")
+    assert tracker.update(None).confidence == 0
+
+
+def test_without_a_fit_there_is_no_confidence() -> None:
+    clip, tracker = render_clip(3, occluder=False), Tracker("dcfnet", device="cpu")
+    tracker.init(clip.frame(0), clip.box(0))
+    result = tracker.update(clip.frame(1))
+    assert result.confidence is None
+    assert result.likeness > 0.2
+    assert tracker.update(None).confidence is None
+
+
+def test_the_command_says_what_it_cannot_fit(footage: Path, tmp_path: Path) -> None:
+    arguments = ["confidence", str(footage), "--model", "deep", "--starts", "1", "--output", str(tmp_path / "fit.json")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "must be at least as many as folds" in result.output
+    result = CliRunner().invoke(app, [*arguments, "--folds", "2"])
+    assert (result.exit_code == 0) == (tmp_path / "fit.json").exists()
+    if result.exit_code == 0:
+        assert json.loads((tmp_path / "fit.json").read_text())["weights"]
+    else:
+        assert "a fit needs frames of both kinds" in result.output
