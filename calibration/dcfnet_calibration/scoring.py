@@ -41,8 +41,10 @@ class Scorer:
         key = (sequence.name, *sorted(constants.items()))
         if key not in self._cache:
             config = self.config.replace(**constants)
-            described = (self.model.mean, self.model.stride, self.model.folded, self.model.levels)
-            pipeline = Pipeline.build(config, open_backend("cpu"), self.backbone, *described)
+            model, backend = self.model, open_backend("cpu")
+            pipeline = Pipeline.build(
+                config, backend, self.backbone, model.mean, model.stride, model.folded, model.levels
+            )
             tracker, starts = Tracker.of(pipeline), starts_of(sequence, self.starts)
             passes = [run_pass(tracker, sequence, start, self.limit) for start in starts]
             self._cache[key] = Score.of(passes, sequence)
