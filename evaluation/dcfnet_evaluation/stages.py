@@ -77,7 +77,7 @@ class ClockedBackend:
     def __init__(self, backend: Backend, clock: StageClock) -> None:
         self.name, self.patches_per_call = backend.name, backend.patches_per_call
         self.asarray, self.to_host, self.read_peaks = backend.asarray, backend.to_host, backend.read_peaks
-        self.matmul, self.concatenate = backend.matmul, backend.concatenate
+        self.matmul, self.concatenate, self.stack = backend.matmul, backend.concatenate, backend.stack
         self.respond, self.blend, self.filter_update = backend.respond, backend.blend, backend.filter_update
         self.count_colours, self.likelihood = backend.count_colours, backend.likelihood
         self.guarded, self.frame, self.check_texture = backend.guarded, backend.frame, backend.check_texture
@@ -112,9 +112,12 @@ class ClockedTracker:
         self._clock = StageClock()
         backbone = self._clock.enclose("backbone", "backbone", pipeline.backbone)
         backend = ClockedBackend(pipeline.backend, self._clock)
-        transform = ClockedTransform(**vars(pipeline.transform), clock=self._clock)
+        transform, *scaled = (
+            ClockedTransform(**vars(each), clock=self._clock) for each in (pipeline.transform, *pipeline.scaled)
+        )
+        network = as_backbone(backbone)
         self._tracker = Tracker.of(
-            replace(pipeline, backend=backend, backbone=as_backbone(backbone), transform=transform)
+            replace(pipeline, backend=backend, backbone=network, transform=transform, scaled=tuple(scaled))
         )
 
     def init(self, frame: Frame, box: Box) -> None:

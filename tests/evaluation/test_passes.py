@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dcfnet.model.file import SHIPPED
 from dcfnet.result import Box
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.opening import open_pipeline
@@ -145,11 +146,12 @@ def test_sre_shifts_by_a_tenth_and_scales_about_the_centre(sequence: AnnotatedSe
         assert box.size == pytest.approx((first_box.w * scale, first_box.h * scale))
 
 
-def test_stage_clocks_change_no_box_and_cover_the_time(sequence: AnnotatedSequence) -> None:
-    clocked = ClockedTracker(open_pipeline(preset="accurate"))
+@pytest.mark.parametrize("model", SHIPPED)
+def test_stage_clocks_change_no_box_and_cover_the_time(sequence: AnnotatedSequence, model: str) -> None:
+    clocked = ClockedTracker(open_pipeline(model, preset="accurate"))
     for _ in range(2):  # the second pass must drop the times of the first
         result = run_pass(clocked, sequence)
-    np.testing.assert_array_equal(result.boxes, run_pass(Tracker(preset="accurate"), sequence).boxes)
+    np.testing.assert_array_equal(result.boxes, run_pass(Tracker(model, preset="accurate"), sequence).boxes)
     assert set(result.stages) == set(STAGES)
     assert all((result.stages[name][1:] > 0).all() for name in STAGES)
     assert result.stages["backbone"][0] > 0  # init also runs the backbone

@@ -92,6 +92,9 @@ class Backend(Protocol):
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         """The arrays, concatenated along their first axis; a single array is returned as it is."""
 
+    def stack(self, arrays: Sequence[Array]) -> Array:
+        """S arrays of one shape, (M, ...) each, as one array (M, S, ...)."""
+
     def respond(self, search_f: Array, filter_f: Array) -> Array:
         """Responses of N filters to S search spectra each (eq. 3): `dcf.respond`, complex64 (N, S, K, B+1).
 

@@ -107,6 +107,9 @@ class CpuBackend:
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
+    def stack(self, arrays: Sequence[Array]) -> Array:
+        return np.stack(arrays, axis=1)
+
     def respond(self, search_f: Array, filter_f: Array) -> Array:
         return dcf.respond(search_f, filter_f[:, None])[:, :, 0]
 

@@ -183,7 +183,7 @@ class Pipeline:
         """Maps (M, C, H, H) -> spectra (M, C, K, B+1), or (M, S, C, K, B+1) if one map gives all scales."""
         if not self.scaled:
             return self.transform.forward(features)
-        return np.stack([each.forward(features) for each in self.scaled], axis=1)  # works for CuPy arrays too
+        return self.backend.stack([each.forward(features) for each in self.scaled])
 
     def read_peaks(self, maps: Array, position_maps: Array, first_maps: Array) -> tuple[NDArray[np.intp], Peak]:
         """See `FramePrograms`."""

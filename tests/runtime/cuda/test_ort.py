@@ -76,15 +76,17 @@ def test_boxes_equal_those_of_the_cpu(provided: str, clip: Clip) -> None:
 
 def test_the_default_model_runs_on_it_without_a_choice_of_the_engine(provided: str, clip: Clip) -> None:
     """The native kernels do not support this model."""
-    trackers = [dcfnet.Tracker(device=device) for device in ("cuda", "cpu")]
+    trackers = [dcfnet.MultiTracker(device=device) for device in ("cuda", "cpu")]
     backbones = [tracker._pipeline.backbone for tracker in trackers]
     assert [type(backbone) for backbone in backbones] == [OrtCudaBackbone, OrtBackbone]
     for tracker in trackers:
-        tracker.init(clip.frame(0), clip.box(0))
+        for box in (clip.box(0), (40, 50, 36, 44)):
+            tracker.add(clip.frame(0), box)
     for index in range(1, 10):
         found, expected = (tracker.update(clip.frame(index)) for tracker in trackers)
-        assert found.status == "tracked"
-        np.testing.assert_allclose(tuple(found.box), tuple(expected.box), atol=0.1)
+        assert found[0].status == "tracked"
+        for target in (0, 1):
+            np.testing.assert_allclose(tuple(found[target].box), tuple(expected[target].box), atol=0.1)
 
 
 @pytest.mark.gpu

@@ -316,7 +316,7 @@ def test_slots_that_are_not_selected_keep_their_values(host_kernels: HostKernels
 
 
 def test_nothing_is_captured_after_a_warm_up(fake: Any, clip: Clip, recorded_captures: list[int]) -> None:
-    single, many = (kind(device="cuda", config=SMALL) for kind in (dcfnet.Tracker, dcfnet.MultiTracker))
+    single, many = (kind("dcfnet", device="cuda", config=SMALL) for kind in (dcfnet.Tracker, dcfnet.MultiTracker))
     single.warm_up()
     many.warm_up()
     assert len(recorded_captures) == 4

@@ -125,6 +125,9 @@ class CudaBackend:
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         return self._device.concatenate(arrays)
 
+    def stack(self, arrays: Sequence[Array]) -> Array:
+        return self._device.stack(arrays)
+
     def respond(self, search_f: Array, filter_f: Array) -> Array:
         return respond(self._device, search_f, filter_f)
 
@@ -157,7 +160,11 @@ class CudaBackend:
     def _launch_by_pixel(
         self, kernel: str, patches: Array, step: int, arrays: Sequence[Array], *more: np.generic
     ) -> None:
-        """Launches a kernel on every `step`th pixel. Each patch is contiguous; patches have one common stride."""
+        """Launches a kernel on every `step`th pixel. Patches have one common stride.
+
+        A patch without its margin is not contiguous and is copied.
+        """
+        patches = self._device.with_contiguous_rows(patches)
         count, size = len(patches), patches.shape[-1]
         side, patch_stride = len(range(0, size, step)), patches.strides[0] // patches.dtype.itemsize
         sizes = map(np.int32, (count, size, step, side, patch_stride))

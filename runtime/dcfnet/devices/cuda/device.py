@@ -144,6 +144,13 @@ class CudaDevice(GpuDescription):
             whole[int(start) : int(start) + len(array)] = array
         return whole
 
+    def stack(self, arrays: Sequence[Array]) -> Array:
+        """Arrays of one shape, stacked along a new second axis; see `concatenate`."""
+        whole = cupy.empty((len(arrays[0]), len(arrays), *arrays[0].shape[1:]), dtype=arrays[0].dtype)
+        for index, array in enumerate(arrays):
+            whole[:, index] = array
+        return whole
+
     def gpu_of(self, address: int) -> int:
         """Number of the GPU that an address belongs to."""
         with _errors:
