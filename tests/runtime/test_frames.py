@@ -105,7 +105,7 @@ with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
 
 
 BOX = Box(10.25, 20.5, 30, 40)
-TRACKED = Result(BOX, 0.51234, 12.345, 20.0, Status.TRACKED, Reason.FOUND)
+TRACKED = Result(BOX, 0.51234, 12.345, 20.0, Status.TRACKED, Reason.FOUND, 0.4, 0.87654)
 UNCERTAIN = Result(BOX, 0.1, 6.0, 3.0, Status.UNCERTAIN, Reason.LOW_PSR)
 LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
 
@@ -116,10 +116,10 @@ LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
         (
             "csv",
             [
-                "frame,x,y,w,h,peak,psr,status,reason,time",
-                "0,10.25,20.50,30.00,40.00,,,,,0.0000",
-                "1,10.25,20.50,30.00,40.00,0.5123,12.35,tracked,found,0.0400",
-                "2,10.25,20.50,30.00,40.00,0.1000,2.00,lost,low_psr,0.0800",
+                "frame,x,y,w,h,peak,psr,status,reason,confidence,time",
+                "0,10.25,20.50,30.00,40.00,,,,,,0.0000",
+                "1,10.25,20.50,30.00,40.00,0.5123,12.35,tracked,found,0.8765,0.0400",
+                "2,10.25,20.50,30.00,40.00,0.1000,2.00,lost,low_psr,,0.0800",
             ],
         ),
         ("otb", ["11.25,21.50,30.00,40.00"] * 3),
@@ -127,7 +127,7 @@ LOST = Result(BOX, 0.1, 2.0, 3.0, Status.LOST, Reason.LOW_PSR)
             "mot",
             [
                 "1,1,11.25,21.50,30.00,40.00,1,1,1",
-                "2,1,11.25,21.50,30.00,40.00,1,1,1",
+                "2,1,11.25,21.50,30.00,40.00,0.8765,1,1",
             ],
         ),
     ],
@@ -153,6 +153,7 @@ def test_jsonl_has_one_object_per_frame(tmp_path: Path) -> None:
     assert rows[0] == {"frame": 0, "box": [10.25, 20.5, 30, 40]}
     assert rows[1]["status"] == "lost"
     assert rows[1]["psr"] == 2.0
+    assert "confidence" not in rows[1]
 
 
 def test_files_that_cannot_be_written_raise_sink_error(tmp_path: Path) -> None:
