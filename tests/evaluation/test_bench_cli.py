@@ -125,7 +125,8 @@ def test_all_presets_run_by_default(tmp_path: Path) -> None:
     code, text = run("run", "--sequences", "clip1", "--limit", 4, *QUICK, "--no-stages", "--output", tmp_path)
     assert code == 0, text
     assert list(read_bench(tmp_path).figures) == ["dcfnet-accurate", "dcfnet-balanced", "dcfnet-fast"]
-    code, text = run("run", "--config", "paper", "--sequences", "clip1", "--limit", 4, *QUICK, "--output", tmp_path)
+    paper = ("--model", "dcfnet", "--config", "paper")
+    code, text = run("run", *paper, "--sequences", "clip1", "--limit", 4, *QUICK, "--output", tmp_path)
     assert code == 0, text
     assert list(read_bench(tmp_path).figures) == ["dcfnet"]
 

@@ -164,7 +164,7 @@ def test_an_invalid_option_is_reported_on_both_streams() -> None:
 
 def test_options_reach_the_tracker(clip: Clip, frames: list[Path]) -> None:
     """With a min_psr that no response reaches, the box never moves."""
-    client = Client((*PROGRAM, "--set", "min_psr=1000000", "--config", "paper"))
+    client = Client((*PROGRAM, "--model", "dcfnet", "--set", "min_psr=1000000", "--config", "paper"))
     client.ask(f"@@TRAX:initialize {escaped(frames[0])} {region_text(clip.box(0))}")
     region, _ = client.ask(f"@@TRAX:frame {escaped(frames[11])}")
     assert region == pytest.approx(list(clip.box(0)), abs=1e-4)
@@ -278,7 +278,8 @@ def test_it_registers_beside_other_trackers(tmp_path: Path, capsys: pytest.Captu
     file = workspace / "trackers.ini"
     file.write_text("# mine\n[dcfnet]\ncommand = old\n[other]\nlabel = O  # kept\ncommand = o")
     assert main(["--register", str(workspace)]) == 0
-    assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=9", "--config", "paper"]) == 0
+    paper = ["--model", "dcfnet", "--config", "paper"]
+    assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=9", *paper]) == 0
     assert main(["--register", str(workspace), "--name", "gated", "--set", "min_psr=8", "--preset", "fast"]) == 0
     assert file.read_text().startswith("# mine\n[other]\nlabel = O  # kept\ncommand = o\n\n[dcfnet]\n")
     trackers = read_ini(file)
