@@ -14,7 +14,7 @@ Tracks one target in a video, from its first box to the end:
         if not ok:
             break
         result = tracker.update(frame)
-        print(result.box, result.status, result.reason)
+        print(result.box, result.status, result.confidence)
 """
 
 from __future__ import annotations

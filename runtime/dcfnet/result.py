@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class Box:
-    """A target box: left, top, width, height in frame pixels, 0-based floats, pixel centres at integers."""
+class Box(NamedTuple):
+    """A target box: left, top, width, height in frame pixels, 0-based floats, pixel centres at integers.
+
+    It is a tuple of four numbers, so `np.asarray`, `json.dumps` and unpacking work.
+    """
 
     x: float
     y: float
     w: float
     h: float
-
-    def __iter__(self) -> Iterator[float]:
-        return iter((self.x, self.y, self.w, self.h))
 
     @classmethod
     def of(cls, centre: Sequence[float] | NDArray[np.float64], size: Sequence[float] | NDArray[np.float64]) -> Box:
@@ -38,13 +38,24 @@ class Box:
         """(width, height), frame pixels."""
         return self.w, self.h
 
-    def iou(self, other: Box) -> float:
-        """Intersection over union of the two boxes, in [0, 1]; 0 for empty boxes."""
-        width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
-        height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom), frame pixels; right and bottom are left + width and top + height."""
+        return self.x, self.y, self.x + self.w, self.y + self.h
+
+    def rounded(self) -> tuple[int, int, int, int]:
+        """(x, y, w, h) in whole pixels, for drawing: `cv2.rectangle(frame, box.rounded(), colour)`."""
+        left, top, right, bottom = (round(value) for value in self.xyxy)
+        return left, top, right - left, bottom - top
+
+    def iou(self, other: Sequence[float]) -> float:
+        """Intersection over union with another box (x, y, w, h), in [0, 1]; 0 for empty boxes."""
+        x, y, w, h = other
+        width = min(self.x + self.w, x + w) - max(self.x, x)
+        height = min(self.y + self.h, y + h) - max(self.y, y)
         intersection = max(width, 0.0) * max(height, 0.0)
-        union = self.w * self.h + other.w * other.h - intersection
-        return intersection / union if union > 0 else 0.0
+        union = self.w * self.h + w * h - intersection
+        return min(intersection / union, 1.0) if union > 0 else 0.0
 
 
 class _StringEnum(str, Enum):

@@ -172,7 +172,7 @@ def test_an_interrupted_run_keeps_its_results(tmp_path: Path, clip: Clip, stop: 
     assert "interrupted" in errors
     rows = boxes.read_text().splitlines()[1:]
     assert 5 <= len(rows) < 300
-    assert all(row.count(",") == 9 for row in rows)
+    assert all(row.count(",") == 10 for row in rows)
     assert cv2.VideoCapture(str(video)).read()[0]  # the video is complete and can be read
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 
+import cv2
 import numpy as np
 import pytest
 from dcfnet.config import MIN_TARGET_SIDE
@@ -156,3 +158,22 @@ def test_sampled_positions_are_exact_in_float32(rng: np.random.Generator, patch_
 def test_a_centre_is_limited_to_the_frame() -> None:
     limited = limit_centre(np.array([[-5.0, 30.0], [700, 400]]), np.array([[640.0, 360.0]] * 2))
     np.testing.assert_allclose(limited, [[0, 30], [639, 359]])
+
+
+def test_a_box_is_a_plain_tuple_for_numpy_json_and_opencv() -> None:
+    box = Box(10.4, 20.6, 30.5, 40.0)
+    np.testing.assert_array_equal(np.asarray(box), [10.4, 20.6, 30.5, 40.0])
+    assert json.loads(json.dumps(box)) == [10.4, 20.6, 30.5, 40.0]
+    assert box.xyxy == pytest.approx((10.4, 20.6, 40.9, 60.6))
+    frame = np.zeros((80, 80, 3), np.uint8)
+    cv2.rectangle(frame, box.rounded(), (255, 255, 255))
+    assert frame[21, 10].all()
+    assert frame[60, 40].all()
+    assert not frame[20, 10].any()
+
+
+def test_the_overlap_accepts_any_four_numbers_and_never_exceeds_1() -> None:
+    assert Box(0, 0, 10, 10).iou((5, 0, 10, 10)) == pytest.approx(1 / 3)
+    box = Box(0.1, 0.2, 0.3, 0.7)
+    assert box.iou(box) <= 1
+    assert box.iou(np.asarray(box)) == pytest.approx(1)

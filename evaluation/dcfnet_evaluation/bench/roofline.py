@@ -149,6 +149,11 @@ class Sizes:
         responses = patches * RESPONSE_SIDE**2 * FLOAT
         return Work(patches * self.frequencies * COMPLEX + matrices, responses, patches * (down + across))
 
+    def likeness(self, targets: int) -> Work:
+        """The responses of the first filters at scale 1. `respond` has just read the spectra: they are in the cache."""
+        answered = self.respond(targets, targets)
+        return Work(targets * self.spectrum, answered.writes, answered.operations) + self.inverse(targets)
+
     def peaks(self, patches: int) -> Work:
         """Response maps to a few numbers per target."""
         return Work(patches * RESPONSE_SIDE**2 * FLOAT)
@@ -189,7 +194,10 @@ def step(sizes: Sizes, targets: int, region: float) -> Mapping[str, Work]:
         "crop": sizes.crop(patches, targets * region) + sizes.crop(targets, targets * region).times(update_share),
         "network": sizes.network(patches) + sizes.network(targets).times(update_share),
         "transform": sizes.forward(patches) + sizes.forward(targets).times(update_share),
-        "respond": sizes.respond(patches, targets) + sizes.inverse(patches) + sizes.peaks(patches),
+        "respond": sizes.respond(patches, targets)
+        + sizes.inverse(patches)
+        + sizes.peaks(patches)
+        + sizes.likeness(targets),
         "colours": sizes.colours(targets) + sizes.histograms(targets).times(update_share),
         "solve": sizes.solve(targets).times(update_share),
     }

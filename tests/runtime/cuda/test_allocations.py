@@ -172,7 +172,7 @@ def test_a_closed_tracker_without_captures_returns_its_device_memory(
     assert tracker._state is not None
     arrays = [weakref.ref(array) for array in tracker._state.filters.arrays.by_name().values()]
     tracker.close()
-    assert [array() for array in arrays] == [None] * 5
+    assert [array() for array in arrays] == [None] * 6
 
 
 def test_a_closed_multi_tracker_returns_its_device_memory(fake: Any, clip: Clip, recorded_captures: list[int]) -> None:
