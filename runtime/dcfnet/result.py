@@ -94,8 +94,9 @@ class Result:
 
     box: frame pixels, 0-based floats, always finite. It can extend beyond the border of the frame.
     peak: maximum of the position map; 1 is the peak of the label. psr: lowest peak-to-sidelobe ratio of the search
-    passes of this frame. apce: average peak-to-correlation energy. likeness: response of the filter of the first frame
-    at the box; 1 is the peak of the label. All four are 0 if no response was computed.
+    passes of this frame; `uncertain` is judged by it, `lost` by that of the pass that gave the box. apce: average
+    peak-to-correlation energy. likeness: response of the filter of the first frame at the box; 1 is the peak of the
+    label. All four are 0 if no response was computed.
     confidence: probability in [0, 1] that the overlap of the box with the target exceeds 0.5; 0 if no response was
     computed, None if the model has no fit for it (docs/confidence.md).
     """
