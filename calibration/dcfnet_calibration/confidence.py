@@ -13,17 +13,17 @@ from dcfnet.errors import ConfigError
 from dcfnet.io.files import write_atomically
 from dcfnet.io.frame import Frame
 from dcfnet.model.confidence import TERMS, Confidence, terms_of
-from dcfnet.model.file import CONFIDENCE_KEY, Model, parse_model
+from dcfnet.model.file import CONFIDENCE_KEY, Model
 from dcfnet.result import Box, Result
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.metrics import SUCCESS_OVERLAP, overlaps, scored
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray
-from onnx import helper, load_from_string
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from dcfnet_calibration.metadata import with_metadata
 from dcfnet_calibration.scoring import starts_of
 
 FAILED_OVERLAP = 0.1  # below it the box is not on the target at all
@@ -167,10 +167,7 @@ def calibration_error(probability: NDArray[np.float64], good: NDArray[np.bool_])
 
 def write_confidence(model: Model, confidence: Confidence, file: Path) -> Model:
     """Writes a copy of the model that contains the fit; returns the copy, parsed again."""
-    proto = load_from_string(model.onnx)
-    metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    helper.set_model_props(proto, metadata | {CONFIDENCE_KEY: json.dumps(confidence.to_mapping())})
-    written = parse_model(proto.SerializeToString(), str(file))
+    written = with_metadata(model, CONFIDENCE_KEY, json.dumps(confidence.to_mapping()), str(file))
     write_atomically(written.onnx, file)
     return written
 

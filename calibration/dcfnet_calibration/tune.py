@@ -14,10 +14,9 @@ from typing import Any
 
 from dcfnet.errors import ConfigError
 from dcfnet.io.files import write_atomically
-from dcfnet.model.file import CONFIG_KEY, Model, parse_model
+from dcfnet.model.file import CONFIG_KEY, Model
 from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from onnx import helper, load_from_string
 from optuna import Study, create_study, logging
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
@@ -25,6 +24,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
+from dcfnet_calibration.metadata import with_metadata
 from dcfnet_calibration.scoring import Scorer
 from dcfnet_calibration.space import config_values
 
@@ -186,11 +186,8 @@ def write_tuned(model: Model, constants: Mapping[str, float], preset: str, file:
 
     Raises ConfigError, and writes no file, if the preset of the model overrides one of the constants.
     """
-    proto = load_from_string(model.onnx)
-    metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    metadata[CONFIG_KEY] = json.dumps(model.config.replace(**constants).to_mapping())
-    helper.set_model_props(proto, metadata)
-    tuned = parse_model(proto.SerializeToString(), str(file))
+    config = json.dumps(model.config.replace(**constants).to_mapping())
+    tuned = with_metadata(model, CONFIG_KEY, config, str(file))
     values = tuned.preset(preset).to_mapping()
     overridden = [name for name, value in constants.items() if values[name] != value]
     if overridden:
