@@ -77,13 +77,13 @@ class Reason(_StringEnum):
 
     FOUND = "found"  # a clear peak
     LOW_PSR = "low_psr"  # uncertain or lost: the PSR is too low (config.confident_psr, config.min_psr)
-    UNLIKE = "unlike"  # lost: the response is far below the target's typical one (config.min_likeness)
+    UNLIKE = "unlike"  # lost: PSR x peak is far below the target's typical one (config.min_likeness)
     LOW_CONFIDENCE = "low_confidence"  # uncertain: the box is probably wrong (config.min_confidence)
     OUT_OF_VIEW = "out_of_view"  # lost: the centre of the target left the frame; the box stays at the border
     NO_TEXTURE = "no_texture"  # lost: the search region has one flat colour, for example in a black frame
     NO_FRAME = "no_frame"  # lost: the frame was None or empty
     BAD_FRAME = "bad_frame"  # lost: the frame is not uint8 with 1, 3 or 4 channels, or it is too small
-    FROZEN_FRAME = "frozen_frame"  # uncertain: the pixels equal those of the frame before, bit for bit; not learnt
+    FROZEN_FRAME = "frozen_frame"  # uncertain, or lost if it was: the pixels equal those of the frame before; no update
     SCALE_LIMIT = "scale_limit"  # tracked: the size reached a limit (config.min_scale, config.max_scale, the frame)
     RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame size changed, and the box was scaled with it
 
@@ -93,10 +93,11 @@ class Result:
     """The result for one target in one frame.
 
     box: frame pixels, 0-based floats, always finite. It can extend beyond the border of the frame.
-    peak: maximum of the position map; 1 is the peak of the label. psr: lowest peak-to-sidelobe ratio of the search
-    passes of this frame; `uncertain` is judged by it, `lost` by that of the pass that gave the box. apce: average
-    peak-to-correlation energy. likeness: response of the filter of the first frame at the box; 1 is the peak of the
-    label. All four are 0 if no response was computed.
+    peak: maximum of the position map; 1 is the peak of the label. psr: the lower peak-to-sidelobe ratio of the first
+    and the second search pass, or that of the redetection if it found the target; `uncertain` is judged by it, `lost`
+    by that of the pass that gave the box. apce: average peak-to-correlation energy. likeness: response of the filter
+    of the first frame at the box; 1 is the peak of the label. The threshold `min_likeness` does not use it. All four
+    are 0 if no response was computed.
     confidence: probability in [0, 1] that the overlap of the box with the target exceeds 0.5; 0 if no response was
     computed, None if the model has no fit for it (docs/confidence.md).
     """

@@ -115,7 +115,8 @@ def main(
 ) -> None:
     """Tracks one target through a video. Without --init, draw its box in the first frame with the mouse.
 
-    Exit codes: 0 complete, 1 error, 3 partial (frames of the source are missing), 130 interrupted.
+    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source are missing),
+    130 interrupted, 141 the reader of the output ended.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
