@@ -1,6 +1,6 @@
 """The peak-to-sidelobe ratio with and without a target: python benchmarks/psr_without_target.py SEQUENCES [PRESET].
 
-SEQUENCES is a folder of at least two training sequences in OTB's layout. There are three samples. The first two track
+SEQUENCES is a folder of at least two sequences in OTB's layout. There are three samples. The first two track
 a target for some frames, and then search for it in a frame of another sequence, or in its own frame beside it. The
 third one is all frames of tracked sequences with an overlap above 0.4. The thresholds of lost and uncertain were chosen
 by these samples (docs/tuning.md).
