@@ -114,8 +114,8 @@ def provenance(sheet: Sheet, bench: Bench) -> str:
     return "\n".join(
         [
             f"Speed: `{bench.command}`, {bench.date[:10]}, {machine['processor']}, {machine['cores']} cores; "
-            f"frames of {size}, decoded before the run; times are of whole updates. FPS is the median over "
-            f"{len(run['frames'])} sequences of {run['dataset']}; p50 and p99 are over single updates. "
+            f"frames of {size}, decoded before the run; times are of whole calls of `update`. FPS is the median over "
+            f"{len(run['frames'])} sequences of {run['dataset']}; p50 and p99 are over single calls. "
             "All trackers ran in turns in one run.",
             f"Accuracy: success AUC and precision at 20 px, {sheet.run['protocol'].upper()}, means over {len(scored)} "
             f"sequences of {sheet.run['dataset']}{limit}. "

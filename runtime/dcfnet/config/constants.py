@@ -136,7 +136,7 @@ CONSTANTS: dict[str, TrackerConfig] = {
     "paper": TrackerConfig(padding=1.5, learning_rate=0.008, scale_step=1.0375, scale_penalty=1.0, **UNGATED),
     # The authors' later code (DCFNet 2.0 and its PyTorch port). It also updates the filter in every frame.
     "released": TrackerConfig(padding=2.0, learning_rate=0.01, scale_step=1.0275, scale_penalty=0.9925, **UNGATED),
-    # The best constants on the training sequences (docs/tuning.md), based on the later code.
+    # The best constants on the tuning sequences (docs/tuning.md), based on the later code.
     "default": TrackerConfig(),
 }
 
