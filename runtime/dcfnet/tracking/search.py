@@ -26,7 +26,10 @@ TYPICAL_RATE = 0.1  # weight of a frame in the typical PSR and peak
 
 @dataclass(frozen=True)
 class Detection:
-    """Where N targets were detected. centre, size: (N, 2), frame pixels. lowest_psr: (N,), over all search passes."""
+    """Where N targets were detected. centre, size: (N, 2), frame pixels.
+
+    lowest_psr: (N,), of the first and the second search pass, or of the redetection if it found the target.
+    """
 
     peak: Peak
     centre: Pairs
