@@ -68,9 +68,14 @@ gpu cuda="13":
     pip --constraint constraints.txt --editable ".[rtx]" || echo "gpu: TensorRT-RTX cannot be installed; its tests are skipped" >&2
     exec .venv-gpu/bin/python benchmarks/gpu_report.py
 
-# Runs the tests that need other programs: OpenCV's contributed trackers and the VOT toolkit.
-test-others: environments
+# Runs the tests that need other programs, at the same time: OpenCV's contributed trackers and the VOT toolkit.
+[parallel]
+test-others: _test-peers _test-vot
+
+_test-peers: _peers-tests
     .venv-peers/bin/python -m pytest tests/evaluation/test_peers.py
+
+_test-vot: (_install "dev") vot
     {{bin}}/pytest tests/evaluation/test_vot_toolkit.py
 
 # Makes the environments of test and test-others at the same time, because an install uses one core.

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,19 +16,13 @@ from dcfnet_train.checkpoint import load_checkpoint
 from dcfnet_train.ranks import Ranks, joined
 from dcfnet_train.run import LAST, LOG
 
-from tests.train.test_loop import SMALL
+from tests.train.test_loop import SMALL, run
 
-ENDING = """
-import sys
-from pathlib import Path
-from dcfnet_train.cli import app
-app(sys.argv[1:], standalone_mode=False)
-left = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
-assert not [name for name in left if "gloo" in name], f"threads of the group remain: {left}"
-"""
-
-KILLER = """
+# A program of each process: dcfnet-train. Process 1 of the first start kills itself before step 4. A process that
+# finishes writes the threads that remain.
+PROGRAM = """
 import os, signal, sys
+from pathlib import Path
 from dcfnet_train import loop
 from dcfnet_train.cli import app
 if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
@@ -37,25 +32,17 @@ if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
             os.kill(os.getpid(), signal.SIGKILL)
         return step(run, *rest)
     loop._step = killed
-app(sys.argv[1:])
+app(sys.argv[1:], standalone_mode=False)
+names = [(task / "comm").read_text() for task in Path("/proc/self/task").glob("*")]
+Path(__file__).with_name(f"threads_{os.environ['RANK']}").write_text("".join(names))
 """
 
 
-def train_on(processes: int, footage: Path, output: Path, *torchrun: str, script: Path | None = None) -> str:
-    """Runs dcfnet-train under torchrun for six steps; returns its output."""
+def arguments(footage: Path, output: Path) -> list[str]:
+    """Of dcfnet-train, for six steps with a checkpoint after three."""
     sets = [f"--set={name}={value}" for name, value in {**SMALL, "micro_batch": 2, "steps": 6, "ema": 0.5}.items()]
     data = [f"--videos={footage / 'videos'}", f"--photos={footage / 'photos'}", f"--output={output}", "--workers=0"]
-    program = [str(script)] if script else ["-m", "dcfnet_train"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    done = subprocess.run(
-        [*command, *torchrun, *program, *data, *sets, "--device=cpu", "--threads=1", "--save-every=3"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout + done.stderr
+    return [*data, *sets, "--device=cpu", "--save-every=3"]
 
 
 def losses(folder: Path) -> list[float]:
@@ -64,34 +51,65 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def alone(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process, with the variables that torchrun sets."""
     folder = tmp_path_factory.mktemp("alone")
-    train_on(1, footage, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}.items():
+            patch.setenv(name, value)
+        code, text = run(*arguments(footage, folder))
+    assert code == 0, text
     return folder
 
 
-def test_two_processes_do_the_same_steps_as_one(alone: Path, footage: Path, tmp_path: Path) -> None:
-    output = train_on(2, footage, tmp_path)
-    assert output.count("trained 6 steps") == 1  # only the first process prints
-    assert losses(tmp_path) == pytest.approx(losses(alone), rel=1e-4)
-    expected, actual = load_checkpoint(alone / LAST), load_checkpoint(tmp_path / LAST)
+@dataclass(frozen=True)
+class Restarted:
+    """The run of two processes under torchrun. One is killed, and torchrun restarts both."""
+
+    folder: Path
+    output: str
+    threads: list[str]
+
+
+@pytest.fixture(scope="module")
+def restarted(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Restarted:
+    folder = tmp_path_factory.mktemp("restarted")
+    (folder / "program.py").write_text(PROGRAM)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    done = subprocess.run(
+        [*torchrun, str(folder / "program.py"), *arguments(footage, folder / "run"), "--threads=1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    threads = [(folder / f"threads_{rank}").read_text() for rank in (0, 1)]
+    return Restarted(folder / "run", done.stdout + done.stderr, threads)
+
+
+def test_two_processes_do_the_same_steps_as_one(alone: Path, restarted: Restarted) -> None:
+    """Although one process is killed: both resume from the last checkpoint."""
+    assert losses(restarted.folder) == pytest.approx(losses(alone), rel=1e-4)
+    expected, actual = load_checkpoint(alone / LAST), load_checkpoint(restarted.folder / LAST)
+    assert actual.step == 6
     for name, tensor in expected.deployed().items():
         torch.testing.assert_close(actual.deployed()[name], tensor, rtol=1e-3, atol=1e-5)
 
 
-def test_a_run_survives_a_killed_process(alone: Path, footage: Path, tmp_path: Path) -> None:
-    """torchrun restarts both processes, and they resume from the last checkpoint."""
-    script = tmp_path / "killed.py"
-    script.write_text(KILLER)
-    train_on(2, footage, tmp_path / "run", "--max-restarts=1", script=script)
-    assert losses(tmp_path / "run") == pytest.approx(losses(alone), rel=1e-4)
+def test_a_killed_process_restarts_all(restarted: Restarted) -> None:
+    assert "failed (exitcode: -9) local_rank: 1" in restarted.output
+
+
+def test_only_the_first_process_prints(restarted: Restarted) -> None:
+    assert restarted.output.count("trained 6 steps") == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads threads where Linux lists them")
-def test_no_thread_of_the_group_remains_at_the_end(footage: Path, tmp_path: Path) -> None:
+def test_no_thread_of_the_group_remains_at_the_end(restarted: Restarted) -> None:
     """A gloo thread that is alive during the shutdown of Python aborts one run in forty, after its last step."""
-    script = tmp_path / "ending.py"
-    script.write_text(ENDING)
-    train_on(2, footage, tmp_path / "run", script=script)
+    for threads in restarted.threads:
+        assert threads
+        assert "gloo" not in threads
 
 
 def test_a_batch_that_is_not_a_multiple_is_refused() -> None:

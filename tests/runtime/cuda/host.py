@@ -23,6 +23,9 @@ FLAGS = (
     *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
     "-Wl,-Bsymbolic",  # a kernel must not be replaced by a function of libc with the same name
 )
+# Slow kernels, from patches to features. Many tests run them on the same patches, so the features of a patch are kept.
+# They depend on the patch and the weights only: the threads run one after another.
+REMEMBERED, MOST_RESULTS = ("features", "features_half"), 300
 ELEMENT_TYPES = {
     **{"float": np.float32, "double": np.float64, "int": np.int32},
     **{"Four": np.float32, "Half": np.float16, "Complex": np.complex64},
@@ -54,6 +57,7 @@ class HostKernels:
         """folder: of the compiled libraries. options: of the compiler, for example -DNAME=VALUE."""
         self.signatures = signatures(source)
         self._folder, self._programs = folder, {(source, tuple(options)): self}
+        self._results: dict[bytes, np.ndarray] = {}
         library = _compile(f'#include "{SHIM}"\n{source}\n{_entry_point(self.signatures)}', folder, options)
         self._call = ctypes.CDLL(str(library)).call
 
@@ -70,6 +74,24 @@ class HostKernels:
 
         shared: bytes of shared memory per block. With shared memory, each thread runs until its next barrier in turn.
         """
+        launch = (name, blocks, threads, arguments, shared)
+        if name not in REMEMBERED:
+            self._run(*launch)
+            return
+        patches, *weights, features = arguments
+        common = repr((name, blocks // len(patches), threads, shared, self.backwards, features.shape[1:])).encode()
+        common += b"".join(array.tobytes() for array in weights)
+        keys = [hashlib.sha256(common + patch.tobytes()).digest() for patch in patches]
+        known = [self._results.get(key) for key in keys]
+        if any(result is None for result in known):
+            self._run(*launch)
+            self._results.update((key, result.copy()) for key, result in zip(keys, features, strict=True))
+            for key in list(self._results)[:-MOST_RESULTS]:
+                del self._results[key]
+        else:
+            features[...] = known
+
+    def _run(self, name: str, blocks: int, threads: int, arguments: Sequence[Any], shared: int) -> None:
         parameters = self.signatures[name]
         strided = any("patch_stride" in text for text in parameters)  # arrays may have gaps along their first axis
         values = [_argument(value, text, strided) for value, text in zip(arguments, parameters, strict=True)]

@@ -34,6 +34,7 @@ def clocked(fake: Any) -> Any:
 
 def test_updates_are_timed_for_every_load(script: ModuleType, clocked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    monkeypatch.setattr(script, "STREAMS", (2, 3))
     clip = render_clip(length=4, width=160, height=120, occluder=False)
     launch_counts: list[int] = []
     real = bench.timed
@@ -50,7 +51,7 @@ def test_updates_are_timed_for_every_load(script: ModuleType, clocked: Any, monk
     loads = [(row["targets"], row["streams"], row["memory"], row.get("patches_per_call")) for row in rows]
     assert loads[:3] == [(1, 1, "host", None), (1, 1, "pinned", None), (1, 1, "device", None)]
     assert [load[0] for load in loads[3:6]] == [2, 2, 2]
-    assert loads[6:8] == [(1, 4, "host", None), (1, 16, "host", None)]
+    assert loads[6:8] == [(1, 2, "host", None), (1, 3, "host", None)]
     assert [(row["targets"], row["captures"]) for row in rows[8:10]] == [(1, False), (2, False)]
     assert [(row["targets"], row["patches"]) for row in rows[10:12]] == [(1, "float32"), (2, "float32")]
     assert loads[12:] == [(1, 1, "device", 16), (1, 1, "device", 64), (1, 1, "device", 256)]
