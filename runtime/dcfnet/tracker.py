@@ -31,7 +31,11 @@ MAX_CAPACITY = 2**16
 
 
 class Tracker(TrackerLifecycle):
-    """Follows one target. See `TrackerLifecycle` for threads, forks, copies and state files.
+    """Follows one target. Trackers are independent of each other. Any thread may use any of them.
+
+    A fork of the process cannot use the tracker: its calls raise DeviceError there, and `close` does nothing.
+    `copy.copy` gives a second tracker with the same target. For another process, use `save` and `restore`.
+    `with` closes the tracker at the end of the block.
 
     model: a file that dcfnet-export wrote, or the name of a shipped model: "deep" (the default) or "dcfnet" (the
     smallest; the native CUDA kernels run it).
@@ -101,6 +105,7 @@ class Tracker(TrackerLifecycle):
     def update_async(self, frame: Frame | None) -> Future[Result]:
         """Queues `update` and returns at once. `result()` of the returned future waits, and raises as `update` does.
 
+        In a fork of the process it raises DeviceError at once.
         One thread of the pipeline processes the frames in order. All other methods wait until the queue is empty.
         Do not change a frame before its result is ready. The queue has no limit: wait for results to keep pace.
         """
@@ -126,7 +131,7 @@ class Tracker(TrackerLifecycle):
 
 
 class MultiTracker(TrackerLifecycle):
-    """Follows many targets, in one camera or several, as one batch. See `TrackerLifecycle` for threads and state files.
+    """Follows many targets, in one camera or several, as one batch. Threads, forks and copies: as for `Tracker`.
 
     capacity: the largest number of targets. A GPU reserves memory for them at once; without it the memory grows.
     Other arguments as for `Tracker`.
