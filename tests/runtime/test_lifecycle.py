@@ -185,7 +185,7 @@ def test_six_threads_use_one_multitracker(many: MultiTracker, clip: Clip) -> Non
 
     def use(thread: int) -> int:
         barrier.wait()
-        for index in range(4):
+        for index in range(2):
             id_ = many.add(frames[0], start, source=thread)
             updates = dict.fromkeys(range(6), frames[index % 3])
             results = many.update_async(updates).result(60) if index % 2 else many.update(updates)
