@@ -26,7 +26,18 @@ MAY_IMPORT = {
     "dcfnet_export": {"dcfnet", "dcfnet_evaluation", "dcfnet_train"},
     "dcfnet_calibration": {"dcfnet", "dcfnet_evaluation", "dcfnet_export"},
 }
-HEAVY = ("torch", "onnx", "onnxruntime", "cupy", "tensorrt", "tensorrt_rtx", "cryptography", "typer", "av")
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "cupy",
+    "tensorrt",
+    "tensorrt_rtx",
+    "cryptography",
+    "typer",
+    "av",
+    "safetensors",
+)
 
 
 def sources(package: str) -> list[Path]:
@@ -63,6 +74,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("cryptography", "engines/signing.py"),
         ("typer", "cli/run.py"),
         ("av", "io/decoding/pyav_decoder.py"),
+        ("safetensors", "tracking/state_file.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:

@@ -26,6 +26,7 @@ from dcfnet.errors import (
     ConfigError,
     DcfnetError,
     DeviceError,
+    FrameTypeError,
     InvalidBoxError,
     InvalidFrameError,
     MissingDependencyError,
@@ -33,6 +34,7 @@ from dcfnet.errors import (
     NotInitialisedError,
     SinkError,
     SourceError,
+    StateError,
     UnknownTargetError,
 )
 from dcfnet.io.pixel_formats import Nv12, Rgb
@@ -45,6 +47,7 @@ __all__ = [
     "ConfigError",
     "DcfnetError",
     "DeviceError",
+    "FrameTypeError",
     "InvalidBoxError",
     "InvalidFrameError",
     "MissingDependencyError",
@@ -57,6 +60,7 @@ __all__ = [
     "Rgb",
     "SinkError",
     "SourceError",
+    "StateError",
     "Status",
     "Tracker",
     "TrackerConfig",

@@ -3,19 +3,22 @@
     DcfnetError
     ├── InvalidBoxError (ValueError)      the box cannot be tracked
     ├── InvalidFrameError (ValueError)    the frame has a wrong type, shape or dtype, or is empty (`init`, `add`)
+    │   └── FrameTypeError (TypeError)    the argument can never be a frame, for example a list (`update` too)
     ├── NotInitialisedError (RuntimeError) `update` before `init`
     ├── UnknownTargetError (KeyError)     the id is not a target of the MultiTracker
     ├── CapacityError (RuntimeError)      all slots of the MultiTracker are in use
     ├── ConfigError (ValueError)          a setting is unknown or out of range
     ├── ModelError (ValueError)           the file is not a model of this project
     │   └── EngineError                   a TensorRT engine cannot be built or must not run here
-    ├── DeviceError (RuntimeError)        the requested GPU cannot be used
+    ├── StateError (ValueError)           the file is not a state that this tracker can continue from (`restore`)
+    ├── DeviceError (RuntimeError)        the requested GPU cannot be used, or the process is a fork
     ├── SourceError (OSError)             frames cannot be read
     ├── SinkError (OSError)               results cannot be written
     └── MissingDependencyError (ImportError) an optional package is not installed
 
 `update` raises no error because of the content of a frame, for example a black frame or a lost target. Its result then
-has a status and a reason. If a GPU fails or cannot be used, `update` raises DeviceError.
+has a status and a reason. It raises FrameTypeError for an argument that can never be a frame, which is an error in the
+calling program, and DeviceError if a GPU fails or cannot be used, and in a fork of the process that made the tracker.
 """
 
 from __future__ import annotations
@@ -36,6 +39,10 @@ class InvalidFrameError(DcfnetError, ValueError):
         """empty: the frame is None or has no pixels, for example at the end of a stream."""
         super().__init__(message)
         self.empty = empty
+
+
+class FrameTypeError(InvalidFrameError, TypeError):
+    """The argument can never be a frame: text, a number, a path or a Python container. Or a key is not a source."""
 
 
 class NotInitialisedError(DcfnetError, RuntimeError):
@@ -65,8 +72,12 @@ class EngineError(ModelError):
     """A TensorRT engine cannot be built or must not run here. The message lists all fields that differ."""
 
 
+class StateError(DcfnetError, ValueError):
+    """A tracker cannot continue from the state in a file. The message gives the difference and the remedy."""
+
+
 class DeviceError(DcfnetError, RuntimeError):
-    """The requested GPU cannot be used. The message names the missing part."""
+    """The requested GPU cannot be used, or the process is a fork. The message names the missing part."""
 
 
 class SourceError(DcfnetError, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,3 +110,7 @@ class Result:
     reason: Reason
     likeness: float = 0.0
     confidence: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name, for `json.dumps`: the box as a list [x, y, w, h], status and reason as text."""
+        return {**vars(self), "box": list(self.box), "status": self.status.value, "reason": self.reason.value}

@@ -9,43 +9,33 @@ from pathlib import Path
 
 import numpy as np
 
-from dcfnet.config import TrackerConfig
-from dcfnet.errors import CapacityError, ConfigError, InvalidBoxError, NotInitialisedError, UnknownTargetError
+from dcfnet.errors import (
+    CapacityError,
+    ConfigError,
+    InvalidBoxError,
+    NotInitialisedError,
+    UnknownTargetError,
+)
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.result import Box, Result
+from dcfnet.tracking.frame_validation import Frames, frames_by_source, is_source
 from dcfnet.tracking.geometry import target_box
+from dcfnet.tracking.lifecycle import TrackerLifecycle
 from dcfnet.tracking.opening import ConfigLike, open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init, step
 from dcfnet.tracking.warm_up import warm_up
 
-MAX_SOURCE = 2**31 - 1
 MAX_CAPACITY = 2**16
-Frames = Frame | Mapping[int, Frame | None] | None
 
 
-class _Shell:
-    """Base class of both trackers: the pipeline and the state."""
+class Tracker(TrackerLifecycle):
+    """Follows one target. Trackers are independent of each other. Any thread may use any of them.
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._state: TrackState | None = None
-
-    @property
-    def config(self) -> TrackerConfig:
-        """The constants in use."""
-        return self._pipeline.config
-
-    def _replace_state(self, state: TrackState | None) -> None:
-        """Sets the state, and releases the device memory of the previous one."""
-        before, self._state = self._state, state
-        if before is not None:
-            before.filters.release()
-
-
-class Tracker(_Shell):
-    """Follows one target. Not thread-safe; trackers are independent of each other.
+    A fork of the process cannot use the tracker: its calls raise DeviceError there, and `close` does nothing.
+    `copy.copy` gives a second tracker with the same target. For another process, use `save` and `restore`.
+    `with` closes the tracker at the end of the block.
 
     model: a file that dcfnet-export wrote, or the name of a shipped model: "deep" (the default) or "dcfnet" (the
     smallest; the native CUDA kernels run it).
@@ -68,14 +58,20 @@ class Tracker(_Shell):
         preset: str | None = None,
         threads: int | None = None,
     ) -> None:
-        super().__init__(open_pipeline(model, device, config, engine, preset, threads))
+        super().__init__(open_pipeline(model, device, config, engine, preset, threads), "Tracker")
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> Tracker:
-        """A tracker on an existing pipeline. Several trackers may share one, in one thread."""
+        """A tracker on an existing pipeline. Several trackers may share one; their calls run one at a time."""
         tracker = cls.__new__(cls)
-        _Shell.__init__(tracker, pipeline)
+        TrackerLifecycle.__init__(tracker, pipeline, "Tracker")
         return tracker
+
+    @property
+    def box(self) -> Box | None:
+        """The target box after the last update, frame pixels; None before `init` and after `close`."""
+        with self._pipeline.queue.exclusive():
+            return next(iter(self._boxes()), None)
 
     def init(self, frame: Frame, box: Box | Sequence[float]) -> None:
         """Learns the target in `box` of the frame. A second call starts again with another target.
@@ -84,40 +80,47 @@ class Tracker(_Shell):
         array on that GPU with DLPack or a `__cuda_array_interface__`. box: x, y, w, h, frame pixels, 0-based.
         Raises InvalidFrameError and InvalidBoxError; the tracker then keeps its previous target.
         """
-        self._pipeline.queue.drain()
-        self._replace_state(_initial_state(self._pipeline, frame, box))
+        with self._pipeline.queue.exclusive():
+            self._replace_state(_initial_state(self._pipeline, frame, box))
+            self._ids, self._next_id = [0], 1
 
     def warm_up(self) -> None:
         """Does work that would delay the first frame: first calls of the network, kernels, memory, graph capture.
 
         The present target is not affected. Raises DeviceError as `update` does.
         """
-        self._pipeline.queue.drain()
-        warm_up(self._pipeline)
+        with self._pipeline.queue.exclusive():
+            warm_up(self._pipeline)
 
     def update(self, frame: Frame | None) -> Result:
-        """Finds the target in the next frame. Raises NotInitialisedError before `init`, and nothing else on a CPU.
+        """Finds the target in the next frame. An array that is no valid frame, or None, gives a result with a reason.
 
-        On a GPU it raises DeviceError if the GPU fails, if another GPU is current, and in a forked process.
+        Raises errors of the program: NotInitialisedError before `init`, FrameTypeError for an argument that can never
+        be a frame (a list, a path), and DeviceError in a fork. On a GPU also DeviceError if the GPU fails or if another
+        GPU is current.
         """
-        self._pipeline.queue.drain()
-        return self._update(frame)
+        with self._pipeline.queue.exclusive():
+            return self._update(frame)
 
     def update_async(self, frame: Frame | None) -> Future[Result]:
         """Queues `update` and returns at once. `result()` of the returned future waits, and raises as `update` does.
 
+        In a fork of the process it raises DeviceError at once.
         One thread of the pipeline processes the frames in order. All other methods wait until the queue is empty.
         Do not change a frame before its result is ready. The queue has no limit: wait for results to keep pace.
         """
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, frame))
 
-    def close(self) -> None:
-        """Forgets the target. Its slot on the GPU is free for another target at once. `init` may follow.
+    def save(self, file: str | Path) -> None:
+        """See `TrackerLifecycle.save`. Raises NotInitialisedError before `init`."""
+        if self.box is None:
+            raise NotInitialisedError("save before init: there is no target to save")
+        super().save(file)
 
-        The GPU memory itself is freed when this tracker and all others of its pipeline are deleted.
-        """
-        self._pipeline.queue.drain()
-        self._replace_state(None)
+    def _shown_targets(self) -> str:
+        state = self._state
+        x, y, w, h = state.boxes()[0] if state else (0, 0, 0, 0)
+        return f"box ({x:.1f}, {y:.1f}, {w:.1f}, {h:.1f})" if state else "no target"
 
     def _update(self, frame: Frame | None) -> Result:
         if self._state is None:
@@ -127,8 +130,8 @@ class Tracker(_Shell):
         return results[0]
 
 
-class MultiTracker(_Shell):
-    """Follows many targets, in one camera or several, as one batch. Not thread-safe.
+class MultiTracker(TrackerLifecycle):
+    """Follows many targets, in one camera or several, as one batch. Threads, forks and copies: as for `Tracker`.
 
     capacity: the largest number of targets. A GPU reserves memory for them at once; without it the memory grows.
     Other arguments as for `Tracker`.
@@ -147,13 +150,16 @@ class MultiTracker(_Shell):
     ) -> None:
         if capacity is not None and (not isinstance(capacity, int) or not 1 <= capacity <= MAX_CAPACITY):
             raise ConfigError(f"capacity={capacity!r}: must be a whole number from 1 to {MAX_CAPACITY}")
-        super().__init__(open_pipeline(model, device, config, engine, preset, threads))
-        self._capacity = capacity
-        self._ids: list[int] = []  # id of every row of the state
-        self._next_id = 0
+        super().__init__(open_pipeline(model, device, config, engine, preset, threads), "MultiTracker", capacity)
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    @property
+    def targets(self) -> dict[int, Box]:
+        """{id: target box after the last update}, frame pixels."""
+        with self._pipeline.queue.exclusive():
+            return dict(zip(self._ids, self._boxes(), strict=True))
 
     def add(self, frame: Frame, box: Box | Sequence[float], source: int = 0) -> int:
         """Learns another target and returns its id. An id is never used again.
@@ -162,58 +168,53 @@ class MultiTracker(_Shell):
         Raises InvalidFrameError, InvalidBoxError, ConfigError, and CapacityError if all slots are in use; the other
         targets are not affected.
         """
-        self._pipeline.queue.drain()
-        if not isinstance(source, int) or abs(source) > MAX_SOURCE:
+        if not is_source(source):
             raise ConfigError(f"source={source!r}: must be a whole number, the key of its frame in update")
-        if len(self) == self._capacity:
-            raise CapacityError(f"all {len(self)} slots are in use; remove a target, or raise capacity")
-        added = _initial_state(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
-        with self._pipeline.backend.guarded():
-            parts = [added] if self._state is None else [self._state, added]
-            self._state = TrackState.concatenate(parts, self._capacity)
-        self._ids.append(self._next_id)
-        self._next_id += 1
-        return self._ids[-1]
+        with self._pipeline.queue.exclusive():
+            if len(self) == self._capacity:
+                raise CapacityError(f"all {len(self)} slots are in use; remove a target, or raise capacity")
+            added = _initial_state(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
+            with self._pipeline.backend.guarded():
+                parts = [added] if self._state is None else [self._state, added]
+                self._state = TrackState.concatenate(parts, self._capacity)
+            self._ids.append(self._next_id)
+            self._next_id += 1
+            return self._ids[-1]
 
     def remove(self, target: int) -> None:
         """Forgets a target. Raises UnknownTargetError for an id that is not tracked."""
-        self._pipeline.queue.drain()
-        if target not in self._ids or self._state is None:
-            raise UnknownTargetError(f"no target {target}; the ids are {self._ids}")
-        kept = np.array([i for i, id_ in enumerate(self._ids) if id_ != target], dtype=np.intp)
-        if len(kept):
-            self._state = self._state.take(kept)
-        else:
-            self._replace_state(None)
-        self._ids.remove(target)
+        with self._pipeline.queue.exclusive():
+            if target not in self._ids or self._state is None:
+                raise UnknownTargetError(f"no target {target}; the ids are {self._ids}")
+            kept = np.array([i for i, id_ in enumerate(self._ids) if id_ != target], dtype=np.intp)
+            if len(kept):
+                self._state = self._state.take(kept)
+            else:
+                self._replace_state(None)
+            self._ids.remove(target)
 
     def warm_up(self) -> None:
         """As `Tracker.warm_up`, for `capacity` targets, or for one without a capacity."""
-        self._pipeline.queue.drain()
-        warm_up(self._pipeline, self._capacity)
+        with self._pipeline.queue.exclusive():
+            warm_up(self._pipeline, self._capacity)
 
     def update(self, frames: Frames) -> dict[int, Result]:
-        """Finds the targets in the next frames: {id: result}. Raises nothing on a CPU; on a GPU as `Tracker.update`.
+        """Finds the targets in the next frames: {id: result}. Raises errors as `Tracker.update`.
 
         frames: {source: frame}, or one frame, which is the frame of source 0. Targets of a source without a frame do
-        not change and have no result, so cameras may run at different rates.
+        not change and have no result, so cameras may run at different rates. Keys that are not whole numbers raise
+        FrameTypeError.
         """
-        self._pipeline.queue.drain()
-        return self._update(frames)
+        with self._pipeline.queue.exclusive():
+            return self._update(frames)
 
     def update_async(self, frames: Frames) -> Future[dict[int, Result]]:
         """As `Tracker.update_async`. A mapping is copied, its frames are not."""
         given = dict(frames) if isinstance(frames, Mapping) else frames
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, given))
 
-    def close(self) -> None:
-        """Forgets all targets; see `Tracker.close`. `add` may follow."""
-        self._pipeline.queue.drain()
-        self._replace_state(None)
-        self._ids.clear()
-
     def _update(self, frames: Frames) -> dict[int, Result]:
-        given = frames if isinstance(frames, Mapping) else {0: frames}
+        given = frames_by_source(frames)
         if self._state is None:
             return {}
         rows = np.flatnonzero([int(source) in given for source in self._state.source])

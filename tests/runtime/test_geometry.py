@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,12 +79,23 @@ def test_iou_equals_a_count_of_pixels() -> None:
         (([1, 2, 30, 40],), "four numbers"),
         (("a", 2, 30, 40), "four numbers"),
         ((10**400, 2, 30, 40), "four numbers"),
+        ((0, 0, 1e300, 10), "from -1e\\+12 to 1e\\+12"),
+        ((-1e300, 0, 1e300, 10), "from -1e\\+12"),
     ],
 )
 def test_the_error_for_an_invalid_box_gives_value_and_rule(box: tuple[float, ...], rule: str) -> None:
     with pytest.raises(InvalidBoxError, match=rule) as caught:
         target_box(box, FRAME)
     assert str(box[0]) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "box", ["1234", b"1234", bytearray(b"1234"), {1, 2, 30, 40}, dict.fromkeys((1, 2, 30, 40)), 1e300, None, "a"]
+)
+def test_text_sets_and_mappings_are_no_boxes(box: Any) -> None:
+    """Their elements are numbers, but a set and a mapping have no order of x, y, w and h."""
+    with pytest.raises(InvalidBoxError, match=r"box .*: a box is the four numbers x, y, w, h, in this order"):
+        target_box(box, FRAME)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_a_batch_of_targets_in_two_cameras_gives_the_boxes_of_single_targets(
 
 def test_a_rejected_frame_does_not_change_the_state(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
     state = init(raw_pipeline, [frame], [Box(100, 80, 50, 30)], [0])
-    bad_frames: list[Any] = [None, np.zeros_like(frame), frame[:0], frame.astype(np.float64), "frame", 7]
+    bad_frames: list[Any] = [None, np.zeros_like(frame), frame[:0], frame.astype(np.float64), object()]
     bad_frames += [np.zeros((480, 640, 3), np.uint8), frame[:12, :20].copy(), frame[:2, :3].copy()]  # other sizes
     for bad in bad_frames:
         after, (result,) = step(raw_pipeline, state, [bad])

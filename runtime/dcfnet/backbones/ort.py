@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import redirect_stdout
+import ctypes
+import os
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -28,6 +31,8 @@ SPINNING = (
     if _VERSION >= (1, 26)
     else ("session.intra_op.allow_spinning", "0")
 )
+
+_sessions: WeakSet[Any] = WeakSet()  # all sessions of this process
 
 
 class OrtBackbone(Backbone):
@@ -110,9 +115,11 @@ def _session(model: Model, provider: str, settings: dict[str, str], threads: int
     options.log_severity_level = 3  # errors only: a library must not write to the terminal
     options.add_session_config_entry(*SPINNING)
     try:
-        return onnxruntime.InferenceSession(model.onnx, options, providers=[(provider, settings)], enable_fallback=0)
+        session = onnxruntime.InferenceSession(model.onnx, options, providers=[(provider, settings)], enable_fallback=0)
     except Exception as error:  # its exceptions have no common base class
         raise ModelError(f"{model.name}: ONNX Runtime cannot read it: {error}") from error
+    _sessions.add(session)
+    return session
 
 
 def _input_dtype(session: Any) -> type[np.floating[Any]]:
@@ -133,3 +140,21 @@ def _open_device() -> Any:
     from dcfnet.devices.cuda.device import CudaDevice
 
     return CudaDevice()
+
+
+def _skip_destructors() -> None:
+    """Lets a fork of the process end.
+
+    ONNX Runtime's threads are not in the fork, but its destructors wait for them, or crash. So the sessions of the
+    parent process are never deleted here, and the process ends without the exit handlers of C++ libraries.
+    """
+    for session in list(_sessions):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+    library = ctypes.CDLL(None)
+    with suppress(AttributeError):  # on_exit is in glibc only. Handlers run in reverse order.
+        library.on_exit(library._exit, None)
+        library.__cxa_atexit(library.fflush, None, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_skip_destructors)

@@ -16,6 +16,7 @@ from dcfnet.result import Box, Result, Status
 Line = Callable[[int, Box, Result | None, float | None], str | None]
 
 MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5}  # ranks, for results without a confidence
+JSON_FIELDS = {"peak": 5, "psr": 3, "status": 0, "reason": 0, "confidence": 4}  # name -> digits; 0: text
 STDOUT = "-"
 
 
@@ -29,9 +30,9 @@ def _csv(index: int, box: Box, result: Result | None, time: float | None) -> str
 def _jsonl(index: int, box: Box, result: Result | None, time: float | None) -> str:
     row: dict[str, object] = {"frame": index, "box": [round(value, 3) for value in box]}
     if result:
-        row |= {"peak": round(result.peak, 5), "psr": round(result.psr, 3)}
-        row |= {"status": result.status.value, "reason": result.reason.value}
-        row |= {} if result.confidence is None else {"confidence": round(result.confidence, 4)}
+        found = result.to_dict()
+        shown = {name: found[name] for name in JSON_FIELDS if found[name] is not None}
+        row |= {name: round(value, JSON_FIELDS[name]) if JSON_FIELDS[name] else value for name, value in shown.items()}
     if time is not None:
         row["time"] = round(time, 4)
     return json.dumps(row)

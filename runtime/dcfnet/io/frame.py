@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from os import PathLike
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.errors import InvalidFrameError
+from dcfnet.errors import FrameTypeError, InvalidFrameError
 
 Array: TypeAlias = Any  # a host array or a device array
 Frame: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR, (H, W, 4) BGRA, (H, W, 1) or (H, W) grey
 
 HOST_KINDS = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost
+TEXT = (str, bytes, bytearray, PathLike)
+CONTAINERS = (list, tuple, set, frozenset, Mapping)
+NUMBERS = (int, float, complex)  # also bool
 RULE = "a frame is a uint8 array (height, width, 3) BGR, (height, width, 4) BGRA or (height, width) grey"
 
 
@@ -26,7 +31,8 @@ def check_frame(frame: Any) -> Frame:
 def host_array(frame: Any) -> NDArray[Any]:
     """The frame as a NumPy array: a NumPy array itself, or host memory shared by DLPack, for example a torch tensor.
 
-    Raises InvalidFrameError for any other object. The message says if the object is on a GPU.
+    Raises InvalidFrameError for any other object, and its subclass FrameTypeError as `check_type` does. The message
+    says if the object is on a GPU.
     """
     if frame is None:
         raise InvalidFrameError(f"frame is None: {RULE}", empty=True)
@@ -38,9 +44,23 @@ def host_array(frame: Any) -> NDArray[Any]:
             return np.from_dlpack(frame)
         except Exception as error:  # any library can have made the array
             raise InvalidFrameError(f"frame cannot be read: {error}; {RULE}") from error
+    check_type(frame)
     on_gpu = device is not None or device_interface(frame) is not None
     hint = "; it is on a GPU: use device='cuda', or copy it to the host" if on_gpu else ""
     raise InvalidFrameError(f"frame is a {type(frame).__name__}: {RULE}{hint}")
+
+
+def check_type(frame: Any) -> None:
+    """Raises FrameTypeError for text, a number, a path or a Python container: they are an error in the program."""
+    if isinstance(frame, TEXT):
+        raise FrameTypeError(f"frame is a {type(frame).__name__}: {RULE}; read the image first, as with cv2.imread")
+    if isinstance(frame, NUMBERS):
+        raise FrameTypeError(f"frame is a {type(frame).__name__}: {RULE}")
+    if isinstance(frame, CONTAINERS):
+        raise FrameTypeError(
+            f"frame is a {type(frame).__name__} of {len(frame)}: {RULE}; give one frame. A MultiTracker also accepts "
+            "the frames of several cameras, as a mapping {source: frame}"
+        )
 
 
 def check_pixels(frame: Array) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from hashlib import sha256
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,16 @@ class FeatureLevel:
     weight: float = 1.0
 
 
+class ModelIdentity(NamedTuple):
+    """Name of a model, for messages, and SHA-256 of its ONNX bytes. Both are empty for a backbone without a file."""
+
+    name: str = ""
+    sha256: str = ""
+
+
+NO_FILE = ModelIdentity()
+
+
 @dataclass(frozen=True)
 class Model:
     """A checked model.
@@ -76,6 +87,11 @@ class Model:
     levels: tuple[FeatureLevel, ...] = ()
     confidence: Confidence | None = None
     is_engine: ClassVar[bool] = False
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Two models with the same hash compute the same features."""
+        return ModelIdentity(self.name, sha256(self.onnx).hexdigest())
 
     def preset(self, name: str) -> TrackerConfig:
         """The constants of a preset. Raises ConfigError for an unknown name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,43 @@ from numpy.typing import NDArray
 
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.devices.backend import Backend
-from dcfnet.errors import InvalidFrameError
-from dcfnet.io.frame import Frame, frame_size
+from dcfnet.errors import FrameTypeError, InvalidFrameError
+from dcfnet.io.frame import Frame, check_type, frame_size
 from dcfnet.result import Reason
 from dcfnet.tracking.geometry import any_true, size_limits, to_centre_grid
 from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.state_rules import MAX_SOURCE
 
+Frames = Frame | Mapping[int, Frame | None] | None
 ValidatedFrames = Sequence[Frame | Reason]  # a frame on the backend, or the reason why it was rejected
 
 
+def is_source(key: object) -> bool:
+    """Whether a key can name a camera: a whole number of Python or NumPy, up to MAX_SOURCE."""
+    return isinstance(key, (int, np.integer)) and not isinstance(key, bool) and abs(int(key)) <= MAX_SOURCE
+
+
+def frames_by_source(frames: Frames) -> Mapping[int, Frame | None]:
+    """The frames by their source. Raises FrameTypeError for containers other than a mapping, and for other keys."""
+    if isinstance(frames, np.ndarray):
+        return {0: frames}
+    if not isinstance(frames, Mapping):
+        check_type(frames)
+        return {0: frames}
+    for source in frames:
+        if type(source) is not int and not is_source(source):  # nearly all keys are int, and this is faster
+            raise FrameTypeError(
+                f"frames has the key {source!r}, a {type(source).__name__}: a key is the source of a target, the whole "
+                "number that was given to add"
+            )
+    return frames
+
+
 def validate_frames(backend: Backend, given: Sequence[Any], sources: NDArray[np.intp]) -> list[Frame | Reason]:
-    """The frames on the backend, or the reason why they were rejected. Frames that no target uses are not examined."""
+    """The frames on the backend, or the reason why they were rejected. Frames that no target uses are not examined.
+
+    Raises FrameTypeError.
+    """
     wanted = set(sources.tolist())
     return [_validated(backend, frame) if index in wanted else Reason.NO_FRAME for index, frame in enumerate(given)]
 
@@ -28,6 +54,8 @@ def validate_frames(backend: Backend, given: Sequence[Any], sources: NDArray[np.
 def _validated(backend: Backend, given: Any) -> Frame | Reason:
     try:
         frame: Frame = backend.frame(given)
+    except FrameTypeError:
+        raise
     except InvalidFrameError as error:
         return Reason.NO_FRAME if error.empty else Reason.BAD_FRAME
     return frame

@@ -7,7 +7,7 @@ Frame of reference: 0-based, pixel centres at integers. A box covers the pixels 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +23,28 @@ CENTRES_A_PIXEL = 16
 # Patch pixels are a multiple of 1/1024 px apart. With rounded centres, float32 represents every sampled position
 # exactly. So all devices sample the same positions and get the same patches.
 STEPS_A_PIXEL = 1024
+UNORDERED_OR_TEXT = (str, bytes, bytearray, Set, Mapping)  # float() would accept their elements
+LARGEST_NUMBER = 1e12  # px: a larger number in a box is an error of the program, not a box beyond the border
 
 
 def target_box(box: Box | Sequence[float], frame_size: tuple[int, int]) -> Box:
     """The box that a tracker starts from: checked, and cut to the frame.
 
     box: (x, y, w, h), frame pixels. frame_size: (width, height).
-    Raises InvalidBoxError for NaN, for a side under MIN_TARGET_SIDE px, or for a box outside the frame.
+    Raises InvalidBoxError for text, sets and mappings, for NaN, for numbers beyond LARGEST_NUMBER, for a side under
+    MIN_TARGET_SIDE px, or for a box outside the frame.
     """
     try:
+        if isinstance(box, UNORDERED_OR_TEXT):
+            raise TypeError
         x, y, w, h = values = [float(value) for value in box]
     except (TypeError, ValueError, OverflowError):
-        raise InvalidBoxError(f"box {box!r}: a box is the four numbers x, y, w, h") from None
+        raise InvalidBoxError(f"box {box!r}: a box is the four numbers x, y, w, h, in this order") from None
     shown = f"box x={x:g}, y={y:g}, w={w:g}, h={h:g}"
     if not all(map(math.isfinite, values)):
         raise InvalidBoxError(f"{shown}: every number must be finite")
+    if max(map(abs, values)) > LARGEST_NUMBER:
+        raise InvalidBoxError(f"{shown}: every number must be from {-LARGEST_NUMBER:g} to {LARGEST_NUMBER:g} px")
     if min(w, h) < MIN_TARGET_SIDE:
         raise InvalidBoxError(f"{shown}: width and height must be at least {MIN_TARGET_SIDE:g} px")
     return _cut(Box(x, y, w, h), frame_size, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def open_pipeline(
     with backend.guarded():
         backbone = open_backbone(loaded, engine, chosen.patch_size, backend.name, threads)
         described = (loaded.mean, loaded.stride, loaded.folded, loaded.levels, loaded.confidence)
-        return Pipeline.build(chosen, backend, backbone, *described)
+        pipeline = Pipeline.build(chosen, backend, backbone, *described)
+    return dataclasses.replace(pipeline, model=loaded.identity)
 
 
 def _needs_host(model: Model, engine: str) -> bool:

@@ -27,7 +27,7 @@ from dcfnet.filter.update import FilterUpdate
 from dcfnet.filter.windows import cosine_window
 from dcfnet.model.backbone import Backbone, as_backbone
 from dcfnet.model.confidence import Confidence
-from dcfnet.model.file import FeatureLevel
+from dcfnet.model.file import NO_FILE, FeatureLevel, ModelIdentity
 from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
 from dcfnet.tracking.work_queue import WorkQueue
 
@@ -40,7 +40,8 @@ class Pipeline:
     scaled: the transforms of one map for all scales; (): each scale has a patch of its own. colours: None if colours
     are off.
     unsubtracted_mean: float32 or float16 (3, 1, 1), added to patches for a backbone that subtracts the mean itself;
-    else None. patch_dtype: float32 or float16. queue: runs the calls of all trackers on this pipeline one at a time.
+    else None. patch_dtype: float32 or float16. model: the file of the backbone. queue: runs the calls of all trackers
+    on this pipeline one at a time.
     """
 
     config: TrackerConfig
@@ -55,6 +56,7 @@ class Pipeline:
     unsubtracted_mean: Array | None = None
     patch_dtype: DTypeLike = np.float32
     confidence: Confidence | None = None
+    model: ModelIdentity = NO_FILE
     queue: WorkQueue = field(default_factory=WorkQueue, compare=False)
 
     @classmethod

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.backend import Pairs
-from dcfnet.devices.filters import Filters
+from dcfnet.devices.backend import Backend, Pairs
+from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
 from dcfnet.result import Box
 
 
@@ -55,6 +55,27 @@ class TrackState:
         zero, typical = np.zeros_like(source), np.zeros_like(centre)
         return cls(centre, size, size, frame_size, size_limits, source, zero, centre, size, typical, zero, filters)
 
+    @classmethod
+    def stored(
+        cls,
+        backend: Backend,
+        programs: FramePrograms,
+        arrays: Mapping[str, NDArray[Any]],
+        filters: ArrayFilters,
+        capacity: int | None = None,
+    ) -> TrackState:
+        """The state of these host arrays, by name, and filters, which are stored on the backend.
+
+        capacity: see `Filters.extended`.
+        """
+        return cls.concatenate([cls(**arrays, filters=backend.store_filters(programs, filters))], capacity)
+
+    def copy(self, backend: Backend, programs: FramePrograms, capacity: int | None = None) -> TrackState:
+        """A state that shares no memory with this one; other arguments as for `stored`."""
+        filters = {name: array.copy() for name, array in self.filters.arrays.by_name().items()}
+        arrays = {name: array.copy() for name, array in self.host_arrays().items()}
+        return TrackState.stored(backend, programs, arrays, ArrayFilters(**filters), capacity)
+
     def __len__(self) -> int:
         return len(self.centre)
 
@@ -69,7 +90,7 @@ class TrackState:
         """The targets in `rows`; the state itself if these are all targets, in order."""
         if self._is_all(rows):
             return self
-        taken = {name: array[rows] for name, array in self._host_arrays().items()}
+        taken = {name: array[rows] for name, array in self.host_arrays().items()}
         return TrackState(**taken, filters=self.filters.take(rows))
 
     def put(self, rows: NDArray[np.intp], part: TrackState) -> TrackState:
@@ -77,7 +98,7 @@ class TrackState:
         if self._is_all(rows):
             return part
         changed = {}
-        for name, array in self._host_arrays().items():
+        for name, array in self.host_arrays().items():
             changed[name] = array.copy()
             changed[name][rows] = getattr(part, name)
         return TrackState(**changed, filters=self.filters.put(rows, part.filters))
@@ -86,7 +107,7 @@ class TrackState:
     def concatenate(cls, parts: Sequence[TrackState], capacity: int | None = None) -> TrackState:
         """The targets of all parts, in order. The parts are consumed. capacity: see `Filters.extended`."""
         first, *others = parts
-        arrays = {name: np.concatenate([part._host_arrays()[name] for part in parts]) for name in first._host_arrays()}
+        arrays = {name: np.concatenate([part.host_arrays()[name] for part in parts]) for name in first.host_arrays()}
         return cls(**arrays, filters=first.filters.extended([other.filters for other in others], capacity))
 
     def boxes(self) -> list[Box]:
@@ -98,6 +119,6 @@ class TrackState:
         """Whether `rows` are all targets, in order."""
         return len(rows) == len(self) and (len(rows) == 1 or bool((rows[1:] > rows[:-1]).all()))  # no target twice
 
-    def _host_arrays(self) -> dict[str, NDArray[Any]]:
+    def host_arrays(self) -> dict[str, NDArray[Any]]:
         """The host arrays by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "filters"}

@@ -56,7 +56,7 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
     frames = [pipeline.backend.frame(frame) for frame in frames]
     source = np.asarray(sources, dtype=np.intp)
     centre = to_centre_grid(np.array([box.centre for box in boxes]))
-    size = np.array([box.size for box in boxes])
+    size = np.array([box.size for box in boxes], dtype=np.float64)
     sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
     places = pipeline.patch_places(frames, source, centre, pipeline.search_regions(size))
     filters = pipeline.backend.store_filters(pipeline, pipeline.initial_filters(places))

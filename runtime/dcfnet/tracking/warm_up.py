@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dcfnet.io.frame import Frame
 from dcfnet.result import Box
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
@@ -15,10 +16,16 @@ def warm_up(pipeline: Pipeline, capacity: int | None = None) -> None:
 
     capacity: see `TrackState.concatenate`.
     """
-    frame = np.random.default_rng(0).integers(0, 256, size=(96, 96, 3), dtype=np.uint8)
     with pipeline.backend.guarded():
-        state = TrackState.concatenate([init(pipeline, [frame], [Box(32, 32, 32, 32)], [0])], capacity)
+        frame, first = noise_target(pipeline)
+        state = TrackState.concatenate([first], capacity)
         for given in (frame, pipeline.backend.asarray(frame)):  # once from the host, once from the device
             state, _ = step(pipeline, state, [given])
         state = update_filters(pipeline, state, [pipeline.backend.frame(frame)], np.arange(1))
         state.filters.release()
+
+
+def noise_target(pipeline: Pipeline) -> tuple[Frame, TrackState]:
+    """A frame of noise, uint8 (96, 96, 3), and the state of one target in it. Release its filters after use."""
+    frame = np.random.default_rng(0).integers(0, 256, size=(96, 96, 3), dtype=np.uint8)
+    return frame, init(pipeline, [frame], [Box(32, 32, 32, 32)], [0])

@@ -233,7 +233,6 @@ class FailingInterface:
         (lambda cupy: cupy.asarray(np.full((240, 320, 3), 90, np.uint8)), Reason.NO_TEXTURE),
         (lambda cupy: SimpleNamespace(__cuda_array_interface__={"data": "?"}), Reason.BAD_FRAME),
         (lambda cupy: FailingInterface(), Reason.BAD_FRAME),
-        (lambda cupy: "frame.jpg", Reason.BAD_FRAME),
         (lambda cupy: None, Reason.NO_FRAME),
     ],
 )

@@ -1,0 +1,118 @@
+"""The life of a tracker: its state, copies, state files and end. The base class of both trackers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+from dcfnet.config import TrackerConfig
+from dcfnet.io.files import write_atomically
+from dcfnet.result import Box
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.state import TrackState
+
+T = TypeVar("T", bound="TrackerLifecycle")
+
+
+class TrackerLifecycle:
+    """A pipeline, which trackers may share, and the state of its targets.
+
+    Any thread may call any method; calls of all trackers on one pipeline run one at a time. A fork of the process
+    cannot use the tracker: all methods but `close` then raise DeviceError. `copy.copy` and `copy.deepcopy` give an
+    independent tracker on the same pipeline. A tracker cannot be pickled. `with` closes it at the end of the block.
+    """
+
+    def __init__(self, pipeline: Pipeline, kind: str, capacity: int | None = None) -> None:
+        """kind: the class of the tracker, for state files. capacity: the largest number of targets."""
+        self._pipeline, self._kind, self._capacity = pipeline, kind, capacity
+        self._state: TrackState | None = None
+        self._ids: list[int] = []  # id of every row of the state
+        self._next_id = 0
+
+    @property
+    def config(self) -> TrackerConfig:
+        """The constants in use."""
+        return self._pipeline.config
+
+    def save(self, file: str | Path) -> None:
+        """Writes all targets to a safetensors file, completely or not at all. `restore` continues from it.
+
+        It contains no frame and no model. Raises SinkError, and MissingDependencyError without the extra `state`.
+        """
+        from dcfnet.tracking.state_file import SavedTargets, state_bytes
+
+        with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
+            targets = SavedTargets(self._ids, self._next_id, self._state)
+            content = state_bytes(self._pipeline, self._kind, targets)
+        write_atomically(content, Path(file))
+
+    def restore(self, file: str | Path) -> None:
+        """Replaces all targets by those in a file that `save` wrote, on this or on another device.
+
+        The tracker must have the same class, model and config. On the same backend the next results are bit for bit
+        those of the tracker that was saved. Raises StateError with the difference and the remedy, CapacityError, and
+        MissingDependencyError without the extra `state`; the tracker then keeps its targets.
+        """
+        from dcfnet.tracking.state_file import read_state
+
+        with self._pipeline.queue.exclusive():
+            saved = read_state(Path(file), self._pipeline, self._kind, self._capacity)
+            self._replace_state(saved.state)
+            self._ids, self._next_id = saved.ids, max(saved.next_id, self._next_id)
+
+    def close(self) -> None:
+        """Forgets all targets. Their slots on the GPU are free for others at once. The tracker can be used again.
+
+        The GPU memory itself is freed when this tracker and all others of its pipeline are deleted. In a fork of the
+        process it does nothing.
+        """
+        if self._pipeline.queue.forked:
+            return
+        with self._pipeline.queue.exclusive():
+            self._replace_state(None)
+            self._ids = []
+
+    def _boxes(self) -> list[Box]:
+        """The present box of every target, frame pixels. The caller has exclusive use."""
+        return [] if self._state is None else self._state.boxes()
+
+    def _replace_state(self, state: TrackState | None) -> None:
+        """Sets the state, and releases the device memory of the previous one."""
+        before, self._state = self._state, state
+        if before is not None:
+            before.filters.release()
+
+    def __enter__(self: T) -> T:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __copy__(self: T) -> T:
+        twin = type(self).__new__(type(self))
+        backend = self._pipeline.backend
+        with self._pipeline.queue.exclusive(), backend.guarded():
+            vars(twin).update(vars(self), _ids=list(self._ids), _state=None)
+            if self._state is not None:
+                twin._state = self._state.copy(backend, self._pipeline, self._capacity)
+        return twin
+
+    def __deepcopy__(self: T, memo: dict[int, Any]) -> T:
+        return self.__copy__()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled, because it owns a network, threads and device memory; write "
+            "its state with save(file), make a tracker in the other process, and call restore(file)"
+        )
+
+    def __repr__(self) -> str:
+        """Does not wait for calls that run."""
+        model = self._pipeline.model.name or "own backbone"
+        return f"<{type(self).__name__}, {model} on {self._pipeline.backend.name}, {self._shown_targets()}>"
+
+    def _shown_targets(self) -> str:
+        return f"{len(self._ids)} targets"
