@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
 from dcfnet.errors import ConfigError
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import read_json, write_atomically
 from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import CONFIDENCE_KEY, LEVELS_KEY, WEIGHTS_KEY, Model, parse_model
 from dcfnet_train.deep.backbone import DEEP
@@ -39,10 +39,10 @@ class ConfidenceFit:
     def read(cls, file: Path) -> ConfidenceFit:
         """Raises ConfigError for another file."""
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             confidence = Confidence.parse({name: content[name] for name in ("bias", "weights")})
             return cls(str(file), confidence, str(content["weights_sha256"]))
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise ConfigError(
                 f"{file}: not a file of dcfnet-calibrate confidence ({error!r}); make one with that command"
             ) from error

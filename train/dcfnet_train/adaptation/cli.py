@@ -90,6 +90,8 @@ def _progress_bars(footage: list[Unlabelled], recipe: Recipe, validate: str | No
     """The scoring function of the gate, and the callbacks that advance one progress bar per stage."""
     consistency = Consistency(footage, recipe.seed)
     sequences = open_sequences(validate) if validate else []
+    if not validate:
+        consistency.check_length()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         labelling = progress.add_task("labels", total=sum(len(video.learnt_from()) for video in footage))
