@@ -26,7 +26,7 @@ from tests.runtime.fuzz import Calls
 
 RESULTS = Path(__file__).parent / "results"
 BATCH = settings(
-    max_examples=100, stateful_step_count=50, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=50, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
