@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dcfnet import __version__
 from dcfnet.cli.progress import CommandProgress
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = re.findall(r'^(dcfnet-[a-z]+) = "([\w.]+):(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
@@ -47,6 +48,35 @@ def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: py
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "dcfnet-train: step 10 of 100, loss 10\ndcfnet-train: step 20 of 100, loss 20\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        ("dcfnet.cli.run", ["FOLDER", "--init", "1,2,30,40", "--engine", "FILE.engine"], "FILE.engine.json"),
+        ("dcfnet_export.cli", ["none.safetensors", "--onnx"], "none.safetensors: no such file; give a checkpoint"),
+        ("dcfnet_export.cli", ["FOLDER", "--onnx"], "not a readable safetensors file (it is a folder)"),
+        ("dcfnet_export.cli", ["none.npz", "--onnx"], "none.npz: no such file"),
+        (
+            "dcfnet_train.cli",
+            ["--videos", "none", "--output", "FOLDER"],
+            "none: no such folder; give a folder of videos",
+        ),
+        (
+            "dcfnet_train.cli",
+            ["--videos", "vto:none", "--output", "FOLDER"],
+            "there is no layout 'vto', the layouts are",
+        ),
+        ("dcfnet_train.cli", ["--resume", "--output", "FOLDER"], "last.safetensors: no such file; give a checkpoint"),
+    ],
+)
+def test_a_message_names_the_cause(tmp_path: Path, module: str, arguments: list[str], message: str) -> None:
+    (tmp_path / "FILE.engine").write_bytes(b"plan")
+    given = [argument.replace("FILE", f"{tmp_path}/FILE").replace("FOLDER", str(tmp_path)) for argument in arguments]
+    result = CliRunner().invoke(import_module(module).app, given)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("library", ["torch"])

@@ -28,6 +28,8 @@ def read_released(file: Path) -> Checkpoint:
     Raises ModelError with the arrays that are missing or have another shape.
     """
     recipe = Recipe(architecture="released")
+    if not file.exists():
+        raise ModelError(f"{file}: no such file; give an .npz of the released weights")
     try:
         with ZipFile(file) as archive:
             missing = sorted({f"{array}.npy" for array in NAMES.values()} - set(archive.namelist()))

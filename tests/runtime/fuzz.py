@@ -77,7 +77,7 @@ def frames() -> list[Given]:
 
 USUAL = st.sampled_from([given for given in frames() if given.name.endswith(f"noise {SIZES[0]}")])
 FRAMES = st.one_of(USUAL, st.sampled_from(frames()))
-INSIDE: st.SearchStrategy[Any] = st.tuples(*[st.floats(-5, 40), st.floats(-5, 30)], *[st.floats(3, 40)] * 2)
+INSIDE: st.SearchStrategy[Any] = st.tuples(*[st.floats(-1, 40), st.floats(-1, 30)], *[st.floats(3, 40)] * 2)
 BOXES: st.SearchStrategy[Any] = st.one_of(
     INSIDE,
     INSIDE,

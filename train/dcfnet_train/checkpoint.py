@@ -92,6 +92,8 @@ def read_tensors(file: Path, format_: str, command: str) -> tuple[dict[str, Tens
 
     command: the program that writes this format, for the message.
     """
+    if not file.exists():
+        raise ModelError(f"{file}: no such file; give a checkpoint of {command}")
     try:
         if file.stat().st_size > MAX_CHECKPOINT_SIZE:
             raise ModelError(f"{file}: has more than {MAX_CHECKPOINT_SIZE} bytes; use a checkpoint of {command}")

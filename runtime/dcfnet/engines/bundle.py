@@ -38,6 +38,12 @@ def read_engine(file: Path) -> EngineModel:
     """
     plan, resolved = read_regular(file), file.resolve()
     passport_file, source = companion_file(resolved, PASSPORT), companion_file(resolved, SOURCE)
+    missing = [str(companion) for companion in (passport_file, source) if not os.path.lexists(companion)]
+    if missing:
+        raise EngineError(
+            f"{', '.join(missing)}: cannot be read: no such file. {file} needs it beside it: copy it too, or build the "
+            "engine again with dcfnet-export --trt"
+        )
     passport = Passport.read(read_regular(passport_file, MAX_PASSPORT_SIZE), str(passport_file))
     onnx = read_regular(source, MAX_MODEL_SIZE)
     for path, content, expected in (
