@@ -1,12 +1,14 @@
 set positional-arguments
 
-bin := ".venv/bin"
+root := justfile_directory()
+bin := quote(root / ".venv/bin")  # absolute: recipes with [no-cd] run in the folder of the caller
 
 # Lists the recipes.
 default:
     @{{bin}}/just --list
 
 # Tracks a target in a rendered clip, or in your video: demo VIDEO X,Y,W,H. Writes out/demo.mp4 and out/demo.csv.
+[no-cd]
 demo *args: (_install "cpu")
     @{{bin}}/python -m dcfnet_evaluation.demo "$@"
 
@@ -29,16 +31,19 @@ fmt: (_install "dev")
     {{bin}}/ruff check --fix .
 
 # Scores the default model on sequences in OTB's layout, and writes a report: eval FOLDER.
+[no-cd]
 eval *args: (_install "cpu,evaluation")
     @{{bin}}/dcfnet-eval otb "$@"
 
 # As eval, with OpenCV's trackers: eval-peers FOLDER. Uses .venv-peers, because they need another wheel of OpenCV.
+[no-cd]
 eval-peers *args: _peers
-    @.venv-peers/bin/python -m dcfnet_evaluation otb "$@" --peers
+    @"{{root}}/.venv-peers/bin/python" -m dcfnet_evaluation otb "$@" --peers
 
 # Times the presets and OpenCV's trackers, alternately: bench [FOLDER]. See docs/benchmark.md.
+[no-cd]
 bench *args: _peers
-    @.venv-peers/bin/python -m dcfnet_evaluation.bench run "$@" --peers
+    @"{{root}}/.venv-peers/bin/python" -m dcfnet_evaluation.bench run "$@" --peers
 
 # Compares speed and accuracy of the presets and OpenCV's trackers: pareto FOLDER [PAGE]. Writes PAGE and two plots.
 pareto dataset page="docs/pareto.md": _peers
@@ -104,7 +109,7 @@ _peers:
 _install extra:
     #!/bin/sh
     set -eu
-    stamp="{{bin}}/../.installed-{{extra}}"
+    stamp={{bin}}/../.installed-{{extra}}
     current="$(cat pyproject.toml constraints.txt | cksum)"
     if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
         echo "installing dcfnet[{{extra}}] into .venv" >&2

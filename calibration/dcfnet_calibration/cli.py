@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
+from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from dcfnet.model.file import Model
 from dcfnet.tracker import Tracker
@@ -21,7 +22,6 @@ from dcfnet_export.naming import convolutions
 from dcfnet_export.quantise import FORMS
 from onnx import load_from_string
 from rich.console import Console
-from rich.progress import Progress
 
 from dcfnet_calibration import options
 from dcfnet_calibration.confidence import Quality, fit, held_out, observe, write_confidence, write_fit
@@ -62,7 +62,7 @@ def ranges(
         pipeline, loaded = open_pipeline(model, preset=preset), load_model(model)
         check_model(loaded)
         names = convolutions(load_from_string(loaded.onnx).graph)
-        with Progress(console=console) as bar:
+        with CommandProgress("dcfnet-calibrate") as bar:
             task = bar.add_task("patches", total=3 + len(FORMS) * (len(names) + (len(names) > 1)))
             measured = collect(opened, pipeline, patches, seed)
             bar.update(task, advance=1)
@@ -121,7 +121,7 @@ def tune_(
         if fresh:
             (output / JOURNAL).unlink(missing_ok=True)
         scorer = Scorer(loaded, config, open_backbone(loaded, side=config.patch_size), starts, limit)
-        with Progress(console=console) as bar:
+        with CommandProgress("dcfnet-calibrate") as bar:
             task = bar.add_task("search", total=trials * (folds + 1))
 
             def on_trial(name: str, best: float) -> None:

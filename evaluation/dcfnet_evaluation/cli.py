@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import typer
+from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError, MissingDependencyError
 from rich.console import Console
 from rich.markup import escape
@@ -84,7 +85,7 @@ def evaluate_(
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}")
         table = read_table(published) if published else None
         _check_outputs(subject, settings, submission, report)
-        with Bar(console=Console(stderr=True)) as bar:
+        with CommandProgress("dcfnet-eval") as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
             evaluation, sheet = evaluate(subject, contenders, folder, settings, folders, fresh, progress)
         _print_scores(sheet)
@@ -120,7 +121,7 @@ def ablation(
         contenders = ablation_contenders(model or [], parse_numbers(scales, "--scales"))
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-ablation")
         settings = EvaluationSettings("ope", limit, (), workers, ray)
-        with Bar(console=Console(stderr=True)) as bar:
+        with CommandProgress("dcfnet-eval") as bar:
             _, sheet = evaluate(subject, contenders, folder, settings, {}, fresh, partial(_progress, bar))
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error

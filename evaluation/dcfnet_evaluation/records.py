@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import read_json, write_atomically
 
 from dcfnet_evaluation.passes import Failure, Pass
 from dcfnet_evaluation.protocols import PROTOCOLS
@@ -195,7 +195,7 @@ def _as_json(data: dict[str, Any]) -> dict[str, Any]:
 
 def _read(file: Path, decode: Callable[[Any], T]) -> T:
     try:
-        return decode(json.loads(file.read_text()))
+        return decode(read_json(file))
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SequenceError(

@@ -17,6 +17,7 @@ from dcfnet.errors import SourceError
 from dcfnet.io.decoding.images import levels_of, read_image
 from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.decoding.videos import open_video
+from dcfnet.io.files import read_limited
 from dcfnet.io.frame import Frame
 from dcfnet.io.source_frame import SourceFrame
 from numpy.typing import ArrayLike, NDArray
@@ -146,7 +147,7 @@ def read_lines(file: Path) -> list[str]:
     Raises SequenceError if the file cannot be read or is not UTF-8 text.
     """
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = read_limited(file).decode("utf-8-sig")
     except OSError as error:
         raise SequenceError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

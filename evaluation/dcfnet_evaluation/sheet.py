@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import read_json, write_atomically
 
 from dcfnet_evaluation.metrics import scored
 from dcfnet_evaluation.passes import Pass
@@ -98,7 +98,7 @@ def read_sheet(place: Path) -> Sheet:
     """Reads the scores from a file or from the folder of an evaluation. Raises SequenceError if the file is invalid."""
     file = place / SHEET if place.is_dir() else place
     try:
-        data = json.loads(file.read_text())
+        data = read_json(file)
         sheet = Sheet(
             run={key: data["run"][key] for key in RUN_KEYS},
             trackers=dict(data["trackers"]),

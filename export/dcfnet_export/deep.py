@@ -11,7 +11,7 @@ from dcfnet.errors import DcfnetError
 from dcfnet_train.deep.checkpoint import load_deep
 
 from dcfnet_export import options
-from dcfnet_export.deep_graph import export_deep, read_fit
+from dcfnet_export.deep_graph import ConfidenceFit, export_deep
 from dcfnet_export.graph import ParityError
 
 REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
@@ -32,7 +32,7 @@ def main(
         weights = load_deep(checkpoint)
         size = weights.patch_size + 2 * MARGIN
         config = TrackerConfig(patch_size=size, margin=MARGIN, regularisation=REGULARISATION).assign(set_ or [])
-        export_deep(weights, config, output, read_fit(confidence) if confidence else None)
+        export_deep(weights, config, output, ConfidenceFit.read(confidence) if confidence else None)
     except (DcfnetError, ParityError, OSError) as error:
         typer.echo(f"python -m dcfnet_export.deep: {error}", err=True)
         raise typer.Exit(1) from error

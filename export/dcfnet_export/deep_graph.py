@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
 from dcfnet.errors import ConfigError
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import read_json, write_atomically
 from dcfnet.model.confidence import Confidence
-from dcfnet.model.file import CONFIDENCE_KEY, LEVELS_KEY, Model, parse_model
+from dcfnet.model.file import CONFIDENCE_KEY, LEVELS_KEY, WEIGHTS_KEY, Model, parse_model
 from dcfnet_train.deep.backbone import DEEP
 from dcfnet_train.deep.checkpoint import DeepCheckpoint
 from dcfnet_train.deep.levels import LEVEL_FILTERS
@@ -26,33 +27,55 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class ConfidenceFit:
+    """The fit in a file of dcfnet-calibrate confidence. weights_sha256: of the model that it was fitted for."""
+
+    name: str
+    confidence: Confidence
+    weights_sha256: str
+
+    @classmethod
+    def read(cls, file: Path) -> ConfidenceFit:
+        """Raises ConfigError for another file."""
+        try:
+            content = read_json(file)
+            confidence = Confidence.parse({name: content[name] for name in ("bias", "weights")})
+            return cls(str(file), confidence, str(content["weights_sha256"]))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ConfigError(
+                f"{file}: not a file of dcfnet-calibrate confidence ({error!r}); make one with that command"
+            ) from error
+
+    def check_model(self, weights_sha256: str) -> None:
+        """Raises ConfigError if the fit is of other weights than those with this hash."""
+        if self.weights_sha256 != weights_sha256:
+            raise ConfigError(
+                f"{self.name}: fitted for weights {self.weights_sha256:.12}, the checkpoint has {weights_sha256:.12}: "
+                "fit it for this checkpoint with dcfnet-calibrate confidence, or export without --confidence"
+            )
+
+
 def export_deep(
-    checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path, confidence: Confidence | None = None
+    checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path, fit: ConfidenceFit | None = None
 ) -> Model:
-    """Writes the model of `make_deep` to a file. Raises ParityError and SinkError."""
-    model = make_deep(checkpoint, config, str(file), confidence)
+    """Writes the model of `make_deep` to a file. Raises as `make_deep`, and SinkError."""
+    model = make_deep(checkpoint, config, str(file), fit)
     write_atomically(model.onnx, file)
     return model
 
 
-def read_fit(file: Path) -> Confidence:
-    """The fit in a file of dcfnet-calibrate confidence. Raises ConfigError for another file."""
-    try:
-        content = json.loads(file.read_text())
-        return Confidence.parse({name: content[name] for name in ("bias", "weights")})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{file}: not a file of dcfnet-calibrate confidence ({error})") from error
-
-
-def make_deep(
-    checkpoint: DeepCheckpoint, config: TrackerConfig, name: str, confidence: Confidence | None = None
-) -> Model:
+def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str, fit: ConfidenceFit | None = None) -> Model:
     """The checkpoint as an ONNX model with metadata. The result is compared with torch. name: shown in messages.
 
     Input "patches" float32 (batch, 3, S, S), S a multiple of the coarsest stride; output "features" float32
-    (batch, C, S / stride, S / stride). Raises ParityError.
+    (batch, C, S / stride, S / stride). Raises ParityError, and ConfigError if the fit is of other weights.
     """
     backbone, architecture = checkpoint.backbone(), DEEP[checkpoint.architecture]
+    properties = metadata(checkpoint.weights, config, PRESETS, architecture.stride)
+    if fit is not None:
+        fit.check_model(properties[WEIGHTS_KEY])
+        properties[CONFIDENCE_KEY] = json.dumps(fit.confidence.to_mapping())
     # The exporter makes many nodes of the enlargement if the sides are dynamic. With fixed sides it makes one node with
     # a factor, which works for any side. So the sides are made dynamic afterwards.
     proto = trace(backbone, config.patch_size, dynamic=(0,))
@@ -61,9 +84,7 @@ def make_deep(
         for axis, name in ((0, "batch"), (2, f"{end.name}_height"), (3, f"{end.name}_width")):
             end.type.tensor_type.shape.dim[axis].dim_param = name
     levels = [vars(level) for level in LEVEL_FILTERS[checkpoint.architecture]]
-    properties = metadata(checkpoint.weights, config, PRESETS, architecture.stride) | {LEVELS_KEY: json.dumps(levels)}
-    if confidence is not None:
-        properties[CONFIDENCE_KEY] = json.dumps(confidence.to_mapping())
+    properties[LEVELS_KEY] = json.dumps(levels)
     onnx.helper.set_model_props(proto, properties)
     onnx.checker.check_model(proto, full_check=True)
     model = parse_model(proto.SerializeToString(), name)

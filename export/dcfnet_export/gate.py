@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
+from dcfnet.cli.progress import CommandProgress
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.errors import DeviceError, MissingDependencyError
 from dcfnet.model.backbone import Backbone
@@ -47,7 +48,7 @@ def passes_gate(
         backbones |= _open_engine(exported.file, config.patch_size, console) if exported.engine else {}
     network = TorchBackbone(checkpoint.backbone(padding=True, stride=model.stride))
     control = open_backbone(float32, "onnxruntime", config.patch_size)
-    with Progress(console=Console(stderr=True)) as bar:
+    with CommandProgress("dcfnet-export") as bar:
         task = bar.add_task("verify", total=1)
         advance = partial(_advance, bar, task)
         results = verify(model, network, control, backbones, sequences, config, progress=advance)

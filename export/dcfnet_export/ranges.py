@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dcfnet.errors import DcfnetError
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import read_json, write_atomically
 
 from dcfnet_export.naming import CONVOLUTION
 
@@ -57,12 +57,12 @@ class Ranges:
     def read(cls, file: Path) -> Ranges:
         """The ranges in a file. Raises RangesError with the file and the fault."""
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            values = read_json(file)
         except FileNotFoundError as error:
             raise RangesError(f"{file}: no such file; create it with dcfnet-calibrate ranges") from error
         except OSError as error:
             raise RangesError(f"{file}: cannot be read ({error.strerror})") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise RangesError(f"{file}: not JSON ({error})") from error
         try:
             return cls(**_checked(values))

@@ -64,9 +64,27 @@ def test_levels_that_cannot_be_are_refused(model: Model) -> None:
 
 def test_the_command_makes_the_shipped_model_from_the_shipped_weights(tmp_path: Path) -> None:
     file = tmp_path / "deep.onnx"
-    result = CliRunner().invoke(app, [str(SHIPPED / "deep.safetensors"), "--output", str(file)])
+    fit = str(SHIPPED / "deep.confidence.json")
+    result = CliRunner().invoke(app, [str(SHIPPED / "deep.safetensors"), "--output", str(file), "--confidence", fit])
     assert result.exit_code == 0, result.output
-    assert parse_model(file.read_bytes(), "new").weights_sha256 == load_model(SHIPPED / "deep.onnx").weights_sha256
+    made, shipped = parse_model(file.read_bytes(), "new"), load_model(SHIPPED / "deep.onnx")
+    assert (made.weights_sha256, made.confidence) == (shipped.weights_sha256, shipped.confidence)
+
+
+def test_a_confidence_of_other_weights_is_refused(tmp_path: Path) -> None:
+    fit = json.loads((SHIPPED / "deep.confidence.json").read_text())
+    file, output = tmp_path / "fit.json", tmp_path / "deep.onnx"
+    for content, message in (
+        (fit | {"weights_sha256": "0" * 64}, "fitted for weights 000000000000, the checkpoint has 8f17584ed3f2"),
+        ({key: value for key, value in fit.items() if key != "weights_sha256"}, "weights_sha256"),
+    ):
+        file.write_text(json.dumps(content))
+        arguments = [str(SHIPPED / "deep.safetensors"), "--output", str(output), "--confidence", str(file)]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 1
+        assert message in result.output
+        assert "dcfnet-calibrate confidence" in result.output
+        assert not output.exists()
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tracemalloc
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import onnx
@@ -152,6 +156,49 @@ def test_released_arrays_of_another_shape_are_reported(tmp_path: Path) -> None:
     code, text = run(tmp_path / "w.npz", "--onnx", "--output", tmp_path)
     assert code == 1
     assert "(32, 3, 5, 5), expected (32, 3, 3, 3)" in text
+
+
+def npy(shape: tuple[int, ...], descr: str = "<f4", version: tuple[int, int] = (1, 0)) -> bytes:
+    """The start of an array in NumPy's format, whose header claims any shape."""
+    file = io.BytesIO()
+    write = np.lib.format.write_array_header_1_0 if version == (1, 0) else np.lib.format.write_array_header_2_0
+    write(file, {"shape": shape, "fortran_order": False, "descr": descr})  # type: ignore[arg-type]
+    return file.getvalue() + bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (npy((200_000, 200_000)), "(200000, 200000), expected (32, 3, 3, 3)"),
+        (npy((32, 3, 3, 3), "|V2000000000"), "dtype |V2000000000, it must be a float"),
+        (npy((32, 3, 3, 3), version=(2, 0)), "not of version 1.0"),
+    ],
+)
+def test_an_array_is_refused_by_its_header(tmp_path: Path, entry: bytes, message: str) -> None:
+    """An archive of a few MB can hold arrays of many GB."""
+    with ZipFile(tmp_path / "w.npz", "w", ZIP_DEFLATED) as archive:
+        for name in ("conv1_weight", "conv1_bias", "conv2_weight", "conv2_bias"):
+            archive.writestr(f"{name}.npy", entry)
+    tracemalloc.start()
+    code, text = run(tmp_path / "w.npz", "--onnx", "--output", tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert code == 1
+    assert message in text
+    assert peak < 2**24
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs files with holes")
+@pytest.mark.parametrize("name", ["w.safetensors", "ranges.json"])
+def test_a_file_of_many_gb_is_refused_by_its_size(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.touch()
+    os.truncate(file, 2**40)
+    option = [] if name.startswith("w") else ["--precision", "int8", "--ranges"]
+    code, text = run("--onnx", "--output", tmp_path, *option, file)
+    assert code == 1
+    assert f"{name}: " in text
+    assert "more than" in text
 
 
 def test_a_file_that_is_not_a_checkpoint_is_reported(tmp_path: Path) -> None:

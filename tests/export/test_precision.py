@@ -221,3 +221,9 @@ def test_a_file_without_a_precision_is_float32() -> None:
     onnx.helper.set_model_props(proto, {key: props[key] for key in METADATA_KEYS})
     model = parse_model(proto.SerializeToString(), "m")
     assert (model.precision, model.folded) == ("fp32", ())
+
+
+def test_ranges_of_other_weights_are_refused() -> None:
+    ranges = Ranges("min-max", "a" * 64, 3, {"conv0": (0.0, 1.0)})
+    with pytest.raises(RangesError, match=r"measured on weights aaaaaaaaaaaa, the model has bbbbbbbbbbbb"):
+        ranges.check_model("b" * 64)

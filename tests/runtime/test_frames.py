@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -102,6 +103,27 @@ with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "frames were written; is the disk full?" in done.stderr
+
+
+def test_a_full_disk_ends_a_video_at_the_frame_where_it_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VideoWriter reports no error, so a run of hours would end without a video."""
+    free, written = [2**30, 2**30, 0, 0], 0
+
+    def write() -> None:
+        nonlocal written
+        with VideoSink(tmp_path / "v.mp4", 30, (64, 48)) as video:
+            for value in range(10):
+                video.write(np.full((48, 64, 3), value, np.uint8))
+                written += 1
+
+    monkeypatch.setattr("dcfnet.io.video.shutil.disk_usage", lambda folder: SimpleNamespace(free=free.pop(0)))
+    monkeypatch.setattr(Path, "write_bytes", lambda file, content: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(SinkError, match=r"v\.mp4: cannot be written after frame 3 \(No space left"):
+        write()
+    assert written == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]
 
 
 BOX = Box(10.25, 20.5, 30, 40)

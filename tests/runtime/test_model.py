@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.backbones.selection import open_backbone
 from dcfnet.errors import ConfigError, MissingDependencyError, ModelError
 from dcfnet.model.file import (
+    CONFIDENCE_KEY,
     CONFIG_KEY,
     FOLDED_KEY,
     FORMAT_KEY,
     INPUT_KEY,
+    LEVELS_KEY,
     METADATA_KEYS,
     PRECISION_KEY,
     PRESETS_KEY,
@@ -140,6 +143,12 @@ def test_the_error_for_another_onnx_file_names_the_missing_metadata(shipped: onn
         (PRESETS_KEY, json.dumps({"fast": {"speed": 2}}), "speed"),
         (PRESETS_KEY, json.dumps(["fast"]), "unusable metadata"),
         (INPUT_KEY, "3", "unusable metadata"),
+        (INPUT_KEY, json.dumps({"channels": "BGR", "mean": [10**400, 2, 3], "stride": 2}), "unusable metadata"),
+        (CONFIG_KEY, json.dumps({"padding": 10**400}), "padding=1"),
+        (CONFIG_KEY, "[" * 100_000, "unusable metadata"),
+        (LEVELS_KEY, json.dumps([{"channels": 32, "label_sigma": 1e400}]), "finite label_sigma"),
+        (LEVELS_KEY, json.dumps([{"channels": 32.5, "label_sigma": 0.1}]), "levels are"),
+        (CONFIDENCE_KEY, json.dumps({"bias": 10**400, "weights": {"peak": 1}}), "its numbers must be"),
     ],
 )
 def test_the_error_shows_invalid_metadata(shipped: onnx.ModelProto, key: str, value: str, message: str) -> None:
@@ -155,6 +164,53 @@ def test_weights_in_other_files_raise(shipped: onnx.ModelProto) -> None:
     entry.key, entry.value = "location", "../../secret"
     with pytest.raises(ModelError, match="its weights are in other files; a model must be one file"):
         parse_model(shipped.SerializeToString(), "m.onnx")
+
+
+def test_weights_in_other_files_raise_wherever_they_are(shipped: onnx.ModelProto) -> None:
+    """In a function, in a sparse tensor, in a graph inside a node."""
+    outside = onnx.helper.make_tensor("w", 1, [1], [1.0])
+    outside.external_data.add(key="location", value="secret")
+    constant = onnx.helper.make_node("Constant", [], ["w"], value=outside)
+    sparse = onnx.helper.make_sparse_tensor(outside, onnx.helper.make_tensor("i", 7, [1], [0]), [9])
+    in_function, in_sparse, in_branch = (onnx.ModelProto.FromString(shipped.SerializeToString()) for _ in range(3))
+    in_function.functions.append(
+        onnx.helper.make_function("x", "f", [], ["w"], [constant], [onnx.helper.make_opsetid("", 18)])
+    )
+    in_sparse.graph.sparse_initializer.append(sparse)
+    branch = onnx.helper.make_graph([constant], "branch", [], [])
+    in_branch.graph.node.append(onnx.helper.make_node("If", ["c"], ["v"], then_branch=branch))
+    for model in (in_function, in_sparse, in_branch):
+        with pytest.raises(ModelError, match="its weights are in other files"):
+            parse_model(model.SerializeToString(), "m.onnx")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
+def test_weights_that_are_not_finite_raise_for_all_engines(
+    shipped: onnx.ModelProto, dtype: type[np.floating[Any]], value: float
+) -> None:
+    """OpenCV computes ReLU(NaN) = 0, so its features do not show them."""
+    shipped.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, value], dtype), "conv9.bias"))
+    with pytest.raises(ModelError, match=r"m\.onnx: its tensor 'conv9.bias' has values that are NaN or infinite"):
+        parse_model(shipped.SerializeToString(), "m.onnx")
+
+
+def test_graphs_that_are_nested_too_deeply_raise(shipped: onnx.ModelProto) -> None:
+    graph = onnx.helper.make_graph([], "innermost", [], [])
+    for _ in range(20):
+        graph = onnx.helper.make_graph([onnx.helper.make_node("If", ["c"], ["v"], then_branch=graph)], "g", [], [])
+    shipped.graph.node.append(graph.node[0])
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        parse_model(shipped.SerializeToString(), "m.onnx")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs files with holes")
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "m.onnx"
+    file.touch()
+    os.truncate(file, 2**40)
+    with pytest.raises(ModelError, match=r"m\.onnx: cannot be read \(it has more than 67108864 bytes"):
+        load_model(file)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

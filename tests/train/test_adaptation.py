@@ -219,7 +219,7 @@ def test_too_few_sequences_for_the_gate_are_reported_before_the_training(
     make_otb_sequence(tmp_path / "own/one", length=24)
     options = ["--set=patch_size=64", "--output", tmp_path / "adapted.safetensors"]
     for more, shown in (
-        ([], "targets for the gate: 4, at least 8 are needed"),
+        ([], "segments of 20 frames for the gate: 1, at least 2 are needed in the last 25% of the videos"),
         (["--validate", tmp_path / "own"], "sequences for the gate: 1, an interval needs at least 2; add sequences"),
     ):
         code, text = run("--video", folder, *options, *more)

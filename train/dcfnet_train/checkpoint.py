@@ -20,6 +20,7 @@ from dcfnet_train.backbone import ARCHITECTURES, Backbone
 from dcfnet_train.recipe import Recipe
 
 FORMAT = "dcfnet-checkpoint-1"
+MAX_CHECKPOINT_SIZE = 2**30  # bytes; a checkpoint of this project has at most a few MB
 OPTIMISER = "optimiser."  # prefix of the tensors that only a resumed run needs
 AVERAGE = "average."  # prefix of the running mean of the weights
 DECODER = "decoder."  # prefix of the tensors that only training needs
@@ -91,17 +92,22 @@ def read_tensors(file: Path, format_: str, command: str) -> tuple[dict[str, Tens
 
     command: the program that writes this format, for the message.
     """
+    if not file.exists():
+        raise ModelError(f"{file}: no such file; give a checkpoint of {command}")
     try:
+        if file.stat().st_size > MAX_CHECKPOINT_SIZE:
+            raise ModelError(f"{file}: has more than {MAX_CHECKPOINT_SIZE} bytes; use a checkpoint of {command}")
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            if metadata.get("format") != format_:
+                found = f"format {metadata.get('format')!r}, expected {format_!r}"
+                raise ModelError(f"{file}: {found}; use a checkpoint of {command}")
+            return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file}: not a readable safetensors file ({error})") from error
-    if metadata.get("format") != format_:
+        reason = "it is a folder" if file.is_dir() else error
         raise ModelError(
-            f"{file}: format {metadata.get('format')!r}, expected {format_!r}; use a checkpoint of {command}"
-        )
-    return tensors, metadata
+            f"{file}: not a readable safetensors file ({reason}); use a checkpoint of {command}"
+        ) from error
 
 
 def load_shipped() -> Checkpoint:
@@ -117,12 +123,12 @@ def _split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def check_shapes(file: Path, weights: Mapping[str, Tensor], recipe: Recipe) -> None:
     """Raises ModelError with every tensor whose shape differs from the recipe's architecture."""
-    compare_shapes(file, weights, Backbone(ARCHITECTURES[recipe.architecture]), recipe.architecture)
-
-
-def compare_shapes(file: Path, weights: Mapping[str, Tensor], network: nn.Module, architecture: str) -> None:
-    """Raises ModelError with every tensor whose shape differs from the network's. architecture: its name."""
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    compare_shapes(file, shapes, Backbone(ARCHITECTURES[recipe.architecture]), recipe.architecture)
+
+
+def compare_shapes(file: Path, shapes: Mapping[str, tuple[int, ...]], network: nn.Module, architecture: str) -> None:
+    """Raises ModelError with every tensor whose shape differs from the network's. architecture: its name."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     differing = sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))
     if differing:

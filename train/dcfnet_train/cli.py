@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 import typer
+from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import ConfigError, DcfnetError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from dcfnet_train import options
 from dcfnet_train.curves import curves
@@ -112,7 +113,7 @@ def _report(footage: Footage) -> None:
 def _inspect(footage: Footage, photos: list[Path], recipe: Recipe, every: bool) -> None:
     """Prints the skipped footage. Raises ConfigError with all faults that would end or spoil the run."""
     videos = [*footage.videos, *footage.held_out]
-    with Progress(TextColumn("images"), BarColumn(), MofNCompleteColumn(), transient=True) as progress:
+    with CommandProgress("dcfnet-train", TextColumn("images"), BarColumn(), MofNCompleteColumn()) as progress:
         task = progress.add_task("images", total=images_looked_at(videos, every))
         findings = inspect(videos, photos, recipe, every, lambda images: progress.advance(task, images))
     _print_some("skipped", findings.passed_over)
@@ -132,8 +133,8 @@ def _progress_bar(run: Run, ranks: Ranks) -> Iterator[None]:
     """Shows the steps, the loss and the validation AUC; only in the first process."""
     values = (TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[auc]}"))
     columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), *values, TimeRemainingColumn())
-    with Progress(*columns, disable=not ranks.first) as progress:
-        task = progress.add_task("train", total=run.recipe.steps, completed=run.step, loss="", auc="")
+    with CommandProgress("dcfnet-train", *columns, shown=ranks.first) as progress:
+        task = progress.add_task("step", total=run.recipe.steps, completed=run.step, loss="", auc="")
         run.on_step.append(lambda step, loss: progress.update(task, completed=step, loss=f"loss {loss:.2f}"))
         run.on_validation.append(lambda step, auc: progress.update(task, auc=f"AUC {auc:.3f}"))
         yield

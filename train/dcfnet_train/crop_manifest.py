@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dcfnet.config.settings import Rule, Settings, number, one_of, whole
+from dcfnet.io.files import read_json as load_json
 from dcfnet.io.files import write_atomically
 from dcfnet.io.image_series import image_files
 from dcfnet_evaluation.sequences import SequenceError
@@ -108,7 +109,7 @@ class Manifest:
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises SequenceError with the file if it does not contain an object."""
     try:
-        values = json.loads(file.read_bytes())
+        values = load_json(file)
     except (OSError, ValueError) as error:
         raise SequenceError(f"{file}: cannot be read ({error})") from error
     if not isinstance(values, dict):

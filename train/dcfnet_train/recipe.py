@@ -12,6 +12,7 @@ from pathlib import Path
 from dcfnet.config import TrackerConfig
 from dcfnet.config.settings import Rule, Settings, number, one_of, whole
 from dcfnet.errors import ConfigError
+from dcfnet.io.files import read_limited
 
 from dcfnet_train.backbone import ARCHITECTURES
 
@@ -105,10 +106,10 @@ class Recipe(Settings):
         if file.parent == FOLDER and name not in RECIPES:
             raise ConfigError(f"no recipe {name!r}; there are {', '.join(RECIPES)}, or give the path of a .toml file")
         try:
-            return cls.from_mapping(tomllib.loads(file.read_text("utf-8")))
+            return cls.from_mapping(tomllib.loads(read_limited(file).decode()))
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
-        except (OSError, ValueError) as error:  # the file is not readable, not text or not TOML
+        except (OSError, ValueError, RecursionError) as error:  # the file is not readable, not text or not TOML
             raise ConfigError(f"{file}: cannot be read ({error})") from error
 
 

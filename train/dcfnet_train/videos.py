@@ -103,7 +103,11 @@ def read_videos(root: Path, hashes: bool = False) -> list[Video]:
     Raises SequenceError if there is no video, if the files of a folder are inconsistent, or if a cache is damaged.
     """
     if not root.is_dir():
-        raise SequenceError(f"{root}: not a folder of videos")
+        layout = str(root).partition(":")[0]
+        hint = f"; there is no layout {layout!r}, the layouts are {', '.join(LAYOUTS)}" * (":" in str(root))
+        raise SequenceError(
+            f"{root}: {'not a folder' if root.exists() else 'no such folder'}; give a folder of videos{hint}"
+        )
     if (root / MANIFEST).is_file():
         return _read_cache(root, hashes)
     videos = []

@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 from dcfnet.errors import DcfnetError
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import read_json, write_atomically
 
 from dcfnet_evaluation.bench.figures import Cost, Figures, Interval, SequenceFigures, Spread
 from dcfnet_evaluation.bench.measure import BenchSettings
@@ -91,7 +91,7 @@ def read_bench(place: Path) -> Bench:
     """Reads the figures from a file or from the folder of a run. Raises BenchError if the file is not a benchmark."""
     file = place / BENCH if place.is_dir() else place
     try:
-        data = json.loads(file.read_text())
+        data = read_json(file)
         file_format = data.pop("format")
         if file_format == FORMAT:
             return Bench(

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs dcfnet-vot. Returns the exit status: 0 after quit, end of input or SIGTERM; 1 after an error."""
     options = _options(arguments)
     try:
+        if options.version:
+            return _print_version()
         if options.register is not None:
             return _register(options)
         return _serve(options)
@@ -44,6 +46,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "dcfnet-vot", description="The tracker for the VOT toolkit: TraX on standard input and output."
     )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument("--model", type=Path, help="model file, or name of a shipped model (default: deep)")
     parser.add_argument("--preset", help="operating point of the model: accurate, balanced or fast")
     parser.add_argument(
@@ -63,6 +66,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--name", default=NAME, help="identifier in trackers.ini; each variant of the tracker needs its own"
     )
     return parser.parse_args(arguments)
+
+
+def _print_version() -> int:
+    from dcfnet.config.version import __version__  # imports more than the standard library
+
+    print(f"dcfnet-vot {__version__}")
+    return 0
 
 
 def _register(options: argparse.Namespace) -> int:

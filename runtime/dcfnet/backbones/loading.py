@@ -6,7 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from dcfnet.errors import ModelError
-from dcfnet.model.file import SHIPPED, Model, parse_model
+from dcfnet.io.files import read_limited
+from dcfnet.model.file import MAX_MODEL_SIZE, SHIPPED, Model, parse_model
 
 ENGINE = ".engine"  # suffix of TensorRT engine files
 DEFAULT_MODEL = next(iter(SHIPPED))
@@ -37,7 +38,11 @@ def load_model(file: str | Path | None = None) -> Model:
         raise ModelError(
             f"{path}: no such file; the shipped models are {', '.join(SHIPPED)}; dcfnet-export --onnx makes others"
         )
-    return parse_model(path.read_bytes(), str(path))
+    try:
+        content = read_limited(path, MAX_MODEL_SIZE)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); give a model of dcfnet-export") from error
+    return parse_model(content, str(path))
 
 
 def _shipped(name: str) -> Model:

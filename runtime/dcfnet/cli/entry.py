@@ -1,4 +1,4 @@
-"""The start of commands that need optional libraries."""
+"""The start of the commands of all packages: `--version`, and a message if a library is missing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from dcfnet.config.version import __version__
+
 
 def start(command: str, extra: str, load: Callable[[], Any]) -> None:
     """Runs the app that `load` imports. If a library is missing, prints one line and exits with code 1.
 
-    command: name of the program. extra: the extra of dcfnet that installs the libraries.
+    command: name of the program. extra: the extra of dcfnet that installs the libraries. `--version` needs none.
     """
+    if sys.argv[1:2] == ["--version"]:
+        print(f"{command} {__version__}")
+        return
     try:
         app = load()
     except ModuleNotFoundError as error:

@@ -11,10 +11,11 @@ from typing import ClassVar
 from dcfnet.engines.passport import Passport, digest
 from dcfnet.errors import EngineError
 from dcfnet.io.files import write_files_atomically
-from dcfnet.model.file import Model, parse_model
+from dcfnet.model.file import MAX_MODEL_SIZE, Model, parse_model
 
 PASSPORT, SOURCE = ".json", ".onnx"  # suffixes after the complete name of the engine file
 MAX_FILE_SIZE = 2**30  # bytes; an engine of this network has less than one MB
+MAX_PASSPORT_SIZE = 2**20  # bytes; a passport has a few KB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,14 @@ def read_engine(file: Path) -> EngineModel:
     """
     plan, resolved = read_regular(file), file.resolve()
     passport_file, source = companion_file(resolved, PASSPORT), companion_file(resolved, SOURCE)
-    passport = Passport.read(read_regular(passport_file), str(passport_file))
-    onnx = read_regular(source)
+    missing = [str(companion) for companion in (passport_file, source) if not os.path.lexists(companion)]
+    if missing:
+        raise EngineError(
+            f"{', '.join(missing)}: cannot be read: no such file. {file} needs it beside it: copy it too, or build the "
+            "engine again with dcfnet-export --trt"
+        )
+    passport = Passport.read(read_regular(passport_file, MAX_PASSPORT_SIZE), str(passport_file))
+    onnx = read_regular(source, MAX_MODEL_SIZE)
     for path, content, expected in (
         (file, plan, passport.engine_sha256),
         (source, onnx, passport.onnx_sha256),
@@ -75,8 +82,11 @@ def companion_file(file: Path, suffix: str) -> Path:
     return file.with_name(file.name + suffix)
 
 
-def read_regular(file: Path) -> bytes:
-    """The bytes of a regular file; symlinks are followed. Raises EngineError for a folder, pipe, device or no file."""
+def read_regular(file: Path, limit: int = MAX_FILE_SIZE) -> bytes:
+    """The bytes of a regular file; symlinks are followed.
+
+    Raises EngineError for a folder, pipe or device, for no file, and for a file of more than `limit` bytes.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(file.resolve(strict=True), flags)
@@ -87,9 +97,9 @@ def read_regular(file: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise EngineError(f"{file}: not a regular file; create an engine with dcfnet-export --trt")
         with open(descriptor, "rb", closefd=False) as opened:
-            content = opened.read(MAX_FILE_SIZE + 1)
+            content = opened.read(limit + 1)
     finally:
         os.close(descriptor)
-    if len(content) > MAX_FILE_SIZE:
-        raise EngineError(f"{file}: has more than {MAX_FILE_SIZE} bytes, so it is not an engine of this project")
+    if len(content) > limit:
+        raise EngineError(f"{file}: has more than {limit} bytes, so it is not of an engine of this project")
     return content

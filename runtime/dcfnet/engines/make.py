@@ -10,13 +10,21 @@ from typing import Any
 
 from dcfnet.config.version import __version__
 from dcfnet.engines.builder import build
-from dcfnet.engines.bundle import PASSPORT, SOURCE, companion_file, read_engine, read_regular, write_engine
+from dcfnet.engines.bundle import (
+    MAX_PASSPORT_SIZE,
+    PASSPORT,
+    SOURCE,
+    companion_file,
+    read_engine,
+    read_regular,
+    write_engine,
+)
 from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.engines.passport import Passport, digest
 from dcfnet.errors import DeviceError, EngineError, MissingDependencyError, ModelError
 from dcfnet.io.files import write_atomically
-from dcfnet.model.file import Model, parse_model
+from dcfnet.model.file import MAX_MODEL_SIZE, Model, parse_model
 
 LOG = ".log"  # suffix of the build log, after the complete name of the engine file
 NOTHING: Mapping[str, Any] = {}
@@ -70,11 +78,11 @@ def rebuild(file: Path) -> Passport:
     """
     resolved = Path(os.path.realpath(file))  # realpath leaves circular symlinks, which then cannot be read
     source_file = companion_file(resolved, SOURCE)
-    source = read_regular(source_file)
+    source = read_regular(source_file, MAX_MODEL_SIZE)
     model = parse_model(source, str(source_file))
     options, flavour = BuildOptions.of(model), "auto"
     try:
-        passport = Passport.read(read_regular(companion_file(resolved, PASSPORT)), str(resolved))
+        passport = Passport.read(read_regular(companion_file(resolved, PASSPORT), MAX_PASSPORT_SIZE), str(resolved))
     except EngineError:
         passport = None  # its options are not trusted
     if passport is not None:

@@ -99,7 +99,7 @@ class Passport:
                 for end in ("inputs", "outputs")
             }
             return cls(**{**values, **tensors, "options": BuildOptions.from_mapping(values["options"])})
-        except (ConfigError, KeyError, TypeError) as error:
+        except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(f"{name}: not a valid passport ({error}); build the engine again") from error
 
 

@@ -1,14 +1,37 @@
-"""Atomic file writes: a file is written completely, or not at all."""
+"""Reads with a limit of size, and atomic writes: a file is written completely, or not at all."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from dcfnet.errors import SinkError
+
+MAX_TEXT = 2**26  # bytes of a file with text or JSON; the largest of this project, a manifest of crops, has a few MB
+
+
+def read_limited(file: Path, limit: int = MAX_TEXT) -> bytes:
+    """The bytes of a file. Raises OSError if it cannot be read or has more than `limit` bytes; those are not read."""
+    with file.open("rb") as opened:
+        size = os.fstat(opened.fileno()).st_size  # 0 for a pipe
+        content = b"" if size > limit else opened.read(limit + 1)
+    if max(size, len(content)) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit} bytes, the limit for files of this kind", str(file))
+    return content
+
+
+def read_json(file: Path) -> Any:
+    """The value in a JSON file. Raises OSError as `read_limited`, and ValueError if the file is not JSON."""
+    try:
+        return json.loads(read_limited(file))
+    except RecursionError as error:
+        raise ValueError("its lists or objects are nested too deeply") from error
 
 
 def write_atomically(content: bytes, file: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -16,6 +19,7 @@ from dcfnet.result import Box, Result, Status
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}
 
 
+LEAST_FREE = 2**16  # bytes; FFmpeg writes blocks of 32 KB, and the index at the end needs space too
 LONGEST_GAP = 60.0  # s that one frame is repeated at most; a longer gap in time is shortened
 
 
@@ -56,6 +60,23 @@ class VideoSink:
     def _append(self, frame: Frame) -> None:
         self._writer.write(frame)
         self._written += 1
+        self._check_disk()
+
+    def _check_disk(self) -> None:
+        """Raises SinkError if the disk is full. VideoWriter reports no errors, and would go on to the last frame."""
+        folder = self._file.resolve().parent
+        if shutil.disk_usage(folder).free >= LEAST_FREE:
+            return
+        probe = folder / f"{self._file.name}.{uuid4().hex}.partial"
+        try:
+            probe.write_bytes(bytes(LEAST_FREE))  # some file systems report no free space and still have it
+        except OSError as error:
+            raise SinkError(
+                f"{self._file}: cannot be written after frame {self._written} ({error.strerror})"
+            ) from error
+        finally:
+            with suppress(OSError):
+                probe.unlink()
 
     def close(self) -> None:
         """Completes the file, which may be unreadable before. Raises SinkError if frames are missing from it."""
@@ -70,7 +91,10 @@ class VideoSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:  # the frames until now; a check would hide the error
+            self._writer.release()
 
 
 COLOURS = {Status.TRACKED: (80, 220, 60), Status.UNCERTAIN: (0, 190, 255), Status.LOST: (40, 40, 230)}  # BGR

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST_LIKENESS = 0.01  # below it, a likeness says no more than that nothing similar is there
+LARGEST = 1e6  # largest bias or weight: a probability needs far less, and products of such numbers are finite
 TERMS = ("likeness", "log_likeness", "peak", "log_psr")
 
 
@@ -38,8 +39,8 @@ class Confidence:
         bias, weights = declared["bias"], declared["weights"]
         if not isinstance(weights, dict) or not weights or not weights.keys() <= set(TERMS):
             raise ValueError(f"weights of the confidence are {weights!r}, their names must be of {', '.join(TERMS)}")
-        if not all(isinstance(v, (int, float)) and np.isfinite(v) for v in (bias, *weights.values())):
-            raise ValueError(f"confidence is {declared!r}, its numbers must be finite")
+        if not all(isinstance(v, (int, float)) and abs(v) <= LARGEST for v in (bias, *weights.values())):
+            raise ValueError(f"confidence is {declared!r}, its numbers must be from {-LARGEST:g} to {LARGEST:g}")
         return cls(float(bias), {name: float(weight) for name, weight in weights.items()})
 
     def to_mapping(self) -> dict[str, Any]:

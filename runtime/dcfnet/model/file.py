@@ -7,7 +7,7 @@ The graph is a backbone, patches -> features. The metadata describes its input a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar, NamedTuple
@@ -19,8 +19,10 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model.confidence import Confidence
 from dcfnet.model.protobuf import as_bytes, fields, messages
+from dcfnet.model.tensors import check_tensors
 
 FORMAT = "4"
+MAX_MODEL_SIZE = 2**26  # bytes; the shipped models have less than 1 MB
 FORMAT_KEY, CONFIG_KEY, PRESETS_KEY, INPUT_KEY, WEIGHTS_KEY = METADATA_KEYS = (
     "dcfnet.format",  # FORMAT
     "dcfnet.config",  # JSON, TrackerConfig.to_mapping()
@@ -104,7 +106,7 @@ def parse_model(onnx: bytes, name: str) -> Model:
     """The model from the bytes of an ONNX file. name: for messages. Raises ModelError."""
     try:
         metadata = read_metadata(onnx)
-        external = _has_external_data(onnx)
+        fault = check_tensors(onnx)
     except (IndexError, ValueError) as error:
         raise ModelError(f"{name}: not an ONNX file; create a model with dcfnet-export --onnx") from error
     missing = [key for key in METADATA_KEYS if key not in metadata]
@@ -117,8 +119,8 @@ def parse_model(onnx: bytes, name: str) -> Model:
         raise ModelError(
             f"{name}: model format {metadata[FORMAT_KEY]!r}, this version reads {FORMAT!r}; export it again"
         )
-    if external:
-        raise ModelError(f"{name}: its weights are in other files; a model must be one file, export it again")
+    if fault:
+        raise ModelError(f"{name}: {fault}")
     try:
         config = TrackerConfig.from_mapping(json.loads(metadata[CONFIG_KEY]))
         presets = {name: config.replace(**changes) for name, changes in json.loads(metadata[PRESETS_KEY]).items()}
@@ -127,7 +129,7 @@ def parse_model(onnx: bytes, name: str) -> Model:
         levels = _read_levels(json.loads(metadata.get(LEVELS_KEY, "[]")))
         declared = json.loads(metadata.get(CONFIDENCE_KEY, "null"))
         confidence = None if declared is None else Confidence.parse(declared)
-    except (ConfigError, ValueError, TypeError, AttributeError) as error:
+    except (ConfigError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{name}: unusable metadata: {error}; export it again") from error
     weights = metadata[WEIGHTS_KEY]
     return Model(name, onnx, config, presets, mean, stride, weights, precision, folded, levels, confidence)
@@ -160,37 +162,16 @@ def _read_input(declared: Any) -> tuple[NDArray[np.float32], int]:
 def _read_levels(declared: Any) -> tuple[FeatureLevel, ...]:
     """The declared levels. Raises ValueError for levels that the tracker does not support, TypeError for other keys."""
     levels = tuple(FeatureLevel(**level) for level in declared)
-    valid = all(level.label_sigma > 0 and level.weight > 0 and level.channels > 0 for level in levels)
-    if len({level.channels for level in levels}) > 1 or not valid:
+    valid = all(0 < level.label_sigma < np.inf and 0 < level.weight < np.inf for level in levels)
+    whole = all(isinstance(level.channels, int) and level.channels > 0 for level in levels)
+    if len({level.channels for level in levels}) > 1 or not (valid and whole):
         raise ValueError(
-            f"levels are {declared!r}, they must have equal channels, and a label_sigma and weight above 0"
+            f"levels are {declared!r}, they must have equal channels, and a finite label_sigma and weight above 0"
         )
     return levels
 
 
-# Field numbers of onnx.proto3: ModelProto.graph 7, ModelProto.metadata_props 14; GraphProto.node 1,
-# GraphProto.initializer 5; NodeProto.attribute 5; AttributeProto.t 5, .g 6, .tensors 10, .graphs 11;
-# TensorProto.external_data 13.
-
-
 def read_metadata(onnx: bytes) -> dict[str, str]:
-    """The metadata_props of an ONNX file. Raises ValueError or IndexError if it is not one."""
+    """The metadata_props of an ONNX file, field 14 of ModelProto. Raises ValueError or IndexError if it is not one."""
     entries = [dict(fields(entry)) for entry in messages(onnx, 14)]
     return {as_bytes(entry[1]).decode(): as_bytes(entry.get(2, b"")).decode() for entry in entries if 1 in entry}
-
-
-def _has_external_data(onnx: bytes) -> bool:
-    graphs = messages(onnx, 7)
-    if not graphs:
-        raise ValueError("no graph")
-    return any(number == 13 for graph in graphs for tensor in _tensors(graph) for number, _ in fields(tensor))
-
-
-def _tensors(graph: bytes) -> Iterator[bytes]:
-    """All tensors in a graph: its initialisers, the attributes of its nodes, and the tensors of nested graphs."""
-    yield from messages(graph, 5)
-    for node in messages(graph, 1):
-        for attribute in messages(node, 5):
-            yield from messages(attribute, 5, 10)
-            for nested in messages(attribute, 6, 11):
-                yield from _tensors(nested)

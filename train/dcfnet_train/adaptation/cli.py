@@ -12,11 +12,12 @@ from typing import Annotated
 
 import torch
 import typer
+from dcfnet.cli.progress import CommandProgress
 from dcfnet.cli.target import parse_box
 from dcfnet.errors import ConfigError, DcfnetError
 from dcfnet.io.image_series import image_files
 from dcfnet_evaluation.scores import CONFIDENCE
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from dcfnet_train import options
 from dcfnet_train.adaptation.adapting import Adaptation, Watch, adapt
@@ -90,8 +91,10 @@ def _progress_bars(footage: list[Unlabelled], recipe: Recipe, validate: str | No
     """The scoring function of the gate, and the callbacks that advance one progress bar per stage."""
     consistency = Consistency(footage, recipe.seed)
     sequences = open_sequences(validate) if validate else []
+    if not validate:
+        consistency.check_length()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with CommandProgress("dcfnet-adapt", *columns) as progress:
         labelling = progress.add_task("labels", total=sum(len(video.learnt_from()) for video in footage))
         training = progress.add_task("steps", total=recipe.steps)
         watch = Watch(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
 from dcfnet_evaluation.sequences import SequenceError
 
-from dcfnet_train.adaptation.consistency import Trip, candidates
-from dcfnet_train.adaptation.segments import Unlabelled
+from dcfnet_train.adaptation.consistency import TARGETS, Trip, candidates
+from dcfnet_train.adaptation.segments import KEPT_BACK, LENGTH, Unlabelled
 from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.validation import open_tracker
 
@@ -72,6 +72,15 @@ class Consistency:
                 "add footage, or use --validate SEQUENCES"
             )
         return scores
+
+    def check_length(self) -> None:
+        """Raises SequenceError if the footage is too short for FEWEST targets. Reads no frame, so it comes first."""
+        count = len(list(self.segments()))
+        if TARGETS * count < FEWEST:
+            raise SequenceError(
+                f"segments of {LENGTH} frames for the gate: {count}, at least {-(-FEWEST // TARGETS)} are needed in "
+                f"the last {KEPT_BACK:.0%} of the videos; use longer or more videos, or --validate SEQUENCES"
+            )
 
     def segments(self) -> Iterator[tuple[Unlabelled, int]]:
         """The segments for the gate: each video with the first frame of a segment."""

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from dcfnet_evaluation.sequences import SequenceError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from dcfnet_train.crop_manifest import Clip, CropSettings, Manifest
 from dcfnet_train.crops.cutting import make_cache
@@ -69,7 +70,7 @@ def _footage(places: list[str]) -> list[Video]:
 
 def _cut(videos: list[Video], places: list[str], settings: CropSettings, output: Path, workers: int) -> Manifest:
     columns = (TextColumn("crops"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[clip]}"))
-    with Progress(*columns, TimeRemainingColumn()) as progress:
+    with CommandProgress("dcfnet-crops", *columns, TimeRemainingColumn()) as progress:
         task = progress.add_task("cut", total=sum(len(video.usable()) for video in videos), clip="")
 
         def done(name: str, clip: Clip) -> None:

@@ -57,5 +57,6 @@ def load_deep(file: Path) -> DeepCheckpoint:
         raise ModelError(
             f"{file}: its settings cannot be read ({error!r}); as architectures there are {known}"
         ) from error
-    compare_shapes(file, tensors, DeepBackbone(architecture), name)
+    shapes = {tensor: tuple(values.shape) for tensor, values in tensors.items()}
+    compare_shapes(file, shapes, DeepBackbone(architecture), name)
     return DeepCheckpoint(tensors, name, patch_size, step)

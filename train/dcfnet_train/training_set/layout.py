@@ -14,7 +14,7 @@ import numpy as np
 from dcfnet.config.settings import Rule, Settings, whole
 from dcfnet.errors import ConfigError, SinkError, SourceError
 from dcfnet.io.decoding.images import decode_image
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import read_json, write_atomically
 from dcfnet_evaluation.sequences import Boxes
 from numpy.typing import NDArray
 
@@ -181,7 +181,7 @@ def _finished(folder: Path, wanted: Mapping[str, Any]) -> Written:
     """Counts of a finished sequence. Raises ConfigError if the folder is incomplete or differs from `wanted`."""
     remedy = "remove it, or choose another --output"
     try:
-        found = json.loads((folder / RECORD).read_bytes())
+        found = read_json(folder / RECORD)
         written = Written(found["frames"], found["boxes"], (found["size"][0], found["size"][1]))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ConfigError(f"{folder}: not a finished sequence ({error}); {remedy}") from error

@@ -12,6 +12,7 @@ from typing import Any
 
 from dcfnet.config.settings import Rule, Settings, one_of, whole
 from dcfnet.errors import ConfigError
+from dcfnet.io.files import read_limited
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -129,7 +130,7 @@ def load_manifest(file: Path) -> list[Entry]:
 def _tables(file: Path) -> list[dict[str, Any]]:
     """Keys and values of each sequence, inherited ones included. Raises ConfigError if the file is not a manifest."""
     try:
-        sources = tomllib.loads(file.read_text(encoding="utf-8"))["source"]
+        sources = tomllib.loads(read_limited(file).decode())["source"]
         return [
             {key: value for key, value in source.items() if key != "sequences"} | own
             for source in sources
@@ -139,7 +140,7 @@ def _tables(file: Path) -> list[dict[str, Any]]:
         raise ConfigError(
             f"{file}: cannot be read ({error.strerror}); give a manifest such as {SHIPPED.name}"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{file}: not a manifest ({error}); {SHIPPED.name} is an example") from error
 
 
