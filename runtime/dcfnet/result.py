@@ -69,7 +69,7 @@ class Status(_StringEnum):
 
     TRACKED = "tracked"  # the target was found; the box is its position
     UNCERTAIN = "uncertain"  # something similar was found; the box follows it and can be wrong
-    LOST = "lost"  # the target was not found; the box stays, and the filter is not updated
+    LOST = "lost"  # the target was not found; the filter is not updated; the box stays (reason occluded: it can move)
 
 
 class Reason(_StringEnum):
@@ -78,12 +78,14 @@ class Reason(_StringEnum):
     FOUND = "found"  # a clear peak
     LOW_PSR = "low_psr"  # uncertain or lost: the PSR is too low (config.confident_psr, config.min_psr)
     UNLIKE = "unlike"  # lost: PSR x peak is far below the target's typical one (config.min_likeness)
+    OCCLUDED = "occluded"  # uncertain, then lost: PSR x peak x likeness is far below typical (config.min_strength)
     LOW_CONFIDENCE = "low_confidence"  # uncertain: the box is probably wrong (config.min_confidence)
     OUT_OF_VIEW = "out_of_view"  # lost: the centre of the target left the frame; the box stays at the border
     NO_TEXTURE = "no_texture"  # lost: the search region has one flat colour, for example in a black frame
     NO_FRAME = "no_frame"  # lost: the frame was None or empty
     BAD_FRAME = "bad_frame"  # lost: the frame is not uint8 with 1, 3 or 4 channels, or it is too small
     FROZEN_FRAME = "frozen_frame"  # uncertain, or lost if it was: the pixels equal those of the frame before; no update
+    REDETECTED = "redetected"  # tracked: found again at another position, so the box jumped there
     SCALE_LIMIT = "scale_limit"  # tracked: the size reached a limit (config.min_scale, config.max_scale, the frame)
     RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame size changed, and the box was scaled with it
 

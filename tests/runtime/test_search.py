@@ -11,7 +11,7 @@ from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracking.frame_validation import follow_resolution
 from dcfnet.tracking.geometry import size_limits
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.search import redetection_offsets
+from dcfnet.tracking.redetection import ring_offsets
 from dcfnet.tracking.steps import init, step
 from dcfnet_evaluation.rendered import noise_texture, paste
 
@@ -102,7 +102,7 @@ def test_the_last_confident_position_is_scaled_with_the_resolution(raw_pipeline:
 
 @pytest.mark.parametrize("rings", [0, 1, 2, 5])
 def test_redetection_places_are_on_rings_and_near_places_come_first(rings: int) -> None:
-    places = redetection_offsets(rings)
+    places = ring_offsets(rings)
     assert len(np.unique(places.round(6), axis=0)) == len(places) == (2 * rings + 1) ** 2
     assert (np.abs(places).max(axis=1) <= rings + 1e-9).all()
     assert (np.diff(np.abs(places).max(axis=1).round(6)) >= 0).all()

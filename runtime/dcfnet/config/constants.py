@@ -41,11 +41,14 @@ class TrackerConfig(Settings):
     scale_step: float = 1.0275  # ratio of neighbouring scales
     scale_penalty: float = 0.9925  # the peak of a scale k steps from the middle one is multiplied by scale_penalty^k
     second_pass_distance: float = 0.25  # target sizes: after a larger move, the tracker searches again from there
-    redetection_rings: int = 3  # rings of places around the last confident position; redetection searches one per frame
+    redetection_rings: int = 3  # rings of places around the last confident position, for redetection; 0: off
+    redetection_patches: int = 1  # places searched per frame of a lost target: one on the rings, the others anywhere
     min_scale: float = 0.2  # smallest size / initial size: a smaller one is a failure of the scale search
     max_scale: float = 5.0  # largest size / initial size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
     min_likeness: float = 0.12  # share of the typical PSR x peak below which a target is lost: it shows something else
+    min_strength: float = 0.0  # share of the typical PSR x peak x likeness below which a target is occluded; 0: off
+    lost_after: int = 5  # frames without a confident detection after which an occluded target is lost
     confident_psr: float = 7.0  # PSR below which a target is uncertain: the box follows the peak, the status says so
     min_confidence: float = 0.5  # confidence below which a target is uncertain, if the model has a fit for it
 
@@ -72,10 +75,13 @@ class TrackerConfig(Settings):
             "scale_penalty": number(above=0, high=1),
             "second_pass_distance": number(0),
             "redetection_rings": whole(0, 100),
+            "redetection_patches": whole(1, 100),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
             "min_psr": number(0),
             "min_likeness": number(0, 1),
+            "min_strength": number(0, 1),
+            "lost_after": whole(0, 1000),
             "confident_psr": number(0),
             "min_confidence": number(0, 1),
         }

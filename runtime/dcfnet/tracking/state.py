@@ -22,8 +22,8 @@ class TrackState:
     Host arrays, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), each (x, y)
     or (width, height). size_limits (N, 2): see `geometry.size_limits`. source (N,): index of each target's frame.
     updates (N,): number of frames in which the target was searched for.
-    confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 2): running
-    means of the peak-to-sidelobe ratio and of the peak value in such frames, 0 before the first one.
+    confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 3): running
+    means of the peak-to-sidelobe ratio, the peak value and the likeness in such frames, 0 before the first one.
     frames_since_confident (N,): number of frames after the last one.
     filters: on the backend.
     """
@@ -52,7 +52,7 @@ class TrackState:
         filters: Filters,
     ) -> TrackState:
         """The state of targets in their first frame."""
-        zero, typical = np.zeros_like(source), np.zeros_like(centre)
+        zero, typical = np.zeros_like(source), np.zeros((len(centre), 3))
         return cls(centre, size, size, frame_size, size_limits, source, zero, centre, size, typical, zero, filters)
 
     @classmethod

@@ -16,26 +16,38 @@ from dcfnet.tracking.search import Detection
 class Evidence:
     """The facts that decide the status of N targets, bool (N,) each.
 
-    clear: the peak reaches `min_psr`. similar: the response is like the target's typical one (`min_likeness`).
-    in_view: the centre is inside the frame. confident: the peak reaches `confident_psr`. probable: the confidence
-    reaches `min_confidence`. at_size_limit: the size reached a limit.
+    clear: the peak reaches `min_psr`. in_view: the centre is inside the frame. similar: the response is like the
+    target's typical one (`min_likeness`). visible: it reaches `min_strength`. lasting: no confident detection for
+    `lost_after` frames. confident: the peak reaches `confident_psr`. probable: the confidence reaches
+    `min_confidence`. redetected: found by redetection. at_size_limit: the size reached a limit.
     """
 
     clear: NDArray[np.bool_]
-    similar: NDArray[np.bool_]
     in_view: NDArray[np.bool_]
+    similar: NDArray[np.bool_]
+    visible: NDArray[np.bool_]
+    lasting: NDArray[np.bool_]
     confident: NDArray[np.bool_]
     probable: NDArray[np.bool_]
+    redetected: NDArray[np.bool_]
     at_size_limit: NDArray[np.bool_]
 
     def statuses(self) -> list[tuple[Status, Reason]]:
         """Status and reason of each target."""
-        columns = (self.clear, self.similar, self.in_view, self.confident, self.probable, self.at_size_limit)
-        return [_status(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        names, columns = vars(self).keys(), (column.tolist() for column in vars(self).values())
+        return [_status(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
 def _status(
-    clear: bool, similar: bool, in_view: bool, confident: bool, probable: bool, at_size_limit: bool
+    clear: bool,
+    in_view: bool,
+    similar: bool,
+    visible: bool,
+    lasting: bool,
+    confident: bool,
+    probable: bool,
+    redetected: bool,
+    at_size_limit: bool,
 ) -> tuple[Status, Reason]:
     """The rule of `lost` and `uncertain`."""
     if not clear:
@@ -44,10 +56,14 @@ def _status(
         return Status.LOST, Reason.OUT_OF_VIEW
     if not similar:
         return Status.LOST, Reason.UNLIKE
+    if not visible:
+        return Status.LOST if lasting else Status.UNCERTAIN, Reason.OCCLUDED
     if not confident:
         return Status.UNCERTAIN, Reason.LOW_PSR
     if not probable:
         return Status.UNCERTAIN, Reason.LOW_CONFIDENCE
+    if redetected:
+        return Status.TRACKED, Reason.REDETECTED
     return Status.TRACKED, Reason.SCALE_LIMIT if at_size_limit else Reason.FOUND
 
 

@@ -35,17 +35,11 @@ from dcfnet.tracking.geometry import (
     to_centre_grid,
 )
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.search import (
-    Detection,
-    record_confident,
-    redetect,
-    search,
-    search_places,
-    second_pass,
-    unlike,
-)
+from dcfnet.tracking.redetection import redetect
+from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import Evidence, rejected_results, searched_results, with_reason
+from dcfnet.tracking.typical_response import occluded, record_confident, unlike
 
 
 def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
@@ -110,24 +104,28 @@ def _track(
     inside = limit_centre(detection.centre, state.frame_size)
     limited = limit_size(detection.size, state.initial_size, state.size_limits)
     clear = (detection.peak.psr >= config.min_psr) & (detection.peak.psr > 0)
-    similar = ~unlike(pipeline, state, detection)
+    similar, visible = ~unlike(pipeline, state, detection), ~occluded(pipeline, state, detection)
+    lasting = state.frames_since_confident >= config.lost_after
     # The lowest PSR of all passes counts: each pass is another chance for a wrong clear peak.
     found, confident = clear & similar, detection.lowest_psr >= config.confident_psr
     # The box of a target that is not found stays in place. This is the border if the target left the frame there.
     position = select_rows(found, detection.centre, state.centre)
     in_view = both_true((position > 0) & (position < state.frame_size - 1))
     kept = found & in_view
+    sure = kept & visible  # what covers a target must not enter its filter
     # A box moves only if the target was found. If the target leaves the frame, the box stops at the border.
     state = state.replace(centre=select_rows(found, inside, state.centre), size=select_rows(kept, limited, state.size))
-    state = record_confident(state, detection, kept & confident)
+    state = record_confident(state, detection, sure & confident)
     due = state.updates % config.update_interval == config.update_interval - 1
-    state = update_filters(pipeline, state, frames, (kept & due).nonzero()[0])
+    state = update_filters(pipeline, state, frames, (sure & due).nonzero()[0])
     peak = detection.peak
     confidence, probable = None, np.ones_like(found)
     if pipeline.confidence is not None:
         confidence = pipeline.confidence(peak.likeness, peak.value, detection.lowest_psr)
         probable = confidence >= config.min_confidence
-    evidence = Evidence(clear, similar, in_view, confident, probable, any_true(limited != detection.size))
+    at_limit = any_true(limited != detection.size)
+    facts = (clear, in_view, similar, visible, lasting, confident, probable, detection.redetected, at_limit)
+    evidence = Evidence(*facts)
     results = searched_results(state.boxes(), detection, evidence, confidence)
     return state.replace(updates=state.updates + 1), results
 

@@ -1,0 +1,106 @@
+"""Redetection: lost targets are also searched for at other positions, near the last confident one and anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.backend import Pairs
+from dcfnet.tracking.geometry import limit_centre, to_centre_grid
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.search import Detection, search
+from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.typical_response import occluded, relative_strength, unlike
+
+# Distance of two redetection positions / search region. It is below 1 because the cosine window hides the outer part.
+REDETECTION_STEP = 0.4
+# A redetected target must reach these shares of its typical PSR and peak (docs/tuning.md).
+REDETECTED_PSR, REDETECTED_PEAK = 0.5, 0.75
+# With `min_strength`: it must also reach this share of its typical strength, and this multiple of the present strength.
+REDETECTED_STRENGTH, STRONGER = 0.3, 1.5
+
+
+def redetect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection) -> Detection:
+    """Searches for lost and occluded targets at more positions. Returns the detections, replaced where it succeeded.
+
+    Only targets without a confident detection in the previous frame are searched, at `redetection_patches` positions
+    per frame: the first is on rings around the last confident position, the others are anywhere in the frame. A search
+    succeeds if its response is close to the target's typical one.
+    """
+    config = pipeline.config
+    if not config.redetection_rings or not state.frames_since_confident.any():  # nearly always
+        return detection
+    lost = (detection.peak.psr < config.min_psr) | unlike(pipeline, state, detection)
+    rows = np.flatnonzero((state.frames_since_confident > 0) & (lost | occluded(pipeline, state, detection)))
+    for turn in range(config.redetection_patches):
+        if not len(rows):
+            break
+        part = state.take(rows)
+        there = part.replace(centre=_centres(pipeline, part, turn), size=part.confident_size)
+        found = search(pipeline, there, frames, pipeline.search_regions(there.size))()
+        accepted = _is_target(pipeline, part, found, detection.take(rows))
+        if accepted.any():
+            found = dataclasses.replace(found.take(accepted), redetected=np.ones(accepted.sum(), np.bool_))
+            detection = detection.put(rows[accepted], found)
+        rows = rows[~accepted]
+    return detection
+
+
+def _is_target(pipeline: Pipeline, state: TrackState, found: Detection, present: Detection) -> NDArray[np.bool_]:
+    """Whether a redetection search found the target, bool (N,). present: the detections that it would replace."""
+    typical_psr, typical_peak, _ = state.typical.T
+    accepted: NDArray[np.bool_] = found.lowest_psr >= np.maximum(
+        REDETECTED_PSR * typical_psr, pipeline.config.confident_psr
+    )
+    accepted &= found.peak.value >= REDETECTED_PEAK * typical_peak
+    if pipeline.config.min_strength:
+        strength = relative_strength(state, found)
+        accepted &= (strength >= REDETECTED_STRENGTH) & (strength > STRONGER * relative_strength(state, present))
+    else:
+        accepted &= found.peak.value > present.peak.value
+    return accepted
+
+
+def _centres(pipeline: Pipeline, state: TrackState, turn: int) -> Pairs:
+    """The position of this frame and turn at which each of N targets is searched for, (N, 2), frame pixels."""
+    step = REDETECTION_STEP * pipeline.search_regions(state.confident_size)
+    frames, config = state.frames_since_confident - 1, pipeline.config
+    if turn == 0:
+        near = ring_offsets(config.redetection_rings)
+        offsets = near[frames % len(near)]
+    else:
+        last = state.frame_size - 1
+        to_border = np.concatenate([state.confident_centre // step, (last - state.confident_centre) // step], axis=1)
+        visited = frames * (config.redetection_patches - 1) + turn - 1
+        places = [frame_offsets(*border) for border in to_border.astype(int).tolist()]
+        offsets = np.array([each[index % len(each)] for each, index in zip(places, visited.tolist(), strict=True)])
+    return limit_centre(to_centre_grid(state.confident_centre + offsets * step), state.frame_size)
+
+
+@lru_cache(maxsize=16)
+def ring_offsets(rings: int) -> NDArray[np.float64]:
+    """Positions on rings, (P, 2), (x, y) in steps: the middle, then each ring, opposite sides in turn."""
+    places = [(0.0, 0.0)]
+    for ring in range(1, rings + 1):
+        for angle in np.arange(4 * ring) * np.pi / (4 * ring):
+            x, y = np.cos(angle), np.sin(angle)
+            distance = ring / max(abs(x), abs(y))  # the ring is a square
+            places += [(distance * x, distance * y), (-distance * x, -distance * y)]
+    return np.array(places)
+
+
+@lru_cache(maxsize=64)
+def frame_offsets(left: int, top: int, right: int, bottom: int) -> NDArray[np.float64]:
+    """Positions on a grid over the whole frame, (P, 2), (x, y) in steps, the nearest first.
+
+    Arguments: whole steps from the last confident position to each border of the frame.
+    """
+    x, y = np.meshgrid(np.arange(-max(left, 0), max(right, 0) + 1.0), np.arange(-max(top, 0), max(bottom, 0) + 1.0))
+    places = np.stack([x.ravel(), y.ravel()], axis=1)
+    nearest: NDArray[np.float64] = places[np.argsort(np.abs(places).max(axis=1), kind="stable")]
+    return nearest

@@ -1,0 +1,57 @@
+"""The typical response of each target, and the tests against it: is the target covered, is something else there?
+
+Typical values are running means over the frames with a confident detection; see `TrackState.typical`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.filter import dcf
+from dcfnet.tracking.geometry import select_rows
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.search import Detection
+from dcfnet.tracking.state import TrackState
+
+TYPICAL_RATE = 0.1  # weight of a frame in the typical PSR, peak and likeness
+
+
+def unlike(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.bool_]:
+    """Whether the response is so far below the typical one that it shows another object, bool (N,).
+
+    This test prevents the first update on an occluder. After such an update, the occluder itself gives a clear peak.
+    """
+    typical_psr, typical_peak, _ = state.typical.T
+    threshold = pipeline.config.min_likeness * typical_psr * typical_peak
+    below: NDArray[np.bool_] = detection.peak.psr * detection.peak.value < threshold
+    return below
+
+
+def occluded(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.bool_]:
+    """Whether the target is covered, or the detection is something else: `relative_strength` < `min_strength`."""
+    if not pipeline.config.min_strength:
+        return np.zeros(len(state), np.bool_)
+    return relative_strength(state, detection) < pipeline.config.min_strength
+
+
+def relative_strength(state: TrackState, detection: Detection) -> NDArray[np.float64]:
+    """PSR x peak x likeness, divided by the typical value of each target, (N,); 1 before the first typical value.
+
+    Two filters must agree: the present one gives PSR and peak, that of the first frame gives the likeness.
+    """
+    peak, typical = detection.peak, state.typical.prod(axis=1)
+    return np.where(typical > 0, peak.psr * peak.value * peak.likeness / np.where(typical > 0, typical, 1), 1.0)
+
+
+def record_confident(state: TrackState, detection: Detection, confident: NDArray[np.bool_]) -> TrackState:
+    """The state with position, size and typical response of the targets with a confident detection, bool (N,)."""
+    peak = detection.peak
+    now = np.stack([peak.psr, peak.value, peak.likeness], axis=1)
+    rate = np.where(state.typical == 0, 1.0, TYPICAL_RATE)
+    return state.replace(
+        confident_centre=select_rows(confident, state.centre, state.confident_centre),
+        confident_size=select_rows(confident, state.size, state.confident_size),
+        typical=select_rows(confident, dcf.blend(state.typical, now, rate), state.typical),
+        frames_since_confident=np.where(confident, 0, state.frames_since_confident + 1),
+    )
