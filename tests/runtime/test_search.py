@@ -11,7 +11,7 @@ from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracking.frame_validation import follow_resolution
 from dcfnet.tracking.geometry import size_limits
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import ring_offsets
+from dcfnet.tracking.redetection import frame_offsets, ring_offsets
 from dcfnet.tracking.steps import init, step
 from dcfnet_evaluation.rendered import noise_texture, paste
 
@@ -25,6 +25,11 @@ OCCLUDER = (slice(80, 170), slice(90, 250))
 @pytest.fixture
 def occluded(rng: np.random.Generator) -> list[tuple[np.ndarray, Box]]:
     """A target that is hidden for some frames and appears again at another position: frames and true boxes."""
+    return hide(rng, OFFSET)
+
+
+def hide(rng: np.random.Generator, offset: int) -> list[tuple[np.ndarray, Box]]:
+    """Frames and true boxes of a target that is hidden for some frames and appears again `offset` px to the right."""
     scene, texture, occluder = (
         noise_texture(rng, 240, 400),
         noise_texture(rng, 36, 36, contrast=90),
@@ -32,7 +37,7 @@ def occluded(rng: np.random.Generator) -> list[tuple[np.ndarray, Box]]:
     )
     sequence = []
     for t in range(100):
-        box = Box.of((110 + t + (OFFSET if t > HIDDEN[0] else 0), 125), (36, 36))
+        box = Box.of((110 + t + (offset if t > HIDDEN[0] else 0), 125), (36, 36))
         frame = scene.copy()
         paste(frame, texture, np.ones((36, 36), np.float32), box)
         if t in HIDDEN:
@@ -76,6 +81,36 @@ def test_the_filter_is_not_updated_on_an_occluder(frame: np.ndarray, rng: np.ran
     assert found.status is Status.TRACKED
 
 
+def test_an_occluded_target_is_uncertain_then_lost_and_not_updated(frame: np.ndarray, rng: np.random.Generator) -> None:
+    pipeline = make_raw_pipeline(min_psr=0.0, min_likeness=0.0, min_strength=0.2, lost_after=2)
+    state = init(pipeline, [frame], [Box(100, 80, 50, 30)], [0])
+    for _ in range(3):
+        state, (seen,) = step(pipeline, state, [frame])
+    assert seen.reason is Reason.FOUND
+    typical, numerator = state.typical, state.filters.arrays.numerator
+    results = []
+    for _ in range(4):
+        state, (result,) = step(pipeline, state, [noise_texture(rng, 240, 320)])
+        results.append(result)
+    assert {result.reason for result in results} == {Reason.OCCLUDED}
+    assert [result.status for result in results] == [Status.UNCERTAIN] * 2 + [Status.LOST] * 2
+    np.testing.assert_array_equal(state.typical, typical)
+    assert np.array_equal(state.filters.arrays.numerator, numerator)
+
+
+@pytest.mark.parametrize(("patches", "is_found"), [(1, False), (6, True)])
+def test_a_target_that_appears_far_away_is_found_with_patches_in_the_whole_frame(
+    rng: np.random.Generator, patches: int, is_found: bool
+) -> None:
+    settings = {"min_strength": 0.2, "redetection_rings": 1, "redetection_patches": patches}
+    frames, results = hide(rng, 150), []
+    tracker = Tracker("dcfnet", "cpu", settings)
+    tracker.init(*frames[0])
+    results = [tracker.update(frame) for frame, _ in frames[1:75]]
+    assert (results[-1].box.iou(frames[74][1]) > 0.8) is is_found
+    assert [result.reason for result in results].count(Reason.REDETECTED) == is_found
+
+
 def test_redetection_of_one_target_does_not_change_the_others(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
     boxes = [Box(60, 60, 40, 40), Box(200, 100, 30, 50)]
     both = init(raw_pipeline, [frame, frame], boxes, [0, 1])
@@ -107,3 +142,14 @@ def test_redetection_places_are_on_rings_and_near_places_come_first(rings: int) 
     assert (np.abs(places).max(axis=1) <= rings + 1e-9).all()
     assert (np.diff(np.abs(places).max(axis=1).round(6)) >= 0).all()
     np.testing.assert_allclose(places.sum(axis=0), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("border", [(0, 0, 0, 0), (3, 0, 1, 5), (-1, 2, 2, -1)])
+def test_redetection_places_in_the_frame_cover_it_and_near_places_come_first(border: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = (max(steps, 0) for steps in border)
+    places = frame_offsets(*border)
+    assert len(np.unique(places, axis=0)) == len(places) == (left + right + 1) * (top + bottom + 1)
+    assert places[0].tolist() == [0, 0]
+    assert (np.diff(np.abs(places).max(axis=1)) >= 0).all()
+    assert places.min(axis=0).tolist() == [-left, -top]
+    assert places.max(axis=0).tolist() == [right, bottom]
