@@ -16,6 +16,8 @@ from dcfnet_export.graph import ParityError
 
 REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
 MARGIN = 4  # px of the patch on each side: one map then gives all scales
+# Of occluded and lost targets (docs/tuning.md). The likeness of these networks tells a covered target from a visible one.
+MIN_STRENGTH, REDETECTION_PATCHES = 0.12, 8
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,8 +32,14 @@ def main(
     """Exports a deep checkpoint to a self-describing ONNX file. Compares with torch before writing."""
     try:
         weights = load_deep(checkpoint)
-        size = weights.patch_size + 2 * MARGIN
-        config = TrackerConfig(patch_size=size, margin=MARGIN, regularisation=REGULARISATION).assign(set_ or [])
+        config = TrackerConfig(
+            patch_size=weights.patch_size + 2 * MARGIN,
+            margin=MARGIN,
+            regularisation=REGULARISATION,
+            min_strength=MIN_STRENGTH,
+            redetection_patches=REDETECTION_PATCHES,
+        )
+        config = config.assign(set_ or [])
         export_deep(weights, config, output, ConfidenceFit.read(confidence) if confidence else None)
     except (DcfnetError, ParityError, OSError) as error:
         typer.echo(f"python -m dcfnet_export.deep: {error}", err=True)

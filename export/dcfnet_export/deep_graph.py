@@ -23,7 +23,7 @@ from dcfnet_export.graph import check_parity, metadata, remove_notes, trace
 PRESETS: dict[str, dict[str, Any]] = {
     "accurate": {"update_interval": 1},
     DEFAULT_PRESET: {"update_interval": 2},
-    "fast": {"update_interval": 4, "patch_size": 88, "solver_steps": 2},
+    "fast": {"update_interval": 4, "patch_size": 88, "solver_steps": 2, "redetection_patches": 4},
 }
 
 
