@@ -16,7 +16,7 @@ from dcfnet_export.graph import ParityError
 
 REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
 MARGIN = 4  # px of the patch on each side: one map then gives all scales
-# Of occluded and lost targets (docs/tuning.md). The likeness of these networks tells a covered target from a visible one.
+# For occluded and lost targets (docs/tuning.md). The likeness of these networks shows whether a target is covered.
 MIN_STRENGTH, REDETECTION_PATCHES = 0.12, 8
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
