@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from dcfnet import Tracker
+from dcfnet.filter.response import Peak
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracking.frame_validation import follow_resolution
 from dcfnet.tracking.geometry import size_limits
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import frame_offsets, ring_offsets
+from dcfnet.tracking.search import Detection
 from dcfnet.tracking.steps import init, step
+from dcfnet.tracking.typical_response import occluded as is_occluded
 from dcfnet_evaluation.rendered import noise_texture, paste
 
 from tests.conftest import make_raw_pipeline
@@ -96,6 +99,16 @@ def test_an_occluded_target_is_uncertain_then_lost_and_not_updated(frame: np.nda
     assert [result.status for result in results] == [Status.UNCERTAIN] * 2 + [Status.LOST] * 2
     np.testing.assert_array_equal(state.typical, typical)
     assert np.array_equal(state.filters.arrays.numerator, numerator)
+
+
+def test_an_occlusion_ends_at_a_higher_strength_than_it_starts(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
+    """Between both thresholds, a visible target stays visible, and an occluded one stays occluded."""
+    pipeline, one = make_raw_pipeline(min_strength=0.1), np.ones(1)
+    state = init(raw_pipeline, [frame], [Box(100, 80, 50, 30)], [0]).replace(typical=np.ones((1, 3)))
+    for strength, frames, expected in [(0.09, 0, True), (0.12, 0, False), (0.12, 3, True), (0.16, 3, False)]:
+        peak = Peak(np.zeros((1, 2)), one, one, one, strength * one)
+        detection = Detection(peak, state.centre, state.size, one, np.zeros(1, np.bool_))
+        assert is_occluded(pipeline, state.replace(occluded_frames=np.array([frames])), detection)[0] == expected
 
 
 @pytest.mark.parametrize(("patches", "is_found"), [(1, False), (6, True)])

@@ -160,7 +160,7 @@ def with_metadata(name: str, value: str) -> Callable[[Tensors, Metadata], object
         (with_metadata("next_id", "0"), "its next id is '0', must be above 0"),
         (with_metadata("next_id", "9" * 5000), "its next id is '9"),
         (lambda _, metadata: metadata.pop("dcfnet.config"), r"its metadata lacks dcfnet\.config"),
-        (lambda tensors, _: tensors.pop("typical"), r"its tensor 'typical' is missing, must be F64 \(1, 2\)"),
+        (lambda tensors, _: tensors.pop("typical"), r"its tensor 'typical' is missing, must be F64 \(1, 3\)"),
         (lambda tensors, _: tensors.update(more=np.zeros(3)), r"'more' is F64 \(3,\), must be missing"),
         (with_tensor("centre", lambda a: a.astype(np.float32)), r"'centre' is F32 \(1, 2\), must be F64"),
         (with_tensor("centre", lambda a: a.astype(np.float16)), "'centre' is F16"),

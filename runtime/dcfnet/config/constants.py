@@ -48,7 +48,7 @@ class TrackerConfig(Settings):
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
     min_likeness: float = 0.12  # share of the typical PSR x peak below which a target is lost: it shows something else
     min_strength: float = 0.0  # share of the typical PSR x peak x likeness below which a target is occluded; 0: off
-    lost_after: int = 5  # frames without a confident detection after which an occluded target is lost
+    lost_after: int = 5  # frames after which an occluded target is lost
     confident_psr: float = 7.0  # PSR below which a target is uncertain: the box follows the peak, the status says so
     min_confidence: float = 0.5  # confidence below which a target is uncertain, if the model has a fit for it
 

@@ -24,7 +24,8 @@ class TrackState:
     updates (N,): number of frames in which the target was searched for.
     confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 3): running
     means of the peak-to-sidelobe ratio, the peak value and the likeness in such frames, 0 before the first one.
-    frames_since_confident (N,): number of frames after the last one.
+    frames_since_confident (N,): number of frames after the last one. occluded_frames (N,): number of frames, up to the
+    last one, in which the target was occluded without a break.
     filters: on the backend.
     """
 
@@ -39,6 +40,7 @@ class TrackState:
     confident_size: NDArray[np.float64]
     typical: NDArray[np.float64]
     frames_since_confident: NDArray[np.intp]
+    occluded_frames: NDArray[np.intp]
     filters: Filters
 
     @classmethod
@@ -53,7 +55,8 @@ class TrackState:
     ) -> TrackState:
         """The state of targets in their first frame."""
         zero, typical = np.zeros_like(source), np.zeros((len(centre), 3))
-        return cls(centre, size, size, frame_size, size_limits, source, zero, centre, size, typical, zero, filters)
+        counts = (zero, zero)
+        return cls(centre, size, size, frame_size, size_limits, source, zero, centre, size, typical, *counts, filters)
 
     @classmethod
     def stored(

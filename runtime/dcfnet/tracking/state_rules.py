@@ -16,7 +16,7 @@ MAX_SOURCE = 2**31 - 1
 SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay finite
 SIZES = ("size", "initial_size", "frame_size", "size_limits", "confident_size")
 OTHERS = ("centre", "confident_centre", "typical")
-COUNTS = ("updates", "frames_since_confident")
+COUNTS = ("updates", "frames_since_confident", "occluded_frames")
 
 
 def check_targets(

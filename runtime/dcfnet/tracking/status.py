@@ -17,7 +17,7 @@ class Evidence:
     """The facts that decide the status of N targets, bool (N,) each.
 
     clear: the peak reaches `min_psr`. in_view: the centre is inside the frame. similar: the response is like the
-    target's typical one (`min_likeness`). visible: it reaches `min_strength`. lasting: no confident detection for
+    target's typical one (`min_likeness`). visible: not occluded (`min_strength`). lasting: occluded for more than
     `lost_after` frames. confident: the peak reaches `confident_psr`. probable: the confidence reaches
     `min_confidence`. redetected: found by redetection. at_size_limit: the size reached a limit.
     """

@@ -105,7 +105,8 @@ def _track(
     limited = limit_size(detection.size, state.initial_size, state.size_limits)
     clear = (detection.peak.psr >= config.min_psr) & (detection.peak.psr > 0)
     similar, visible = ~unlike(pipeline, state, detection), ~occluded(pipeline, state, detection)
-    lasting = state.frames_since_confident >= config.lost_after
+    occluded_frames = np.where(visible, 0, state.occluded_frames + 1)
+    lasting = occluded_frames > config.lost_after
     # The lowest PSR of all passes counts: each pass is another chance for a wrong clear peak.
     found, confident = clear & similar, detection.lowest_psr >= config.confident_psr
     # The box of a target that is not found stays in place. This is the border if the target left the frame there.
@@ -127,7 +128,7 @@ def _track(
     facts = (clear, in_view, similar, visible, lasting, confident, probable, detection.redetected, at_limit)
     evidence = Evidence(*facts)
     results = searched_results(state.boxes(), detection, evidence, confidence)
-    return state.replace(updates=state.updates + 1), results
+    return state.replace(updates=state.updates + 1, occluded_frames=occluded_frames), results
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:

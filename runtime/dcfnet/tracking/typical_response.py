@@ -14,6 +14,7 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
 
+VISIBLE_AGAIN = 1.5  # multiple of `min_strength` that ends an occlusion (docs/tuning.md)
 TYPICAL_RATE = 0.1  # weight of a frame in the typical PSR, peak and likeness
 
 
@@ -29,10 +30,15 @@ def unlike(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArr
 
 
 def occluded(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.bool_]:
-    """Whether the target is covered, or the detection is something else: `relative_strength` < `min_strength`."""
+    """Whether the target is covered, or the detection is something else: `relative_strength` < `min_strength`.
+
+    For a target that was occluded in the previous frame the threshold is `VISIBLE_AGAIN` times as high. Otherwise the
+    filter would learn what covers the target as soon as one frame is above the threshold.
+    """
     if not pipeline.config.min_strength:
         return np.zeros(len(state), np.bool_)
-    return relative_strength(state, detection) < pipeline.config.min_strength
+    threshold = pipeline.config.min_strength * np.where(state.occluded_frames > 0, VISIBLE_AGAIN, 1.0)
+    return relative_strength(state, detection) < threshold
 
 
 def relative_strength(state: TrackState, detection: Detection) -> NDArray[np.float64]:
