@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -96,7 +97,12 @@ def rows_of(folder: Path) -> list[dict[str, object]]:
 
 def test_a_failure_has_the_seconds_around_it(tmp_path: Path) -> None:
     """At 30 frames per second, 90 frames before it and 30 after it, without the end of the run."""
-    record(tmp_path, [*[FOUND] * 149, *[LOST] * 31])
+    recorder = record(tmp_path, [*[FOUND] * 149, *[LOST] * 31])
+    deadline = time.monotonic() + 20
+    while "1 failure recorded" not in (tmp_path / "index.html").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    recorder.close()
     rows = rows_of(tmp_path / "0001")
     assert [row["frame"] for row in rows] == list(range(60, 181))
     assert set(rows[-1]) == {
@@ -113,15 +119,15 @@ def test_a_failure_has_the_seconds_around_it(tmp_path: Path) -> None:
 def test_memory_is_limited_for_fast_sources_and_slow_ones_have_enough_frames(
     tmp_path: Path, rate: float, before: int, after: int
 ) -> None:
-    record(tmp_path, [*[FOUND] * 199, *[LOST] * 60], rate)
+    record(tmp_path, [*[FOUND] * 199, *[LOST] * 60], rate).close()
     assert [row["frame"] for row in rows_of(tmp_path / "0001")] == list(range(200 - before, 200 + after + 1))
 
 
 def test_a_picture_shows_the_surroundings_of_a_small_target_at_full_resolution(tmp_path: Path) -> None:
-    record(tmp_path, [replace(LOST, box=Box(1800, 40, 20, 20))] * 6, rate=1, size=(1920, 1080))
+    record(tmp_path, [replace(LOST, box=Box(1800, 40, 20, 20))] * 6, rate=1, size=(1920, 1080)).close()
     row = rows_of(tmp_path / "0001")[-1]
     assert row["crop"] == [1280, 0, 640, 640]  # moved into the frame
-    record(tmp_path / "large", [replace(LOST, box=Box(500, 300, 200, 400))] * 6, rate=1, size=(1920, 1080))
+    record(tmp_path / "large", [replace(LOST, box=Box(500, 300, 200, 400))] * 6, rate=1, size=(1920, 1080)).close()
     row = rows_of(tmp_path / "large/0001")[-1]
     assert row["crop"] == [0, 0, 1920, 1080]
     assert cv2.imread(str(tmp_path / "large/0001" / str(row["picture"]))).shape == (360, 640, 3)

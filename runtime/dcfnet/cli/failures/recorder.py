@@ -7,6 +7,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,7 @@ from dcfnet.result import Box, Result
 
 SECONDS_BEFORE, SECONDS_AFTER = 3.0, 1.0  # recorded around the start of a failure
 # Limits in frames: the lower ones for slow sources, the upper ones for memory. A picture has 60 kB usually, and at most
-# about 300 kB (noise): all frames need about 10 MB, and never more than 50 MB.
+# about 300 kB (noise): all frames need about 10 MB, and never more than 50 MB; twice as much while they are written.
 FRAMES_BEFORE, FRAMES_AFTER = (10, 120), (5, 40)
 MOST_FAILURES = 20
 MOST_BYTES = 200 * 2**20  # of a run, on the disk
@@ -62,11 +63,15 @@ class FailureRecorder:
         self._response_map = response_map
         self._rule = FailureRule(config.min_confidence)
         self._frames: deque[RecordedFrame] = deque()
-        self._failures: list[Failure] = []  # written
-        self._current: Failure | None = None  # started, and not written yet
+        self._failures: list[Failure] = []  # recorded, written or not
+        self._written: list[Failure] = []
+        self._current: Failure | None = None  # started, and not complete yet
         self._response: bytes | None = None  # of the current failure
-        self._recording = True
-        self._seen = self._left_out = self._bytes = 0
+        self._seen = self._started = self._bytes = 0
+        self._failed = False  # a file could not be written, or there are too many bytes
+        self._told = False
+        self._writer, self._writing = ThreadPoolExecutor(1, "failures"), Future[None]()
+        self._writing.set_result(None)
         self._write_page()
 
     def add(self, index: int, frame: SourceFrame, box: Box, result: Result | None) -> None:
@@ -74,32 +79,35 @@ class FailureRecorder:
         starts = self._rule.add(index, result) if result else None
         self._seen += 1
         self._mark_found()
-        if not self._recording:
-            if starts:
-                self._leave_out()
+        if self._failed or (len(self._failures) == MOST_FAILURES and self._current is None):
+            self._leave_out(starts is not None)
             return
         self._frames.append(record(index, frame, box, result))
         if self._current is None:
             self._forget_old_frames()
             if starts and result:
-                self._current = Failure(len(self._failures) + 1, starts, self._frames[-1])
+                self._started += 1
+                self._current = Failure(self._started, starts, self._frames[-1])
+                self._failures.append(self._current)
                 self._response = self._picture_of_response(frame, result)
         elif self._has_enough_after(self._current.start):
-            self._write(self._current)
+            self._write_in_background(self._current)
 
     def close(self) -> None:
         """Writes the failure that has started, if any, and the final page, and tells where the page is."""
         if self._current:
-            self._write(self._current)
+            self._write_in_background(self._current)
+        self._writing.result()
+        self._writer.shutdown()
         try:
             self._write_page(ended=True)
         except SinkError as error:
             _tell(f"{error}; the page may lack the last failures")
-        _tell(f"{_counted(len(self._failures))} recorded in {self._folder / PAGE}")
+        _tell(f"{_counted(len(self._written))} recorded in {self._folder / PAGE}")
 
     def _mark_found(self) -> None:
         """Notes in which frame failures ended."""
-        for failure in [*self._failures, *filter(None, [self._current])]:
+        for failure in self._failures:
             if failure.found_again is None:
                 failure.found_again = self._rule.found_again(failure.cause)
 
@@ -125,51 +133,57 @@ class FailureRecorder:
         except DcfnetError:  # for example a GPU that fails: the next update reports it
             return None
 
-    def _write(self, failure: Failure) -> None:
-        """Writes the folder of a failure, and the page."""
-        frames, response, self._current = list(self._frames), self._response, None
+    def _write_in_background(self, failure: Failure) -> None:
+        """Starts to write a failure on a thread, so that no frame of a camera is missed. At most one is written."""
+        self._writing.result()
+        self._writing = self._writer.submit(self._write, failure, list(self._frames), self._response)
+        self._current = None
+
+    def _write(self, failure: Failure, frames: Sequence[RecordedFrame], response: bytes | None) -> None:
+        """Writes the folder of a failure, and the page, unless an earlier one could not be written. On the thread."""
+        if self._failed:
+            return
         failure.body = failure_body(failure, frames, response, self._config)
         contents = _contents(frames, response)
-        size = len(failure.body) + sum(map(len, contents.values()))
-        if self._bytes + size > MOST_BYTES:
-            self._stop()
-            self._leave_out()
+        self._bytes += len(failure.body) + sum(map(len, contents.values()))
+        if self._bytes > MOST_BYTES:
+            self._failed = True
+            self._tell_limit()
             return
         folder = self._folder / failure.name
         try:
             write_files_atomically({folder / name: content for name, content in contents.items()})
-            self._failures.append(failure)
-            self._bytes += size
+            self._written.append(failure)
             self._write_page()
         except SinkError as error:
+            self._failed = self._told = True
+            _tell(f"{error}; no more failures are written, tracking continues")
             with suppress(OSError):
                 folder.rmdir()  # only if it is empty
-            self._stop()
-            self._left_out += failure not in self._failures
-            _tell(f"{error}; no more failures are written, tracking continues")
-        if len(self._failures) == MOST_FAILURES:
-            self._stop()
 
-    def _stop(self) -> None:
-        """Keeps no more frames."""
-        self._recording = False
+    def _leave_out(self, starts: bool) -> None:
+        """A frame after the recorder has stopped. starts: a failure starts in it."""
         self._frames.clear()
+        if starts:
+            self._started += 1
+            self._tell_limit()
 
-    def _leave_out(self) -> None:
-        """Counts a failure that is not written; the first one is told."""
-        self._left_out += 1
-        if self._left_out == 1:
+    def _tell_limit(self) -> None:
+        """Tells once that a limit is reached."""
+        if not self._told:
+            self._told = True
             limit = f"{MOST_FAILURES} failures or {MOST_BYTES // 2**20} MiB in a run"
             _tell(f"the limit is reached ({limit}); no more failures are written, tracking continues")
 
     def _write_page(self, ended: bool = False) -> None:
         """Writes the page. Raises SinkError."""
-        summary = f"{_counted(len(self._failures))} recorded in {self._seen} frames."
+        summary = f"{_counted(len(self._written))} recorded in {self._seen} frames."
         if not ended:
             summary += " The run has not ended, or it was ended by force."
-        if self._left_out:
-            summary += f" {self._left_out} more could not be written, or are beyond the limits of a run."
-        page = render(self._source, self._settings, self._failures, summary, ended)
+        left_out = self._started - len(self._written)
+        if left_out and ended:
+            summary += f" {left_out} more could not be written, or are beyond the limits of a run."
+        page = render(self._source, self._settings, self._written, summary, ended)
         write_atomically(page, self._folder / PAGE)
 
     def __enter__(self) -> FailureRecorder:
