@@ -145,7 +145,7 @@ def test_a_run_that_ends_writes_the_failure_that_has_started(
     assert "picture" not in rows[3]
     page = (tmp_path / "index.html").read_text()
     assert "1 failure recorded in 4 frames." in page
-    assert "not until the end" in page
+    assert "not before the end of the run" in page
     assert "no picture" in page
     assert f"1 failure recorded in {tmp_path / 'index.html'}" in capsys.readouterr().err
 

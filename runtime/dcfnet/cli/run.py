@@ -82,7 +82,7 @@ Failures: TypeAlias = Annotated[
         "--record-failures",
         metavar="DIR",
         help="When the target is lost, or the confidence is low in 15 frames in a row, write pictures and results from "
-        "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 2 ms a frame.",
+        "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 3 ms a frame.",
     ),
 ]
 Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join(FORMATS)}.")]

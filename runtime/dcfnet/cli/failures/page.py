@@ -37,14 +37,14 @@ class Failure:
     """A failure in the page.
 
     number: from 1. cause, start: why and in which frame it started. body: HTML of its pictures and charts.
-    found_again: the first frame after it; None while it goes on.
+    end: the first frame after it; None while it goes on.
     """
 
     number: int
     cause: Cause
     start: RecordedFrame
     body: str = ""
-    found_again: int | None = None
+    end: int | None = None
 
     @property
     def name(self) -> str:
@@ -96,7 +96,7 @@ def _contents(failures: Sequence[Failure], ended: bool) -> str:
         f"<td>{failure.start.time:.2f} s</td><td>{_status(failure.start)}</td><td>{_end(failure, ended)}</td></tr>"
         for failure in failures
     ]
-    heads = "".join(f"<th>{name}</th>" for name in ("failure", "frame", "time", "status", "found again"))
+    heads = "".join(f"<th>{name}</th>" for name in ("failure", "frame", "time", "status", "end"))
     return f'<div class="scroll contents"><table>\n<tr>{heads}</tr>\n' + "\n".join(rows) + "\n</table></div>"
 
 
@@ -107,14 +107,14 @@ def _section(failure: Failure, ended: bool) -> str:
     if failure.cause is Cause.LOST and start.result:
         meaning = MEANING.get(start.result.reason, "")
     files_of = f'<a href="{failure.name}/{RESULTS}">{failure.name}/{RESULTS}</a>'
-    facts = f"{_status(start)}. {escape(meaning)} Found again: {_end(failure, ended)}. All results: {files_of}."
+    facts = f"{_status(start)}. {escape(meaning)} End: {_end(failure, ended)}. All results: {files_of}."
     return f'<section id="f{failure.name}">\n<h2>{heading}</h2>\n<p>{facts}</p>\n{failure.body}\n</section>'
 
 
 def _end(failure: Failure, ended: bool) -> str:
-    if failure.found_again is not None:
-        return f"frame {failure.found_again}"
-    return "not until the end" if ended else "not yet"
+    if failure.end is not None:
+        return f"frame {failure.end}"
+    return "not before the end of the run" if ended else "not yet"
 
 
 def _status(frame: RecordedFrame) -> str:

@@ -14,7 +14,7 @@ from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.rectangle import Rectangle
 from dcfnet.io.source_frame import SourceFrame
-from dcfnet.io.video import COLOURS, annotate
+from dcfnet.io.video import COLOURS
 from dcfnet.result import Box, Result, Status
 
 LONG_SIDE = 640  # px, largest side of a stored picture
@@ -85,7 +85,7 @@ def large_picture(recorded: RecordedFrame) -> bytes | None:
     if recorded.jpeg is None:
         return None
     picture, box = _stored(recorded.jpeg, recorded)
-    return _encoded(annotate(picture, box, recorded.result), ".jpg", QUALITY)
+    return _encoded(_with_box(picture, box, recorded.result), ".jpg", QUALITY)
 
 
 def small_picture(recorded: RecordedFrame) -> bytes | None:
@@ -95,9 +95,14 @@ def small_picture(recorded: RecordedFrame) -> bytes | None:
     picture, box = _stored(recorded.jpeg, recorded)
     crop = crop_around(box, frame_size(picture), SMALL_SIDE // 2, SMALL_CONTEXT)
     part, scale = shrunk(picture[crop.slices], SMALL_SIDE)
-    status = recorded.result.status if recorded.result else Status.TRACKED
-    cv2.rectangle(part, in_crop(box, crop, scale).rounded(), COLOURS[status], 2, cv2.LINE_AA)
-    return _encoded(part, ".jpg", SMALL_QUALITY)
+    return _encoded(_with_box(part, in_crop(box, crop, scale), recorded.result), ".jpg", SMALL_QUALITY)
+
+
+def _with_box(picture: Frame, box: Box, result: Result | None) -> Frame:
+    """The picture with the box in the colour of its status. Unlike `annotate` it writes no text."""
+    status = result.status if result else Status.TRACKED
+    cv2.rectangle(picture, box.rounded(), COLOURS[status], 2, cv2.LINE_AA)
+    return picture
 
 
 def _stored(jpeg: bytes, recorded: RecordedFrame) -> tuple[Frame, Box]:

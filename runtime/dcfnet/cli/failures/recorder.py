@@ -78,7 +78,7 @@ class FailureRecorder:
         """Adds frame `index` with its box and result. result: None for the first frame."""
         starts = self._rule.add(index, result) if result else None
         self._seen += 1
-        self._mark_found()
+        self._mark_ends()
         if self._failed or (len(self._failures) == MOST_FAILURES and self._current is None):
             self._leave_out(starts is not None)
             return
@@ -105,11 +105,11 @@ class FailureRecorder:
             _tell(f"{error}; the page may lack the last failures")
         _tell(f"{_counted(len(self._written))} recorded in {self._folder / PAGE}")
 
-    def _mark_found(self) -> None:
+    def _mark_ends(self) -> None:
         """Notes in which frame failures ended."""
         for failure in self._failures:
-            if failure.found_again is None:
-                failure.found_again = self._rule.found_again(failure.cause)
+            if failure.end is None:
+                failure.end = self._rule.end(failure.cause)
 
     def _forget_old_frames(self) -> None:
         least, most = FRAMES_BEFORE

@@ -74,7 +74,7 @@ class FailureRule:
             return Cause.LOST
         return Cause.LOW_CONFIDENCE if low_starts else None
 
-    def found_again(self, cause: Cause) -> int | None:
+    def end(self, cause: Cause) -> int | None:
         """The first frame after the failure of this cause that started last; None while the failure goes on."""
         episode = self._lost if cause is Cause.LOST else self._low
         return None if episode.active else episode.since
