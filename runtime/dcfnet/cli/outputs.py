@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dcfnet.cli.failures.recorder import check_folder
 from dcfnet.errors import SinkError
 from dcfnet.io.decoding.images import IMAGE_SUFFIXES
 
 STDOUT = Path("-")
 
 
-def check_outputs(source: str, engine: Path | None, outputs: list[Path]) -> None:
-    """Raises SinkError if an output is a folder, or would overwrite an input or another output."""
+def check_outputs(source: str, engine: Path | None, outputs: list[Path], failures: Path | None = None) -> None:
+    """Raises SinkError if an output is a folder, or would overwrite an input or another output.
+
+    failures: the folder of --record-failures, which must not be the source or have an earlier run.
+    """
     inputs = [os.path.realpath(file) for file in (source, engine) if file]  # realpath accepts circular links too
     files = [output for output in outputs if output != STDOUT]
     for output in files:
@@ -23,3 +27,7 @@ def check_outputs(source: str, engine: Path | None, outputs: list[Path]) -> None
             raise SinkError(f"{output}: would overwrite the source, the model or an image; choose another file")
     if len({os.path.realpath(output) for output in files}) < len(files):
         raise SinkError(f"{files[0]}: is both --output and --boxes; choose two files")
+    if failures is not None:
+        check_folder(failures)
+        if os.path.realpath(failures) in inputs:
+            raise SinkError(f"{failures}: is the source; choose another folder for --record-failures")

@@ -76,6 +76,15 @@ Boxes: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Write the boxes to a file, one line per frame, unbuffered. - is standard output."),
 ]
+Failures: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--record-failures",
+        metavar="DIR",
+        help="When the target is lost, or the confidence is low in 15 frames in a row, write pictures and results from "
+        "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 3 ms a frame.",
+    ),
+]
 Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join(FORMATS)}.")]
 Range: TypeAlias = Annotated[
     str,
@@ -110,6 +119,7 @@ def main(
     levels: Range = "first",
     device: Device = "auto",
     threads: Threads = None,
+    failures: Failures = None,
     show: Show = False,
     version: Version = False,
 ) -> None:
@@ -121,7 +131,7 @@ def main(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
     options = RunOptions(
-        source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads
+        source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads, failures
     )
     try:
         summary = run(options)

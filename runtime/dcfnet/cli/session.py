@@ -6,14 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import cv2
 
+from dcfnet.cli.failures.recorder import FailureRecorder
 from dcfnet.cli.outputs import check_outputs
 from dcfnet.cli.progress import RunProgress
 from dcfnet.cli.summary import Summary, check_frozen, describe_frame, track
 from dcfnet.cli.target import WINDOW, draw_box, has_display, parse_box
+from dcfnet.config.version import __version__
 from dcfnet.errors import EngineError, InvalidBoxError, SinkError, SourceError
 from dcfnet.io.boxes import FORMATS, BoxWriter
 from dcfnet.io.frame import Frame, frame_size
@@ -28,7 +31,10 @@ from dcfnet.tracking.geometry import target_box
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format."""
+    """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format.
+
+    failures: --record-failures.
+    """
 
     source: str
     init: str | None = None
@@ -43,12 +49,14 @@ class RunOptions:
     rebuild: bool = False
     levels: str = "first"
     threads: int | None = None
+    failures: Path | None = None
 
 
 def run(options: RunOptions) -> Summary:
     """The work of dcfnet-run. Raises DcfnetError for all errors that the user can correct."""
     given_box = parse_box(options.init) if options.init is not None else None
-    check_outputs(options.source, options.engine, [file for file in (options.output, options.boxes) if file])
+    outputs = [file for file in (options.output, options.boxes) if file]
+    check_outputs(options.source, options.engine, outputs, options.failures)
     if options.layout not in FORMATS:
         raise SinkError(f"--format {options.layout}: must be one of {', '.join(FORMATS)}")
     if options.show and not has_display():
@@ -61,7 +69,7 @@ def run(options: RunOptions) -> Summary:
     first = next(frames)
     box = start(tracker, source, first, given_box)
     summary = Summary()
-    write_results(options, source, first, track(tracker, first, box, frames, summary))
+    write_results(options, source, tracker, first, track(tracker, first, box, frames, summary))
     summary.problems += source.report.problems
     check_frozen(source, summary)
     return summary
@@ -100,6 +108,7 @@ def start(tracker: Tracker, source: FrameSource, first: SourceFrame, given: Box 
 def write_results(
     options: RunOptions,
     source: FrameSource,
+    tracker: Tracker,
     first: SourceFrame,
     results: Iterator[tuple[SourceFrame, Box, Result | None]],
 ) -> None:
@@ -108,6 +117,7 @@ def write_results(
     picture = first.pixels
     with ExitStack() as stack:
         size = frame_size(first.pixels)
+        recorder = stack.enter_context(open_recorder(options, source, tracker)) if options.failures else None
         video = stack.enter_context(VideoSink(options.output, source.fps, size)) if options.output else None
         writer = stack.enter_context(BoxWriter(options.boxes, options.layout)) if options.boxes else None
         if options.show:
@@ -120,9 +130,27 @@ def write_results(
                 writer.write(index, box, result, frame.time)
             if video:
                 video.write(annotate(picture, box, result), frame.time)
+            if recorder:
+                recorder.add(index, frame, box, result)
             progress.advance()
             if options.show and not show(annotate(picture, box, result)):
                 break
+
+
+def open_recorder(options: RunOptions, source: FrameSource, tracker: Tracker) -> FailureRecorder:
+    """The recorder of --record-failures. Raises SinkError."""
+    assert options.failures is not None
+    settings = {
+        "dcfnet": __version__,
+        "start of the run": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "source": f"{source.name}, {source.fps:g} frames per second",
+        "first box": options.init or "drawn",
+        "tracker": repr(tracker),
+        "preset": options.preset or "default",
+        "levels": options.levels,
+    }
+    maps = tracker.response_maps
+    return FailureRecorder(options.failures, source.name, settings, tracker.config, lambda frame: maps(frame)[0])
 
 
 def show(frame: Frame) -> bool:

@@ -16,7 +16,8 @@ from dcfnet.result import Box, Result, Status
 Line = Callable[[int, Box, Result | None, float | None], str | None]
 
 MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5}  # ranks, for results without a confidence
-JSON_FIELDS = {"peak": 5, "psr": 3, "status": 0, "reason": 0, "confidence": 4}  # name -> digits; 0: text
+# name -> digits; 0: text
+JSON_FIELDS = {"peak": 5, "psr": 3, "apce": 3, "likeness": 5, "status": 0, "reason": 0, "confidence": 4}
 STDOUT = "-"
 
 
@@ -27,7 +28,11 @@ def _csv(index: int, box: Box, result: Result | None, time: float | None) -> str
     return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures},{confidence},{seconds}"
 
 
-def _jsonl(index: int, box: Box, result: Result | None, time: float | None) -> str:
+def json_row(index: int, box: Box, result: Result | None, time: float | None) -> dict[str, object]:
+    """The object of a line of `jsonl`: frame (0-based), box, and the values of the result and the time if they exist.
+
+    box: x, y, w, h in frame pixels, 0-based. time: seconds after the first frame.
+    """
     row: dict[str, object] = {"frame": index, "box": [round(value, 3) for value in box]}
     if result:
         found = result.to_dict()
@@ -35,7 +40,11 @@ def _jsonl(index: int, box: Box, result: Result | None, time: float | None) -> s
         row |= {name: round(value, JSON_FIELDS[name]) if JSON_FIELDS[name] else value for name, value in shown.items()}
     if time is not None:
         row["time"] = round(time, 4)
-    return json.dumps(row)
+    return row
+
+
+def _jsonl(index: int, box: Box, result: Result | None, time: float | None) -> str:
+    return json.dumps(json_row(index, box, result, time))
 
 
 def _otb(index: int, box: Box, result: Result | None, time: float | None) -> str:
@@ -62,7 +71,8 @@ HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason,confidence,time"}
 class BoxWriter:
     """Writes one line per frame, unbuffered, so that an interrupted run keeps every line.
 
-    csv and jsonl: 0-based frames and boxes, with peak, PSR, status, reason, confidence and time. otb: x,y,w,h, 1-based.
+    csv and jsonl: 0-based frames and boxes, with peak, PSR, status, reason, confidence and time; jsonl also with APCE
+    and likeness. otb: x,y,w,h, 1-based.
     mot: the nine columns of MOTChallenge's ground truth, 1-based, without lines for frames in which the target is lost.
     """
 

@@ -6,11 +6,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dcfnet.config import TrackerConfig
+from dcfnet.errors import NotInitialisedError
 from dcfnet.io.files import write_atomically
+from dcfnet.io.frame import Frame
 from dcfnet.result import Box
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.steps import centred_responses
 
 T = TypeVar("T", bound="TrackerLifecycle")
 
@@ -34,6 +40,19 @@ class TrackerLifecycle:
     def config(self) -> TrackerConfig:
         """The constants in use."""
         return self._pipeline.config
+
+    def response_maps(self, frame: Frame) -> NDArray[np.float32]:
+        """Response maps of all targets in one frame: float32 (N, 64, 64). For diagnosis: no target changes.
+
+        A map covers the search region around the present box at scale 1; pixel [32, 32] is the centre of the box, and 1
+        is the peak of the label. The response of the colours is not in it. It takes the time of a search pass. For a
+        target that was just reported as lost with `low_psr` or `unlike`, it is the map of the first search pass.
+        Raises NotInitialisedError without a target, InvalidFrameError, and DeviceError as `update` does.
+        """
+        with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
+            if self._state is None:
+                raise NotInitialisedError("response_maps before init: there is no target; call init(frame, box) first")
+            return centred_responses(self._pipeline, self._state, frame)
 
     def save(self, file: str | Path) -> None:
         """Writes all targets to a safetensors file, completely or not at all. `restore` continues from it.

@@ -140,6 +140,17 @@ def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Arra
     return pipeline.responses(places, state.filters.arrays)[0]
 
 
+def centred_responses(pipeline: Pipeline, state: TrackState, frame: Any) -> NDArray[np.float32]:
+    """Response maps of N targets at scale 1 in one frame: float32 (N, R, R), host. Pixel [R/2, R/2] is shift zero.
+
+    They are those of the filters, without the response of the colours. The state does not change. frame: as for `init`.
+    Raises InvalidFrameError.
+    """
+    one_source = state.replace(source=np.zeros(len(state), dtype=np.intp))
+    maps = pipeline.backend.to_host(detect(pipeline, one_source, [pipeline.backend.frame(frame)]))
+    return np.fft.fftshift(maps[:, len(pipeline.scales) // 2], axes=(1, 2))
+
+
 def update_filters(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp]) -> TrackState:
     """The state with the filters of `rows` blended towards the present appearance of their targets (step 6)."""
     if not len(rows):
