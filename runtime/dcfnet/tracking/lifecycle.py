@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from dcfnet.config import TrackerConfig
 from dcfnet.io.files import write_atomically
-from dcfnet.result import Box
+from dcfnet.result import Box, Corrections
+from dcfnet.tracking.correction import correct
+from dcfnet.tracking.detector_boxes import Boxes
+from dcfnet.tracking.frame_validation import Frames
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 
@@ -72,6 +76,12 @@ class TrackerLifecycle:
         with self._pipeline.queue.exclusive():
             self._replace_state(None)
             self._ids = []
+
+    def _correct(self, frames: Frames, boxes: Boxes | Mapping[int, Boxes], weight: float) -> Corrections:
+        """See `MultiTracker.correct`."""
+        with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
+            self._state, corrections = correct(self._pipeline, self._state, self._ids, frames, boxes, weight)
+        return corrections
 
     def _boxes(self) -> list[Box]:
         """The present box of every target, frame pixels. The caller has exclusive use."""
