@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+from pathlib import Path
 from typing import Any
 
 import dcfnet
@@ -337,3 +339,71 @@ def test_an_error_in_one_source_changes_no_target(
     with pytest.raises(error, match=message):
         tracker.correct(dict.fromkeys(frames, scene(START)), boxes)
     assert_unchanged(tracker, before)
+
+
+# --- what it is for -------------------------------------------------------------------------------------------------
+
+
+def test_a_target_that_enters_again_far_away_is_followed_within_ten_frames() -> None:
+    """The default model. The target is hidden in frames 8 to 24; a detector gives all boxes every ten frames."""
+    scene, tracker = Scene(), Tracker("deep", device="cpu", preset="fast")
+    walker = Box(250, 40, 40, 32)
+
+    def boxes(t: int) -> tuple[Box | None, Box]:
+        target = shifted(START, 2 * t) if t < 8 else Box(20 + 2 * t, 190, 40, 32)
+        return None if 8 <= t < 25 else target, shifted(walker, -t)
+
+    tracker.init(scene(*boxes(0)), START)
+    for t in range(1, 41):
+        frame, (target, other) = scene(*boxes(t)), boxes(t)
+        result = tracker.update(frame)
+        if t == 30:
+            alone = copy.copy(tracker)
+            assert result.status is not Status.TRACKED
+        if t % 10 == 0:
+            done = tracker.correct(frame, [other] if target is None else [other, target])
+            assert done.taken == (None if t < 25 else 1)
+        if t > 30:
+            assert target is not None
+            assert result.status is Status.TRACKED
+            assert result.box.iou(target) > 0.7
+            assert alone.update(frame).box.iou(target) == 0
+
+
+def test_two_look_alikes_that_cross_keep_their_ids() -> None:
+    """The detector gives both boxes in any order. Without it both trackers follow the target in front."""
+    scene = Scene(2)
+    front, behind = scene._textures
+    scene._textures = [(0.5 * front + 0.5 * behind).astype(np.uint8), front]
+
+    def boxes(t: int) -> tuple[Box, Box]:
+        return shifted(START, 110 - 4 * t, 4), shifted(START, 4 * t)
+
+    corrected = many(scene, *boxes(0))
+    alone = copy.copy(corrected)
+    for t in range(1, 25):
+        frame = scene(*boxes(t))
+        corrected.update(frame)
+        alone.update(frame)
+        if t % 10 == 0:
+            corrected.correct(frame, boxes(t) if t % 20 else boxes(t)[::-1])
+    for id_, box in enumerate(boxes(24)):
+        assert corrected.targets[id_].iou(box) > 0.7
+    assert alone.targets[0].iou(boxes(24)[0]) < 0.1
+
+
+def test_a_box_on_the_background_is_found_again_by_its_confidence(scene: Scene) -> None:
+    """The box has drifted away and is confidently detected there, but the filter of the first frame does not fit."""
+    tracker = Tracker("deep", device="cpu", preset="fast")
+    tracker.init(scene(START), START)
+    assert tracker._state is not None
+    tracker._state = tracker._state.replace(centre=np.array([FAR.centre]))
+    assert tracker.correct(scene(START), [START]).taken == 0
+    assert tracker.update(scene(START)).box.iou(START) > 0.9
+
+
+def test_the_program_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "detectors.md").read_text()
+    program = page.split("```python\n")[1].split("```")[0]
+    exec(program, {})
+    assert capsys.readouterr().out.splitlines() == [f"{index} 0 (1,)" for index in (10, 20, 30)]

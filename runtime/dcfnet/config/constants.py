@@ -42,8 +42,8 @@ class TrackerConfig(Settings):
     scale_penalty: float = 0.9925  # the peak of a scale k steps from the middle one is multiplied by scale_penalty^k
     second_pass_distance: float = 0.25  # target sizes: after a larger move, the tracker searches again from there
     redetection_rings: int = 3  # rings of places around the last confident position; redetection searches one per frame
-    min_scale: float = 0.2  # smallest size / initial size: a smaller one is a failure of the scale search
-    max_scale: float = 5.0  # largest size / initial size
+    min_scale: float = 0.2  # smallest size / initial or corrected size: below it, the scale search has failed
+    max_scale: float = 5.0  # largest size / initial or corrected size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
     min_likeness: float = 0.12  # share of the typical PSR x peak below which a target is lost: it shows something else
     confident_psr: float = 7.0  # PSR below which a target is uncertain: the box follows the peak, the status says so

@@ -2,8 +2,9 @@
 
 A target can take a box for two reasons. The box overlaps the target box; this counts only for a target that was
 confidently detected in the previous frame. Or a search pass at the box finds the target there; this counts near the
-target box and, for a target that may be elsewhere, in the whole frame. Of all possible pairs, those with the largest
-sum of overlap and response are chosen.
+target box. It counts in the whole frame for a target that may be elsewhere: it was not confidently detected, its
+confidence is low, or its box overlaps that of another target. Of all possible pairs, those with the largest sum of
+overlap and response are chosen.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ MIN_OVERLAP = 0.3  # IoU: the threshold of SORT (Bewley et al., ICIP 2016)
 NEAR = 1.0  # target sizes, along each axis: a target does not move farther in a frame (docs/glossary.md, padding)
 MIN_AGREEMENT = 0.5  # IoU of a box and of the detection around it: with less, the search found another object beside it
 PROBABLE = 0.5  # confidence above which the target is rather at a position than not
+PROBABLE_PEAK = 0.6  # share of the typical peak that is enough with that confidence, instead of REDETECTED_PEAK
 
 
 def associate(
@@ -68,9 +70,9 @@ def affinities(
 ) -> NDArray[np.float64]:
     """Overlap + response of N targets of one frame and its M boxes, (N, M), in [0, 2]; 0 for an impossible pair."""
     centres, sizes = np.array([box.centre for box in boxes]), np.array([box.size for box in boxes])
-    overlap = np.array([[target.iou(box) for box in boxes] for target in state.boxes()])
+    overlap = overlaps(state.boxes(), boxes)
     confident = state.frames_since_confident == 0
-    elsewhere = ~confident | improbable(pipeline, state, frames)
+    elsewhere = ~confident | shared(state) | improbable(pipeline, state, frames)
     near = np.stack([near_target(state, centre) for centre in centres], axis=1)
     sources = np.full(len(boxes), state.source[0])
     textured = pipeline.backend.check_texture(frames, sources, centres, pipeline.search_regions(sizes))()
@@ -90,6 +92,18 @@ def near_target(state: TrackState, centre: Pairs) -> NDArray[np.bool_]:
     return both_true(np.abs(centre - state.centre) < NEAR * state.size)
 
 
+def overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]:
+    """IoU of N boxes with M others, (N, M)."""
+    return np.array([[box.iou(other) for other in others] for box in boxes])
+
+
+def shared(state: TrackState) -> NDArray[np.bool_]:
+    """Whether the box overlaps that of another target, bool (N,). One of the two may have jumped to the other."""
+    others = overlaps(state.boxes(), state.boxes()) * (1 - np.eye(len(state)))
+    alike: NDArray[np.bool_] = (others >= MIN_OVERLAP).any(axis=1)
+    return alike
+
+
 def improbable(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> NDArray[np.bool_]:
     """Whether the target is probably not in its box, bool (N,); false without a fit for the confidence."""
     if pipeline.confidence is None:
@@ -107,13 +121,12 @@ def responses(
     found = search(pipeline, there, frames, pipeline.search_regions(there.size))()
     pairs = zip(found.centre, found.size, strict=True)
     agreement = np.array([Box.of(centre, size).iou(box) for centre, size in pairs])
-    probable = probability(pipeline, found)
+    belief, share = probability(pipeline, found), REDETECTED_PEAK
     if pipeline.confidence is not None:
-        shown = (probable >= PROBABLE) & (found.peak.psr >= pipeline.config.min_psr)
-    else:  # the PSR depends on the background, so it need not be near the typical one, as in `redetect`
-        similar = found.peak.value >= REDETECTED_PEAK * state.typical[:, 1]
-        shown = similar & (found.peak.psr >= pipeline.config.confident_psr)
-    return probable * agreement, shown & (agreement >= MIN_AGREEMENT)
+        share = np.where(belief >= PROBABLE, PROBABLE_PEAK, REDETECTED_PEAK)
+    # The PSR depends on the background, so it need not be near the typical one, as in `redetect`.
+    shown = (found.peak.psr >= pipeline.config.confident_psr) & (agreement >= MIN_AGREEMENT)
+    return belief * agreement, shown & (found.peak.value >= share * state.typical[:, 1])
 
 
 def probability(pipeline: Pipeline, found: Detection) -> NDArray[np.float64]:
