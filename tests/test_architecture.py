@@ -37,6 +37,7 @@ HEAVY = (
     "typer",
     "av",
     "safetensors",
+    "scipy",
 )
 
 
@@ -75,6 +76,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("typer", "cli/run.py"),
         ("av", "io/decoding/pyav_decoder.py"),
         ("safetensors", "tracking/state_file.py"),
+        ("scipy", "tracking/assignment.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:

@@ -38,13 +38,15 @@ from dcfnet.errors import (
     UnknownTargetError,
 )
 from dcfnet.io.pixel_formats import Nv12, Rgb
-from dcfnet.result import Box, Reason, Result, Status
+from dcfnet.result import Box, Correction, Corrections, Reason, Result, Status
 from dcfnet.tracker import MultiTracker, Tracker
 
 __all__ = [
     "Box",
     "CapacityError",
     "ConfigError",
+    "Correction",
+    "Corrections",
     "DcfnetError",
     "DeviceError",
     "FrameTypeError",

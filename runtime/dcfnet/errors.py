@@ -4,7 +4,7 @@
     ├── InvalidBoxError (ValueError)      the box cannot be tracked
     ├── InvalidFrameError (ValueError)    the frame has a wrong type, shape or dtype, or is empty (`init`, `add`)
     │   └── FrameTypeError (TypeError)    the argument can never be a frame, for example a list (`update` too)
-    ├── NotInitialisedError (RuntimeError) `update` before `init`
+    ├── NotInitialisedError (RuntimeError) `update`, `correct` or `save` before `init`
     ├── UnknownTargetError (KeyError)     the id is not a target of the MultiTracker
     ├── CapacityError (RuntimeError)      all slots of the MultiTracker are in use
     ├── ConfigError (ValueError)          a setting is unknown or out of range
@@ -46,7 +46,7 @@ class FrameTypeError(InvalidFrameError, TypeError):
 
 
 class NotInitialisedError(DcfnetError, RuntimeError):
-    """`update` was called before `init`."""
+    """`update`, `correct` or `save` was called before `init`."""
 
 
 class UnknownTargetError(DcfnetError, KeyError):

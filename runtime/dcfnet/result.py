@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -88,6 +88,7 @@ class Reason(_StringEnum):
     REDETECTED = "redetected"  # tracked: found again at another position, so the box jumped there
     SCALE_LIMIT = "scale_limit"  # tracked: the size reached a limit (config.min_scale, config.max_scale, the frame)
     RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame size changed, and the box was scaled with it
+    CORRECTED = "corrected"  # tracked: the target took a detector box (`correct`)
 
 
 @dataclass(frozen=True)
@@ -116,3 +117,30 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, for `json.dumps`: the box as a list [x, y, w, h], status and reason as text."""
         return {**vars(self), "box": list(self.box), "status": self.status.value, "reason": self.reason.value}
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The result of `Tracker.correct`.
+
+    result: of the target, None if it took no box. Its numbers are those of a search pass at the detector box, before
+    the filter was updated. taken: index of the box that the target took, or None. left: indices of the other boxes.
+    """
+
+    result: Result | None
+    taken: int | None
+    left: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """The result of `MultiTracker.correct`.
+
+    results: {id: result} of the targets that took a box, as in `Correction`. taken: {id: index in the boxes of its
+    source, or None} of all targets whose source has boxes, even an empty list. left: {source: indices of the boxes
+    that no target took}.
+    """
+
+    results: Mapping[int, Result]
+    taken: Mapping[int, int | None]
+    left: Mapping[int, tuple[int, ...]]

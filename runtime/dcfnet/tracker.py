@@ -12,19 +12,18 @@ import numpy as np
 from dcfnet.errors import (
     CapacityError,
     ConfigError,
-    InvalidBoxError,
     NotInitialisedError,
     UnknownTargetError,
 )
-from dcfnet.io.frame import Frame, frame_size
-from dcfnet.result import Box, Result
+from dcfnet.io.frame import Frame
+from dcfnet.result import Box, Correction, Corrections, Result
+from dcfnet.tracking.detector_boxes import Boxes
 from dcfnet.tracking.frame_validation import Frames, frames_by_source, is_source
-from dcfnet.tracking.geometry import target_box
 from dcfnet.tracking.lifecycle import TrackerLifecycle
 from dcfnet.tracking.opening import ConfigLike, open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.steps import init, step
+from dcfnet.tracking.steps import init_target, step
 from dcfnet.tracking.warm_up import warm_up
 
 MAX_CAPACITY = 2**16
@@ -81,7 +80,7 @@ class Tracker(TrackerLifecycle):
         Raises InvalidFrameError and InvalidBoxError; the tracker then keeps its previous target.
         """
         with self._pipeline.queue.exclusive():
-            self._replace_state(_initial_state(self._pipeline, frame, box))
+            self._replace_state(init_target(self._pipeline, frame, box))
             self._ids, self._next_id = [0], 1
 
     def warm_up(self) -> None:
@@ -110,6 +109,19 @@ class Tracker(TrackerLifecycle):
         Do not change a frame before its result is ready. The queue has no limit: wait for results to keep pace.
         """
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, frame))
+
+    def correct(self, frame: Frame, boxes: Boxes, weight: float = 1.0) -> Correction:
+        """Moves the target to one of a detector's boxes, if it is there, and updates its filter (docs/detectors.md).
+
+        frame: the frame of the detector, as for `init`. boxes: one box or several, each as for `init`. weight: of the
+        detector box in position and size, in [0, 1]; 1 for a target that is lost or that moves by more than its size.
+        Raises NotInitialisedError, InvalidFrameError, InvalidBoxError and ConfigError; then nothing changes.
+        """
+        with self._pipeline.queue.exclusive():
+            if self._state is None:
+                raise NotInitialisedError("correct before init: call init(frame, box) with the target's first box")
+            (target,), done = self._ids, self._correct({0: frame}, {0: boxes}, weight)
+        return Correction(done.results.get(target), done.taken[target], done.left[0])
 
     def save(self, file: str | Path) -> None:
         """See `TrackerLifecycle.save`. Raises NotInitialisedError before `init`."""
@@ -173,7 +185,7 @@ class MultiTracker(TrackerLifecycle):
         with self._pipeline.queue.exclusive():
             if len(self) == self._capacity:
                 raise CapacityError(f"all {len(self)} slots are in use; remove a target, or raise capacity")
-            added = _initial_state(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
+            added = init_target(self._pipeline, frame, box).replace(source=np.array([source], dtype=np.intp))
             with self._pipeline.backend.guarded():
                 parts = [added] if self._state is None else [self._state, added]
                 self._state = TrackState.concatenate(parts, self._capacity)
@@ -213,31 +225,23 @@ class MultiTracker(TrackerLifecycle):
         given = dict(frames) if isinstance(frames, Mapping) else frames
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, given))
 
+    def correct(self, frames: Frames, boxes: Boxes | Mapping[int, Boxes], weight: float = 1.0) -> Corrections:
+        """As `Tracker.correct`, for all targets of the sources that have boxes. Each box is for one target at most.
+
+        frames: as for `update`. boxes: {source: boxes}, or the boxes of source 0. Also raises MissingDependencyError
+        for several targets and several boxes in one source, without the extra `detector`.
+        """
+        return self._correct(frames, boxes, weight)
+
     def _update(self, frames: Frames) -> dict[int, Result]:
         given = frames_by_source(frames)
         if self._state is None:
             return {}
-        rows = np.flatnonzero([int(source) in given for source in self._state.source])
-        if not len(rows):
-            return {}
-        numbered = {source: index for index, source in enumerate(given)}  # sources -> indices in the batch
         with self._pipeline.backend.guarded():
-            part = self._state.take(rows)
-            sources = part.source
-            batch = part.replace(source=np.array([numbered[int(s)] for s in sources], dtype=np.intp))
+            rows, batch = self._state.of_sources(given)
+            if not len(rows):
+                return {}
+            sources = self._state.source[rows]
             batch, results = step(self._pipeline, batch, list(given.values()))
             self._state = self._state.put(rows, batch.replace(source=sources))
         return {self._ids[row]: result for row, result in zip(rows, results, strict=True)}
-
-
-def _initial_state(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
-    """The state of one target after its first frame. Raises InvalidFrameError and InvalidBoxError."""
-    backend = pipeline.backend
-    with backend.guarded():
-        checked = backend.frame(frame)
-        target = target_box(box, frame_size(checked))
-        region = pipeline.search_regions(np.array(target.size))
-        source, centre = np.zeros(1, np.intp), np.array([target.centre])
-        if not backend.check_texture([checked], source, centre, region[None])().all():
-            raise InvalidBoxError(f"{target}: the region around it has one flat colour; choose a box with texture")
-        return init(pipeline, [checked], [target], sources=[0])

@@ -43,8 +43,8 @@ class TrackerConfig(Settings):
     second_pass_distance: float = 0.25  # target sizes: after a larger move, the tracker searches again from there
     redetection_rings: int = 3  # rings of places around the last confident position, for redetection; 0: off
     redetection_patches: int = 1  # places searched per frame of a lost target: one on the rings, the others anywhere
-    min_scale: float = 0.2  # smallest size / initial size: a smaller one is a failure of the scale search
-    max_scale: float = 5.0  # largest size / initial size
+    min_scale: float = 0.2  # smallest size / initial or corrected size: below it, the scale search has failed
+    max_scale: float = 5.0  # largest size / initial or corrected size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
     min_likeness: float = 0.12  # share of the typical PSR x peak below which a target is lost: it shows something else
     min_strength: float = 0.0  # share of the typical PSR x peak x likeness below which a target is occluded; 0: off

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -13,7 +14,10 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import NotInitialisedError
 from dcfnet.io.files import write_atomically
 from dcfnet.io.frame import Frame
-from dcfnet.result import Box
+from dcfnet.result import Box, Corrections
+from dcfnet.tracking.correction import correct
+from dcfnet.tracking.detector_boxes import Boxes
+from dcfnet.tracking.frame_validation import Frames
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import centred_responses
@@ -91,6 +95,12 @@ class TrackerLifecycle:
         with self._pipeline.queue.exclusive():
             self._replace_state(None)
             self._ids = []
+
+    def _correct(self, frames: Frames, boxes: Boxes | Mapping[int, Boxes], weight: float) -> Corrections:
+        """See `MultiTracker.correct`."""
+        with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
+            self._state, corrections = correct(self._pipeline, self._state, self._ids, frames, boxes, weight)
+        return corrections
 
     def _boxes(self) -> list[Box]:
         """The present box of every target, frame pixels. The caller has exclusive use."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ class TrackState:
     """N targets. The target axis comes first in every array.
 
     Host arrays, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), each (x, y)
-    or (width, height). size_limits (N, 2): see `geometry.size_limits`. source (N,): index of each target's frame.
+    or (width, height). initial_size: of the first box or of the last correction; the size keeps its aspect ratio.
+    size_limits (N, 2): see `geometry.size_limits`. source (N,): index of each target's frame.
     updates (N,): number of frames in which the target was searched for.
     confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 3): running
     means of the peak-to-sidelobe ratio, the peak value and the likeness in such frames, 0 before the first one.
@@ -95,6 +96,13 @@ class TrackState:
             return self
         taken = {name: array[rows] for name, array in self.host_arrays().items()}
         return TrackState(**taken, filters=self.filters.take(rows))
+
+    def of_sources(self, sources: Iterable[int]) -> tuple[NDArray[np.intp], TrackState]:
+        """The rows of the targets of these sources, and these targets with indices into `sources` as their sources."""
+        numbered = {source: index for index, source in enumerate(sources)}
+        rows = np.flatnonzero([int(source) in numbered for source in self.source])
+        part = self.take(rows)
+        return rows, part.replace(source=np.array([numbered[int(s)] for s in part.source], dtype=np.intp))
 
     def put(self, rows: NDArray[np.intp], part: TrackState) -> TrackState:
         """The state with the targets in `rows` replaced by `part`, which `take` returned and a step advanced."""

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.errors import InvalidBoxError
 from dcfnet.filter.dcf import Array
-from dcfnet.io.frame import frame_size
+from dcfnet.io.frame import Frame, frame_size
 from dcfnet.result import Box, Reason, Result
 from dcfnet.tracking.frame_validation import follow_resolution, rejection_reasons, validate_frames
 from dcfnet.tracking.geometry import (
@@ -32,6 +33,7 @@ from dcfnet.tracking.geometry import (
     limit_size,
     select_rows,
     size_limits,
+    target_box,
     to_centre_grid,
 )
 from dcfnet.tracking.pipeline import Pipeline
@@ -56,6 +58,19 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
     filters = pipeline.backend.store_filters(pipeline, pipeline.initial_filters(places))
     limits = size_limits(size, sizes, pipeline.config.scale_limits())
     return TrackState.initial(centre, size, sizes, limits, source, filters)
+
+
+def init_target(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
+    """The state of one target of source 0 after its first frame. Raises InvalidFrameError and InvalidBoxError."""
+    backend = pipeline.backend
+    with backend.guarded():
+        checked = backend.frame(frame)
+        target = target_box(box, frame_size(checked))
+        region = pipeline.search_regions(np.array(target.size))
+        source, centre = np.zeros(1, np.intp), np.array([target.centre])
+        if not backend.check_texture([checked], source, centre, region[None])().all():
+            raise InvalidBoxError(f"{target}: the region around it has one flat colour; choose a box with texture")
+        return init(pipeline, [checked], [target], sources=[0])
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
