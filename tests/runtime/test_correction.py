@@ -345,25 +345,25 @@ def test_an_error_in_one_source_changes_no_target(
 
 
 def test_a_target_that_enters_again_far_away_is_followed_within_ten_frames() -> None:
-    """The default model. The target is hidden in frames 8 to 24; a detector gives all boxes every ten frames."""
+    """The default model. The target is hidden in frames 5 to 14; a detector gives all boxes every ten frames."""
     scene, tracker = Scene(), Tracker("deep", device="cpu", preset="fast")
     walker = Box(250, 40, 40, 32)
 
     def boxes(t: int) -> tuple[Box | None, Box]:
-        target = shifted(START, 2 * t) if t < 8 else Box(20 + 2 * t, 190, 40, 32)
-        return None if 8 <= t < 25 else target, shifted(walker, -t)
+        target = shifted(START, 2 * t) if t < 5 else Box(180 + 2 * t, 190, 40, 32)
+        return None if 5 <= t < 15 else target, shifted(walker, -t)
 
     tracker.init(scene(*boxes(0)), START)
-    for t in range(1, 41):
+    for t in range(1, 27):
         frame, (target, other) = scene(*boxes(t)), boxes(t)
         result = tracker.update(frame)
-        if t == 30:
+        if t == 20:
             alone = copy.copy(tracker)
             assert result.status is not Status.TRACKED
         if t % 10 == 0:
             done = tracker.correct(frame, [other] if target is None else [other, target])
-            assert done.taken == (None if t < 25 else 1)
-        if t > 30:
+            assert done.taken == (None if t < 15 else 1)
+        if t > 20:
             assert target is not None
             assert result.status is Status.TRACKED
             assert result.box.iou(target) > 0.7
@@ -380,16 +380,18 @@ def test_two_look_alikes_that_cross_keep_their_ids() -> None:
         return shifted(START, 110 - 4 * t, 4), shifted(START, 4 * t)
 
     corrected = many(scene, *boxes(0))
-    alone = copy.copy(corrected)
-    for t in range(1, 25):
+    for t in range(1, 23):
         frame = scene(*boxes(t))
         corrected.update(frame)
-        alone.update(frame)
+        if t == 10:
+            alone = copy.copy(corrected)
+        if t > 10:
+            alone.update(frame)
         if t % 10 == 0:
             corrected.correct(frame, boxes(t) if t % 20 else boxes(t)[::-1])
-    for id_, box in enumerate(boxes(24)):
+    for id_, box in enumerate(boxes(22)):
         assert corrected.targets[id_].iou(box) > 0.7
-    assert alone.targets[0].iou(boxes(24)[0]) < 0.1
+    assert alone.targets[0].iou(boxes(22)[0]) < 0.1
 
 
 def test_a_box_on_the_background_is_found_again_by_its_confidence(scene: Scene) -> None:
