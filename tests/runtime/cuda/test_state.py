@@ -1,4 +1,4 @@
-"""State files and copies of a tracker on a GPU, whose filters are in slots of device memory."""
+"""State files, copies and response maps of a tracker on a GPU, whose filters are in slots of device memory."""
 
 from __future__ import annotations
 
@@ -60,3 +60,13 @@ def test_copies_and_restored_states_have_slots_of_their_own(
     with pytest.raises(StateError, match="it has 3 bytes"):
         tracker.restore(tmp_path / "gpu.state")
     assert tracker._state.filters.allocation.slots is used[2]
+
+
+def test_response_maps_are_those_of_the_cpu_and_change_no_target(tracker: Any, place: str, clip: Clip) -> None:
+    host = dcfnet.Tracker("dcfnet", device="cpu", config=CONFIG)
+    host.init(clip.frame(0), clip.box(0))
+    host.update(clip.frame(1))
+    maps = tracker.response_maps(clip.frame(2))
+    assert isinstance(maps, np.ndarray)
+    np.testing.assert_allclose(maps, host.response_maps(clip.frame(2)), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(boxes(tracker, clip), boxes(host, clip), rtol=0, atol=1e-3)
