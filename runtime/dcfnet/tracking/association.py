@@ -100,8 +100,7 @@ def overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]
 def shared(state: TrackState) -> NDArray[np.bool_]:
     """Whether the box overlaps that of another target, bool (N,). One of the two may have jumped to the other."""
     others = overlaps(state.boxes(), state.boxes()) * (1 - np.eye(len(state)))
-    alike: NDArray[np.bool_] = (others >= MIN_OVERLAP).any(axis=1)
-    return alike
+    return np.asarray((others >= MIN_OVERLAP).any(axis=1))
 
 
 def improbable(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> NDArray[np.bool_]:
@@ -121,9 +120,9 @@ def responses(
     found = search(pipeline, there, frames, pipeline.search_regions(there.size))()
     pairs = zip(found.centre, found.size, strict=True)
     agreement = np.array([Box.of(centre, size).iou(box) for centre, size in pairs])
-    belief, share = probability(pipeline, found), REDETECTED_PEAK
-    if pipeline.confidence is not None:
-        share = np.where(belief >= PROBABLE, PROBABLE_PEAK, REDETECTED_PEAK)
+    belief = probability(pipeline, found)
+    probable = (belief >= PROBABLE) & (pipeline.confidence is not None)
+    share = np.where(probable, PROBABLE_PEAK, REDETECTED_PEAK)
     # The PSR depends on the background, so it need not be near the typical one, as in `redetect`.
     shown = (found.peak.psr >= pipeline.config.confident_psr) & (agreement >= MIN_AGREEMENT)
     return belief * agreement, shown & (found.peak.value >= share * state.typical[:, 1])
