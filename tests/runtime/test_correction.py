@@ -274,6 +274,11 @@ def test_an_empty_list_changes_nothing(scene: Scene) -> None:
     assert_unchanged(tracker, before)
 
 
+@pytest.mark.parametrize("as_given", [tuple, list, np.array, lambda box: [box], lambda box: np.array([box])])
+def test_one_box_can_be_given_alone_or_in_a_list(scene: Scene, as_given: Any) -> None:
+    assert started(scene).correct(scene(START), as_given(shifted(START, 1))).taken == 0
+
+
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [

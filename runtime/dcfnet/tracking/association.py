@@ -122,8 +122,8 @@ def responses(
     pairs = zip(found.centre, found.size, strict=True)
     agreement = np.array([Box.of(centre, size).iou(box) for centre, size in pairs])
     belief = probability(pipeline, found)
-    believed = (belief >= PROBABLE) & (pipeline.confidence is not None)
-    share = np.where(believed, PROBABLE_PEAK, REDETECTED_PEAK)
+    probable = (belief >= PROBABLE) & (pipeline.confidence is not None)
+    share = np.where(probable, PROBABLE_PEAK, REDETECTED_PEAK)
     # The PSR depends on the background, so it need not be near the typical one, as in `redetect`.
     shown = (found.peak.psr >= pipeline.config.confident_psr) & (agreement >= MIN_AGREEMENT)
     return belief * agreement, shown & (found.peak.value >= share * state.typical[:, 1])
