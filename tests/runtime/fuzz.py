@@ -90,7 +90,7 @@ SOURCES = st.sampled_from([0, 0, 0, 1, 2, -7, 2**40, "0", 1.5])
 def snapshot(tracker: Any) -> dict[str, bytes]:
     """All arrays of the tracker's state, and its ids."""
     state = tracker._state
-    arrays = {} if state is None else {**state._host_arrays(), **state.filters.arrays.by_name()}
+    arrays = {} if state is None else {**state.host_arrays(), **state.filters.arrays.by_name()}
     return {name: array.tobytes() for name, array in arrays.items()} | {"ids": repr(ids(tracker)).encode()}
 
 

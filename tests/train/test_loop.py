@@ -280,7 +280,7 @@ def test_the_command_trains_and_resumes(footage: Path, tmp_path: Path) -> None:
         (["--set", "lambda=3"], "unknown setting lambda"),
         (["--set", "steps=many"], "many"),
         (["--recipe", "best"], "no recipe 'best'"),
-        (["--videos", "none"], "none: not a folder"),
+        (["--videos", "none"], "none: no such folder"),
         ([], "--videos"),
         (["--resume"], "last.safetensors"),
         (["--threads", "-1"], "--threads"),

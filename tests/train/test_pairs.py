@@ -113,7 +113,7 @@ def test_clips_lose_their_black_border_and_keep_their_target(tmp_path: Path) -> 
 
 
 def test_unusable_footage_is_reported(tmp_path: Path, footage: Path) -> None:
-    with pytest.raises(SequenceError, match="not a folder"):
+    with pytest.raises(SequenceError, match="no such folder"):
         read_videos(tmp_path / "none")
     with pytest.raises(SequenceError, match=r"groundtruth_rect\.txt or boxes\.csv"):
         read_videos(tmp_path)

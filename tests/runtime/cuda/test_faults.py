@@ -319,7 +319,8 @@ def test_the_native_backbone_names_the_unsupported_part_of_a_graph() -> None:
         graph.node[3].op_type, graph.node[3].output[0] = "LRN", "features"
 
     def other_type(graph: onnx.GraphProto) -> None:
-        graph.initializer[0].data_type = onnx.TensorProto.FLOAT16
+        values = onnx.numpy_helper.to_array(graph.initializer[0]).astype(np.float16)
+        graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(values, graph.initializer[0].name))
 
     def uneven(graph: onnx.GraphProto) -> None:
         next(attribute for attribute in graph.node[0].attribute if attribute.name == "pads").ints[:] = [1, 0, 1, 1]
