@@ -76,7 +76,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("typer", "cli/run.py"),
         ("av", "io/decoding/pyav_decoder.py"),
         ("safetensors", "tracking/state_file.py"),
-        ("scipy", "tracking/assignment.py"),
+        ("scipy", "tracking/correction/assignment.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:

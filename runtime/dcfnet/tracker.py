@@ -17,7 +17,7 @@ from dcfnet.errors import (
 )
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box, Correction, Corrections, Result
-from dcfnet.tracking.detector_boxes import Boxes
+from dcfnet.tracking.correction.detector_boxes import Boxes
 from dcfnet.tracking.frame_validation import Frames, frames_by_source, is_source
 from dcfnet.tracking.lifecycle import TrackerLifecycle
 from dcfnet.tracking.opening import ConfigLike, open_pipeline

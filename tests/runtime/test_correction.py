@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dcfnet import Box, Corrections, MultiTracker, Reason, Status, Tracker
 from dcfnet.errors import MissingDependencyError
-from dcfnet.tracking.association import NOT_TAKEN, assign
+from dcfnet.tracking.correction.association import NOT_TAKEN, assign
 from dcfnet.tracking.lifecycle import TrackerLifecycle
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.rendered import Image, noise_texture, paste
@@ -253,7 +253,7 @@ def test_the_assignment_has_the_largest_sum_of_possible_pairs(affinity: Any, exp
 
 def test_only_several_targets_with_several_boxes_need_scipy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    monkeypatch.delitem(sys.modules, "dcfnet.tracking.assignment", raising=False)
+    monkeypatch.delitem(sys.modules, "dcfnet.tracking.correction.assignment", raising=False)
     tracker, frame = many(scene, START, FAR, START, sources=(0, 0, 1)), scene(START, FAR)
     assert tracker.correct(frame, [START]).taken == {0: 0, 1: None}
     assert started(scene).correct(frame, [FAR, START]).taken == 1

@@ -15,8 +15,8 @@ from dcfnet.errors import NotInitialisedError
 from dcfnet.io.files import write_atomically
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box, Corrections
-from dcfnet.tracking.correction import correct
-from dcfnet.tracking.detector_boxes import Boxes
+from dcfnet.tracking.correction.detector_boxes import Boxes
+from dcfnet.tracking.correction.moving import correct
 from dcfnet.tracking.frame_validation import Frames
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState

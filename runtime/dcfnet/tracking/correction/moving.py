@@ -16,8 +16,8 @@ from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.config.settings import number
 from dcfnet.errors import ConfigError
 from dcfnet.result import Box, Corrections, Reason, Result
-from dcfnet.tracking.association import NOT_TAKEN, associate, at_boxes, near_target
-from dcfnet.tracking.detector_boxes import Boxes, DetectorBoxes, check_boxes
+from dcfnet.tracking.correction.association import NOT_TAKEN, associate, at_boxes, near_target
+from dcfnet.tracking.correction.detector_boxes import Boxes, DetectorBoxes, check_boxes
 from dcfnet.tracking.frame_validation import Frames, follow_resolution
 from dcfnet.tracking.geometry import size_limits, to_centre_grid
 from dcfnet.tracking.pipeline import Pipeline

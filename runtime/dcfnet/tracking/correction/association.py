@@ -58,7 +58,7 @@ def assign(affinity: NDArray[np.float64]) -> NDArray[np.intp]:
             place.reshape(1) for place in map(np.array, np.unravel_index(affinity.argmax(), affinity.shape))
         )
     else:
-        from dcfnet.tracking.assignment import largest_total
+        from dcfnet.tracking.correction.assignment import largest_total
 
         rows, columns = largest_total(affinity)
     possible = affinity[rows, columns] > 0
