@@ -23,6 +23,7 @@ from dcfnet.errors import (
     UnknownTargetError,
 )
 from dcfnet.result import Reason
+from dcfnet.tracking.lifecycle import TrackerLifecycle
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -136,8 +137,7 @@ class Calls(RuleBasedStateMachine):
         pipeline = _pipeline()
         self.one, self.sources = Tracker.of(pipeline), dict[int, Any]()
         self.many = MultiTracker.__new__(MultiTracker)
-        self.many.__dict__ |= {"_capacity": CAPACITY, "_ids": [], "_next_id": 0}
-        self.many.__dict__ |= self.one.__dict__
+        TrackerLifecycle.__init__(self.many, pipeline, "MultiTracker", CAPACITY)
         self.one.init(given.pixels, box)
         self.sources[self.many.add(given.pixels, box)] = 0
 
