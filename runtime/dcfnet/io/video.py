@@ -40,6 +40,7 @@ class VideoSink:
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
         self._file, self._size, self._fps, self._written = file, size, fps, 0
+        self._folder = file.resolve().parent  # once: the disk is checked after each frame
         self._newest: Frame | None = None  # the last written frame
         self._cut = 0.0  # s that were left out of long gaps
         self._writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*codec), fps, size)
@@ -64,10 +65,9 @@ class VideoSink:
 
     def _check_disk(self) -> None:
         """Raises SinkError if the disk is full. VideoWriter reports no errors, and would go on to the last frame."""
-        folder = self._file.resolve().parent
-        if shutil.disk_usage(folder).free >= LEAST_FREE:
+        if shutil.disk_usage(self._folder).free >= LEAST_FREE:
             return
-        probe = folder / f"{self._file.name}.{uuid4().hex}.partial"
+        probe = self._folder / f"{self._file.name}.{uuid4().hex}.partial"
         try:
             probe.write_bytes(bytes(LEAST_FREE))  # some file systems report no free space and still have it
         except OSError as error:

@@ -122,7 +122,7 @@ def _track(
     similar, visible = ~unlike(pipeline, state, detection), ~occluded(pipeline, state, detection)
     occluded_frames = np.where(visible, 0, state.occluded_frames + 1)
     lasting = occluded_frames > config.lost_after
-    # The lowest PSR of all passes counts: each pass is another chance for a wrong clear peak.
+    # The lower PSR of both search passes counts: each pass is another chance for a wrong clear peak.
     found, confident = clear & similar, detection.lowest_psr >= config.confident_psr
     # The box of a target that is not found stays in place. This is the border if the target left the frame there.
     position = select_rows(found, detection.centre, state.centre)
