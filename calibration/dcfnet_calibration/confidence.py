@@ -19,16 +19,15 @@ from dcfnet.tracker import Tracker
 from dcfnet_evaluation.metrics import SUCCESS_OVERLAP, overlaps, scored
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.sequences import AnnotatedSequence
+from dcfnet_evaluation.trust import FAILED_OVERLAP, auroc, calibration_error
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import brier_score_loss
 
 from dcfnet_calibration.metadata import with_metadata
 from dcfnet_calibration.scoring import starts_of
 
-FAILED_OVERLAP = 0.1  # below it the box is not on the target at all
 USED = ("likeness", "log_likeness")  # other terms gain nothing on held-out sequences (docs/confidence.md)
-BINS = 10  # of the calibration error
 PENALTY = 0.3  # C of scikit-learn's LogisticRegression
 
 
@@ -90,9 +89,8 @@ class Quality:
     def of(cls, probability: NDArray[np.float64], observed: Observations) -> Quality:
         """The quality of the probabilities, float64 (M,), of these observations."""
         good, failed, doubtful = observed.good, observed.overlap < FAILED_OVERLAP, probability < 0.5
-        both = 0 < good.sum() < len(good)
         return cls(
-            float(roc_auc_score(good, probability)) if both else float("nan"),
+            auroc(probability, good),
             calibration_error(probability, good),
             float(brier_score_loss(good, probability, labels=[False, True])),
             _share(~doubtful, failed),
@@ -156,13 +154,6 @@ def held_out(observed: Observations, folds: int, used: Sequence[str] = USED) -> 
         tested = np.isin(observed.sequence, part)
         found[tested] = probabilities(fit(observed.of(~tested), used), observed.of(tested))
     return found
-
-
-def calibration_error(probability: NDArray[np.float64], good: NDArray[np.bool_]) -> float:
-    """Expected calibration error: mean of |share of good frames - mean probability| over bins, weighted by frames."""
-    bins = np.minimum((probability * BINS).astype(int), BINS - 1)
-    errors = [(bins == k).mean() * abs(good[bins == k].mean() - probability[bins == k].mean()) for k in np.unique(bins)]
-    return float(sum(errors))
 
 
 def write_confidence(model: Model, confidence: Confidence, file: Path) -> Model:

@@ -194,6 +194,8 @@ def _print_scores(sheet: Sheet) -> None:
         if len(sheet.scores) <= MAX_TERMINAL_TRACKERS:
             console.print(tables.sequences_table(sheet))
         console.print(tables.trackers_table(sheet))
+    if sheet.trust:
+        console.print(tables.trust_table(sheet))
     if sheet.timings:
         console.print(tables.times_table(sheet))
         for line in tables.stages_text(sheet):

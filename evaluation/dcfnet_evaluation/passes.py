@@ -27,7 +27,10 @@ class SingleTracker(Protocol):
         """Starts to track the target in `box`, 0-based frame pixels."""
 
     def update(self, frame: Frame) -> Any:
-        """The target box in the next frame: four numbers, or an object with `box` and optionally `status` and `psr`."""
+        """The target box in the next frame: four numbers, or an object with `box`.
+
+        The object can also have `status`, `psr` and `confidence`.
+        """
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Pass:
     boxes: float64 (N, 4), x, y, w, h, 0-based frame pixels; the first is the box of the start; NaN if the tracker gave
     no usable box. statuses: N of "tracked", "uncertain", "lost", or "" if the tracker has no status. psr: float64 (N,),
     NaN if the tracker has none. seconds: float64 (N,), time in the tracker without decoding; the first is `init`.
-    stages: stage -> seconds, float64 (N,); empty if the tracker does not record stages.
+    stages: stage -> seconds, float64 (N,); empty if the tracker does not record stages. confidence: float64 (N,), NaN
+    in a frame without one; None if the tracker has none.
     """
 
     start: int
@@ -56,10 +60,12 @@ class Pass:
     seconds: NDArray[np.float64]
     failures: tuple[Failure, ...] = ()
     stages: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    confidence: NDArray[np.float64] | None = None
 
     def is_complete(self) -> bool:
         """Whether every frame has a box, a status, a PSR and times."""
-        columns = (self.statuses, self.psr, self.seconds, *self.stages.values())
+        confidence = () if self.confidence is None else (self.confidence,)
+        columns = (self.statuses, self.psr, self.seconds, *self.stages.values(), *confidence)
         return all(len(column) == len(self.boxes) for column in columns)
 
     def truth(self, sequence: AnnotatedSequence) -> NDArray[np.float64]:
@@ -122,6 +128,7 @@ class PassRecorder:
         self._boxes: list[tuple[float, ...]] = []
         self._statuses: list[str] = []
         self._psr: list[float] = []
+        self._confidence: list[float] = []
         self._seconds: list[float] = []
         self._failures: list[Failure] = []
 
@@ -136,11 +143,12 @@ class PassRecorder:
             except (Exception, SystemExit) as error:  # an exception of the tracker must not end the evaluation
                 problem = self._error = f"{type(error).__name__}: {error}"
             seconds = self._clock() - start_time
-        output = TrackerOutput(NO_BOX, "", np.nan, problem) if problem else read_output(result)
+        output = TrackerOutput(NO_BOX, problem=problem) if problem else read_output(result)
         self._add_failure(index, output.problem)
         self._boxes.append(output.box if self._boxes else tuple(self._start.box))  # the first box is that of the start
         self._statuses.append(output.status)
         self._psr.append(output.psr)
+        self._confidence.append(output.confidence)
         self._seconds.append(seconds)
         return seconds
 
@@ -162,6 +170,7 @@ class PassRecorder:
     def done(self) -> Pass:
         """The pass over the frames so far."""
         stages = getattr(self._tracker, "stages", None)
+        confidence = np.array(self._confidence)
         return Pass(
             self._start.index,
             np.array(self._boxes),
@@ -170,33 +179,39 @@ class PassRecorder:
             np.array(self._seconds),
             tuple(self._failures),
             stages(len(self._boxes)) if stages else {},
+            None if np.isnan(confidence).all() else confidence,
         )
 
 
 @dataclass(frozen=True)
 class TrackerOutput:
-    """The result of a tracker for one frame. problem: the reason why there is no usable box, or None."""
+    """The result of a tracker for one frame. psr, confidence: NaN if there is none.
+
+    problem: the reason why there is no usable box, or None.
+    """
 
     box: tuple[float, ...]
-    status: str
-    psr: float
-    problem: str | None
+    status: str = ""
+    psr: float = np.nan
+    confidence: float = np.nan
+    problem: str | None = None
 
 
 def read_output(result: Any) -> TrackerOutput:
-    """Box, status and PSR of a result of any type. Raises nothing: an unusable result has a `problem`."""
+    """Box, status, PSR and confidence of a result of any type. Raises nothing: an unusable result has a `problem`."""
     try:
-        values, status, psr = (getattr(result, name, None) for name in ("box", "status", "psr"))
+        values, status, *numbers = (getattr(result, name, None) for name in ("box", "status", "psr", "confidence"))
         box = tuple(float(value) for value in (result if values is None else values))
-        status_and_psr = str(status or ""), float(psr) if isinstance(psr, (int, float)) else np.nan
+        psr, confidence = (float(number) if isinstance(number, (int, float)) else np.nan for number in numbers)
+        output = TrackerOutput(box, str(status or ""), psr, confidence)
     except Exception as error:
         what = f"returned {result!r:.60}, not a box" if isinstance(error, (TypeError, ValueError)) else repr(error)
-        return TrackerOutput(NO_BOX, "", np.nan, what)
+        return TrackerOutput(NO_BOX, problem=what)
     if len(box) != 4:
-        return TrackerOutput(NO_BOX, *status_and_psr, f"returned {len(box)} numbers, not x, y, w, h")
+        return replace(output, box=NO_BOX, problem=f"returned {len(box)} numbers, not x, y, w, h")
     if not np.isfinite(box).all() or min(box[2:]) <= 0:
-        return TrackerOutput(NO_BOX, *status_and_psr, "returned a box that is not finite or has no size")
-    return TrackerOutput(box, *status_and_psr, None)
+        return replace(output, box=NO_BOX, problem="returned a box that is not finite or has no size")
+    return output
 
 
 def failures(passes: Sequence[Pass]) -> list[Failure]:

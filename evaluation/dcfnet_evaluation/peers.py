@@ -63,10 +63,14 @@ PEERS: tuple[str, ...] = tuple(_PEER_CLASSES)
 
 @dataclass(frozen=True)
 class PeerAnswer:
-    """The result of a peer for one frame. box: 0-based frame pixels. status: "tracked" or "lost"."""
+    """The result of a peer for one frame. box: 0-based frame pixels. status: "tracked" or "lost".
+
+    confidence: OpenCV's tracking score, usually in [0, 1]; None for trackers without a score.
+    """
 
     box: Box
     status: str
+    confidence: float | None = None
 
 
 class PeerTracker:
@@ -108,7 +112,8 @@ class PeerTracker:
         is_tracked, rect = self._tracker.update(frame)
         if is_tracked:
             self._box = Box(*map(float, rect))
-        return PeerAnswer(self._box, "tracked" if is_tracked else "lost")
+        score = getattr(self._tracker, "getTrackingScore", None)
+        return PeerAnswer(self._box, "tracked" if is_tracked else "lost", float(score()) if score else None)
 
 
 def whole_rect(box: Box, frame: Frame) -> Rect:

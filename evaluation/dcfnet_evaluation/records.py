@@ -212,6 +212,7 @@ def _encode(one_pass: Pass) -> dict[str, Any]:
         "seconds": one_pass.seconds.tolist(),
         "failures": [asdict(failure) for failure in one_pass.failures],
         "stages": {name: values.tolist() for name, values in one_pass.stages.items()},
+        "confidence": None if one_pass.confidence is None else one_pass.confidence.tolist(),
     }
 
 
@@ -224,6 +225,7 @@ def _decode(data: Mapping[str, Any]) -> Pass:
         seconds=_floats(data["seconds"]),
         failures=tuple(Failure(**failure) for failure in data["failures"]),
         stages={name: _floats(values) for name, values in data["stages"].items()},
+        confidence=None if (values := data.get("confidence")) is None else _floats(values),  # absent in older files
     )
 
 

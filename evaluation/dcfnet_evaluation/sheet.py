@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dcfnet_evaluation.records import Evaluation, Record
 from dcfnet_evaluation.scores import Score
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from dcfnet_evaluation.timing import Timing, timing
+from dcfnet_evaluation.trust import Trust, all_trust
 
 SHEET = "scores.json"
 RUN_KEYS = ("layout", "dataset", "protocol", "limit")
@@ -28,7 +29,7 @@ class Sheet:
 
     run: layout, dataset, protocol and limit. scores: tracker -> one score per sequence. against_clock: camera rate in
     Hz -> tracker -> real-time scores. timings: tracker -> times. With several workers, against_clock and timings are
-    empty. memory: tracker -> bytes.
+    empty. memory: tracker -> bytes. trust: tracker -> measures, for trackers with a status or a number.
     """
 
     run: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Sheet:
     against_clock: Mapping[int, Mapping[str, Sequence[Score]]]
     timings: Mapping[str, Timing]
     memory: Mapping[str, int]
+    trust: Mapping[str, Trust] = field(default_factory=dict)
 
     @classmethod
     def of(cls, evaluation: Evaluation, sequences: Sequence[AnnotatedSequence]) -> Sheet:
@@ -62,6 +64,7 @@ class Sheet:
             against_clock={rate: scores(records) for rate, records in streaming.items()},
             timings=timings,
             memory=evaluation.memory,
+            trust=all_trust(evaluation.passes, list(by_name.values())),
         )
 
     def tracker(self, name: str | None = None) -> Sequence[Score]:
@@ -107,6 +110,7 @@ def read_sheet(place: Path) -> Sheet:
             against_clock={int(rate): _read_scores(rows) for rate, rows in data["against_clock"].items()},
             timings={name: _read_timing(values) for name, values in data["timings"].items()},
             memory=dict(data["memory"]),
+            trust={name: _read_trust(values) for name, values in data.get("trust", {}).items()},  # not in older files
         )
         # NaN would pass every comparison
         unusable = [s.sequence for rows in sheet.scores.values() for s in rows if not 0 <= s.auc <= 1]
@@ -132,6 +136,11 @@ def _read_score(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_timing(values: Mapping[str, Any]) -> Timing:
     return Timing(**{**values, "quantiles": {float(key): ms for key, ms in values["quantiles"].items()}})
+
+
+def _read_trust(values: Mapping[str, Any]) -> Trust:
+    numbers = {key: math.nan if value is None else value for key, value in values.items()}
+    return Trust(**{**numbers, "bins": tuple(tuple(row) for row in values["bins"])})
 
 
 def _without_nan(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.markup import escape
@@ -47,6 +48,17 @@ def times_table(sheet: Sheet) -> Table:
     return table
 
 
+def trust_table(sheet: Sheet) -> Table:
+    """How well each tracker knows whether its box is on the target; `trust.Trust` has the meanings."""
+    table = empty_table("tracker", "number", "AUROC", "error", "failed", "told", "lost", "false", "false lost", "delay")
+    for name, trust in sheet.trust.items():
+        shares = (trust.failed, trust.told, trust.lost, trust.false_alarms, trust.false_lost)
+        delay = "never" if trust.delay == math.inf else _text(trust.delay, "{:.0f}")
+        numbers = [_text(value, "{:.3f}") for value in (trust.auroc, trust.error)]
+        table.add_row(escape(name), trust.measure, *numbers, *(_text(share, "{:.1%}") for share in shares), delay)
+    return table
+
+
 def stages_text(sheet: Sheet) -> list[str]:
     """Mean time of each stage, a line for every tracker that records stages."""
     by_tracker = {name: timing.stages for name, timing in sheet.timings.items() if timing.stages}
@@ -78,6 +90,10 @@ def empty_table(first: str, *columns: str) -> Table:
     for name in columns:
         table.add_column(escape(name), justify="right")
     return table
+
+
+def _text(value: float, form: str) -> str:
+    return form.format(value) if math.isfinite(value) else "-"
 
 
 def _cells(score: Score) -> list[str]:

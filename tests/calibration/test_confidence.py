@@ -13,7 +13,7 @@ from dcfnet.backbones.loading import load_model
 from dcfnet.errors import ConfigError
 from dcfnet.model.confidence import Confidence, terms_of
 from dcfnet_calibration.cli import app
-from dcfnet_calibration.confidence import Observations, Quality, calibration_error, fit, held_out, write_confidence
+from dcfnet_calibration.confidence import Observations, Quality, fit, held_out, write_confidence
 from dcfnet_evaluation.rendered import render_clip
 from typer.testing import CliRunner
 
@@ -53,12 +53,6 @@ def test_a_sequence_is_never_in_its_own_fit(rng: np.random.Generator) -> None:
     overlap = np.where(opposite, np.where(observed.good, 0.2, 0.8), observed.overlap)
     found = held_out(Observations(observed.terms, overlap, observed.sequence), 6, ("likeness",))
     assert np.corrcoef(found[opposite], observed.terms[opposite, 0])[0, 1] > 0.9
-
-
-def test_the_calibration_error_of_a_constant() -> None:
-    good = np.arange(100) < 30
-    assert calibration_error(np.full(100, 0.3), good) == pytest.approx(0)
-    assert calibration_error(np.full(100, 0.9), good) == pytest.approx(0.6)
 
 
 def test_observations_that_cannot_be_fitted_are_refused(rng: np.random.Generator) -> None:

@@ -11,6 +11,7 @@ from dcfnet_evaluation.published import PublishedMean
 from dcfnet_evaluation.scores import Score, compare, mean_score
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_evaluation.sheet import Sheet
+from dcfnet_evaluation.trust import Trust
 
 MISSING = "-"  # text of a missing value
 
@@ -76,6 +77,45 @@ def accuracy_grid(sheet: Sheet, unaware: Mapping[str, float], published: Sequenc
         for name, auc, precision in published
     ]
     return Grid(grid.first, grid.columns, [*grid.rows, *published_rows])
+
+
+def trust_grid(trust: Mapping[str, Trust]) -> Grid:
+    """How well each tracker knows whether its box is on the target: a row for each tracker."""
+    found = list(trust.values())
+    names = [f"{name}: {each.measure}" for name, each in trust.items()]
+    columns = {
+        "AUROC": (
+            "probability that a good frame (overlap above 0.5) has a higher number than another frame; 0.5 is chance",
+            _column([t.auroc for t in found], "{:.3f}", max),
+        ),
+        "error": (
+            "expected calibration error: difference between confidence and share of good frames, mean over frames",
+            _column([t.error for t in found], "{:.3f}", min),
+        ),
+        "failed": ("share of frames with an overlap below 0.1", _column([t.failed for t in found], "{:.1%}", min)),
+        "told": (
+            "share of the failed frames with the status uncertain or lost",
+            _column([t.told for t in found], "{:.1%}", max),
+        ),
+        "false": (
+            "share of the good frames with the status uncertain or lost",
+            _column([t.false_alarms for t in found], "{:.1%}", min),
+        ),
+        "false lost": (
+            "share of the good frames with the status lost",
+            _column([t.false_lost for t in found], "{:.1%}", min),
+        ),
+        "delay": (
+            "median number of frames from the start of a loss (at least 5 failed frames in a row) to the first status "
+            "that is not tracked; never: most losses are not told",
+            [
+                Cell("never") if t.delay == math.inf else cell
+                for t, cell in zip(found, _column([t.delay for t in found], "{:.0f}"), strict=True)
+            ],
+        ),
+        "losses": ("number of losses", _column([float(t.losses) for t in found], "{:.0f}")),
+    }
+    return _grid("tracker: number that AUROC ranks", names, columns)
 
 
 def times_grid(sheet: Sheet) -> Grid:

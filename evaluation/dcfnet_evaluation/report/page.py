@@ -121,6 +121,7 @@ def _context(
         "thresholds": len(OVERLAP_THRESHOLDS),
         "missed": MISSED,
         "accuracy": grids.accuracy_grid(sheet, unaware, published),
+        "trust": grids.trust_grid(sheet.trust) if sheet.trust else None,
         "times": grids.times_grid(sheet) if sheet.timings else None,
         "clock": grids.clock_grid(sheet) if sheet.against_clock else None,
         "stages": grids.stages_grid(sheet),
@@ -148,6 +149,9 @@ def _alt_text(name: str, sheet: Sheet) -> str:
     values = {
         "success": lambda: [f"{tracker} AUC {mean.auc:.3f}" for tracker, mean in means.items()],
         "precision": lambda: [f"{tracker} {mean.precision:.3f} at 20 px" for tracker, mean in means.items()],
+        "reliability": lambda: [
+            f"{tracker} calibration error {trust.error:.3f}" for tracker, trust in sheet.trust.items() if trust.bins
+        ],
         "speed": lambda: [
             f"{t} {timing.fps:.1f} FPS, AUC {means[t].auc:.3f}" for t, timing in sheet.timings.items() if timing.fps
         ],
@@ -156,6 +160,7 @@ def _alt_text(name: str, sheet: Sheet) -> str:
         "success": "Success plot",
         "precision": "Precision plot",
         "speed": "Success AUC against frames per second",
+        "reliability": "Share of good frames against the confidence",
         "attributes": "Success AUC by attribute; the table below has the same values",
         "stages": "Time of the stages of an update; the table below has the same values",
     }

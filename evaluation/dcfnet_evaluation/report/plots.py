@@ -17,6 +17,7 @@ from dcfnet_evaluation.report.palette import LIGHT, Theme, colours, hexadecimal
 from dcfnet_evaluation.scores import by_attribute, mean_score
 from dcfnet_evaluation.sheet import Sheet
 from dcfnet_evaluation.timing import Timing
+from dcfnet_evaluation.trust import Trust
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))  # 7 line styles and
 MARKERS = "oDs^vPX"  # markers with 6 colours distinguish 42 trackers
@@ -79,6 +80,29 @@ def attribute_plot(sheet: Sheet, attributes: Mapping[str, Sequence[str]], theme:
     return figure
 
 
+def reliability_plot(trust: Mapping[str, Trust], theme: Theme = LIGHT) -> Figure:
+    """Share of good frames against the confidence, a curve for each tracker with a probability.
+
+    The area of a marker grows with the number of frames. The diagonal is a perfect confidence.
+    """
+    figure, axes = empty_axes(theme, "confidence", "share of frames with an overlap above 0.5", "Reliability")
+    axes.plot([0, 1], [0, 1], color=theme.grid, linewidth=1.2, zorder=1)
+    for name, (colour, number) in _styles(trust).items():
+        if not trust[name].bins:
+            continue
+        confidence, share, frames = np.array(trust[name].bins).T
+        label = f"{name} (error {trust[name].error:.3f})"
+        axes.plot(confidence, share, color=colour, linestyle=LINES[number % len(LINES)], label=label)
+        sizes = 10 + 150 * frames / frames.sum()
+        axes.scatter(
+            confidence, share, sizes, color=colour, marker=MARKERS[number % len(MARKERS)], edgecolors=theme.ink
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    _draw_legend(axes, theme)
+    return figure
+
+
 def stage_plot(timings: Mapping[str, Timing], theme: Theme = LIGHT) -> Figure:
     """Mean time of the stages of an update, ms, a bar for each tracker that records stages."""
     by_tracker = {name: timing.stages for name, timing in timings.items() if timing.stages}
@@ -126,6 +150,8 @@ def plots(sheet: Sheet, attributes: Mapping[str, Sequence[str]]) -> dict[str, Dr
     }
     if any(timing.fps for timing in sheet.timings.values()):
         drawings["speed"] = lambda theme: speed_plot(sheet, theme)
+    if any(each.bins for each in sheet.trust.values()):
+        drawings["reliability"] = lambda theme: reliability_plot(sheet.trust, theme)
     if any(attributes.values()):
         drawings["attributes"] = lambda theme: attribute_plot(sheet, attributes, theme)
     if any(timing.stages for timing in sheet.timings.values()):
