@@ -35,6 +35,7 @@ from dcfnet.errors import (
     SinkError,
     SourceError,
     StateError,
+    TimestampError,
     UnknownTargetError,
 )
 from dcfnet.io.pixel_formats import Nv12, Rgb
@@ -64,6 +65,7 @@ __all__ = [
     "SourceError",
     "StateError",
     "Status",
+    "TimestampError",
     "Tracker",
     "TrackerConfig",
     "UnknownTargetError",

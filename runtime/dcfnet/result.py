@@ -84,7 +84,8 @@ class Reason(_StringEnum):
     NO_TEXTURE = "no_texture"  # lost: the search region has one flat colour, for example in a black frame
     NO_FRAME = "no_frame"  # lost: the frame was None or empty
     BAD_FRAME = "bad_frame"  # lost: the frame is not uint8 with 1, 3 or 4 channels, or it is too small
-    FROZEN_FRAME = "frozen_frame"  # uncertain, or lost if it was: the pixels equal those of the frame before; no update
+    FROZEN_FRAME = "frozen_frame"  # uncertain, or lost if it was: pixels or time equal the frame before; no update
+    OUT_OF_ORDER = "out_of_order"  # uncertain, or lost if it was: the frame is older than the frame before; no update
     REDETECTED = "redetected"  # tracked: found again at another position, so the box jumped there
     SCALE_LIMIT = "scale_limit"  # tracked: the size reached a limit (config.min_scale, config.max_scale, the frame)
     RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame size changed, and the box was scaled with it

@@ -23,7 +23,8 @@ from dcfnet.tracking.lifecycle import TrackerLifecycle
 from dcfnet.tracking.opening import ConfigLike, open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.steps import init_target, step
+from dcfnet.tracking.steps import init_target
+from dcfnet.tracking.timestamps import FrameTimes, Timestamps, times_by_source
 from dcfnet.tracking.warm_up import warm_up
 
 MAX_CAPACITY = 2**16
@@ -81,7 +82,7 @@ class Tracker(TrackerLifecycle):
         """
         with self._pipeline.queue.exclusive():
             self._replace_state(init_target(self._pipeline, frame, box))
-            self._ids, self._next_id = [0], 1
+            self._ids, self._next_id, self._times = [0], 1, FrameTimes()
 
     def warm_up(self) -> None:
         """Does work that would delay the first frame: first calls of the network, kernels, memory, graph capture.
@@ -91,24 +92,28 @@ class Tracker(TrackerLifecycle):
         with self._pipeline.queue.exclusive():
             warm_up(self._pipeline)
 
-    def update(self, frame: Frame | None) -> Result:
+    def update(self, frame: Frame | None, timestamp: float | None = None) -> Result:
         """Finds the target in the next frame. An array that is no valid frame, or None, gives a result with a reason.
 
+        timestamp: time of the frame, s, of any clock. A frame with the time of the frame before is not searched
+        (`frozen_frame`), nor is a frame that is up to 1 s older (`out_of_order`); the box stays, and the filter is not
+        updated. A larger step back is a new clock. Without it every frame is searched.
         Raises errors of the program: NotInitialisedError before `init`, FrameTypeError for an argument that can never
-        be a frame (a list, a path), and DeviceError in a fork. On a GPU also DeviceError if the GPU fails or if another
-        GPU is current.
+        be a frame (a list, a path), TimestampError, and DeviceError in a fork. On a GPU also DeviceError if the GPU
+        fails or if another GPU is current.
         """
         with self._pipeline.queue.exclusive():
-            return self._update(frame)
+            return self._update(frame, timestamp)
 
-    def update_async(self, frame: Frame | None) -> Future[Result]:
+    def update_async(self, frame: Frame | None, timestamp: float | None = None) -> Future[Result]:
         """Queues `update` and returns at once. `result()` of the returned future waits, and raises as `update` does.
 
         In a fork of the process it raises DeviceError at once.
         One thread of the pipeline processes the frames in order. All other methods wait until the queue is empty.
         Do not change a frame before its result is ready. The queue has no limit: wait for results to keep pace.
         """
-        return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, frame))
+        work = partial(self._update, frame, timestamp)
+        return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), work)
 
     def correct(self, frame: Frame, boxes: Boxes, weight: float = 1.0) -> Correction:
         """Moves the target to one of a detector's boxes, if it is there, and updates its filter (docs/detectors.md).
@@ -134,12 +139,12 @@ class Tracker(TrackerLifecycle):
         x, y, w, h = state.boxes()[0] if state else (0, 0, 0, 0)
         return f"box ({x:.1f}, {y:.1f}, {w:.1f}, {h:.1f})" if state else "no target"
 
-    def _update(self, frame: Frame | None) -> Result:
+    def _update(self, frame: Frame | None, timestamp: float | None) -> Result:
         if self._state is None:
             raise NotInitialisedError("update before init: call init(frame, box) with the target's first box")
-        with self._pipeline.backend.guarded():
-            self._state, results = step(self._pipeline, self._state, [frame])
-        return results[0]
+        unseen = self._times.unseen(times_by_source(timestamp, [0]))
+        (result,) = (self._unseen_results(unseen) if unseen else self._search({0: frame})).values()
+        return result
 
 
 class MultiTracker(TrackerLifecycle):
@@ -204,26 +209,28 @@ class MultiTracker(TrackerLifecycle):
             else:
                 self._replace_state(None)
             self._ids.remove(target)
+            self._times.results.pop(target, None)
 
     def warm_up(self) -> None:
         """As `Tracker.warm_up`, for `capacity` targets, or for one without a capacity."""
         with self._pipeline.queue.exclusive():
             warm_up(self._pipeline, self._capacity)
 
-    def update(self, frames: Frames) -> dict[int, Result]:
+    def update(self, frames: Frames, timestamps: Timestamps = None) -> dict[int, Result]:
         """Finds the targets in the next frames: {id: result}. Raises errors as `Tracker.update`.
 
         frames: {source: frame}, or one frame, which is the frame of source 0. Targets of a source without a frame do
         not change and have no result, so cameras may run at different rates. Keys that are not whole numbers raise
-        FrameTypeError.
+        FrameTypeError. timestamps: {source: time}, or the time of all frames, as for `Tracker.update`.
         """
         with self._pipeline.queue.exclusive():
-            return self._update(frames)
+            return self._update(frames, timestamps)
 
-    def update_async(self, frames: Frames) -> Future[dict[int, Result]]:
+    def update_async(self, frames: Frames, timestamps: Timestamps = None) -> Future[dict[int, Result]]:
         """As `Tracker.update_async`. A mapping is copied, its frames are not."""
         given = dict(frames) if isinstance(frames, Mapping) else frames
-        return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), partial(self._update, given))
+        work = partial(self._update, given, timestamps)
+        return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), work)
 
     def correct(self, frames: Frames, boxes: Boxes | Mapping[int, Boxes], weight: float = 1.0) -> Corrections:
         """As `Tracker.correct`, for all targets of the sources that have boxes. Each box is for one target at most.
@@ -233,15 +240,9 @@ class MultiTracker(TrackerLifecycle):
         """
         return self._correct(frames, boxes, weight)
 
-    def _update(self, frames: Frames) -> dict[int, Result]:
+    def _update(self, frames: Frames, timestamps: Timestamps) -> dict[int, Result]:
         given = frames_by_source(frames)
-        if self._state is None:
-            return {}
-        with self._pipeline.backend.guarded():
-            rows, batch = self._state.of_sources(given)
-            if not len(rows):
-                return {}
-            sources = self._state.source[rows]
-            batch, results = step(self._pipeline, batch, list(given.values()))
-            self._state = self._state.put(rows, batch.replace(source=sources))
-        return {self._ids[row]: result for row, result in zip(rows, results, strict=True)}
+        unseen = self._times.unseen(times_by_source(timestamps, given))
+        shown = {source: frame for source, frame in given.items() if source not in unseen}
+        results = self._unseen_results(unseen) | self._search(shown)
+        return {target: results[target] for target in self._ids if target in results}

@@ -14,13 +14,14 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import NotInitialisedError
 from dcfnet.io.files import write_atomically
 from dcfnet.io.frame import Frame
-from dcfnet.result import Box, Corrections
+from dcfnet.result import Box, Corrections, Reason, Result
 from dcfnet.tracking.correction.detector_boxes import Boxes
 from dcfnet.tracking.correction.moving import correct
 from dcfnet.tracking.frame_validation import Frames
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.steps import centred_responses
+from dcfnet.tracking.steps import centred_responses, step
+from dcfnet.tracking.timestamps import FrameTimes
 
 T = TypeVar("T", bound="TrackerLifecycle")
 
@@ -39,6 +40,7 @@ class TrackerLifecycle:
         self._state: TrackState | None = None
         self._ids: list[int] = []  # id of every row of the state
         self._next_id = 0
+        self._times = FrameTimes()
 
     @property
     def config(self) -> TrackerConfig:
@@ -83,6 +85,7 @@ class TrackerLifecycle:
             saved = read_state(Path(file), self._pipeline, self._kind, self._capacity)
             self._replace_state(saved.state)
             self._ids, self._next_id = saved.ids, max(saved.next_id, self._next_id)
+            self._times = FrameTimes()
 
     def close(self) -> None:
         """Forgets all targets. Their slots on the GPU are free for others at once. The tracker can be used again.
@@ -94,13 +97,41 @@ class TrackerLifecycle:
             return
         with self._pipeline.queue.exclusive():
             self._replace_state(None)
-            self._ids = []
+            self._ids, self._times = [], FrameTimes()
 
     def _correct(self, frames: Frames, boxes: Boxes | Mapping[int, Boxes], weight: float) -> Corrections:
         """See `MultiTracker.correct`."""
         with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
             self._state, corrections = correct(self._pipeline, self._state, self._ids, frames, boxes, weight)
+        self._times.results.update(corrections.results)
         return corrections
+
+    def _search(self, shown: Mapping[int, Frame | None]) -> dict[int, Result]:
+        """The results of the targets whose sources have a frame, by id. The caller has exclusive use."""
+        state = self._state
+        if state is None:
+            return {}
+        with self._pipeline.backend.guarded():
+            rows, batch = state.of_sources(shown)
+            if not len(rows):
+                return {}
+            sources = state.source[rows]
+            batch, found = step(self._pipeline, batch, list(shown.values()))
+            self._state = state.put(rows, batch.replace(source=sources))
+        results = {self._ids[row]: result for row, result in zip(rows, found, strict=True)}
+        self._times.results.update(results)
+        return results
+
+    def _unseen_results(self, unseen: Mapping[int, Reason]) -> dict[int, Result]:
+        """The results of the targets whose frames are not shown to them, by id. unseen: {source: reason}."""
+        if not unseen or self._state is None:
+            return {}
+        rows = zip(self._ids, self._state.source.tolist(), self._boxes(), strict=True)
+        return {
+            target: self._times.unseen_result(target, box, unseen[source])
+            for target, source, box in rows
+            if source in unseen
+        }
 
     def _boxes(self) -> list[Box]:
         """The present box of every target, frame pixels. The caller has exclusive use."""
@@ -124,7 +155,7 @@ class TrackerLifecycle:
         twin = type(self).__new__(type(self))
         backend = self._pipeline.backend
         with self._pipeline.queue.exclusive(), backend.guarded():
-            vars(twin).update(vars(self), _ids=list(self._ids), _state=None)
+            vars(twin).update(vars(self), _ids=list(self._ids), _times=self._times.copy(), _state=None)
             if self._state is not None:
                 twin._state = self._state.copy(backend, self._pipeline, self._capacity)
         return twin
