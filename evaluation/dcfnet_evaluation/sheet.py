@@ -139,8 +139,8 @@ def _read_timing(values: Mapping[str, Any]) -> Timing:
 
 
 def _read_trust(values: Mapping[str, Any]) -> Trust:
-    numbers = {key: math.nan if value is None else value for key, value in values.items()}
-    return Trust(**{**numbers, "bins": tuple(tuple(row) for row in values["bins"])})
+    read: dict[str, Any] = {key: math.nan if value is None else value for key, value in values.items()}
+    return Trust(**{**read, "bins": tuple(tuple(row) for row in values["bins"])})
 
 
 def _without_nan(value: Any) -> Any:

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dcfnet.errors import (
-    CapacityError,
-    ConfigError,
-    NotInitialisedError,
-    UnknownTargetError,
-)
+from dcfnet.errors import CapacityError, ConfigError, NotInitialisedError, UnknownTargetError
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box, Correction, Corrections, Result
 from dcfnet.tracking.correction.detector_boxes import Boxes
@@ -23,7 +18,7 @@ from dcfnet.tracking.lifecycle import TrackerLifecycle
 from dcfnet.tracking.opening import ConfigLike, open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.steps import init_target
+from dcfnet.tracking.steps import init_target, step
 from dcfnet.tracking.timestamps import FrameTimes, Timestamps, times_by_source
 from dcfnet.tracking.warm_up import warm_up
 
@@ -143,7 +138,11 @@ class Tracker(TrackerLifecycle):
         if self._state is None:
             raise NotInitialisedError("update before init: call init(frame, box) with the target's first box")
         unseen = self._times.unseen(times_by_source(timestamp, [0]))
-        (result,) = (self._unseen_results(unseen) if unseen else self._search({0: frame})).values()
+        if unseen:
+            return next(iter(self._unseen_results(unseen).values()))
+        with self._pipeline.backend.guarded():
+            self._state, (result,) = step(self._pipeline, self._state, [frame])
+        self._times.results[self._ids[0]] = result
         return result
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -74,9 +73,6 @@ def times_by_source(timestamps: Timestamps, sources: Iterable[int]) -> dict[int,
     return {source: float(time) for source, time in given.items()}
 
 
-def _is_time(value: Any) -> bool:
-    return (
-        isinstance(value, (int, float, np.integer, np.floating))
-        and not isinstance(value, bool)
-        and bool(abs(value) <= LATEST)
-    )
+def _is_time(value: object) -> bool:
+    numbers = (int, float, np.integer, np.floating)
+    return isinstance(value, numbers) and not isinstance(value, bool) and abs(float(value)) <= LATEST
