@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dcfnet.errors import SourceError
 from dcfnet.io.frame import Frame
@@ -13,6 +13,7 @@ from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.status import rejected_results
+from dcfnet.tracking.timestamps import unseen_result
 
 MANY_FROZEN = 0.1  # share of frozen frames at which the decoder is suspected
 OPENCV_LIMITS = (
@@ -63,7 +64,7 @@ def track(
             (result,) = rejected_results([last.box if last else box], [Reason.BAD_FRAME], with_confidence)
             summary.undecoded += 1
         elif frame.frozen:  # the tracker does not see it, so it is not learnt
-            result = frozen_result(last, box)
+            result = unseen_result(last, last.box if last else box, Reason.FROZEN_FRAME)
             summary.frozen += 1
         else:
             started = time.perf_counter()
@@ -74,14 +75,6 @@ def track(
         summary.lost += result.status is Status.LOST
         last = result
         yield frame, result.box, result
-
-
-def frozen_result(last: Result | None, box: Box) -> Result:
-    """The result of a frame whose pixels equal those of the frame before. A lost target stays lost."""
-    if last is None:
-        return Result(box, 0.0, 0.0, 0.0, Status.UNCERTAIN, Reason.FROZEN_FRAME)
-    status = Status.LOST if last.status is Status.LOST else Status.UNCERTAIN
-    return replace(last, status=status, reason=Reason.FROZEN_FRAME)
 
 
 def describe_frame(source: FrameSource, frame: Frame) -> str:

@@ -35,9 +35,7 @@ class FrameTimes:
 
     def unseen_result(self, target: int, box: Box, reason: Reason) -> Result:
         """The result of a target in a frame that it does not see. A lost target stays lost. box: the present one."""
-        last = self.results.get(target, Result(box, 0.0, 0.0, 0.0, Status.UNCERTAIN, reason))
-        status = Status.LOST if last.status is Status.LOST else Status.UNCERTAIN
-        self.results[target] = replace(last, box=box, status=status, reason=reason)
+        self.results[target] = unseen_result(self.results.get(target), box, reason)
         return self.results[target]
 
     def copy(self) -> FrameTimes:
@@ -71,6 +69,17 @@ def times_by_source(timestamps: Timestamps, sources: Iterable[int]) -> dict[int,
                 "leave it out if the time is not known"
             )
     return {source: float(time) for source, time in given.items()}
+
+
+def unseen_result(last: Result | None, box: Box, reason: Reason) -> Result:
+    """The result of a frame that the tracker does not get. A lost target stays lost.
+
+    last: the result of the frame before, None without one. box: the present one.
+    """
+    if last is None:
+        return Result(box, 0.0, 0.0, 0.0, Status.UNCERTAIN, reason)
+    status = Status.LOST if last.status is Status.LOST else Status.UNCERTAIN
+    return replace(last, box=box, status=status, reason=reason)
 
 
 def _is_time(value: object) -> bool:
