@@ -124,7 +124,11 @@ class Tracker(TrackerLifecycle):
         return Correction(done.results.get(target), done.taken[target], done.left[0])
 
     def save(self, file: str | Path) -> None:
-        """See `TrackerLifecycle.save`. Raises NotInitialisedError before `init`."""
+        """Writes the target to a safetensors file, completely or not at all. `restore` continues from it.
+
+        It contains no frame and no model. Raises NotInitialisedError before `init`, SinkError, and
+        MissingDependencyError without the extra `state`.
+        """
         if self.box is None:
             raise NotInitialisedError("save before init: there is no target to save")
         super().save(file)
