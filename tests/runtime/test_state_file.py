@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from dcfnet import CapacityError, MultiTracker, NotInitialisedError, SinkError, StateError, Tracker
 from dcfnet.errors import MissingDependencyError
-from dcfnet.tracking import state_file
+from dcfnet.lifecycle import state_file
 from dcfnet_evaluation.rendered import Clip
 from safetensors import safe_open
 from safetensors.numpy import save
