@@ -124,11 +124,7 @@ class Tracker(TrackerLifecycle):
         return Correction(done.results.get(target), done.taken[target], done.left[0])
 
     def save(self, file: str | Path) -> None:
-        """Writes the target to a safetensors file, completely or not at all. `restore` continues from it.
-
-        It contains no frame and no model. Raises NotInitialisedError before `init`, SinkError, and
-        MissingDependencyError without the extra `state`.
-        """
+        """As `MultiTracker.save`. Also raises NotInitialisedError before `init`."""
         if self.box is None:
             raise NotInitialisedError("save before init: there is no target to save")
         super().save(file)
