@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -14,6 +15,7 @@ import typer
 from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.cli.outputs import STDOUT
 from dcfnet.cli.session import RunOptions, run
+from dcfnet.cli.summary import Summary
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
 from dcfnet.errors import DcfnetError
@@ -24,6 +26,7 @@ from dcfnet.model.file import SHIPPED
 PARTIAL = 3  # exit code: the results are written, but frames of the source are missing
 BROKEN_PIPE = 141  # exit code of a shell for a program that wrote into a closed pipe
 INTERRUPTED = 130
+DIED = 4  # exit code: a live source ended
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -99,6 +102,21 @@ Device: TypeAlias = Annotated[str, typer.Option(help="Device: auto (the GPU if i
 Threads: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Threads of ONNX Runtime on the CPU. Default: one per core.")
 ]
+EveryFrame: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--every-frame",
+        help="Track every frame that arrives from a camera or stream. Default: track the newest one, leave out others.",
+    ),
+]
+Reconnect: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="Time to connect again to a camera or stream that sends no more frames. After it, the run ends with "
+        "exit code 4.",
+    ),
+]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
@@ -120,22 +138,26 @@ def main(
     device: Device = "auto",
     threads: Threads = None,
     failures: Failures = None,
+    every_frame: EveryFrame = False,
+    reconnect: Reconnect = 30.0,
     show: Show = False,
     version: Version = False,
 ) -> None:
     """Tracks one target through a video. Without --init, draw its box in the first frame with the mouse.
 
-    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source are missing),
-    130 interrupted, 141 the reader of the output ended.
+    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source are missing), 4 a camera
+    or stream ended, 130 interrupted, 141 the reader of the output ended.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
     options = RunOptions(
         source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads, failures
     )
+    options = replace(options, every_frame=every_frame, reconnect=reconnect)
+    summary = Summary()
     try:
-        summary = run(options)
-        for problem in summary.problems:
+        run(options, summary)
+        for problem in (*summary.problems, *filter(None, [summary.died])):
             typer.echo(f"dcfnet-run: {without_secrets(source)}: {problem}", err=True)
         typer.echo(summary.text(), err=boxes == STDOUT)
         sys.stdout.flush()
@@ -147,7 +169,10 @@ def main(
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         typer.echo("dcfnet-run: interrupted; the results up to this frame are saved", err=True)
+        typer.echo(summary.text(), err=boxes == STDOUT)
         raise typer.Exit(INTERRUPTED) from None
+    if summary.died:
+        raise typer.Exit(DIED)
     if summary.problems:
         raise typer.Exit(PARTIAL)
 
