@@ -76,7 +76,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("cryptography", "engines/signing.py"),
         ("typer", "cli/run.py"),
         ("av", "io/decoding/pyav_decoder.py"),
-        ("safetensors", "tracking/state_file.py"),
+        ("safetensors", "lifecycle/state_file.py"),
         ("scipy", "tracking/correction/assignment.py"),
         ("prometheus_client", "cli/telemetry/metrics.py"),
     ],
