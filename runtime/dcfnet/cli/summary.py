@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from dcfnet.errors import SourceError
 from dcfnet.io.frame import Frame
 from dcfnet.io.source_frame import FrameSource, SourceFrame
+from dcfnet.lifecycle.timestamps import unseen_result
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.status import rejected_results
-from dcfnet.tracking.timestamps import unseen_result
 
 MANY_FROZEN = 0.1  # share of frozen frames at which the decoder is suspected
 OPENCV_LIMITS = (
