@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -151,30 +150,36 @@ def main(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
     options = RunOptions(
-        source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads, failures
+        *(source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads),
+        *(failures, every_frame, reconnect),
     )
-    options = replace(options, every_frame=every_frame, reconnect=reconnect)
-    summary = Summary()
+    if code := run_and_report(options):
+        raise typer.Exit(code)
+
+
+def run_and_report(options: RunOptions) -> int:
+    """Runs, and prints errors, losses and the summary. Returns the exit code."""
+    summary, to_stderr = Summary(), options.boxes == STDOUT
     try:
         run(options, summary)
         for problem in (*summary.problems, *filter(None, [summary.died])):
-            typer.echo(f"dcfnet-run: {without_secrets(source)}: {problem}", err=True)
-        typer.echo(summary.text(), err=boxes == STDOUT)
+            typer.echo(f"dcfnet-run: {without_secrets(options.source)}: {problem}", err=True)
+        typer.echo(summary.text(), err=to_stderr)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
-        raise typer.Exit(BROKEN_PIPE) from None
+        return BROKEN_PIPE
     except DcfnetError as error:
         typer.echo(f"dcfnet-run: {error}", err=True)
-        raise typer.Exit(1) from error
+        return 1
     except KeyboardInterrupt:
         typer.echo("dcfnet-run: interrupted; the results up to this frame are saved", err=True)
-        typer.echo(summary.text(), err=boxes == STDOUT)
-        raise typer.Exit(INTERRUPTED) from None
+        if summary.frames:
+            typer.echo(summary.text(), err=to_stderr)
+        return INTERRUPTED
     if summary.died:
-        raise typer.Exit(DIED)
-    if summary.problems:
-        raise typer.Exit(PARTIAL)
+        return DIED
+    return PARTIAL if summary.problems else 0
 
 
 def quieten_opencv() -> None:
