@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from dcfnet import Box, Corrections, MultiTracker, Reason, Status, Tracker
 from dcfnet.errors import MissingDependencyError
+from dcfnet.lifecycle.tracker_lifecycle import TrackerLifecycle
 from dcfnet.tracking.correction.association import NOT_TAKEN, assign
-from dcfnet.tracking.lifecycle import TrackerLifecycle
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.rendered import Image, noise_texture, paste
 
