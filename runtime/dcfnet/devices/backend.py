@@ -17,6 +17,7 @@ from dcfnet.filter.update import FilterUpdate
 from dcfnet.io.texture import Texture
 
 Pairs = NDArray[np.float64]  # (N, 2), (x, y) or (width, height)
+Light = NDArray[np.float64] | None  # (M,), factors of the pixels of M patches; None: 1 for each
 
 
 class Backend(Protocol):
@@ -81,12 +82,12 @@ class Backend(Protocol):
         centres: Pairs,
         regions: Pairs,
         size: int,
-        light: NDArray[np.float64] | None = None,
+        light: Light = None,
     ) -> PatchPlaces:
         """The first half of `crop`: where the M patches are, for `sample_patches`.
 
         light: (M,), the levels of the pixels of each patch are multiplied by it, rounded, and limited to 255. Pixels
-        outside the frame are still exactly 0. None: 1 for each.
+        outside the frame are still exactly 0.
         """
 
     def sample_patches(

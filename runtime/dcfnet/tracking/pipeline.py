@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dcfnet.config import TrackerConfig
-from dcfnet.devices.backend import Backend, Pairs
+from dcfnet.devices.backend import Backend, Light, Pairs
 from dcfnet.devices.filters import ArrayFilters, PatchPlaces
 from dcfnet.errors import ConfigError
 from dcfnet.filter.colour_histogram import ColourModel
@@ -130,12 +130,7 @@ class Pipeline:
         return to_step_grid(regions, self.config.search_side())
 
     def patch_places(
-        self,
-        frames: Sequence[Any],
-        sources: NDArray[np.intp],
-        centres: Pairs,
-        regions: Pairs,
-        light: NDArray[np.float64] | None = None,
+        self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, light: Light = None
     ) -> PatchPlaces:
         """The places of the M patches of these search regions. Other arguments as for `Backend.patch_places`."""
         size = self.config.patch_size

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.backend import Pairs
+from dcfnet.devices.backend import Light, Pairs
 from dcfnet.devices.cuda.frame import PLACE, CudaFrame
 from dcfnet.io.texture import grid_of
 
@@ -35,7 +35,7 @@ def patch_places(
     centres: Pairs,
     regions: Pairs,
     size: int,
-    light: NDArray[np.float64] | None = None,
+    light: Light = None,
 ) -> Structures:
     """The places of M patches, PLACE (M,). Arguments as for `Backend.patch_places`."""
     places = np.empty(len(sources), PLACE)
