@@ -15,7 +15,7 @@ from dcfnet.cli.failures.recorder import FailureRecorder
 from dcfnet.cli.outputs import check_outputs
 from dcfnet.cli.progress import RunProgress
 from dcfnet.cli.summary import Summary, check_frozen, describe_frame, track
-from dcfnet.cli.target import WINDOW, draw_box, has_display, parse_box
+from dcfnet.cli.target import WINDOW, display_fault, draw_box, parse_box
 from dcfnet.config.version import __version__
 from dcfnet.errors import EngineError, InvalidBoxError, SinkError, SourceError
 from dcfnet.io.boxes import FORMATS, BoxWriter
@@ -66,8 +66,9 @@ def run(options: RunOptions, summary: Summary | None = None) -> Summary:
     check_outputs(options.source, options.engine, outputs, options.failures)
     if options.layout not in FORMATS:
         raise SinkError(f"--format {options.layout}: must be one of {', '.join(FORMATS)}")
-    if options.show and not has_display():
-        raise SinkError("--show: there is no display; use --output and watch the video afterwards")
+    fault = display_fault() if options.show else None
+    if fault:
+        raise SinkError(f"--show: {fault}; use --output and watch the video afterwards")
     live = LiveOptions(options.every_frame, options.reconnect, tell=tell)
     tracker = open_tracker(options)
     with closing(open_source(options.source, options.levels, live)) as source:
