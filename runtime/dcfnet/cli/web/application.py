@@ -28,7 +28,7 @@ SCRIPTS = ("page.js", "connection.js", "drawing.js", "panel.js", "picture.js")
 PAGE = {"/": ("index.html", "text/html"), "/page.css": ("page.css", "text/css")}
 PAGE |= {f"/{script}": (script, "text/javascript") for script in SCRIPTS}
 HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; form-action 'none'",
+    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",  # the page must fit the version of the program
@@ -75,6 +75,7 @@ class _State:
         except WebSocketDisconnect:
             pass
         finally:
+            await run_in_threadpool(viewer.close)
             if self._socket is socket:
                 self._socket = None
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dcfnet.cli.summary import Summary, describe_frame, track
 from dcfnet.cli.web.view import View
 from dcfnet.errors import InvalidBoxError, InvalidFrameError, NotInitialisedError, SourceError
-from dcfnet.io.boxes import FORMATS, HEADERS
+from dcfnet.io.boxes import FORMATS, HEADERS, LIVE_COLUMNS
 from dcfnet.io.frame import Array, Frame, frame_size
-from dcfnet.io.source_frame import FrameSource, SourceFrame
+from dcfnet.io.source_frame import Delay, FrameSource, SourceFrame
 from dcfnet.result import Box, Result, Status
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.geometry import target_box
@@ -31,7 +31,7 @@ class PageRun:
             raise SourceError(f"{source.name}: the first frame {first.problem}")
         self._newest, self._pixels, self._index = first, first.pixels, 0
         self._results: Iterator[tuple[SourceFrame, Box, Result | None]] | None = None
-        self._rows: deque[tuple[int, Box, Result | None, float]] = deque(maxlen=KEPT_RESULTS)
+        self._rows: deque[tuple[int, Box, Result | None, float, Delay | None]] = deque(maxlen=KEPT_RESULTS)
 
     @property
     def first_view(self) -> View:
@@ -43,14 +43,13 @@ class PageRun:
 
         box: frame pixels; it is limited to the frame. Raises InvalidBoxError; then the run is as before.
         """
-        frame = self._newest._replace(pixels=self._pixels)
         inside = target_box(box, frame_size(self._pixels))
         try:
             self._tracker.init(self._pixels, inside)
         except InvalidBoxError as error:
             raise InvalidBoxError(f"{error}. {describe_frame(self.source, self._pixels)}") from error
-        self._results = track(self._tracker, frame, inside, self._frames, Summary())
-        next(self._results)
+        self._results = track(self._tracker, self._newest, inside, self._frames, Summary())
+        self._newest, _, _ = next(self._results)
         if self._rows and self._rows[-1][0] == self._index:
             self._rows.pop()
         return self._view(inside, None)
@@ -71,19 +70,23 @@ class PageRun:
             self._pixels = self._newest.pixels  # a hole shows the frame before it
         return self._view(box, result, self._response() if with_response else None)
 
+    def close(self) -> None:
+        """Ends reading. The results stay."""
+        self.source.close()
+
     def results(self, layout: str) -> str:
         """The content of a box file with all results. layout: csv or jsonl."""
-        lines = [HEADERS[layout]] if layout in HEADERS else []
+        lines = [HEADERS[layout] + LIVE_COLUMNS * self.source.live] if layout in HEADERS else []
         lines += [line for row in list(self._rows) if (line := FORMATS[layout](*row)) is not None]
         return "".join(f"{line}\n" for line in lines)
 
     def summary(self) -> str:
         """One line about the run."""
-        lost = sum(result is not None and result.status is Status.LOST for _, _, result, _ in list(self._rows))
+        lost = sum(result is not None and result.status is Status.LOST for _, _, result, *_ in list(self._rows))
         return f"{self._index + 1} frames, lost in {lost}"
 
     def _view(self, box: Box, result: Result | None, response: Array | None = None) -> View:
-        self._rows.append((self._index, box, result, self._newest.time))
+        self._rows.append((self._index, box, result, self._newest.time, self._newest.delay))
         return View(self._index, self._newest.time, self._pixels, box, result, response)
 
     def _response(self) -> Array | None:

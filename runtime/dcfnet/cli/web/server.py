@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,12 +32,11 @@ def serve_page(
     levels: str = "first",
     port: int = DEFAULT_PORT,
     upload_limit: int = DEFAULT_UPLOAD_LIMIT,
-    ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serves the page until Ctrl-C or SIGTERM.
 
-    given: the source of the command line. port: 0 takes a free one. upload_limit: MB of a file. ready: is called with
-    the address once the port is open. Raises SinkError if the port cannot be used.
+    given: the source of the command line. port: 0 takes a free one. upload_limit: MB of a file. Prints the address.
+    Raises SinkError if the port cannot be used.
     """
     with TemporaryDirectory(prefix="dcfnet-", ignore_cleanup_errors=True) as folder:
         uploads = Uploads(Path(folder), upload_limit * MEGABYTE)
@@ -60,7 +58,7 @@ def serve_page(
         except SystemExit:
             raise SinkError(f"--web-port {port}: cannot be used; choose another one, or 0 for a free one") from None
         with listening, suppress(KeyboardInterrupt):
+            listening.listen()  # a browser that is faster than the program waits
             address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
             print(f"dcfnet-run: open {address} in a browser; Ctrl-C ends the program", file=sys.stderr, flush=True)
-            ready(address)
             uvicorn.Server(config).run(sockets=[listening])

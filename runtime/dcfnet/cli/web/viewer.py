@@ -53,6 +53,11 @@ class Viewer:
         except (json.JSONDecodeError, RecursionError):
             return json.dumps({"error": f"request {request[:80]!r}: must be a JSON object"})
 
+    def close(self) -> None:
+        """Ends reading. The results of the run stay. No call of `answer` may be in progress."""
+        if self.run is not None:
+            self.run.close()
+
     def hello(self, fields: dict[str, Any]) -> str:
         """The facts that the page shows before a video is open."""
         given = "standard input" if self._given in STDIN else self._given
@@ -61,6 +66,7 @@ class Viewer:
 
     def open(self, fields: dict[str, Any]) -> bytes:
         """Opens a source, and answers with its first frame. A run before it ends."""
+        self.close()
         self.run = None
         if fields.get("upload"):
             self.run = self._open_upload()
@@ -84,7 +90,9 @@ class Viewer:
                 return view.message()
         except SourceError as error:  # what was tracked until now is kept
             problems.append(str(error))
-        problems += run.source.report.problems
+        run.close()
+        report = run.source.report
+        problems += [*report.problems, *filter(None, [report.died])]
         return json.dumps({"ended": {"summary": run.summary(), "problems": problems}})
 
     def _opened(self) -> PageRun:

@@ -1,6 +1,7 @@
 // The frame on the screen. Picture and box are painted together, so the box fits its frame.
 
 const BOX_COLOURS = { tracked: "#3cdc50", uncertain: "#ffbe00", lost: "#ff4d42", drawn: "#4db8ff" };
+const LEAST_WIDTH = 960; // px of the canvas; in a smaller one the lines would be blurred
 export const view = document.getElementById("view");
 const context = view.getContext("2d");
 
@@ -12,14 +13,15 @@ export async function showPicture(header, jpeg) {
   const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
   if (shown.bitmap) shown.bitmap.close();
   Object.assign(shown, { bitmap, header });
-  if (view.width !== bitmap.width || view.height !== bitmap.height) {
-    [view.width, view.height] = [bitmap.width, bitmap.height];
+  const scale = Math.max(1, Math.ceil(LEAST_WIDTH / bitmap.width));
+  if (view.width !== scale * bitmap.width || view.height !== scale * bitmap.height) {
+    [view.width, view.height] = [scale * bitmap.width, scale * bitmap.height];
   }
   paint();
 }
 
 export function paint() {
-  context.drawImage(shown.bitmap, 0, 0);
+  context.drawImage(shown.bitmap, 0, 0, view.width, view.height);
   const { header, box, finger } = shown;
   if (header.box && !box) outline(header.box, BOX_COLOURS[header.status || "tracked"]);
   if (box) outline(box, BOX_COLOURS.drawn);
@@ -48,9 +50,19 @@ function outline(box, colour) {
 // A finger hides what is under it, so the place is shown four times larger in a corner.
 function magnify(place) {
   const [x, y] = place.map((value) => value * frameScale()), side = view.width / 3, part = side / 4;
-  const left = x < view.width / 2 ? view.width - side : 0;
-  context.drawImage(view, x - part / 2, y - part / 2, part, part, left, 0, side, side);
-  context.strokeStyle = "#fff";
-  context.lineWidth = screenPixel();
+  const left = x < view.width / 2 ? view.width - side : 0, middle = left + side / 2;
+  context.fillStyle = "#000";
+  context.fillRect(left, 0, side, side);
+  const scale = shown.bitmap.width / view.width;
+  context.drawImage(
+    shown.bitmap, (x - part / 2) * scale, (y - part / 2) * scale, part * scale, part * scale, left, 0, side, side);
+  context.lineWidth = 1.5 * screenPixel();
+  context.strokeStyle = BOX_COLOURS.drawn;
   context.strokeRect(left, 0, side, side);
+  context.beginPath();
+  context.moveTo(middle, side / 4);
+  context.lineTo(middle, 3 * side / 4);
+  context.moveTo(left + side / 4, side / 2);
+  context.lineTo(left + 3 * side / 4, side / 2);
+  context.stroke();
 }
