@@ -1,6 +1,6 @@
 # Runs the demo, without a display:
 #   docker build --tag dcfnet .
-#   docker run --rm --volume "$PWD/out:/home/tracker/out" dcfnet
+#   docker run --rm --volume "$PWD/out:/tracker/out" dcfnet
 FROM python:3.13-slim
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE constraints.txt requirements-headless.txt ./
@@ -11,7 +11,7 @@ COPY export export
 COPY calibration calibration
 RUN pip install --no-cache-dir --constraint constraints.txt --requirement requirements-headless.txt
 RUN pip install --no-cache-dir --no-deps .
-RUN useradd --create-home tracker
+RUN useradd --create-home --home-dir /tracker tracker
 USER tracker
-WORKDIR /home/tracker
+WORKDIR /tracker
 CMD ["python", "-m", "dcfnet_evaluation.demo"]
