@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from dcfnet.backbones.loading import load_model
-from dcfnet.tracking.opening import open_pipeline
+from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet_calibration.patches import collect
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_export.ranges import Ranges

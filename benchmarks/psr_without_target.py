@@ -14,9 +14,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.result import Box, Result, Status
 from dcfnet.tracker import Tracker
-from dcfnet.tracking.opening import open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init, step

@@ -38,6 +38,7 @@ HEAVY = (
     "av",
     "safetensors",
     "scipy",
+    "prometheus_client",
 )
 
 
@@ -74,8 +75,9 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("cupy", "devices/cuda/device.py"),
         ("cryptography", "engines/signing.py"),
         ("av", "io/decoding/pyav_decoder.py"),
-        ("safetensors", "tracking/state_file.py"),
+        ("safetensors", "lifecycle/state_file.py"),
         ("scipy", "tracking/correction/assignment.py"),
+        ("prometheus_client", "cli/telemetry/metrics.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:

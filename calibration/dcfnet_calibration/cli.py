@@ -11,9 +11,9 @@ from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
+from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.model.file import Model
 from dcfnet.tracker import Tracker
-from dcfnet.tracking.opening import open_pipeline
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
 from dcfnet_evaluation.selection import subject_of
 from dcfnet_evaluation.sequences import SequenceError

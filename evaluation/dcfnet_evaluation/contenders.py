@@ -20,7 +20,7 @@ import cv2
 from dcfnet.backbones.loading import load_model
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError
-from dcfnet.tracking.opening import open_pipeline
+from dcfnet.lifecycle.opening import open_pipeline
 
 from dcfnet_evaluation.passes import SingleTracker
 from dcfnet_evaluation.peers import describe_peer, open_peer

@@ -11,15 +11,15 @@ import numpy as np
 
 from dcfnet.errors import CapacityError, ConfigError, NotInitialisedError, UnknownTargetError
 from dcfnet.io.frame import Frame
+from dcfnet.lifecycle.opening import ConfigLike, open_pipeline
+from dcfnet.lifecycle.timestamps import FrameTimes, Timestamps, times_by_source
+from dcfnet.lifecycle.tracker_lifecycle import TrackerLifecycle
+from dcfnet.lifecycle.warm_up import warm_up
 from dcfnet.result import Box, Correction, Corrections, Result
 from dcfnet.tracking.correction.detector_boxes import Boxes
 from dcfnet.tracking.frame_validation import Frames, frames_by_source, is_source
-from dcfnet.tracking.lifecycle import TrackerLifecycle
-from dcfnet.tracking.opening import ConfigLike, open_pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init_target, step
-from dcfnet.tracking.timestamps import FrameTimes, Timestamps, times_by_source
-from dcfnet.tracking.warm_up import warm_up
 
 MAX_CAPACITY = 2**16
 
@@ -118,7 +118,7 @@ class Tracker(TrackerLifecycle):
         return Correction(done.results.get(target), done.taken[target], done.left[0])
 
     def save(self, file: str | Path) -> None:
-        """See `TrackerLifecycle.save`. Raises NotInitialisedError before `init`."""
+        """As `MultiTracker.save`. Also raises NotInitialisedError before `init`."""
         if self.box is None:
             raise NotInitialisedError("save before init: there is no target to save")
         super().save(file)

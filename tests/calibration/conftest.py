@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dcfnet.tracking.opening import open_pipeline
+from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.sequences import AnnotatedSequence

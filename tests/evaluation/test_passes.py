@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.model.file import SHIPPED
 from dcfnet.result import Box
 from dcfnet.tracker import Tracker
-from dcfnet.tracking.opening import open_pipeline
 from dcfnet_evaluation import passes
 from dcfnet_evaluation.datasets.otb import read_otb
 from dcfnet_evaluation.latency import run_against_clock

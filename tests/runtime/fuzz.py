@@ -22,8 +22,8 @@ from dcfnet.errors import (
     NotInitialisedError,
     UnknownTargetError,
 )
+from dcfnet.lifecycle.tracker_lifecycle import TrackerLifecycle
 from dcfnet.result import Reason
-from dcfnet.tracking.lifecycle import TrackerLifecycle
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from dcfnet import CapacityError, MultiTracker, NotInitialisedError, SinkError, StateError, Tracker
 from dcfnet.errors import MissingDependencyError
-from dcfnet.tracking import state_file
+from dcfnet.lifecycle import state_file
 from dcfnet_evaluation.rendered import Clip
 from safetensors import safe_open
 from safetensors.numpy import save
@@ -96,7 +96,7 @@ def test_without_safetensors_the_error_names_the_extra(
 ) -> None:
     tracker = started(clip)
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    monkeypatch.delitem(sys.modules, "dcfnet.tracking.state_file")
+    monkeypatch.delitem(sys.modules, "dcfnet.lifecycle.state_file")
     with pytest.raises(MissingDependencyError, match=r"pip install 'dcfnet\[state\]'"):
         tracker.save(tmp_path / "x.state")
 

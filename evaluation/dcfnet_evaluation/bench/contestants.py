@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dcfnet.config import TrackerConfig
+from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.tracker import MultiTracker, Tracker
-from dcfnet.tracking.opening import open_pipeline
 
 from dcfnet_evaluation.contenders import Contender, Dcfnet
 from dcfnet_evaluation.passes import SingleTracker

@@ -131,6 +131,21 @@ Device: TypeAlias = Annotated[str, typer.Option(help="Device: auto (the GPU if i
 Threads: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Threads of ONNX Runtime on the CPU. Default: one per core.")
 ]
+EveryFrame: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--every-frame",
+        help="Track every frame that arrives from a camera or stream. Default: track the newest one, leave out others.",
+    ),
+]
+Reconnect: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="Time to connect again to a camera or stream that sends no more frames. After it, the run ends with "
+        "exit code 4.",
+    ),
+]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")

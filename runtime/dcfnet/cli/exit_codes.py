@@ -16,12 +16,16 @@ class ExitCode(IntEnum):
     COMPLETE = 0
     ERROR = 1
     PARTIAL = 3  # the results are written, but frames of the source, or targets, are missing
+    DIED = 4  # a live source ended
     INTERRUPTED = 130  # by Ctrl-C or SIGTERM
     BROKEN_PIPE = 141  # of a shell, for a program that wrote into a closed pipe
 
 
-def exit_code(program: str, work: Callable[[], ExitCode]) -> ExitCode:
-    """Does the work and returns its code. An error of the user prints one line on standard error."""
+def exit_code(program: str, work: Callable[[], ExitCode], interrupted: Callable[[], None]) -> ExitCode:
+    """Does the work and returns its code. An error of the user prints one line on standard error.
+
+    interrupted: called after the message of an interruption, for example to print a summary.
+    """
     try:
         code = work()
         sys.stdout.flush()
@@ -33,5 +37,6 @@ def exit_code(program: str, work: Callable[[], ExitCode]) -> ExitCode:
         return ExitCode.ERROR
     except KeyboardInterrupt:
         print(f"{program}: interrupted; the results up to this frame are saved", file=sys.stderr, flush=True)
+        interrupted()
         return ExitCode.INTERRUPTED
     return code

@@ -17,6 +17,7 @@ from dcfnet.result import Box
 
 MIN_SCORE, BIRTH_SCORE = 0.0, 0.5  # for scores from 0 to 1
 BIRTHS = 3  # frames with detections: one or two wrong detections start no target
+RECONNECT = 30.0  # s
 DEATHS = 60  # frames: 2 s of usual video
 
 
@@ -24,8 +25,8 @@ DEATHS = 60  # frames: 2 s of usual video
 class RunOptions:
     """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format.
 
-    init: boxes of the first frame, frame pixels. starts: --targets. failures: --record-failures. births: None is 3
-    without `init` and `starts`, else 0. deaths: None is 60 with births, else 0.
+    init: boxes of the first frame, frame pixels. starts: --targets. failures: --record-failures. reconnect: seconds.
+    births: None is BIRTHS without `init` and `starts`, else 0. deaths: None is DEATHS with births, else 0.
     """
 
     source: str
@@ -42,6 +43,8 @@ class RunOptions:
     levels: str = "first"
     threads: int | None = None
     failures: Path | None = None
+    every_frame: bool = False
+    reconnect: float = RECONNECT
     starts: Path | None = None
     detections: Path | None = None
     min_score: float = MIN_SCORE

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import cv2
 import typer
 
 from dcfnet.cli import arguments
 from dcfnet.cli.exit_codes import ExitCode, exit_code
-from dcfnet.cli.options import BIRTH_SCORE, MIN_SCORE, RunOptions
+from dcfnet.cli.options import BIRTH_SCORE, MIN_SCORE, RECONNECT, RunOptions
 from dcfnet.cli.outputs import STDOUT
 from dcfnet.cli.session import run
+from dcfnet.cli.summary import Summary
 from dcfnet.cli.target import parse_box
 from dcfnet.io.addresses import without_secrets
 
@@ -36,6 +38,8 @@ def main(
     device: arguments.Device = "auto",
     threads: arguments.Threads = None,
     failures: arguments.Failures = None,
+    every_frame: arguments.EveryFrame = False,
+    reconnect: arguments.Reconnect = RECONNECT,
     show: arguments.Show = False,
     targets: arguments.Targets = None,
     detections: arguments.DetectionFile = None,
@@ -48,28 +52,35 @@ def main(
     """Tracks targets through a video. Without --init, draw the box of one target in the first frame with the mouse.
 
     Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source, or targets, are
-    missing), 130 interrupted, 141 the reader of the output ended.
+    missing), 4 a camera or stream ended, 130 interrupted, 141 the reader of the output ended.
     """
-
-    def work() -> ExitCode:
-        given = tuple(parse_box(text) for text in init or ())
-        common = (source, given, engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
-        return track(
-            RunOptions(*common, threads, failures, targets, detections, min_score, births, birth_score, deaths)
-        )
-
-    raise typer.Exit(exit_code(PROGRAM, work))
+    given = (source, (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
+    rules = (targets, detections, min_score, births, birth_score, deaths)
+    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules)
+    if code := run_and_report(options, init or []):
+        raise typer.Exit(code)
 
 
-def track(options: RunOptions) -> ExitCode:
-    """Runs, and prints the summary and the problems of the source."""
+def run_and_report(options: RunOptions, init: list[str]) -> ExitCode:
+    """Runs with the boxes of `init`, and prints errors, losses and the summary. Returns the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
-    summary = run(options)
-    for problem in summary.problems:
-        typer.echo(f"{PROGRAM}: {without_secrets(options.source)}: {problem}", err=True)
-    typer.echo(summary.text(), err=options.boxes == STDOUT)
-    return ExitCode.PARTIAL if summary.problems else ExitCode.COMPLETE
+    summary, to_stderr = Summary(), options.boxes == STDOUT
+
+    def work() -> ExitCode:
+        run(replace(options, init=tuple(map(parse_box, init))), summary)
+        for problem in (*summary.problems, *filter(None, [summary.died])):
+            typer.echo(f"{PROGRAM}: {without_secrets(options.source)}: {problem}", err=True)
+        typer.echo(summary.text(), err=to_stderr)
+        if summary.died:
+            return ExitCode.DIED
+        return ExitCode.PARTIAL if summary.problems else ExitCode.COMPLETE
+
+    def interrupted() -> None:
+        if summary.frames:
+            typer.echo(summary.text(), err=to_stderr)
+
+    return exit_code(PROGRAM, work, interrupted)
 
 
 def quieten_opencv() -> None:

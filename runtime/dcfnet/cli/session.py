@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -17,12 +17,13 @@ from dcfnet.cli.options import RunOptions, check_options, plan_targets
 from dcfnet.cli.progress import RunProgress
 from dcfnet.cli.summary import Summary, check_frozen, describe_frame, track
 from dcfnet.cli.target import WINDOW, draw_box
-from dcfnet.cli.targets.run_targets import RunTargets
+from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.config.version import __version__
 from dcfnet.errors import EngineError, InvalidBoxError, SourceError
 from dcfnet.io.boxes import BoxWriter
 from dcfnet.io.frame import Frame, frame_size
+from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
 from dcfnet.io.target_row import TargetRow
@@ -31,28 +32,44 @@ from dcfnet.model.file import SHIPPED
 from dcfnet.tracker import MultiTracker
 
 
-def run(options: RunOptions) -> Summary:
-    """The work of dcfnet-run. Raises DcfnetError for all errors that the user can correct."""
+def run(options: RunOptions, summary: Summary | None = None) -> Summary:
+    """The work of dcfnet-run. Raises DcfnetError for all errors that the user can correct.
+
+    summary: an empty one, for a caller that needs it after an interruption.
+    """
+    summary = summary or Summary()
     check_options(options)
     plan = plan_targets(options)
+    live = LiveOptions(options.every_frame, options.reconnect, tell=tell)
     tracker = open_tracker(options)
-    source = open_source(options.source, options.levels)
+    with closing(open_source(options.source, options.levels, live)) as source:
+        track_source(options, tracker, source, plan, summary)
+    return summary
+
+
+def tell(line: str) -> None:
+    """Prints a line on standard error while the run goes on."""
+    print(f"dcfnet-run: {line}", file=sys.stderr, flush=True)
+
+
+def track_source(
+    options: RunOptions, tracker: MultiTracker, source: FrameSource, plan: TargetPlan, summary: Summary
+) -> None:
+    """Tracks from the first frame of the source to its end, and counts in the summary."""
     for note in source.report.notes:
-        print(f"dcfnet-run: {source.name}: {note}", file=sys.stderr)
+        tell(f"{source.name}: {note}")
     frames = iter(source)
     first = next(frames)
     if first.pixels is None:  # no source does this
         raise SourceError(f"{source.name}: the first frame {first.problem}")
     if not plan.starts and not options.detections:
         plan = replace(plan, starts=numbered([draw_box(first.pixels)]))
-    targets, summary = RunTargets(tracker, plan), Summary()
+    targets, summary.several = RunTargets(tracker, plan), options.ids
     results = track(targets, chain([first], frames), summary)
     write_results(options, source, tracker, with_start(source, first.pixels, results))
     summary.problems += source.report.problems + targets.problems
-    if options.ids:
-        summary.targets, summary.ended = targets.started, targets.ended
+    summary.died = source.report.died
     check_frozen(source, summary)
-    return summary
 
 
 def open_tracker(options: RunOptions) -> MultiTracker:
@@ -95,10 +112,11 @@ def write_results(
     picture = first[0].pixels
     assert picture is not None
     with ExitStack() as stack:
-        size = frame_size(picture)
+        size, live = frame_size(picture), first[0].delay is not None
         recorder = stack.enter_context(open_recorder(options, source, tracker)) if options.failures else None
         video = stack.enter_context(VideoSink(options.output, source.fps, size)) if options.output else None
-        writer = stack.enter_context(BoxWriter(options.boxes, options.layout, options.ids)) if options.boxes else None
+        boxes = options.boxes
+        writer = stack.enter_context(BoxWriter(boxes, options.layout, live, options.ids)) if boxes else None
         if options.show:
             stack.callback(cv2.destroyAllWindows)
         name = source.name if options.source == "-" or "://" in source.name else Path(source.name).name
@@ -107,7 +125,8 @@ def write_results(
             picture = picture if frame.pixels is None else frame.pixels  # a hole shows the frame before it
             if writer:
                 for row in rows:
-                    writer.write(index, row.box, row.result, frame.time, row.id if options.ids else None)
+                    target = row.id if options.ids else None
+                    writer.write(index, row.box, row.result, frame.time, frame.delay, target)
             if video:
                 video.write(annotate_targets(picture, rows, options.ids), frame.time)
             if recorder:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from dcfnet.cli.delays import Delays
 from dcfnet.cli.targets.run_targets import RunTargets
 from dcfnet.errors import SourceError
 from dcfnet.io.frame import Frame
@@ -25,13 +26,16 @@ OPENCV_LIMITS = (
 class Summary:
     """What a run did. frames: number of all frames; undecoded and frozen: of those among them.
 
-    rows: boxes of all targets; lost: of those among them. targets: number of all, None for a run of one target.
+    rows: boxes of all targets; lost: of those among them. several: whether the run can have several targets. targets,
+    ended: number of all targets, and of those that ended before the run.
     updates: frames that the tracker searched. seconds: time in the tracker, without decoding and drawing. problems:
     what is missing in the source, and targets that did not start; empty if the run is complete.
+    delays: of the frames of a live source. died: why a live source ended; "" for any other.
     """
 
     frames: int = 0
-    targets: int | None = None
+    several: bool = False
+    targets: int = 0
     ended: int = 0
     rows: int = 0
     lost: int = 0
@@ -40,6 +44,8 @@ class Summary:
     updates: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    delays: Delays = field(default_factory=Delays)
+    died: str = ""
 
     @property
     def fps(self) -> float:
@@ -51,7 +57,8 @@ class Summary:
         undecoded = f" ({self.undecoded} of them not decoded)" if self.undecoded else ""
         frozen = f", {self.frozen} frozen frames (equal to the frame before; not learnt)" if self.frozen else ""
         speed = f", {self.fps:.1f} frames per second (tracker only)" if self.seconds else ""
-        if self.targets is None:
+        speed += self.delays.text()
+        if not self.several:
             return f"{self.frames} frames, lost in {self.lost}{undecoded}{frozen}{speed}"
         targets = f"{self.targets} target{'s' * (self.targets != 1)}" + f" ({self.ended} ended)" * bool(self.ended)
         return f"{self.frames} frames{undecoded}, {targets}, {self.lost} of {self.rows} boxes lost{frozen}{speed}"
@@ -75,13 +82,17 @@ def track(
             summary.frozen += 1
         else:
             started = time.perf_counter()
-            rows = targets.search(frame.pixels, index)
+            rows = targets.search(frame.pixels, index, None if frame.delay is None else frame.time)
             summary.seconds += time.perf_counter() - started
             summary.updates += 1
         summary.frames += 1
         summary.lost += sum(row.result is not None and row.result.status is Status.LOST for row in rows)
         rows += targets.start(frame.pixels, index)
         summary.rows += len(rows)
+        summary.targets, summary.ended = targets.started, targets.ended
+        frame = frame.answered()
+        if index:
+            summary.delays.add(frame.delay)
         yield frame, rows
     targets.finish(summary.frames)
 

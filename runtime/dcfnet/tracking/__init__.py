@@ -1,5 +1,5 @@
 """One frame, from pixels to boxes: frame validation, search, geometry, status, filter update.
 
-Read `steps.py` first. This subpackage imports all subpackages below it; only `dcfnet.tracker` and other packages
-import it.
+Read `steps.py` first. This subpackage imports all subpackages below it; only `dcfnet.tracker`, `dcfnet.lifecycle`
+and other packages import it.
 """

@@ -14,8 +14,7 @@ from dcfnet.errors import FrameTypeError, InvalidFrameError
 from dcfnet.io.frame import Frame, check_type, frame_size
 from dcfnet.result import Reason
 from dcfnet.tracking.geometry import any_true, size_limits, to_centre_grid
-from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.state_rules import MAX_SOURCE
+from dcfnet.tracking.state import MAX_SOURCE, TrackState
 
 Frames = Frame | Mapping[int, Frame | None] | None
 ValidatedFrames = Sequence[Frame | Reason]  # a frame on the backend, or the reason why it was rejected

@@ -14,6 +14,8 @@ from dcfnet.devices.backend import Backend, Pairs
 from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
 from dcfnet.result import Box
 
+MAX_SOURCE = 2**31 - 1  # largest index of a camera; it fits into 32 bits
+
 
 @dataclass(frozen=True)
 class TrackState:

@@ -127,7 +127,7 @@ def test_auto_uses_the_cpu_for_engines_and_models_that_run_only_there(
     assert dcfnet.Tracker("dcfnet")._pipeline.backend.name == "cuda"
     assert dcfnet.Tracker()._pipeline.backend.name == "cpu"
     model = replace(load_model("dcfnet"), precision="fp16")
-    monkeypatch.setattr("dcfnet.tracking.opening.load_model", lambda file: model)
+    monkeypatch.setattr("dcfnet.lifecycle.opening.load_model", lambda file: model)
     assert dcfnet.Tracker()._pipeline.backend.name == "cpu"
     with pytest.raises(ModelError, match=r"its precision is fp16, it must be fp32.*another fp32 model without --fold"):
         dcfnet.Tracker(device="cuda")

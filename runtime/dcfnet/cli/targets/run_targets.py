@@ -12,11 +12,11 @@ from dcfnet.cli.targets.starts import TargetStart
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.target_row import TargetRow
+from dcfnet.lifecycle.timestamps import unseen_result
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import MultiTracker
 from dcfnet.tracking.geometry import target_box
 from dcfnet.tracking.status import rejected_results
-from dcfnet.tracking.timestamps import unseen_result
 
 
 @dataclass
@@ -48,12 +48,13 @@ class RunTargets:
         self.problems: list[str] = []
         self.started = self.ended = 0
 
-    def search(self, frame: Frame, index: int) -> list[TargetRow]:
+    def search(self, frame: Frame, index: int, time: float | None = None) -> list[TargetRow]:
         """The rows of a new frame: the targets are searched, then corrected with the detections of frame `index`.
 
+        time: of the frame, s; see `Tracker.update`.
         Targets that were lost for too long end; this is their last row.
         """
-        results = self._tracker.update(frame)
+        results = self._tracker.update(frame, time)
         found = usable(self._plan.detections.get(index, ()), frame_size(frame))
         if found:
             done = self._tracker.correct(frame, [detection.box for detection in found])

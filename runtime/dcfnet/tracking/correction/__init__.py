@@ -1,5 +1,5 @@
 """Targets take the boxes of a detector: checks of the boxes, association, and the correction itself.
 
-Read `moving.py` first. It may import all other modules of `tracking` except `lifecycle.py`; only `lifecycle.py` and
-`dcfnet.tracker` import it.
+Read `moving.py` first. It may import all other modules of `tracking`; only `dcfnet.lifecycle` and `dcfnet.tracker`
+import it.
 """

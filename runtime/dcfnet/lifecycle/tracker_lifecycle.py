@@ -14,6 +14,7 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import NotInitialisedError
 from dcfnet.io.files import write_atomically
 from dcfnet.io.frame import Frame
+from dcfnet.lifecycle.timestamps import FrameTimes
 from dcfnet.result import Box, Corrections, Reason, Result
 from dcfnet.tracking.correction.detector_boxes import Boxes
 from dcfnet.tracking.correction.moving import correct
@@ -21,7 +22,6 @@ from dcfnet.tracking.frame_validation import Frames
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import centred_responses, step
-from dcfnet.tracking.timestamps import FrameTimes
 
 T = TypeVar("T", bound="TrackerLifecycle")
 
@@ -74,7 +74,7 @@ class TrackerLifecycle:
 
         It contains no frame and no model. Raises SinkError, and MissingDependencyError without the extra `state`.
         """
-        from dcfnet.tracking.state_file import SavedTargets, state_bytes
+        from dcfnet.lifecycle.state_file import SavedTargets, state_bytes
 
         with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
             targets = SavedTargets(self._ids, self._next_id, self._state)
@@ -88,7 +88,7 @@ class TrackerLifecycle:
         those of the tracker that was saved. Raises StateError with the difference and the remedy, CapacityError, and
         MissingDependencyError without the extra `state`; the tracker then keeps its targets.
         """
-        from dcfnet.tracking.state_file import read_state
+        from dcfnet.lifecycle.state_file import read_state
 
         with self._pipeline.queue.exclusive():
             saved = read_state(Path(file), self._pipeline, self.KIND, self._capacity)

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from dcfnet.config import TrackerConfig
 from dcfnet.devices.filters import ArrayFilters
 from dcfnet.errors import CapacityError, ConfigError, MissingDependencyError, StateError
+from dcfnet.lifecycle.state_rules import check_targets
+from dcfnet.lifecycle.warm_up import noise_target
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.state_rules import check_targets
-from dcfnet.tracking.warm_up import noise_target
 
 try:
     from safetensors import SafetensorError, safe_open

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dcfnet.errors import StateError
 from dcfnet.tracking.geometry import LARGEST_NUMBER
+from dcfnet.tracking.state import MAX_SOURCE
 
-MAX_SOURCE = 2**31 - 1
 SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay finite
 SIZES = ("size", "initial_size", "frame_size", "size_limits", "confident_size")
 OTHERS = ("centre", "confident_centre", "typical")
