@@ -178,15 +178,15 @@ def test_a_detection_corrects_its_target_and_starts_none_by_default(footage: Pat
     detections = write_detections(tmp_path / "det.txt", (0, 1), range(4, COUNT, 4))
     x, y, w, h = true_box(0, 0)
     code, text = run(
-        *(footage, "--init", f"{x + 6:g},{y + 6:g},{w - 8:g},{h - 8:g}"),
+        *(footage, "--init", f"{x + 4:g},{y + 4:g},{w:g},{h:g}"),
         *("--detections", detections, "--boxes", tmp_path / "b.csv"),
     )
     assert code == 0, text
     rows = rows_of(tmp_path / "b.csv")
     assert {row["id"] for row in rows} == {"1"}
     assert [int(row["frame"]) for row in rows if row["reason"] == "corrected"] == list(range(4, COUNT, 4))
-    assert max(overlap(row, 0) for row in rows[:4]) < 0.7
-    assert min(overlap(row, 0) for row in rows[4:]) > 0.8
+    assert max(overlap(row, 0) for row in rows[:4]) < 0.65
+    assert min(overlap(row, 0) for row in rows[4::4]) > 0.95
 
 
 def test_detections_start_targets_and_lost_targets_end(footage: Path, tmp_path: Path) -> None:
