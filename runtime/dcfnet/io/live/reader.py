@@ -55,14 +55,16 @@ class StreamReader:
         """Reads until the connection is lost. The decoder releases its capture at the end."""
         self._clock.connected(connection.has_clock)
         longest = max(STALL, SLOW / connection.decoder.fps if connection.decoder.fps else 0.0)
+        asked = time.monotonic()
         for answer in connection.decoder.decode():
             arrival = time.monotonic()
-            if self._stop.is_set():
-                return
+            if self._stop.is_set() or arrival - asked >= connection.timeout:
+                return  # after the time-out the frame is as old as the wait, and the next read would wait as long
             gap = self._gap(arrival, longest)
             self._last = arrival
             moment = self._clock.time(answer.time, arrival)
             self.buffer.put(SourceFrame(answer.pixels, moment, delay=Delay(arrival, gap=gap)))
+            asked = time.monotonic()
 
     def _gap(self, arrival: float, longest: float) -> float:
         """Seconds without a frame before this one, if the connection was lost or they are more than `longest`."""
