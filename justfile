@@ -30,6 +30,10 @@ fmt: (_install "dev")
     {{bin}}/ruff format .
     {{bin}}/ruff check --fix .
 
+# Builds the documentation site into out/site, and stops at a bad link or a page that is not in mkdocs.yml.
+docs: (_install "docs")
+    NO_MKDOCS_2_WARNING=1 {{bin}}/mkdocs build --strict --quiet
+
 # Scores the default model on sequences in OTB's layout, and writes a report: eval FOLDER.
 [no-cd]
 eval *args: (_install "cpu,evaluation")

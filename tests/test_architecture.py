@@ -38,6 +38,9 @@ HEAVY = (
     "av",
     "safetensors",
     "scipy",
+    "prometheus_client",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -77,6 +80,9 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("av", "io/decoding/pyav_decoder.py"),
         ("safetensors", "lifecycle/state_file.py"),
         ("scipy", "tracking/correction/assignment.py"),
+        ("prometheus_client", "cli/telemetry/metrics.py"),
+        ("starlette", "cli/web/application.py"),
+        ("uvicorn", "cli/web/server.py"),
     ],
 )
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:

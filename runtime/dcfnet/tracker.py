@@ -124,7 +124,7 @@ class Tracker(TrackerLifecycle):
         return Correction(done.results.get(target), done.taken[target], done.left[0])
 
     def save(self, file: str | Path) -> None:
-        """See `TrackerLifecycle.save`. Raises NotInitialisedError before `init`."""
+        """As `MultiTracker.save`. Also raises NotInitialisedError before `init`."""
         if self.box is None:
             raise NotInitialisedError("save before init: there is no target to save")
         super().save(file)

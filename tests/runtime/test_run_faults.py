@@ -222,15 +222,3 @@ def test_standard_input_is_a_source(tmp_path: Path, clip: Clip, frames: list[np.
     done = subprocess.run(command, input=content, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert b"5 frames, lost in 0" in done.stdout
-
-
-def test_the_camera_has_the_time_of_the_clock(tmp_path: Path, frames: list[np.ndarray]) -> None:
-    from dcfnet.io.decoding.levels import Levels
-    from dcfnet.io.decoding.videos import open_camera
-
-    file = encode(tmp_path / "v.mp4", frames[:5])  # stands for a device file
-    camera = open_camera(str(file), "camera", Levels())
-    times = [frame.time for frame in camera]
-    assert camera.live
-    assert times[0] == 0
-    assert times == sorted(set(times))

@@ -37,11 +37,9 @@ class TrtBackbone(Backbone):
         self._passport, self._name = model.passport, model.name
         flavour = self._flavour = flavour or open_flavour(self._passport.flavour)
         self._device = device or _open_device(model.name)
-        machine = Environment(flavour.name, flavour.version, self._device.compute_capability)
+        machine = Environment.of(flavour, self._device.compute_capability)
         if problems := incompatibilities(self._passport, machine, 1, side):
-            raise EngineError(
-                f"{model.name}: cannot run here: {'; '.join(problems)}; build it again (dcfnet-run --rebuild)"
-            )
+            raise EngineError(f"{model.name}: cannot run here: {'; '.join(problems)}; {machine.remedy(model.name)}")
         self._runtime = flavour.module.Runtime(flavour.log)
         self._runtime.engine_host_code_allowed = False
         self._engine = self._runtime.deserialize_cuda_engine(model.plan)

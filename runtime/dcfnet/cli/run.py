@@ -14,6 +14,7 @@ import typer
 from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.cli.outputs import STDOUT
 from dcfnet.cli.session import RunOptions, run
+from dcfnet.cli.summary import Summary
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
 from dcfnet.errors import DcfnetError
@@ -24,6 +25,7 @@ from dcfnet.model.file import SHIPPED
 PARTIAL = 3  # exit code: the results are written, but frames of the source are missing
 BROKEN_PIPE = 141  # exit code of a shell for a program that wrote into a closed pipe
 INTERRUPTED = 130
+DIED = 4  # exit code: a live source ended
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -99,6 +101,21 @@ Device: TypeAlias = Annotated[str, typer.Option(help="Device: auto (the GPU if i
 Threads: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Threads of ONNX Runtime on the CPU. Default: one per core.")
 ]
+EveryFrame: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--every-frame",
+        help="Track every frame that arrives from a camera or stream. Default: track the newest one, leave out others.",
+    ),
+]
+Reconnect: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="Time to connect again to a camera or stream that sends no more frames. After it, the run ends with "
+        "exit code 4.",
+    ),
+]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
@@ -120,36 +137,49 @@ def main(
     device: Device = "auto",
     threads: Threads = None,
     failures: Failures = None,
+    every_frame: EveryFrame = False,
+    reconnect: Reconnect = 30.0,
     show: Show = False,
     version: Version = False,
 ) -> None:
     """Tracks one target through a video. Without --init, draw its box in the first frame with the mouse.
 
-    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source are missing),
-    130 interrupted, 141 the reader of the output ended.
+    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source are missing), 4 a camera
+    or stream ended, 130 interrupted, 141 the reader of the output ended.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
     options = RunOptions(
-        source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads, failures
+        *(source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads),
+        *(failures, every_frame, reconnect),
     )
+    if code := run_and_report(options):
+        raise typer.Exit(code)
+
+
+def run_and_report(options: RunOptions) -> int:
+    """Runs, and prints errors, losses and the summary. Returns the exit code."""
+    summary, to_stderr = Summary(), options.boxes == STDOUT
     try:
-        summary = run(options)
-        for problem in summary.problems:
-            typer.echo(f"dcfnet-run: {without_secrets(source)}: {problem}", err=True)
-        typer.echo(summary.text(), err=boxes == STDOUT)
+        run(options, summary)
+        for problem in (*summary.problems, *filter(None, [summary.died])):
+            typer.echo(f"dcfnet-run: {without_secrets(options.source)}: {problem}", err=True)
+        typer.echo(summary.text(), err=to_stderr)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
-        raise typer.Exit(BROKEN_PIPE) from None
+        return BROKEN_PIPE
     except DcfnetError as error:
         typer.echo(f"dcfnet-run: {error}", err=True)
-        raise typer.Exit(1) from error
+        return 1
     except KeyboardInterrupt:
         typer.echo("dcfnet-run: interrupted; the results up to this frame are saved", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    if summary.problems:
-        raise typer.Exit(PARTIAL)
+        if summary.frames:
+            typer.echo(summary.text(), err=to_stderr)
+        return INTERRUPTED
+    if summary.died:
+        return DIED
+    return PARTIAL if summary.problems else 0
 
 
 def quieten_opencv() -> None:

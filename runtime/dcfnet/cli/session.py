@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from dcfnet.config.version import __version__
 from dcfnet.errors import EngineError, InvalidBoxError, SinkError, SourceError
 from dcfnet.io.boxes import FORMATS, BoxWriter
 from dcfnet.io.frame import Frame, frame_size
+from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
 from dcfnet.io.video import VideoSink, annotate
@@ -33,7 +34,7 @@ from dcfnet.tracking.geometry import target_box
 class RunOptions:
     """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format.
 
-    failures: --record-failures.
+    failures: --record-failures. reconnect: seconds.
     """
 
     source: str
@@ -50,10 +51,16 @@ class RunOptions:
     levels: str = "first"
     threads: int | None = None
     failures: Path | None = None
+    every_frame: bool = False
+    reconnect: float = 30.0
 
 
-def run(options: RunOptions) -> Summary:
-    """The work of dcfnet-run. Raises DcfnetError for all errors that the user can correct."""
+def run(options: RunOptions, summary: Summary | None = None) -> Summary:
+    """The work of dcfnet-run. Raises DcfnetError for all errors that the user can correct.
+
+    summary: an empty one, for a caller that needs it after an interruption.
+    """
+    summary = summary or Summary()
     given_box = parse_box(options.init) if options.init is not None else None
     outputs = [file for file in (options.output, options.boxes) if file]
     check_outputs(options.source, options.engine, outputs, options.failures)
@@ -61,18 +68,31 @@ def run(options: RunOptions) -> Summary:
         raise SinkError(f"--format {options.layout}: must be one of {', '.join(FORMATS)}")
     if options.show and not has_display():
         raise SinkError("--show: there is no display; use --output and watch the video afterwards")
+    live = LiveOptions(options.every_frame, options.reconnect, tell=tell)
     tracker = open_tracker(options)
-    source = open_source(options.source, options.levels)
+    with closing(open_source(options.source, options.levels, live)) as source:
+        track_source(options, tracker, source, given_box, summary)
+    return summary
+
+
+def tell(line: str) -> None:
+    """Prints a line on standard error while the run goes on."""
+    print(f"dcfnet-run: {line}", file=sys.stderr, flush=True)
+
+
+def track_source(
+    options: RunOptions, tracker: Tracker, source: FrameSource, given_box: Box | None, summary: Summary
+) -> None:
+    """Tracks from the first frame of the source to its end, and counts in the summary."""
     for note in source.report.notes:
-        print(f"dcfnet-run: {source.name}: {note}", file=sys.stderr)
+        tell(f"{source.name}: {note}")
     frames = iter(source)
     first = next(frames)
     box = start(tracker, source, first, given_box)
-    summary = Summary()
     write_results(options, source, tracker, first, track(tracker, first, box, frames, summary))
     summary.problems += source.report.problems
+    summary.died = source.report.died
     check_frozen(source, summary)
-    return summary
 
 
 def open_tracker(options: RunOptions) -> Tracker:
@@ -116,10 +136,10 @@ def write_results(
     assert first.pixels is not None
     picture = first.pixels
     with ExitStack() as stack:
-        size = frame_size(first.pixels)
+        size, live = frame_size(first.pixels), first.delay is not None
         recorder = stack.enter_context(open_recorder(options, source, tracker)) if options.failures else None
         video = stack.enter_context(VideoSink(options.output, source.fps, size)) if options.output else None
-        writer = stack.enter_context(BoxWriter(options.boxes, options.layout)) if options.boxes else None
+        writer = stack.enter_context(BoxWriter(options.boxes, options.layout, live)) if options.boxes else None
         if options.show:
             stack.callback(cv2.destroyAllWindows)
         name = source.name if options.source == "-" or "://" in source.name else Path(source.name).name
@@ -127,7 +147,7 @@ def write_results(
         for index, (frame, box, result) in enumerate(results):
             picture = picture if frame.pixels is None else frame.pixels  # a hole shows the frame before it
             if writer:
-                writer.write(index, box, result, frame.time)
+                writer.write(index, box, result, frame.time, frame.delay)
             if video:
                 video.write(annotate(picture, box, result), frame.time)
             if recorder:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from dcfnet.cli.delays import Delays
 from dcfnet.errors import SourceError
 from dcfnet.io.frame import Frame
 from dcfnet.io.source_frame import FrameSource, SourceFrame
@@ -27,7 +28,8 @@ class Summary:
     """What a run did. frames: number of all frames; lost, undecoded and frozen: of those among them.
 
     updates: frames that the tracker searched. seconds: time in the tracker, without decoding and drawing. problems:
-    what is missing in the source; empty if the run is complete.
+    what is missing in the source; empty if the run is complete. delays: of the frames of a live source. died: why a
+    live source ended; "" for any other.
     """
 
     frames: int = 0
@@ -37,6 +39,8 @@ class Summary:
     updates: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    delays: Delays = field(default_factory=Delays)
+    died: str = ""
 
     @property
     def fps(self) -> float:
@@ -48,7 +52,7 @@ class Summary:
         undecoded = f" ({self.undecoded} of them not decoded)" if self.undecoded else ""
         frozen = f", {self.frozen} frozen frames (equal to the frame before; not learnt)" if self.frozen else ""
         speed = f", {self.fps:.1f} frames per second (tracker only)" if self.seconds else ""
-        return f"{self.frames} frames, lost in {self.lost}{undecoded}{frozen}{speed}"
+        return f"{self.frames} frames, lost in {self.lost}{undecoded}{frozen}{speed}{self.delays.text()}"
 
 
 def track(
@@ -56,7 +60,7 @@ def track(
 ) -> Iterator[tuple[SourceFrame, Box, Result | None]]:
     """Each frame with its box and result, first the initial one without a result. Updates the summary."""
     summary.frames = 1
-    yield first, box, None
+    yield first.answered(), box, None
     last: Result | None = None
     for frame in frames:
         if frame.pixels is None or frame.problem:
@@ -68,12 +72,13 @@ def track(
             summary.frozen += 1
         else:
             started = time.perf_counter()
-            result = tracker.update(frame.pixels)
+            result = tracker.update(frame.pixels, None if frame.delay is None else frame.time)
             summary.seconds += time.perf_counter() - started
             summary.updates += 1
         summary.frames += 1
         summary.lost += result.status is Status.LOST
-        last = result
+        last, frame = result, frame.answered()
+        summary.delays.add(frame.delay)
         yield frame, result.box, result
 
 

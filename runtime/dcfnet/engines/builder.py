@@ -85,20 +85,13 @@ def _check_options(options: BuildOptions, flavour: Flavour, timing_cache: Path |
     if flavour.name == "tensorrt_rtx" and any(requested.values()):
         names = ", ".join(name for name, value in requested.items() if value)
         raise ConfigError(f"{names}: not supported by TensorRT-RTX, which compiles on the GPU it runs on; leave it out")
-    known = _capabilities(flavour.module)
+    known = flavour.capabilities()
     unknown = [name for name in options.capabilities() if name not in known]
     if unknown:
         raise ConfigError(
             f"compute_capabilities={options.compute_capabilities!r}: {flavour.name} {flavour.version} does not "
             f"support {', '.join(unknown)}; there are {', '.join(known)}"
         )
-
-
-def _capabilities(trt: Any) -> dict[str, Any]:
-    """The supported compute capabilities by name: {"8.6": ComputeCapability.SM86}."""
-    enum = getattr(trt, "ComputeCapability", None)
-    names = [name for name in dir(enum) if name.startswith("SM") and name[2:].isdecimal()]
-    return {f"{name[2:-1]}.{name[-1]}": getattr(enum, name) for name in sorted(names, key=lambda name: int(name[2:]))}
 
 
 def _builder_config(builder: Any, options: BuildOptions, flavour: Flavour) -> Any:
@@ -115,7 +108,7 @@ def _builder_config(builder: Any, options: BuildOptions, flavour: Flavour) -> An
     if options.hardware_compatible:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.capabilities():
-        known = _capabilities(trt)
+        known = flavour.capabilities()
         config.num_compute_capabilities = len(options.capabilities())
         for index, name in enumerate(options.capabilities()):
             config.set_compute_capability(known[name], index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dcfnet.engines.flavour import RTX, Flavour
 from dcfnet.engines.options import AMPERE
 from dcfnet.engines.passport import Passport
 
@@ -12,11 +13,26 @@ INPUT, OUTPUT = ("patches", ("float", "half"), 3), ("features", ("float",), None
 
 @dataclass(frozen=True)
 class Environment:
-    """A machine: name and version of its TensorRT, and the compute capability of its GPU, for example "8.6"."""
+    """A machine: name and version of its TensorRT, and the compute capability of its GPU, for example "8.6".
+
+    unsupported: this TensorRT has no engines for this GPU; see `Flavour.lacks`.
+    """
 
     flavour: str
     version: str
     compute_capability: str
+    unsupported: bool = False
+
+    @classmethod
+    def of(cls, flavour: Flavour, compute_capability: str) -> Environment:
+        """The machine with this TensorRT and a GPU of this compute capability."""
+        return cls(flavour.name, flavour.version, compute_capability, flavour.lacks(compute_capability))
+
+    def remedy(self, name: str) -> str:
+        """What to do with an engine that cannot run here. name: of its file."""
+        if self.unsupported:
+            return f"export it with TensorRT (dcfnet-export --trt --flavour tensorrt), or use {name}.onnx next to it"
+        return "build it again (dcfnet-run --rebuild)"
 
 
 def incompatibilities(passport: Passport, machine: Environment, batch: int, side: int) -> list[str]:
@@ -32,7 +48,10 @@ def incompatibilities(passport: Passport, machine: Environment, batch: int, side
         built_with = f"{passport.flavour} {passport.version}"
         problems.append(f"version: built with {built_with}, this machine has {machine.version}")
     capabilities = _capabilities(passport)
-    if not _runs_on(capabilities, machine.compute_capability):
+    if machine.unsupported:
+        product = f"{machine.flavour} {machine.version}"
+        problems.append(f"compute capability: {product} has no engines for this GPU, {machine.compute_capability}")
+    elif not _runs_on(capabilities, machine.compute_capability):
         problems.append(f"compute capability: built for {capabilities}, this GPU has {machine.compute_capability}")
     for name, required, (low, _, high) in (("batch", batch, options.batches()), ("side", side, options.sides())):
         if not low <= required <= high:
@@ -58,7 +77,7 @@ def _version_matches(passport: Passport, version: str) -> bool:
 def _capabilities(passport: Passport) -> str:
     """The compute capabilities that an engine was built for: "8.6,8.9", or "8.0+"."""
     options = passport.options
-    if options.hardware_compatible or (passport.flavour == "tensorrt_rtx" and not options.capabilities()):
+    if options.hardware_compatible or (passport.flavour == RTX and not options.capabilities()):
         return f"{AMPERE}+"
     return options.compute_capabilities or passport.built_on
 

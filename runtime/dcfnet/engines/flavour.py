@@ -8,9 +8,10 @@ from typing import Any
 
 from dcfnet.errors import ConfigError, MissingDependencyError
 
+RTX = "tensorrt_rtx"
 FLAVOURS = {
     "tensorrt": "trt",
-    "tensorrt_rtx": "rtx",
+    RTX: "rtx",
 }  # module: the extra that installs it; "auto" uses the first installed one
 
 
@@ -22,6 +23,20 @@ class Flavour:
     version: str
     module: Any
     log: Any
+
+    def capabilities(self) -> dict[str, Any]:
+        """The compute capabilities that an engine can be built for by name: {"8.6": ComputeCapability.SM86}."""
+        enum = getattr(self.module, "ComputeCapability", None)
+        names = [name for name in dir(enum) if name.startswith("SM") and name[2:].isdecimal()]
+        by_number = sorted(names, key=lambda name: int(name[2:]))
+        return {f"{name[2:-1]}.{name[-1]}": getattr(enum, name) for name in by_number}
+
+    def lacks(self, capability: str) -> bool:
+        """Whether no engine of this TensorRT can run on a GPU of this compute capability.
+
+        TensorRT-RTX 1.7 has 7.5, 8.0, 8.6, 8.9, 12.0 and 12.1, so it lacks Hopper (9.0) and Orin (8.7).
+        """
+        return self.name == RTX and capability not in self.capabilities()
 
     def errors(self) -> str:
         """The last error messages, in one line."""

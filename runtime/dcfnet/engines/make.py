@@ -19,6 +19,7 @@ from dcfnet.engines.bundle import (
     read_regular,
     write_engine,
 )
+from dcfnet.engines.compatibility import Environment
 from dcfnet.engines.flavour import Flavour, open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.engines.passport import Passport, digest
@@ -74,7 +75,8 @@ def rebuild(file: Path) -> Passport:
 
     The options are those of its passport if the passport is trusted, else those for the presets of the model. An engine
     that was built for other GPUs is built for the GPU of this machine.
-    Raises EngineError if a trusted passport belongs to another ONNX file, and as `make_engine`.
+    Raises EngineError if a trusted passport belongs to another ONNX file or if TensorRT-RTX has no engines for this
+    GPU, and as `make_engine`.
     """
     resolved = Path(os.path.realpath(file))  # realpath leaves circular symlinks, which then cannot be read
     source_file = companion_file(resolved, SOURCE)
@@ -93,6 +95,13 @@ def rebuild(file: Path) -> Passport:
     if opened.name != flavour:  # these options are specific to a flavour
         options = options.replace(compute_capabilities="", version_compatible=False, hardware_compatible=False)
     capability = _machine(opened)["built_on"]
+    machine = Environment.of(opened, capability)
+    if capability and machine.unsupported:
+        product = f"{opened.name} {opened.version}"
+        raise EngineError(
+            f"{file}: {product} builds no engines for this GPU, {capability}; it builds them for "
+            f"{', '.join(opened.capabilities())}; {machine.remedy(str(file))}"
+        )
     if capability and capability not in options.capabilities():
         options = options.replace(compute_capabilities="")
     calibration = passport.calibration if passport else NOTHING

@@ -20,7 +20,8 @@ class BuildOptions(Settings):
 
     The engine accepts patches (B, 3, S, S) with B (batch) and S (side, px) from min to max, and is fastest for opt.
     compute_capabilities: for example "8.6,8.9". If empty, TensorRT builds for the GPU of this machine, and TensorRT-RTX
-    for all GPUs from Ampere on. optimisation_level: 0 to 5, TensorRT's builder optimisation level.
+    for those from Ampere on that it supports (`Flavour.lacks`). optimisation_level: 0 to 5, TensorRT's builder
+    optimisation level.
     """
 
     min_batch: int = 1

@@ -10,10 +10,12 @@ from pathlib import Path
 from types import TracebackType
 
 from dcfnet.errors import SinkError
+from dcfnet.io.source_frame import Delay
 from dcfnet.result import Box, Result, Status
 
-# Frame number from 0, box, result (None on the first frame), seconds after the first frame -> a line; None for no line
-Line = Callable[[int, Box, Result | None, float | None], str | None]
+# Frame number from 0, box, result (None on the first frame), seconds after the first frame, delay of a live source
+# -> a line; None for no line
+Line = Callable[[int, Box, Result | None, float | None, Delay | None], str | None]
 
 MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5}  # ranks, for results without a confidence
 # name -> digits; 0: text
@@ -21,17 +23,20 @@ JSON_FIELDS = {"peak": 5, "psr": 3, "apce": 3, "likeness": 5, "status": 0, "reas
 STDOUT = "-"
 
 
-def _csv(index: int, box: Box, result: Result | None, time: float | None) -> str:
+def _csv(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str:
     measures = f"{result.peak:.4f},{result.psr:.2f},{result.status.value},{result.reason.value}" if result else ",,,"
     confidence = "" if result is None or result.confidence is None else f"{result.confidence:.4f}"
     seconds = "" if time is None else f"{time:.4f}"
-    return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures},{confidence},{seconds}"
+    late = "" if delay is None else f",{delay.age:.4f},{delay.skipped},{delay.gap:.3f}"
+    return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures},{confidence},{seconds}" + late
 
 
-def json_row(index: int, box: Box, result: Result | None, time: float | None) -> dict[str, object]:
+def json_row(
+    index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None = None
+) -> dict[str, object]:
     """The object of a line of `jsonl`: frame (0-based), box, and the values of the result and the time if they exist.
 
-    box: x, y, w, h in frame pixels, 0-based. time: seconds after the first frame.
+    box: x, y, w, h in frame pixels, 0-based. time: seconds after the first frame. delay: of a frame of a live source.
     """
     row: dict[str, object] = {"frame": index, "box": [round(value, 3) for value in box]}
     if result:
@@ -40,18 +45,20 @@ def json_row(index: int, box: Box, result: Result | None, time: float | None) ->
         row |= {name: round(value, JSON_FIELDS[name]) if JSON_FIELDS[name] else value for name, value in shown.items()}
     if time is not None:
         row["time"] = round(time, 4)
+    if delay is not None:
+        row |= {"age": round(delay.age, 4), "skipped": delay.skipped, "gap": round(delay.gap, 3)}
     return row
 
 
-def _jsonl(index: int, box: Box, result: Result | None, time: float | None) -> str:
-    return json.dumps(json_row(index, box, result, time))
+def _jsonl(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str:
+    return json.dumps(json_row(index, box, result, time, delay))
 
 
-def _otb(index: int, box: Box, result: Result | None, time: float | None) -> str:
+def _otb(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str:
     return f"{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f}"  # 1-based
 
 
-def _mot(index: int, box: Box, result: Result | None, time: float | None) -> str | None:
+def _mot(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str | None:
     """Columns of MOTChallenge's ground truth: frame, identity, box, confidence, class, visibility; all 1-based.
 
     A row says that the target is there, so a lost target has none. Class and visibility are 1: annotation tools ignore
@@ -66,18 +73,22 @@ def _mot(index: int, box: Box, result: Result | None, time: float | None) -> str
 
 FORMATS: dict[str, Line] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}
 HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason,confidence,time"}
+LIVE_COLUMNS = ",age,skipped,gap"  # of csv, for a live source
 
 
 class BoxWriter:
     """Writes one line per frame, unbuffered, so that an interrupted run keeps every line.
 
     csv and jsonl: 0-based frames and boxes, with peak, PSR, status, reason, confidence and time; jsonl also with APCE
-    and likeness. otb: x,y,w,h, 1-based.
+    and likeness; for a live source also age (s), skipped (frames) and gap (s), see `Delay`. otb: x,y,w,h, 1-based.
     mot: the nine columns of MOTChallenge's ground truth, 1-based, without lines for frames in which the target is lost.
     """
 
-    def __init__(self, file: Path, layout: str = "csv") -> None:
-        """Opens the file; - is standard output. Raises SinkError for an unknown format or if it cannot be written."""
+    def __init__(self, file: Path, layout: str = "csv", live: bool = False) -> None:
+        """Opens the file; - is standard output. live: the source is live; every frame must then have a delay.
+
+        Raises SinkError for an unknown format or if it cannot be written.
+        """
         if layout not in FORMATS:
             raise SinkError(f"format {layout!r}: must be one of {', '.join(FORMATS)}")
         self._line = FORMATS[layout]
@@ -92,14 +103,21 @@ class BoxWriter:
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
         if layout in HEADERS:
-            self._write_line(HEADERS[layout])
+            self._write_line(HEADERS[layout] + LIVE_COLUMNS * live)
 
-    def write(self, index: int, box: Box, result: Result | None = None, time: float | None = None) -> None:
+    def write(
+        self,
+        index: int,
+        box: Box,
+        result: Result | None = None,
+        time: float | None = None,
+        delay: Delay | None = None,
+    ) -> None:
         """Writes the line of frame `index`, 0-based. The first frame has no result. time: seconds after it.
 
         Raises SinkError on a full disk, and BrokenPipeError if the reader of standard output has ended.
         """
-        line = self._line(index, box, result, time)
+        line = self._line(index, box, result, time, delay)
         if line is not None:
             self._write_line(line)
 

@@ -35,7 +35,11 @@ def alias(array: np.ndarray) -> np.ndarray:
 
 
 class Pool:
-    """Replaces MemoryPool. Chunks are never returned to the host: a late read gives wrong values but no crash."""
+    """Replaces MemoryPool. Chunks are never returned to the host: a late read gives wrong values but no crash.
+
+    As in CuPy, a pool without memory returns its free blocks to the device and tries again. A graph that uses such a
+    block fails at its next launch.
+    """
 
     def __init__(self, state: Any) -> None:
         self._state = state
@@ -49,13 +53,24 @@ class Pool:
             if not free:
                 state.refuse_while_capturing("cudaMalloc")
                 if rounded > state.bytes_left:
+                    self._free_all_blocks()
+                if rounded > state.bytes_left:
                     raise NoMemoryError(f"Out of memory allocating {rounded} bytes")
                 state.bytes_left -= rounded
                 state.chunks.append(np.empty(rounded + UNIT, np.uint8))
                 start = -state.chunks[-1].ctypes.data % UNIT  # aligned like CUDA's memory
                 free.append(state.chunks[-1][start : start + rounded])
             state.allocations += 1
-            return Block(free.pop(), free)
+            chunk = free.pop()
+            if state.captured_steps is not None:
+                state.captured_blocks.add(chunk.ctypes.data)
+            return Block(chunk, free)
+
+    def _free_all_blocks(self) -> None:
+        for chunks in self._free.values():
+            self._state.bytes_left += sum(chunk.size for chunk in chunks)
+            self._state.returned_blocks.update(chunk.ctypes.data for chunk in chunks)
+            chunks.clear()
 
 
 class Block:
@@ -72,11 +87,13 @@ class Block:
 class Graph:
     """Replaces cupy.cuda.Graph."""
 
-    def __init__(self, state: Any, steps: list[Step]) -> None:
-        self._state, self.steps = state, steps
+    def __init__(self, state: Any, steps: list[Step], blocks: set[int]) -> None:
+        """blocks: addresses of the memory that was allocated during the capture."""
+        self._state, self.steps, self._blocks = state, steps, blocks
 
     def launch(self, stream: Any = None) -> None:
         self._state.refuse_while_capturing("cudaGraphLaunch")
+        assert not self._blocks & self._state.returned_blocks, "the graph uses memory that its pool has returned"
         self._state.launched.append(self)
         for step in self.steps:
             step()
@@ -114,10 +131,11 @@ class Stream:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         assert self._state.captured_steps is None
         self._state.captured_steps, self._state.invalidated, self._state.capturing = [], False, self.ptr
+        self._state.captured_blocks = set()
 
     def end_capture(self) -> Graph:
         steps = self._state.captured_steps
         self._state.captured_steps = self._state.capturing = None
         if self._state.invalidated:
             raise CudaError("cudaErrorStreamCaptureInvalidated")
-        return Graph(self._state, steps)
+        return Graph(self._state, steps, self._state.captured_blocks)

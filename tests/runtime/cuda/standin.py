@@ -153,18 +153,20 @@ class State(SimpleNamespace):
 
     device, stream: the current ones. bytes_left: memory that can still be allocated. gpus: address -> GPU, if it is
     not GPU 0. copies: pinned memory and copies. chunks: all memory that was ever allocated. allocations: number of
-    requests to memory pools. captured_steps: steps of the graph that this thread captures, or None. launched: graphs,
-    in the order of their launches.
+    requests to memory pools. captured_steps: steps of the graph that this thread captures, or None. captured_blocks:
+    addresses of the memory that it allocated. returned_blocks: addresses that pools returned to the device. launched:
+    graphs, in the order of their launches.
     """
 
     def __init__(self, memory: float) -> None:
         super().__init__(device=0, bytes_left=memory, gpus={}, _ends={})
         self.chunks: list[np.ndarray] = []
-        self.allocations, self.launched = 0, list[Graph]()
+        self.allocations, self.launched, self.returned_blocks = 0, list[Graph](), set[int]()
         self.copies, self._pool, self._own = Copies(self), Pool(self), local()
 
     stream = _per_thread("stream", lambda state: 0)
     captured_steps = _per_thread("captured_steps", lambda state: None)
+    captured_blocks = _per_thread("captured_blocks", lambda state: set())
     capturing = _per_thread("capturing", lambda state: None)  # handle of the stream in capture
     invalidated = _per_thread("invalidated", lambda state: False)
     malloc = _per_thread("malloc", lambda state: state._pool.malloc)

@@ -12,6 +12,7 @@ import dcfnet
 import numpy as np
 import pytest
 from dcfnet.devices.cuda.filter_slots import FilterSlots
+from dcfnet.devices.cuda.graph_capture import CapturedProgram
 from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.slots import SlotPool
 from dcfnet.devices.filters import ArrayFilters
@@ -222,3 +223,27 @@ def test_targets_keep_their_slots_if_they_cannot_move_to_more(
     found = tracker.update(clip.frame(3))
     assert len(found) == targets + 1
     assert min(result.box.iou(clip.box(3)) for result in found.values()) > 0.7
+
+
+@pytest.mark.parametrize("bytes_left", [0, 200_000])
+def test_a_lack_of_memory_for_update_does_not_free_the_memory_of_detect(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch, bytes_left: int
+) -> None:
+    """A pool without memory returns its free blocks to the device. The graph of *detect* still uses its own blocks."""
+    expected = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
+    expected.init(clip.frame(0), clip.box(0))
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", config=SMALL)
+    tracker.init(clip.frame(0), clip.box(0))
+    real = CapturedProgram.prepare
+
+    def prepare(self: CapturedProgram) -> None:
+        real(self)
+        fake.state.bytes_left = bytes_left  # the next program also needs blocks of other sizes
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CapturedProgram, "prepare", prepare)
+        with pytest.raises(DeviceError, match="no memory left"):
+            tracker.update(clip.frame(1))
+    fake.state.bytes_left = float("inf")
+    for index in range(1, 6):
+        assert tracker.update(clip.frame(index)) == expected.update(clip.frame(index))

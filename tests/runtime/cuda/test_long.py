@@ -17,6 +17,9 @@ from dcfnet_evaluation.rendered import Clip, render_clip
 
 FRAMES, TARGETS = {"standin": 14, "gpu": 400}, {"standin": 3, "gpu": 64}
 UPDATES = {"standin": 12, "gpu": 31_250}  # with 64 targets: two million target-frames
+WARM_UP = {"standin": 8, "gpu": 72}  # on a GPU every search position, and so every size of a copy, has occurred twice
+# Bytes or chunks. On a GPU other programs also use memory. A leak of 512 bytes per update, the least, would be 16 MB.
+GROWTH = {"standin": 0, "gpu": 8 << 20}
 CONFIG: dict[str, dict[str, Any]] = {"standin": {"patch_size": 48}, "gpu": {}}
 
 
@@ -86,9 +89,10 @@ def test_a_long_run_needs_no_more_memory(place: str, captures: bool, on_device: 
     clip = render_clip(length=10, width=640, height=360, occluder=False)
     tracker = started("cuda", clip, TARGETS[place], {**CONFIG[place], "second_pass_distance": 0.1}, captures)
     frames = [cupy.asarray(clip.frame(index)) if on_device else clip.frame(index) for index in range(10)]
-    for index in range(8):
+    order = [9 - abs(index % 18 - 9) for index in range(max(WARM_UP[place], UPDATES[place]))]
+    for index in order[: WARM_UP[place]]:
         tracker.update(frames[index])
     before = allocated(place)
-    for index in range(UPDATES[place] if captures else UPDATES[place] // 6):
-        tracker.update(frames[9 - abs(index % 18 - 9)])
-    assert allocated(place) == before
+    for index in order[: UPDATES[place] if captures else UPDATES[place] // 6]:
+        tracker.update(frames[index])
+    assert allocated(place) <= before + GROWTH[place]

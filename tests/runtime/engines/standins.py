@@ -160,7 +160,7 @@ def standin(real: Flavour, onnx: bytes, rules: dict[str, Any] | None = None, **w
     runtime = Mock(spec=trt.Runtime)
     runtime.deserialize_cuda_engine.return_value = engine
     module = SimpleNamespace(Runtime=Mock(return_value=runtime), runtime=runtime, contexts=contexts, config=config)
-    module.ExecutionContextAllocationStrategy = strategies
+    module.ExecutionContextAllocationStrategy, module.ComputeCapability = strategies, trt.ComputeCapability
     if not plain:
         module.DynamicShapesKernelSpecializationStrategy = trt.DynamicShapesKernelSpecializationStrategy
     return Flavour(real.name, real.version, module, real.log)

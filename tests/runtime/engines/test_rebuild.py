@@ -47,6 +47,16 @@ def test_an_engine_for_other_gpus_is_built_again_for_this_gpu(engine: Path, monk
     assert rebuild(engine).built_on == "12.0"
 
 
+def test_rtx_does_not_rebuild_for_a_gpu_that_it_does_not_support(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "_machine", lambda flavour: {"built_on": "9.0", "cuda": "13.0", "driver": "13.0"})
+    before = engine.read_bytes()
+    with pytest.raises(
+        EngineError, match=r"no engines for this GPU, 9.0; it builds them for 7.5, .*; export it with Te"
+    ):
+        rebuild(engine)
+    assert engine.read_bytes() == before
+
+
 def test_a_model_that_does_not_match_the_passport_raises(engine: Path) -> None:
     source = Path(f"{engine}.onnx")
     other = source.read_bytes().replace(b'"min_psr": 5.0', b'"min_psr": 6.0')

@@ -74,6 +74,12 @@ def test_an_engine_is_compatible_with_the_machine_it_was_built_for(model: Model)
             108,
             "built for 8.0+, this GPU has 7.5",
         ),
+        (
+            {"compute_capabilities": ""},
+            replace(MACHINE, compute_capability="9.0", unsupported=True),
+            108,
+            "tensorrt_rtx 1.7.1.116 has no engines for this GPU, 9.0",
+        ),
         ({}, MACHINE, 64, "profile: accepts a side from 80 to 126, required is 64"),
         ({"min_batch": 2}, MACHINE, 108, "profile: accepts a batch from 2 to 3, required is 1"),
         ({"inputs": (Binding("images", "float", (-1, 3, -1, -1)),)}, MACHINE, 108, "'images'"),
@@ -131,8 +137,24 @@ def test_an_incompatible_engine_is_never_deserialised(model: Model, rtx: Flavour
     with pytest.raises(
         EngineError, match=r"net\.engine: cannot run here: compute capability: .*; build it again .* --rebuild"
     ):
-        TrtBackbone(model, 108, flavour, HostDevice("9.0"))
+        TrtBackbone(model, 108, flavour, HostDevice("12.0"))
     flavour.module.Runtime.assert_not_called()
+
+
+@pytest.mark.parametrize(("gpu", "capability"), [("H200", "9.0"), ("Orin", "8.7")])
+def test_rtx_is_refused_on_gpus_that_it_does_not_support(
+    rtx: Flavour, tmp_path: Path, gpu: str, capability: str
+) -> None:
+    """Also for an engine for all GPUs. --rebuild would not help, so it is not the remedy."""
+    model, file = load_model("dcfnet"), tmp_path / "all.engine"
+    make_engine(model, file, BuildOptions.of(model), rtx)
+    flavour = standin(rtx, model.onnx)
+    with pytest.raises(EngineError) as caught:
+        TrtBackbone(load_model(file), 108, flavour, HostDevice(capability))
+    assert f"has no engines for this GPU, {capability}; export it with TensorRT" in str(caught.value)
+    assert "--rebuild" not in str(caught.value)
+    flavour.module.Runtime.assert_not_called()
+    assert [name for name in ("8.0", "8.6", "8.9", "12.0", "12.1") if rtx.lacks(name)] == []
 
 
 def test_the_error_of_the_real_runtime_without_a_gpu_is_reported(model: Model, rtx: Flavour) -> None:

@@ -70,7 +70,6 @@ class FilterSlots:
         self._update_program = CapturedProgram(device, update_bytes, self._update, backbones[1])
         peaks = device.pinned(capacity * NUMBERS_PER_TARGET * 8)
         self._peaks: NDArray[np.float64] = peaks.view(np.float64).reshape(capacity, NUMBERS_PER_TARGET)
-        self._pool, self._prepared = device.pool(), False
         self._order = StreamOrder(device)
         # A copy to the pinned memory may still run when the slots are dropped.
         weakref.finalize(self, self._order.finish)
@@ -138,10 +137,8 @@ class FilterSlots:
 
     def _prepare(self) -> None:
         """Captures both programs before the first use of either one, so that no later frame waits for a capture."""
-        if not self._prepared:
-            self._detect_program.prepare(self._pool)
-            self._update_program.prepare(self._pool)
-            self._prepared = True
+        self._detect_program.prepare()
+        self._update_program.prepare()
 
 
 def _capture_backbone(backbone: Backbone) -> CapturedBackbone | None:

@@ -112,12 +112,19 @@ class CapturedProgram:
         self._device, self._work, self._backbone = device, work, backbone
         self._parameters = device.zeros((size,), np.uint8)
         self._staging = [StagingBuffer(device), StagingBuffer(device)]
+        self._pool = device.pool()
         self._queue: Callable[[], Array] | None = None
 
-    def prepare(self, pool: Any) -> None:
-        """Captures the work, with memory of `pool`. If that fails, it warns, and runs queue the work call by call."""
+    def prepare(self) -> None:
+        """Captures the work, once. If that fails, it warns, and runs queue the work call by call.
+
+        The pool belongs to this program alone: a pool without memory returns its free blocks to the device, and the
+        graph uses such blocks.
+        """
+        if self._queue is not None:
+            return
         device, work, parameters = self._device, self._work, self._parameters  # the closures hold no CapturedProgram
-        with device.capture_stream(pool) as stream:
+        with device.capture_stream(self._pool) as stream:
             # The rehearsal compiles kernels and fills the pool. Parameters of zeros change no filter.
             self._captured(GraphCapture(device, stream, rehearsal=True))
             stream.synchronize()
