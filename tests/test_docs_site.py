@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ from urllib.parse import unquote, urldefrag
 
 import dcfnet
 import pytest
+from dcfnet.io.boxes import HEADERS
 
 ROOT = Path(__file__).parents[1]
 REMEDY = (
@@ -97,3 +99,20 @@ def test_arguments_and_constants_are_lists_in_the_reference(site: dict[Path, Pag
     text = page(site, "reference")[0].read_text("utf-8")
     assert "<p>x, y, w, h, frame pixels, 0-based.</p>" in text  # of Tracker.init
     assert "<p>ratio of neighbouring scales</p>" in text  # a comment in config/constants.py
+
+
+def test_the_pictures_of_the_method_are_those_of_their_script(tmp_path: Path) -> None:
+    """The script is run by hand: other versions of a library change a few pixels. One picture is tried here."""
+    script = runpy.run_path(str(ROOT / "website/method_pictures.py"))
+    pictures, page = script["pictures"](), (ROOT / "docs/method.md").read_text("utf-8")
+    assert sorted(f"{name}.webp" for name in pictures) == sorted(file.name for file in (ROOT / "docs/method").iterdir())
+    assert [name for name in pictures if f"](method/{name}.webp)" not in page] == []
+    script["save"](pictures["response"](), tmp_path / "response.webp")
+    assert (tmp_path / "response.webp").stat().st_size > 2000
+
+
+def test_the_formats_page_has_the_columns_of_the_files() -> None:
+    page = (ROOT / "docs/formats.md").read_text("utf-8")
+    assert f"```text\n{HEADERS['csv']}\n```" in page, "describe the new columns in docs/formats.md"
+    missing = [name for name in HEADERS["csv"].split(",") if f"`{name}`" not in page]
+    assert not missing, f"docs/formats.md does not describe {missing}"

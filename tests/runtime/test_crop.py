@@ -54,6 +54,24 @@ def test_grey_and_bgra_frames_give_the_patches_of_bgr_frames(frame: np.ndarray) 
     np.testing.assert_array_equal(crop(bgra, *args), crop(frame, *args))
 
 
+@pytest.mark.parametrize("layout", ["bgr", "bgra", "one channel", "grey"])
+def test_light_multiplies_the_pixels_of_the_frame_only(frame: np.ndarray, layout: str) -> None:
+    """The patches are those of a frame with these pixels; outside the frame they are exactly 0."""
+    shapes = {"grey": frame[..., 0], "one channel": frame[..., :1], "bgr": frame}
+    given = shapes.get(layout, np.dstack([frame, frame[..., 0]]))
+    places = (np.zeros(4, int), np.array([[40.0, 30], [2, 3], [89, 59], [-90, 30]]), np.full((4, 2), 33.0))
+    backend, lights = CpuBackend(), np.array([2.5, 0.375, 4.0, 2.0])
+    patches = backend.sample_patches(backend.patch_places([given], *places, 33, lights), 33, MEAN)
+    for index, light in enumerate(lights.tolist()):
+        one = tuple(each[index : index + 1] for each in places)
+        relit = np.minimum(np.rint(given * light), 255).astype(np.uint8)
+        np.testing.assert_array_equal(patches[index], backend.crop([relit], *one, 33, MEAN)[0])
+    outside = backend.crop([np.full_like(given, 255)], *places, 33, np.zeros(3, np.float32)) == 0
+    assert outside[1].any()
+    assert not patches[outside].any()
+    assert outside[3].all()
+
+
 def test_each_patch_is_cropped_from_the_frame_of_its_source(frame: np.ndarray) -> None:
     other = 255 - frame
     centres, regions = np.array([[40.0, 30], [20, 20], [40, 30]]), np.full((3, 2), 15.0)

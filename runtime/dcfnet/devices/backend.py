@@ -14,8 +14,10 @@ from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.update import FilterUpdate
+from dcfnet.io.texture import Texture
 
 Pairs = NDArray[np.float64]  # (N, 2), (x, y) or (width, height)
+Light = NDArray[np.float64] | None  # (M,), factors of the pixels of M patches; None: 1 for each
 
 
 class Backend(Protocol):
@@ -50,11 +52,11 @@ class Backend(Protocol):
 
     def check_texture(
         self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
-    ) -> Callable[[], NDArray[np.bool_]]:
-        """Starts the texture check of M regions. Call the returned function for the result, bool (M,).
+    ) -> Callable[[], Texture]:
+        """Starts the texture check of M regions. Call the returned function for the result.
 
-        The rule is `has_texture` of `io.texture`. Arguments as for `crop`. For frames on a device the check is queued,
-        and the returned function waits for it.
+        `io.texture` has the rules. Arguments as for `crop`. For frames on a device the check is queued, and the
+        returned function waits for it.
         """
 
     def crop(
@@ -74,9 +76,19 @@ class Backend(Protocol):
         """
 
     def patch_places(
-        self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
+        self,
+        frames: Sequence[Any],
+        sources: NDArray[np.intp],
+        centres: Pairs,
+        regions: Pairs,
+        size: int,
+        light: Light = None,
     ) -> PatchPlaces:
-        """The first half of `crop`: where the M patches are, for `sample_patches`."""
+        """The first half of `crop`: where the M patches are, for `sample_patches`.
+
+        light: (M,), the levels of the pixels of each patch are multiplied by it, rounded, and limited to 255. Pixels
+        outside the frame are still exactly 0.
+        """
 
     def sample_patches(
         self, places: PatchPlaces, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32

@@ -19,24 +19,26 @@ from dcfnet.filter.response import Peak, read_maps
 from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.io.frame import Frame
-from dcfnet.io.pixel_formats import CheckedFrame, bgr_around, host_frame, texture_plane
-from dcfnet.io.texture import has_texture
+from dcfnet.io.pixel_formats import CheckedFrame, bgr_around, black_level, host_frame, texture_plane
+from dcfnet.io.rectangle import Rectangle, pixels_read
+from dcfnet.io.texture import Texture, texture_of
 
 
 @dataclass(frozen=True)
 class HostPlaces:
-    """The places of patches in host frames. sources, centres, regions: as for `Backend.crop`."""
+    """The places of patches in host frames. Fields as the arguments of `Backend.patch_places`."""
 
     frames: Sequence[CheckedFrame]
     sources: NDArray[np.intp]
     centres: NDArray[np.float64]
     regions: NDArray[np.float64]
+    light: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def __getitem__(self, part: slice | NDArray[np.intp]) -> HostPlaces:
-        return HostPlaces(self.frames, self.sources[part], self.centres[part], self.regions[part])
+        return HostPlaces(self.frames, self.sources[part], self.centres[part], self.regions[part], self.light[part])
 
 
 class CpuBackend:
@@ -64,10 +66,13 @@ class CpuBackend:
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
-    ) -> Callable[[], NDArray[np.bool_]]:
-        each = zip(sources, centres, regions, strict=True)
-        seen = [has_texture(texture_plane(frames[source]), centre, region) for source, centre, region in each]
-        return lambda: np.array(seen, dtype=np.bool_)
+    ) -> Callable[[], Texture]:
+        result = Texture(np.zeros(len(sources), dtype=np.bool_), np.zeros(len(sources)))
+        for index in set(sources.tolist()):
+            rows, frame = sources == index, frames[index]
+            found = texture_of(texture_plane(frame), centres[rows], regions[rows], black_level(frame))
+            result.textured[rows], result.levels[rows] = found
+        return lambda: result
 
     def crop(
         self,
@@ -87,15 +92,20 @@ class CpuBackend:
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
         size: int,
+        light: NDArray[np.float64] | None = None,
     ) -> HostPlaces:
-        return HostPlaces(frames, sources, centres, regions)
+        return HostPlaces(frames, sources, centres, regions, np.ones(len(sources)) if light is None else light)
 
     def sample_patches(
         self, places: HostPlaces, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32
     ) -> Array:
         patches = np.empty((len(places), 3, size, size), dtype=np.float32)
-        for patch, source, centre, region in zip(patches, places.sources, places.centres, places.regions, strict=True):
-            _crop_into(patch, *bgr_around(places.frames[source], centre, region), region, mean)
+        each = zip(patches, places.sources, places.centres, places.regions, places.light.tolist(), strict=True)
+        for patch, source, centre, region, light in each:
+            pixels, middle = bgr_around(places.frames[source], centre, region)
+            if light != 1:
+                pixels, middle = _relit_around(pixels, middle, region, light)
+            _crop_into(patch, pixels, middle, region, mean)
         return patches.astype(dtype, copy=False)
 
     def store_filters(self, programs: FramePrograms, filters: ArrayFilters) -> Filters:
@@ -145,6 +155,15 @@ class CpuBackend:
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return np.asarray(array)
+
+
+def _relit_around(
+    frame: Frame, centre: NDArray[np.float64], region: NDArray[np.float64], light: float
+) -> tuple[Frame, NDArray[np.float64]]:
+    """Pixels that contain the patch, with their levels multiplied by `light`, and the patch centre (x, y) in them."""
+    part = pixels_read(frame.shape, centre[None], region[None]) or Rectangle(0, 0, 1, 1)  # outside: any are correct
+    table = np.minimum(np.rint(np.arange(256, dtype=np.float32) * np.float32(light)), 255).astype(np.uint8)
+    return cv2.LUT(frame[part.slices], table), centre - (part.left, part.top)  # type: ignore[return-value]
 
 
 def _crop_into(

@@ -37,3 +37,8 @@ def is_url(text: str) -> bool:
 def is_pipeline(text: str) -> bool:
     """Whether the text is a pipeline of GStreamer, whose elements are separated by "!"."""
     return re.search(r"\s!\s", text) is not None
+
+
+def is_web_address(text: str) -> bool:
+    """Whether the text is the address of a file on a server, which can be a recording or a stream."""
+    return re.match(r"(https?|ftp)://", text, re.IGNORECASE) is not None

@@ -200,6 +200,11 @@ def texture_plane(frame: CheckedFrame) -> Frame:
     return frame.texture_plane if isinstance(frame, FormattedFrame) else frame
 
 
+def black_level(frame: CheckedFrame) -> int:
+    """The level of black in the texture plane."""
+    return frame.colours.black if isinstance(frame, FormattedFrame) else 0
+
+
 def bgr_around(
     frame: CheckedFrame, centre: NDArray[np.float64], region: NDArray[np.float64]
 ) -> tuple[Frame, NDArray[np.float64]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,18 +14,40 @@ from dcfnet.io.frame import Frame
 PROBE_STEP = 16  # rows and columns between the pixels that are compared first; most frames differ there
 
 
+class Delay(NamedTuple):
+    """How late a frame of a live source is.
+
+    arrival: `time.monotonic` when this computer had read it, s. skipped: number of frames before it that arrived and
+    were left out. gap: seconds without a frame before it, because the source stalled or the connection was lost. age:
+    seconds from the arrival to the result; 0 before there is one.
+    """
+
+    arrival: float
+    skipped: int = 0
+    gap: float = 0.0
+    age: float = 0.0
+
+
 class SourceFrame(NamedTuple):
     """One frame of a source.
 
     pixels: uint8 (H, W, 3) BGR; None if the frame could not be decoded. time: seconds after the first frame; it never
     decreases. problem: why the pixels are missing or damaged; "" if they are complete. frozen: the pixels equal those
     of the frame before, bit for bit. A frozen frame contains no new information, so no filter may be updated on it.
+    delay: of a live source; None for any other.
     """
 
     pixels: Frame | None
     time: float
     problem: str = ""
     frozen: bool = False
+    delay: Delay | None = None
+
+    def answered(self) -> SourceFrame:
+        """The frame, with its age at this moment. The result of the frame is ready."""
+        if self.delay is None:
+            return self
+        return self._replace(delay=self.delay._replace(age=time.monotonic() - self.delay.arrival))
 
 
 @dataclass
@@ -33,13 +56,14 @@ class SourceReport:
 
     notes: facts that the user must know, but that lose no frame. problems: losses; after them the results are partial.
     stored: how the pixels are stored, for example "h264 video, yuv420p"; "" if unknown. decoder: the library that
-    decodes a video; "" for images.
+    decodes a video; "" for images. died: why a live source ended; "" while it runs, and for any other source.
     """
 
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     stored: str = ""
     decoder: str = ""
+    died: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,11 @@ class FrameSource:
 
     def __iter__(self) -> Iterator[SourceFrame]:
         return mark_frozen(self.frames)
+
+    def close(self) -> None:
+        """Ends reading. A live source ends its thread, and releases the camera."""
+        if isinstance(self.frames, Generator):
+            self.frames.close()
 
 
 def mark_frozen(frames: Iterable[SourceFrame]) -> Iterator[SourceFrame]:

@@ -6,13 +6,15 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
 
 from dcfnet.errors import SourceError
-from dcfnet.io.addresses import is_pipeline, is_url, without_secrets
+from dcfnet.io.addresses import is_pipeline, is_url, is_web_address, without_secrets
 from dcfnet.io.decoding.images import (
     ANIMATED_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -22,8 +24,11 @@ from dcfnet.io.decoding.images import (
     read_image,
 )
 from dcfnet.io.decoding.levels import Levels
-from dcfnet.io.decoding.videos import DEFAULT_FPS, open_camera, open_video
+from dcfnet.io.decoding.videos import DEFAULT_FPS, open_video
 from dcfnet.io.image_series import LEAST_SERIES, ImageSeries, image_files, image_series, matching_files, one_series
+from dcfnet.io.live.connection import connect_camera, connect_stream
+from dcfnet.io.live.options import LiveOptions
+from dcfnet.io.live.source import live_source
 from dcfnet.io.source_frame import FrameSource, SourceFrame, SourceReport
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".ts", ".m2ts", ".wmv", ".flv")
@@ -32,28 +37,29 @@ STDIN = ("-", "/dev/stdin")
 LISTED = 3  # unreadable files that are named one by one
 
 
-def open_source(source: str | Path, levels: str = "first") -> FrameSource:
+def open_source(source: str | Path, levels: str = "first", live: LiveOptions | None = None) -> FrameSource:
     """Opens a source by its name.
 
     source: a video file; a folder of images; a pattern of images (frames/%04d.png, frames/*.png); an animation or a
     TIFF with pages; the number or path of a camera (0, /dev/video0); a pipe, or - for standard input; the URL of a
-    stream; a pipeline of GStreamer. levels: the grey levels of images of more than 8 bits, see `Levels`.
+    stream; a pipeline of GStreamer. levels: the grey levels of images of more than 8 bits, see `Levels`. live: how a
+    camera or a stream is read; close such a source at the end.
 
     Raises SourceError, here or during iteration, with the name of the source and the problem.
     """
     text = str(source)
-    mapping = Levels(levels)
+    mapping, live = Levels(levels), live or LiveOptions()
     path = Path(text)
     if not text.strip():
         raise SourceError("the name of the source is empty; give a video, a folder of images or a camera")
     if text.isdecimal() and not os.path.lexists(text):
-        return _open_camera(int(text), f"/dev/video{text}", mapping)
+        return _open_camera(int(text), f"/dev/video{text}", mapping, live)
     if is_pipeline(text):
-        return _open_pipeline(text, mapping)
+        return _open_pipeline(text, mapping, live)
     if is_url(text):
-        return open_video(text, without_secrets(text), mapping, live=not text.startswith("file:"))
+        return _open_url(text, mapping, live)
     if CAMERA_FILES.fullmatch(text):
-        return _open_camera(text, text, mapping)
+        return _open_camera(text, text, mapping, live)
     if text in STDIN:
         return _open_stdin(mapping)
     try:
@@ -79,29 +85,51 @@ def _open_path(path: Path, levels: Levels) -> FrameSource:
     return open_video(str(path), str(path), levels)
 
 
-def _open_camera(place: int | str, file: str, levels: Levels) -> FrameSource:
+def _open_url(url: str, levels: Levels, options: LiveOptions) -> FrameSource:
+    """A stream, or a recording on a server. A recording is a video whose container gives the number of its frames."""
+    name = without_secrets(url)
+    if url.lower().startswith("file:"):
+        return open_video(url, name, levels)
+    connect = partial(connect_stream, url, name, levels, options)
+    started = time.monotonic()
+    try:
+        first = connect()
+    except SourceError as error:
+        if is_web_address(url) and time.monotonic() - started < options.open_timeout:
+            return open_video(url, name, levels, live=True)  # a video that only PyAV opens
+        raise SourceError(
+            f"{error} within {options.open_timeout:g} s; check the address, user and password, and that it is running"
+        ) from error
+    if first.decoder.count:
+        return open_video(url, name, levels, live=True)
+    return live_source(first, connect, name, options)
+
+
+def _open_camera(place: int | str, file: str, levels: Levels, options: LiveOptions) -> FrameSource:
     """A camera. file: its device file on Linux."""
     name = f"camera {place}"
     if sys.platform.startswith("linux") and not Path(file).exists():
         found = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "there is no camera"
         raise SourceError(f"{name}: {file} does not exist ({found}); connect the camera, or give a video")
+    connect = partial(connect_camera, place, name, levels)
     try:
-        return open_camera(place, name, levels)
+        return live_source(connect(), connect, name, options)
     except SourceError as error:
         raise SourceError(
             f"{error}; check that it is a camera, that no other program uses it, and that you may read {file}"
         ) from error
 
 
-def _open_pipeline(text: str, levels: Levels) -> FrameSource:
+def _open_pipeline(text: str, levels: Levels, options: LiveOptions) -> FrameSource:
     name = without_secrets(text)
     if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         raise SourceError(
             f"{name}: a GStreamer pipeline, but this OpenCV is built without GStreamer; use such an OpenCV, give the "
             "address of the stream, or read the frames in your own program and call Tracker.update"
         )
+    connect = partial(connect_camera, text, name, levels, cv2.CAP_GSTREAMER)
     try:
-        return open_camera(text, name, levels, cv2.CAP_GSTREAMER)
+        return live_source(connect(), connect, name, options)
     except SourceError as error:
         raise SourceError(f"{error}; test it with gst-launch-1.0, and let it end with appsink") from error
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet.errors import StateError
 from dcfnet.tracking.geometry import LARGEST_NUMBER
+from dcfnet.tracking.light import LIGHT_LIMIT
 from dcfnet.tracking.state import MAX_SOURCE
 
 SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay finite
@@ -52,5 +53,7 @@ def _ranges(tensors: Mapping[str, NDArray[Any]]) -> list[tuple[str, float, float
         *((name, SMALLEST_SIZE, LARGEST_NUMBER) for name in SIZES),
         *((name, -LARGEST_NUMBER, LARGEST_NUMBER) for name in OTHERS),
         *((name, 0, 2**62) for name in COUNTS),
+        ("level", 0, 255 * LIGHT_LIMIT),
+        ("light", 1 / LIGHT_LIMIT, LIGHT_LIMIT),
         ("source", -MAX_SOURCE, MAX_SOURCE),
     ]

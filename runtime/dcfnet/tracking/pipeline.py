@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dcfnet.config import TrackerConfig
-from dcfnet.devices.backend import Backend, Pairs
+from dcfnet.devices.backend import Backend, Light, Pairs
 from dcfnet.devices.filters import ArrayFilters, PatchPlaces
 from dcfnet.errors import ConfigError
 from dcfnet.filter.colour_histogram import ColourModel
@@ -130,11 +130,11 @@ class Pipeline:
         return to_step_grid(regions, self.config.search_side())
 
     def patch_places(
-        self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
+        self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, light: Light = None
     ) -> PatchPlaces:
-        """The places of the M patches of these search regions. Other arguments as for `Backend.crop`."""
+        """The places of the M patches of these search regions. Other arguments as for `Backend.patch_places`."""
         size = self.config.patch_size
-        return self.backend.patch_places(frames, sources, centres, self.patch_regions(regions), size)
+        return self.backend.patch_places(frames, sources, centres, self.patch_regions(regions), size, light)
 
     def patch_regions(self, regions: Pairs) -> Pairs:
         """Search regions (..., 2) -> the regions of their patches, which include the margin."""

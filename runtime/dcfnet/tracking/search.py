@@ -92,7 +92,8 @@ def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], 
     """The places of the search patches of N targets, N x S or N (see `FramePrograms`). regions: at scale 1, (N, 2)."""
     scales = len(pipeline.scales)
     if pipeline.patches_per_target == 1:
-        return pipeline.patch_places(frames, state.source, state.centre, regions)
+        return pipeline.patch_places(frames, state.source, state.centre, regions, state.light)
     pyramid = pipeline.to_step_grid(regions[:, None] * pipeline.scales[:, None])  # (N, S, 2)
     sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
-    return pipeline.patch_places(frames, sources, centres, pyramid.reshape(-1, 2))
+    light = np.repeat(state.light, scales)
+    return pipeline.patch_places(frames, sources, centres, pyramid.reshape(-1, 2), light)

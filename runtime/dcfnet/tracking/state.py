@@ -27,8 +27,9 @@ class TrackState:
     updates (N,): number of frames in which the target was searched for.
     confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 3): running
     means of the peak-to-sidelobe ratio, the peak value and the likeness in such frames, 0 before the first one.
-    frames_since_confident (N,): number of frames after the last one. occluded_frames (N,): number of frames, up to the
-    last one, in which the target was occluded without a break.
+    level (N,): grey level around the target in the last such frame, times its light; 0 if unknown. light (N,): factor
+    of the levels of pixels, see `light.py`. frames_since_confident (N,): number of frames after the last one.
+    occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
     filters: on the backend.
     """
 
@@ -42,6 +43,8 @@ class TrackState:
     confident_centre: NDArray[np.float64]
     confident_size: NDArray[np.float64]
     typical: NDArray[np.float64]
+    level: NDArray[np.float64]
+    light: NDArray[np.float64]
     frames_since_confident: NDArray[np.intp]
     occluded_frames: NDArray[np.intp]
     filters: Filters
@@ -58,8 +61,9 @@ class TrackState:
     ) -> TrackState:
         """The state of targets in their first frame."""
         zero, typical = np.zeros_like(source), np.zeros((len(centre), 3))
-        counts = (zero, zero)
-        return cls(centre, size, size, frame_size, size_limits, source, zero, centre, size, typical, *counts, filters)
+        lights, counts = (np.zeros(len(centre)), np.ones(len(centre))), (zero, zero)
+        confident = (centre, size, typical)
+        return cls(centre, size, size, frame_size, size_limits, source, zero, *confident, *lights, *counts, filters)
 
     @classmethod
     def stored(

@@ -36,6 +36,7 @@ from dcfnet.tracking.geometry import (
     target_box,
     to_centre_grid,
 )
+from dcfnet.tracking.light import follow_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import redetect
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
@@ -68,9 +69,10 @@ def init_target(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) ->
         target = target_box(box, frame_size(checked))
         region = pipeline.search_regions(np.array(target.size))
         source, centre = np.zeros(1, np.intp), np.array([target.centre])
-        if not backend.check_texture([checked], source, centre, region[None])().all():
+        texture = backend.check_texture([checked], source, centre, region[None])()
+        if not texture.textured.all():
             raise InvalidBoxError(f"{target}: the region around it has one flat colour; choose a box with texture")
-        return init(pipeline, [checked], [target], sources=[0])
+        return init(pipeline, [checked], [target], sources=[0]).replace(level=texture.levels)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -88,7 +90,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     part = present.take(rows)
     regions = pipeline.search_regions(part.size)
     pending = search(pipeline, part, validated, regions)  # a device starts; the host checks texture meanwhile
-    textured = pipeline.backend.check_texture(validated, part.source, part.centre, regions)()
+    textured, levels = pipeline.backend.check_texture(validated, part.source, part.centre, regions)()
     for row in rows[~textured]:
         rejected[row] = Reason.NO_TEXTURE
     if not textured.any():
@@ -96,8 +98,9 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     kept = None if textured.all() else textured.nonzero()[0]
     detection = pending(kept)
     if kept is not None:
-        part, rows = part.take(kept), rows[kept]
-    moved, found = _track(pipeline, part, validated, detection)
+        part, rows, levels = part.take(kept), rows[kept], levels[kept]
+    part, detection = follow_light(pipeline, part, validated, detection, levels)
+    moved, found = _track(pipeline, part, validated, detection, levels)
     if any(changed):
         each = zip(rows, found, strict=True)
         found = [with_reason(result, Reason.RESOLUTION_CHANGED) if changed[row] else result for row, result in each]
@@ -110,9 +113,12 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
 
 
 def _track(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Detection
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Detection, levels: NDArray[np.float64]
 ) -> tuple[TrackState, list[Result]]:
-    """Steps 5 and 6 after the first search pass, with a second pass and redetection where they are needed."""
+    """Steps 5 and 6 after the first search pass, with a second pass and redetection where they are needed.
+
+    levels: see `Texture`.
+    """
     config = pipeline.config
     detection = second_pass(pipeline, state, frames, first)
     detection = redetect(pipeline, state, frames, detection)
@@ -131,7 +137,7 @@ def _track(
     sure = kept & visible  # what covers a target must not enter its filter
     # A box moves only if the target was found. If the target leaves the frame, the box stops at the border.
     state = state.replace(centre=select_rows(found, inside, state.centre), size=select_rows(kept, limited, state.size))
-    state = record_confident(state, detection, sure & confident)
+    state = record_confident(state, detection, sure & confident, levels)
     due = state.updates % config.update_interval == config.update_interval - 1
     state = update_filters(pipeline, state, frames, (sure & due).nonzero()[0])
     peak = detection.peak
@@ -171,5 +177,5 @@ def update_filters(pipeline: Pipeline, state: TrackState, frames: Sequence[Any],
     if not len(rows):
         return state
     part = state.take(rows)
-    places = pipeline.patch_places(frames, part.source, part.centre, pipeline.search_regions(part.size))
+    places = pipeline.patch_places(frames, part.source, part.centre, pipeline.search_regions(part.size), part.light)
     return state.put(rows, part.replace(filters=part.filters.update(pipeline, places)))

@@ -50,8 +50,13 @@ def relative_strength(state: TrackState, detection: Detection) -> NDArray[np.flo
     return np.where(typical > 0, peak.psr * peak.value * peak.likeness / np.where(typical > 0, typical, 1), 1.0)
 
 
-def record_confident(state: TrackState, detection: Detection, confident: NDArray[np.bool_]) -> TrackState:
-    """The state with position, size and typical response of the targets with a confident detection, bool (N,)."""
+def record_confident(
+    state: TrackState, detection: Detection, confident: NDArray[np.bool_], levels: NDArray[np.float64]
+) -> TrackState:
+    """The state with position, size, typical response and level of the targets with a confident detection, bool (N,).
+
+    levels: see `Texture`.
+    """
     peak = detection.peak
     now = np.stack([peak.psr, peak.value, peak.likeness], axis=1)
     rate = np.where(state.typical == 0, 1.0, TYPICAL_RATE)
@@ -59,5 +64,6 @@ def record_confident(state: TrackState, detection: Detection, confident: NDArray
         confident_centre=select_rows(confident, state.centre, state.confident_centre),
         confident_size=select_rows(confident, state.size, state.confident_size),
         typical=select_rows(confident, dcf.blend(state.typical, now, rate), state.typical),
+        level=np.where(confident, levels * state.light, state.level),
         frames_since_confident=np.where(confident, 0, state.frames_since_confident + 1),
     )

@@ -19,6 +19,7 @@ from dcfnet.devices.cuda import frame, sampling
 from dcfnet.devices.cuda.kernels.constants import DEFINES
 from dcfnet.devices.cuda.kernels.peaks import STATISTICS_BYTES
 from dcfnet.devices.cuda.kernels.program import TRACKER, Program
+from dcfnet.io.texture import COARSE_SAMPLES
 from dcfnet.model.layers import Convolution, Normalisation, read_layers
 
 from tests.runtime.cuda.definitions import convolved, normalised
@@ -164,7 +165,7 @@ def test_extremes_are_those_of_the_pixels_of_each_grid(
 ) -> None:
     frame = rng.integers(1, 255, size=(30, 40, channels), dtype=np.uint8)
     slices = [np.s_[3:28:5, 7:30:2], np.s_[0:1, 39:40], np.s_[29:30:4, ::3]]
-    grids, found = np.zeros(3, sampling.GRID), np.zeros((4, 2, 3), np.int32)
+    grids, found = np.zeros(3, sampling.GRID), np.zeros((4, 3, 3), np.int32)
     found[:, 0] = 255
     for index, (rows, columns) in enumerate(slices):
         (y, end_y, step_y), (x, end_x, step_x) = rows.indices(30), columns.indices(40)
@@ -174,14 +175,19 @@ def test_extremes_are_those_of_the_pixels_of_each_grid(
     colours = min(channels, 3)
     for levels, pixels in zip(found, slices, strict=False):
         values = frame[pixels].reshape(-1, channels)[:, :colours]
-        np.testing.assert_array_equal(levels[:, :colours], [values.min(axis=0), values.max(axis=0)])
-        assert (levels[:, colours:] == [[255], [0]]).all()
-    assert (found[3] == [[255], [0]]).all()  # no grid belongs to this row
+        np.testing.assert_array_equal(levels[:2, :colours], [values.min(axis=0), values.max(axis=0)])
+        spread = [np.arange(COARSE_SAMPLES) * (count - 1) // (COARSE_SAMPLES - 1) for count in frame[pixels].shape[:2]]
+        samples = frame[pixels][spread[0]][
+            :, spread[1], :colours
+        ]  # a pixel of a short side is among them several times
+        np.testing.assert_array_equal(levels[2, :colours], samples.sum(axis=(0, 1)))
+        assert (levels[:, colours:] == [[255], [0], [0]]).all()
+    assert (found[3] == [[255], [0], [0]]).all()  # no grid belongs to this row
 
 
 def test_structures_have_the_layout_of_c() -> None:
     """Every field is aligned, and the size is a multiple of 8, so that the pointer of the next element is aligned."""
-    for dtype, size in ((frame.PLACE, 88), (sampling.GRID, 48)):
+    for dtype, size in ((frame.PLACE, 96), (sampling.GRID, 48)):
         assert dtype.fields is not None
         assert dtype.itemsize == size
         assert all(offset % kind.itemsize == 0 for kind, offset, *_ in dtype.fields.values())

@@ -46,6 +46,27 @@ def test_patches_equal_those_of_the_cpu(place: str, rng: np.random.Generator, la
     assert (differences > 0).mean() < 5e-4
 
 
+@pytest.mark.parametrize("layout", [*LAYOUTS, "nv12"])
+def test_patches_in_another_light_equal_those_of_the_cpu(place: str, rng: np.random.Generator, layout: str) -> None:
+    """Outside the frame they are exactly 0."""
+    on_host = rng.integers(0, 90, size=LAYOUTS.get(layout, (90, 60)), dtype=np.uint8)
+    given = dcfnet.Nv12(on_host) if layout == "nv12" else on_host
+    on_gpu = dcfnet.Nv12(on_device(on_host)) if layout == "nv12" else on_device(on_host)
+    cpu, backend = CpuBackend(), open_backend("cuda")
+    centres, regions = random_places(rng, 40)
+    places = (np.zeros(40, int), to_centre_grid(centres), to_step_grid(regions, 16), 16)
+    light = np.rint(rng.uniform(0.2, 5, 40) * 1024) / 1024
+    for frames, device in (([given], cpu), ([given], backend), ([on_gpu], backend)):
+        checked = [device.frame(frame) for frame in frames]
+        patches = device.to_host(device.sample_patches(device.patch_places(checked, *places, light), 16, MEAN))
+        if device is cpu:
+            expected = patches
+        assert np.abs(patches - expected).max() <= 1
+        assert (patches != expected).mean() < 5e-4
+    relit, usual = expected, cpu.crop([cpu.frame(given)], *places, MEAN)
+    assert (np.abs(relit - usual).max(axis=(1, 2, 3)) > 10).mean() > 0.5
+
+
 @pytest.mark.parametrize("sides", [(90, 60), (1920, 1080), (7680, 200)])
 def test_patches_of_a_tracker_equal_those_of_the_cpu(
     place: str, rng: np.random.Generator, sides: tuple[int, int]
@@ -81,6 +102,30 @@ def test_a_dark_camera_has_the_results_of_the_cpu(
             assert found[id_].reason is result.reason
             assert (result.reason is Reason.NO_TEXTURE) == (id_ in dark)
             np.testing.assert_allclose(tuple(found[id_].box), tuple(result.box), atol=0.1)
+
+
+@pytest.mark.parametrize("captures", [True, False])
+@pytest.mark.parametrize("frames_on_device", [True, False])
+def test_a_camera_in_another_light_has_the_results_of_the_cpu(
+    place: str, clip: Clip, captures: bool, frames_on_device: bool
+) -> None:
+    """The light of one of two targets drops in the second frame: more than its first search is needed."""
+    config = {"patch_size": 48, "update_interval": 1}
+    trackers = [dcfnet.MultiTracker("dcfnet", device=device, config=config) for device in ("cpu", "cuda")]
+    trackers[1]._pipeline.backend.captures = captures  # type: ignore[misc]
+    for tracker in trackers:
+        for source in (0, 1):
+            tracker.add(clip.frame(0), clip.box(0), source)
+    for index in (1, 2, 3):
+        frames = {0: clip.frame(index), 1: np.rint(clip.frame(index) * 0.1).astype(np.uint8)}
+        same = {source: on_device(frame) if frames_on_device else frame for source, frame in frames.items()}
+        expected, found = trackers[0].update(frames), trackers[1].update(same)
+        for id_, result in expected.items():
+            np.testing.assert_allclose(tuple(found[id_].box), tuple(result.box), atol=0.1)
+            assert found[id_].status == result.status
+    lights = [tracker._state.light.tolist() for tracker in trackers if tracker._state is not None]
+    assert lights[0] == lights[1]
+    assert lights[0] == [1, pytest.approx(10, rel=0.1)]
 
 
 def test_a_patch_outside_the_frame_is_zero(place: str, rng: np.random.Generator) -> None:
@@ -129,9 +174,12 @@ def test_the_texture_check_has_the_results_of_the_cpu(place: str, rng: np.random
     frames = [scene, np.ascontiguousarray(scene[..., 0])]
     regions = (rng.integers(0, 2, size=80), *random_places(rng, 80))
     expected = CpuBackend().check_texture(frames, *regions)()
-    assert 10 < expected.sum() < 70
-    found = backend.check_texture([backend.frame(on_device(frame)) for frame in frames], *regions)()
-    np.testing.assert_array_equal(found, expected)
+    assert 10 < expected.textured.sum() < 70
+    assert len(set(expected.levels.tolist())) > 40
+    for convert in (on_device, np.asarray):
+        found = backend.check_texture([backend.frame(convert(frame)) for frame in frames], *regions)()
+        np.testing.assert_array_equal(found.textured, expected.textured)
+        np.testing.assert_array_equal(found.levels, expected.levels)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])

@@ -31,6 +31,7 @@ from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.update import FilterUpdate
+from dcfnet.io.texture import Texture
 
 
 class CudaBackend:
@@ -74,7 +75,7 @@ class CudaBackend:
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
-    ) -> Callable[[], NDArray[np.bool_]]:
+    ) -> Callable[[], Texture]:
         return self._texture(frames, sources, centres, regions)
 
     def crop(
@@ -95,9 +96,10 @@ class CudaBackend:
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
         size: int,
+        light: NDArray[np.float64] | None = None,
     ) -> Structures:
         require_pixels(frames, sources, centres, regions)
-        return patch_places(frames, sources, centres, regions, size)
+        return patch_places(frames, sources, centres, regions, size, light)
 
     def sample_patches(
         self, places: Structures | Array, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32

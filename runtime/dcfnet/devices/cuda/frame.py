@@ -18,7 +18,7 @@ PLACE = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),
         *(("height", "i4"), ("width", "i4"), ("channels", "i4")),
-        *(("x", "f4"), ("y", "f4"), ("step_x", "f4"), ("step_y", "f4")),
+        *(("x", "f4"), ("y", "f4"), ("step_x", "f4"), ("step_y", "f4"), ("light", "f4")),
         *((name, "i4") for name in Colours._fields),
     ],
     align=True,
@@ -61,9 +61,9 @@ class CudaFrame:
 
     @cached_property
     def place(self) -> NDArray[np.void]:
-        """A patch place in this frame, PLACE (1,), without its position and step."""
+        """A patch place in this frame, PLACE (1,), without its position, step and light."""
         image = (*self.start, *self.chroma_start, *self.shape[:2], self.channels)
-        return np.array([(*image, 0, 0, 0, 0, *self.colours)], PLACE)
+        return np.array([(*image, 0, 0, 0, 0, 0, *self.colours)], PLACE)
 
     def require(self, centres: Pairs, regions: Pairs) -> None:
         """Ensures that the pixels of these regions are on the GPU for work that is queued next. (M, 2) each."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.backend import Pairs
+from dcfnet.devices.backend import Light, Pairs
 from dcfnet.devices.cuda.frame import PLACE, CudaFrame
 from dcfnet.io.texture import grid_of
 
@@ -30,9 +30,14 @@ def require_pixels(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centr
 
 
 def patch_places(
-    frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, size: int
+    frames: Sequence[CudaFrame],
+    sources: NDArray[np.intp],
+    centres: Pairs,
+    regions: Pairs,
+    size: int,
+    light: Light = None,
 ) -> Structures:
-    """The places of M patches, PLACE (M,). Arguments as for `Backend.crop`."""
+    """The places of M patches, PLACE (M,). Arguments as for `Backend.patch_places`."""
     places = np.empty(len(sources), PLACE)
     for frame, rows in _by_frame(frames, sources):
         places[rows] = frame.place
@@ -40,6 +45,7 @@ def patch_places(
     corners = centres - (size - 1) / 2 * steps
     places["x"], places["y"] = corners[:, 0], corners[:, 1]
     places["step_x"], places["step_y"] = steps[:, 0], steps[:, 1]
+    places["light"] = 1 if light is None else light
     return places
 
 

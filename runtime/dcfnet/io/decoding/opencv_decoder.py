@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,9 +20,21 @@ class OpenCvDecoder:
 
     library = "OpenCV"
 
-    def __init__(self, place: str | int, name: str, live: bool, levels: Levels, backend: int = cv2.CAP_ANY) -> None:
-        """name: for messages. live: stop at the first failed read. Raises SourceError."""
-        self._capture = cv2.VideoCapture(place, backend) if isinstance(place, int) else _open(place, backend)
+    def __init__(
+        self,
+        place: str | int,
+        name: str,
+        live: bool,
+        levels: Levels,
+        backend: int = cv2.CAP_ANY,
+        parameters: Sequence[int] = (),
+    ) -> None:
+        """name: for messages. live: stop at the first failed read. parameters: of `VideoCapture.open`, name and value
+        in turn. Raises SourceError."""
+        if isinstance(place, int):
+            self._capture = cv2.VideoCapture(place, backend)
+        else:
+            self._capture = _open(place, backend, parameters)
         if not self._capture.isOpened():
             raise SourceError(f"{name}: cannot be opened")
         self._levels, self._live = levels, live
@@ -62,10 +74,10 @@ def container_count(video: Path) -> int:
     return max(int(_open(str(video), cv2.CAP_ANY).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
 
-def _open(place: str, backend: int) -> cv2.VideoCapture:
+def _open(place: str, backend: int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
     capture = cv2.VideoCapture()
     try:
-        capture.open(place, backend)
+        capture.open(place, backend, parameters)
     except cv2.error:  # then it is not opened
         capture.release()
     return capture

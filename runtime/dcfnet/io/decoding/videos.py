@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,14 +41,6 @@ def open_video(place: str, name: str, levels: Levels, live: bool = False) -> Fra
     return FrameSource(name, fps, decoder.count or None, frames, report, live)
 
 
-def open_camera(place: str | int, name: str, levels: Levels, backend: int = cv2.CAP_ANY) -> FrameSource:
-    """A camera or a pipeline of GStreamer, with OpenCV. The times of its frames are those of this computer's clock."""
-    decoder = OpenCvDecoder(place, name, True, levels, backend)
-    report = SourceReport(stored=decoder.stored)
-    fps = decoder.fps or DEFAULT_FPS
-    return FrameSource(name, fps, None, _clocked(decoder, name), report, live=True)
-
-
 def _with_opencv(place: str, name: str, live: bool, levels: Levels) -> OpenCvDecoder:
     # Other backends would read the start of a pipe again, after FFmpeg has consumed it.
     backend = cv2.CAP_ANY if Path(place).is_file() else cv2.CAP_FFMPEG
@@ -59,16 +50,6 @@ def _with_opencv(place: str, name: str, live: bool, levels: Levels) -> OpenCvDec
         raise SourceError(
             f"{error}; check the name, and that it is a video; PyAV decodes more formats: pip install av"
         ) from error
-
-
-def _clocked(decoder: Decoder, name: str) -> Iterator[SourceFrame]:
-    started: float | None = None
-    for answer in decoder.decode():
-        now = time.monotonic()
-        started = now if started is None else started
-        yield SourceFrame(answer.pixels, now - started)
-    if started is None:
-        raise SourceError(f"{name}: no frame arrived; check that no other program uses the camera")
 
 
 def _frames(decoder: Decoder, name: str, fps: float, report: SourceReport, file: Path | None) -> Iterator[SourceFrame]:

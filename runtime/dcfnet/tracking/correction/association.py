@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from dcfnet.devices.backend import Pairs
 from dcfnet.result import Box
 from dcfnet.tracking.geometry import both_true, to_centre_grid
+from dcfnet.tracking.light import search_in_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import REDETECTED_PEAK
-from dcfnet.tracking.search import Detection, search
+from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
 
 NOT_TAKEN = -1
@@ -76,7 +77,7 @@ def affinities(
     elsewhere = ~confident | shared(state) | improbable(pipeline, state, frames)
     near = np.stack([near_target(state, centre) for centre in centres], axis=1)
     sources = np.full(len(boxes), state.source[0])
-    textured = pipeline.backend.check_texture(frames, sources, centres, pipeline.search_regions(sizes))()
+    textured = pipeline.backend.check_texture(frames, sources, centres, pipeline.search_regions(sizes))().textured
     searched = (near | elsewhere[:, None]) & textured
     affinity = np.where(searched & confident[:, None] & (overlap >= MIN_OVERLAP), overlap, 0.0)
     for column, box in enumerate(boxes):
@@ -108,7 +109,7 @@ def improbable(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> 
     """Whether the target is probably not in its box, bool (N,); false without a fit for the confidence."""
     if pipeline.confidence is None:
         return np.zeros(len(state), dtype=np.bool_)
-    found = search(pipeline, state, frames, pipeline.search_regions(state.size))()
+    _, found, _ = search_in_light(pipeline, state, frames)
     unlikely: NDArray[np.bool_] = probability(pipeline, found) < PROBABLE
     return unlikely
 
@@ -117,8 +118,7 @@ def responses(
     pipeline: Pipeline, state: TrackState, frames: Sequence[Any], box: Box
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The response of N targets at one box, in [0, 1], (N,), and whether it shows the target, bool (N,)."""
-    there = at_boxes(state, [box] * len(state))
-    found = search(pipeline, there, frames, pipeline.search_regions(there.size))()
+    _, found, _ = search_in_light(pipeline, at_boxes(state, [box] * len(state)), frames)
     pairs = zip(found.centre, found.size, strict=True)
     agreement = np.array([Box.of(centre, size).iou(box) for centre, size in pairs])
     belief = probability(pipeline, found)

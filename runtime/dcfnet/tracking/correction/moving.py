@@ -20,8 +20,8 @@ from dcfnet.tracking.correction.association import NOT_TAKEN, associate, at_boxe
 from dcfnet.tracking.correction.detector_boxes import Boxes, DetectorBoxes, check_boxes
 from dcfnet.tracking.frame_validation import Frames, follow_resolution
 from dcfnet.tracking.geometry import size_limits, to_centre_grid
+from dcfnet.tracking.light import search_in_light
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.search import search
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import Evidence, searched_results, with_reason
 from dcfnet.tracking.steps import update_filters
@@ -71,7 +71,7 @@ def move_to_boxes(
     near their box that were confidently detected in the previous frame; for others it is 1.
     """
     there, every, none = at_boxes(state, boxes), np.ones(len(state), np.bool_), np.zeros(len(state), np.bool_)
-    found = search(pipeline, there, frames, pipeline.search_regions(there.size))()
+    there, found, levels = search_in_light(pipeline, there, frames)
     reliable = (state.frames_since_confident == 0) & near_target(state, there.centre)
     share = np.where(reliable, weight, 1.0)[:, None]
     # Not `dcf.blend`: a weight of 1 must give the numbers of the box exactly.
@@ -80,7 +80,7 @@ def move_to_boxes(
     limits = size_limits(size, state.frame_size, pipeline.config.scale_limits())
     seen = np.zeros_like(state.occluded_frames)
     state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, occluded_frames=seen)
-    state = record_confident(state, found, every)
+    state = record_confident(state.replace(light=there.light), found, every, levels)
     state = update_filters(pipeline, state, frames, np.arange(len(state)))
     peak, confidence = found.peak, None
     if pipeline.confidence is not None:

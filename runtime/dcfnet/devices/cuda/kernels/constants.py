@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dcfnet.filter.colour_histogram import LEVELS
 from dcfnet.io.pixel_formats import SHIFT
+from dcfnet.io.texture import COARSE_SAMPLES
 
 # Peaks
 READER_THREADS = 256  # threads of a block, which reads the maps of one target
@@ -32,4 +33,5 @@ DEFINES: tuple[tuple[str, int], ...] = (
     ("RUN_LENGTH", RUN_LENGTH),
     ("COLOUR_LEVELS", LEVELS),
     ("COLOUR_SHIFT", SHIFT),
+    ("COARSE_SAMPLES", COARSE_SAMPLES),
 )

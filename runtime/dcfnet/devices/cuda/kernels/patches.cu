@@ -2,7 +2,7 @@
 // name ends in _half works on float16 patches.
 
 // Where a patch is: pixels (height, width, channels) of its frame, rows `pitch` bytes apart; patch pixel (j, i) is at frame
-// pixel (x + j * step_x, y + i * step_y). If `chroma` (height / 2, width / 2, 2) is not null, `pixels` is luma; `Colours` of
+// pixel (x + j * step_x, y + i * step_y). The levels of its pixels are multiplied by `light`. If `chroma` (height / 2, width / 2, 2) is not null, `pixels` is luma; `Colours` of
 // pixel_formats.py has the formula for BGR. PLACE of frame.py has the same layout.
 struct Place {
     const uint8* pixels;
@@ -10,7 +10,7 @@ struct Place {
     const uint8* chroma;
     long long chroma_pitch;
     int height, width, channels;
-    float x, y, step_x, step_y;
+    float x, y, step_x, step_y, light;
     int red_first, black, gain, blue_u, green_u, green_v, red_v;
 };
 
@@ -24,8 +24,7 @@ __device__ static inline float level(int value) {
     return (float)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-__device__ static inline Colour colour_at(const Place& place, int x, int y, const Colour& outside) {
-    if (x < 0 || y < 0 || x >= place.width || y >= place.height) return outside;
+__device__ static inline Colour pixel_at(const Place& place, int x, int y) {
     const uint8* pixel = place.pixels + y * place.pitch + (long long)x * place.channels;
     if (place.chroma) {
         const uint8* pair = place.chroma + y / 2 * place.chroma_pitch + x / 2 * 2;
@@ -36,6 +35,15 @@ __device__ static inline Colour colour_at(const Place& place, int x, int y, cons
     }
     const int last = place.channels == 1 ? 0 : 2, first = place.red_first ? last : 0;
     return {{(float)pixel[first], (float)pixel[last / 2], (float)pixel[last - first]}};
+}
+
+// The colour of a pixel in the light of the filter; `outside` for a pixel outside the frame. At a light of 1 it is exactly
+// the colour in the frame.
+__device__ static inline Colour colour_at(const Place& place, int x, int y, const Colour& outside) {
+    if (x < 0 || y < 0 || x >= place.width || y >= place.height) return outside;
+    Colour pixel = pixel_at(place, x, y);
+    for (int colour = 0; colour < 3; ++colour) pixel.levels[colour] = fminf(rintf(pixel.levels[colour] * place.light), 255.0f);
+    return pixel;
 }
 
 // Patches (count, 3, size, size): bilinear samples rounded to whole levels, as OpenCV computes them, minus the mean; outside

@@ -12,9 +12,9 @@ from dcfnet.devices.backend import Pairs
 from dcfnet.devices.cuda.frame import CudaFrame
 from dcfnet.devices.cuda.sampling import GRID, Structures, texture_grids
 from dcfnet.devices.cuda.uploads import StagingBuffer, upload_rows
-from dcfnet.io.texture import FLAT_RANGE, have_texture
+from dcfnet.io.texture import FLAT_RANGE, Texture, mean_levels, texture_of
 
-NO_LEVELS = np.array([[255] * 3, [0] * 3], np.int32)  # lowest and highest level of an empty grid
+NO_LEVELS = np.array([[255] * 3, [0] * 3, [0] * 3], np.int32)  # lowest, highest level and sum of an empty grid
 
 
 class TextureReader:
@@ -28,29 +28,32 @@ class TextureReader:
 
     def __call__(
         self, frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
-    ) -> Callable[[], NDArray[np.bool_]]:
-        textured = np.zeros(len(sources), dtype=np.bool_)
-        on_device = np.zeros(len(sources), dtype=np.bool_)
+    ) -> Callable[[], Texture]:
+        result = Texture(np.zeros(len(sources), dtype=np.bool_), np.zeros(len(sources)))
+        on_device, colours, black = np.zeros(len(sources), dtype=np.bool_), *np.zeros((2, len(sources)), dtype=int)
         for index in set(sources.tolist()):
-            rows, plane = sources == index, frames[index].texture_plane
-            if plane is None:
+            rows, frame = sources == index, frames[index]
+            if frame.texture_plane is None:
                 on_device |= rows
+                colours[rows], black[rows] = min(frame.channels, 3), frame.colours.black
             else:
-                textured[rows] = have_texture(plane, centres[rows], regions[rows])
+                found = texture_of(frame.texture_plane, centres[rows], regions[rows], frame.colours.black)
+                result.textured[rows], result.levels[rows] = found
         if not on_device.any():
-            return lambda: textured
+            return lambda: result
         levels = self._levels(texture_grids(frames, sources[on_device], centres[on_device], regions[on_device]))
 
-        def answer() -> NDArray[np.bool_]:
+        def answer() -> Texture:
             self._device.wait()
-            low, high = np.moveaxis(levels, 1, 0)
-            textured[on_device] = (high - low).max(axis=1) > FLAT_RANGE
-            return textured
+            low, high, sums = np.moveaxis(levels, 1, 0)
+            result.textured[on_device] = (high - low).max(axis=1) > FLAT_RANGE
+            result.levels[on_device] = mean_levels(sums.sum(axis=1), colours[on_device], black[on_device])
+            return result
 
         return answer
 
     def _levels(self, grids: Structures) -> NDArray[np.int32]:
-        """Lowest and highest level (N, 2, 3) of each colour over each grid; valid after a wait for the device."""
+        """Lowest level, highest level and sum (N, 3, 3) of each colour over each grid; valid after a wait."""
         count, side = len(grids), int(max(grids["columns"].max(), grids["rows"].max()))
         initial = np.tile(NO_LEVELS, (count, 1, 1)).view(np.uint8).reshape(-1)
         parameters = np.concatenate([grids.view(np.uint8), initial])
@@ -61,6 +64,6 @@ class TextureReader:
         self._device.launch("extremes", max(count * side**2, 1), memory[:start], levels, *sizes)
         if len(self._pinned) < len(initial):
             self._pinned = self._device.pinned(2 * len(initial))
-        on_host = self._pinned[: len(initial)].view(np.int32).reshape(count, 2, 3)
+        on_host = self._pinned[: len(initial)].view(np.int32).reshape(count, *NO_LEVELS.shape)
         self._device.fetch(levels, on_host)
         return on_host

@@ -1,0 +1,64 @@
+"""The start of the page: a server on the loopback, until Ctrl-C. Only this module imports uvicorn."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dcfnet.cli.web.application import application
+from dcfnet.cli.web.uploads import MEGABYTE, Uploads
+from dcfnet.cli.web.viewer import Viewer
+from dcfnet.errors import MissingDependencyError, SinkError
+from dcfnet.tracker import MultiTracker
+
+try:
+    import uvicorn
+    import websockets  # noqa: F401  (uvicorn answers WebSockets only with it)
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("uvicorn or websockets", "web", str(error)) from error
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 8000
+DEFAULT_UPLOAD_LIMIT = 500  # MB; several minutes of video of a telephone
+REQUEST_BYTES = 2**16  # of a request on the WebSocket
+ENDING = 2  # s that a browser has to close its connections at the end
+
+
+def serve_page(
+    tracker: MultiTracker,
+    given: str | None = None,
+    levels: str = "first",
+    port: int = DEFAULT_PORT,
+    upload_limit: int = DEFAULT_UPLOAD_LIMIT,
+) -> None:
+    """Serves the page until Ctrl-C or SIGTERM.
+
+    given: the source of the command line. port: 0 takes a free one. upload_limit: MB of a file. Prints the address.
+    Raises SinkError if the port cannot be used.
+    """
+    with TemporaryDirectory(prefix="dcfnet-", ignore_cleanup_errors=True) as folder:
+        uploads = Uploads(Path(folder), upload_limit * MEGABYTE)
+        app = application(lambda: Viewer(tracker, uploads, given, levels), uploads)
+        config = uvicorn.Config(
+            app,
+            host=LOOPBACK,
+            port=port,
+            log_config=None,
+            ws_max_size=REQUEST_BYTES,
+            ws_per_message_deflate=False,  # a JPEG does not get smaller
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=ENDING,
+        )
+        try:
+            listening = config.bind_socket()
+        except SystemExit:
+            raise SinkError(f"--web-port {port}: cannot be used; choose another one, or 0 for a free one") from None
+        with listening, suppress(KeyboardInterrupt):
+            listening.listen()  # a browser that is faster than the program waits
+            address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+            print(f"dcfnet-run: open {address} in a browser; Ctrl-C ends the program", file=sys.stderr, flush=True)
+            uvicorn.Server(config).run(sockets=[listening])
