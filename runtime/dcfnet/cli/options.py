@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcfnet.cli.outputs import check_outputs
-from dcfnet.cli.target import has_display
+from dcfnet.cli.target import display_fault
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import read_detections
 from dcfnet.cli.targets.run_targets import TargetPlan
@@ -71,8 +71,9 @@ def check_options(options: RunOptions) -> None:
         raise SinkError(f"--format {options.layout}: has no ids; for several targets use {', '.join(WITH_IDS)}")
     if options.ids and options.failures:
         raise SinkError("--record-failures: records one target; give one --init, without --targets and --detections")
-    if options.show and not has_display():
-        raise SinkError("--show: there is no display; use --output and watch the video afterwards")
+    fault = display_fault() if options.show else None
+    if fault:
+        raise SinkError(f"--show: {fault}; use --output and watch the video afterwards")
 
 
 def check_page_options(options: RunOptions, init: list[str] | None) -> None:
