@@ -8,13 +8,14 @@ from typing import Annotated, TypeAlias
 import typer
 
 from dcfnet.backbones.loading import DEFAULT_MODEL
+from dcfnet.cli.log import LAYOUTS
 from dcfnet.cli.options import BIRTHS, DEATHS
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
 from dcfnet.io.boxes import FORMATS
 from dcfnet.model.file import SHIPPED
 
-SEVERAL, PAGE = "Several targets", "Page"  # titles of parts of the help
+SEVERAL, PAGE, TELEMETRY = "Several targets", "Page", "Telemetry"  # titles of parts of the help
 
 
 def print_version(wanted: bool) -> None:
@@ -161,6 +162,24 @@ WebPort: TypeAlias = Annotated[
 ]
 UploadLimit: TypeAlias = Annotated[
     int, typer.Option(min=1, metavar="MB", help="Largest video that --web accepts.", rich_help_panel=PAGE)
+]
+Metrics: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT",
+        help="Serve metrics for Prometheus at /metrics, and /health, while the run goes on. Without HOST only on this "
+        "computer. Needs the extra metrics.",
+        rich_help_panel=TELEMETRY,
+    ),
+]
+Log: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--log",
+        metavar="|".join(LAYOUTS),
+        help="Messages on standard error: lines of text, or one JSON object per line, also for each change of status.",
+        rich_help_panel=TELEMETRY,
+    ),
 ]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
