@@ -25,6 +25,13 @@ def print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def check_layout(layout: str) -> str:
+    """The value of --log. Raises BadParameter."""
+    if layout not in LAYOUTS:
+        raise typer.BadParameter(f"{layout!r} must be one of {', '.join(LAYOUTS)}")
+    return layout
+
+
 Source: TypeAlias = Annotated[
     str | None,
     typer.Argument(
@@ -176,6 +183,7 @@ Log: TypeAlias = Annotated[
     str,
     typer.Option(
         "--log",
+        callback=check_layout,
         metavar="|".join(LAYOUTS),
         help="Messages on standard error: lines of text, or one JSON object per line, also for each change of status.",
         rich_help_panel=TELEMETRY,

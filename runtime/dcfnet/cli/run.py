@@ -12,7 +12,7 @@ import typer
 
 from dcfnet.cli import arguments
 from dcfnet.cli.exit_codes import ExitCode, exit_code
-from dcfnet.cli.log import LAYOUTS, is_structured, say, set_layout, tell_event
+from dcfnet.cli.log import is_structured, say, set_layout, tell_event
 from dcfnet.cli.options import (
     BIRTH_SCORE,
     MIN_SCORE,
@@ -74,8 +74,6 @@ def main(
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
     rules = (targets, detections, min_score, births, birth_score, deaths)
     options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics)
-    if log not in LAYOUTS:
-        raise typer.BadParameter(f"{log!r} must be one of {', '.join(LAYOUTS)}", param_hint="--log")
     set_layout(log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
