@@ -72,7 +72,7 @@ def track(
             summary.frozen += 1
         else:
             started = time.perf_counter()
-            result = tracker.update(frame.pixels, None if frame.delay is None else frame.time)
+            result = tracker.update(frame.pixels, frame.stamp)
             summary.seconds += time.perf_counter() - started
             summary.updates += 1
         summary.frames += 1
