@@ -77,7 +77,6 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("onnxruntime", "backbones/ort.py"),
         ("cupy", "devices/cuda/device.py"),
         ("cryptography", "engines/signing.py"),
-        ("typer", "cli/run.py"),
         ("av", "io/decoding/pyav_decoder.py"),
         ("safetensors", "lifecycle/state_file.py"),
         ("scipy", "tracking/correction/assignment.py"),
@@ -90,6 +89,11 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
 def test_a_heavy_library_has_one_importer(library: str, file: str) -> None:
     importers = [str(f.relative_to(ROOT / "runtime/dcfnet")) for f in sources("dcfnet") if library in imports(f)]
     assert importers == [file]
+
+
+def test_only_the_command_and_its_arguments_import_typer() -> None:
+    importers = {f.relative_to(ROOT / "runtime/dcfnet").as_posix() for f in sources("dcfnet") if "typer" in imports(f)}
+    assert importers == {"cli/run.py", "cli/arguments.py"}
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ LONGEST_WAIT = 60.0  # s, for a busy computer
 PROGRAM = """
 import signal
 from dcfnet.cli.web.server import serve_page
-from dcfnet.tracker import Tracker
+from dcfnet.tracker import MultiTracker
 signal.signal(signal.SIGTERM, signal.default_int_handler)
-serve_page(Tracker(), port=0)
+serve_page(MultiTracker(), port=0)
 """
 
 

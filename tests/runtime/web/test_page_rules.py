@@ -17,7 +17,7 @@ from dcfnet.cli.web.viewer import Viewer
 from dcfnet.io.boxes import HEADERS
 from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
-from dcfnet.tracker import Tracker
+from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet_evaluation.rendered import Clip
 
 from tests.conftest import make_raw_pipeline
@@ -37,8 +37,8 @@ LENGTH = 12  # frames
 
 
 @pytest.fixture(scope="module")
-def tracker() -> Tracker:
-    return Tracker.of(make_raw_pipeline())
+def tracker() -> MultiTracker:
+    return MultiTracker.of(make_raw_pipeline())
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(tracker: Tracker, folder: Path) -> Iterator[TestClient]:
+def client(tracker: MultiTracker, folder: Path) -> Iterator[TestClient]:
     uploads = Uploads(folder, LIMIT)
     with TestClient(application(lambda: Viewer(tracker, uploads), uploads), base_url=ADDRESS) as client:
         yield client

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.io.boxes import json_row
+from dcfnet.io.boxes import BoxLine, json_row
 from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.rectangle import Rectangle
@@ -47,7 +47,7 @@ class RecordedFrame:
 
     def row(self) -> dict[str, object]:
         """The line in results.jsonl: that of `--boxes`, with the picture and [x, y, w, h] of its crop."""
-        row = json_row(self.index, self.box, self.result, self.time)
+        row = json_row(BoxLine(self.index, self.box, self.result, self.time))
         if self.jpeg is None:
             return row
         left, top, right, bottom = self.crop

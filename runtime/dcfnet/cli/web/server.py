@@ -11,7 +11,7 @@ from dcfnet.cli.web.application import application
 from dcfnet.cli.web.uploads import MEGABYTE, Uploads
 from dcfnet.cli.web.viewer import Viewer
 from dcfnet.errors import MissingDependencyError, SinkError
-from dcfnet.tracker import Tracker
+from dcfnet.tracker import MultiTracker
 
 try:
     import uvicorn
@@ -27,7 +27,7 @@ ENDING = 2  # s that a browser has to close its connections at the end
 
 
 def serve_page(
-    tracker: Tracker,
+    tracker: MultiTracker,
     given: str | None = None,
     levels: str = "first",
     port: int = DEFAULT_PORT,

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from dcfnet.cli.failures.pictures import encoded, response_picture, shrunk
-from dcfnet.io.boxes import json_row
+from dcfnet.io.boxes import BoxLine, json_row
 from dcfnet.io.frame import Array, Frame, frame_size
 from dcfnet.result import Box, Result
 
@@ -39,7 +39,7 @@ class View:
         picture, _ = shrunk(self.pixels, LONG_SIDE)
         row: dict[str, object] = {"frame": self.index, "box": None, "time": self.time}
         if self.box is not None:
-            row = json_row(self.index, self.box, self.result, self.time)
+            row = json_row(BoxLine(self.index, self.box, self.result, self.time))
         header = row | {"size": frame_size(self.pixels)}
         response = None if self.response is None else response_picture(self.response)
         parts = [json.dumps(header).encode(), response or b""]

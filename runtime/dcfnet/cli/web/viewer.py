@@ -16,7 +16,7 @@ from dcfnet.errors import DcfnetError, InvalidBoxError, SourceError
 from dcfnet.io.addresses import is_pipeline
 from dcfnet.io.sources import STDIN, open_source
 from dcfnet.result import Box
-from dcfnet.tracker import Tracker
+from dcfnet.tracker import MultiTracker
 
 FORMATS = ("csv", "jsonl")  # of the downloads
 GUESSED_CAMERAS = ("0", "1")  # where cameras cannot be listed
@@ -35,7 +35,9 @@ class Viewer:
     JSON object. A JSON object with `error` says in one line what is wrong; the viewer can go on.
     """
 
-    def __init__(self, tracker: Tracker, uploads: Uploads, given: str | None = None, levels: str = "first") -> None:
+    def __init__(
+        self, tracker: MultiTracker, uploads: Uploads, given: str | None = None, levels: str = "first"
+    ) -> None:
         """tracker: shared by all runs. given: the source of the command line. levels: --range."""
         self._tracker, self._uploads, self._given, self._levels = tracker, uploads, given, levels
         self.run: PageRun | None = None
