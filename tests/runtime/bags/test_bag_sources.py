@@ -6,13 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import MissingDependencyError, SourceError
 from dcfnet.io.sources import open_source
-
-pytest.importorskip("rosbags")
 
 from tests.runtime.bags.recordings import START, STEP, Stamped, compressed, image, in_order, record
 
