@@ -87,8 +87,8 @@ vot:
     [ -x .venv-vot/bin/python ] || {{bin}}/python -m venv .venv-vot
     .venv-vot/bin/python -m pip install --quiet --disable-pip-version-check --requirement evaluation/vot-requirements.txt
 
-# Runs all tests and times that need a GPU: gpu, or gpu 12 for CUDA 12. Writes benchmarks/results/gpu_DATE.json.
-gpu cuda="13":
+# Runs all tests and times that need a GPU: gpu, or gpu 12 [OPTIONS] for CUDA 12. Writes benchmarks/results/gpu_DATE.json.
+gpu cuda="13" *options:
     #!/bin/sh
     set -eu
     # A separate environment: in .venv device="auto" stays the CPU.
@@ -97,7 +97,8 @@ gpu cuda="13":
     .venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime  # installs the same module; an older .venv-gpu has it
     pip --constraint constraints.txt --editable ".[cuda{{cuda}},export,energy]" pytest "onnxruntime-gpu[cudnn]"
     pip --constraint constraints.txt --editable ".[rtx]" || echo "gpu: TensorRT-RTX cannot be installed; its tests are skipped" >&2
-    exec .venv-gpu/bin/python benchmarks/gpu_report.py
+    [ $# -eq 0 ] || shift
+    exec .venv-gpu/bin/python benchmarks/gpu_report.py "$@"
 
 # Runs the tests that need other programs, at the same time: OpenCV's contributed trackers and the VOT toolkit.
 [parallel]
