@@ -36,7 +36,8 @@ Source: TypeAlias = Annotated[
     str | None,
     typer.Argument(
         help="Video file, folder of images, pattern (img_%04d.png, 'img_*.png'), animation, camera (0 or /dev/video0), "
-        "URL of a stream, pipe, GStreamer pipeline, or - for standard input. With --web it can be left out."
+        "URL of a stream, pipe, GStreamer pipeline, bag of ROS (.mcap, .db3, .bag), or - for standard"
+        " input. With --web it can be left out."
     ),
 ]
 Init: TypeAlias = Annotated[
@@ -114,7 +115,13 @@ Output: TypeAlias = Annotated[
 ]
 Boxes: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="Write the boxes to a file, one line per target and frame, unbuffered. - is standard output."),
+    typer.Option(
+        help="Write the boxes to a file, one line per target and frame, unbuffered. - is standard output. "
+        "FILE.mcap: a bag with a vision_msgs/Detection2DArray per frame."
+    ),
+]
+Topic: TypeAlias = Annotated[
+    str | None, typer.Option(help="Topic of a bag with the images. Default: the only one with images.")
 ]
 Failures: TypeAlias = Annotated[
     Path | None,

@@ -54,6 +54,7 @@ class RunOptions:
     birth_score: float = BIRTH_SCORE
     deaths: int | None = None
     metrics: str | None = None
+    topic: str | None = None
 
     @property
     def ids(self) -> bool:

@@ -55,6 +55,7 @@ def main(
     births: arguments.Births = None,
     birth_score: arguments.BirthScore = BIRTH_SCORE,
     deaths: arguments.Deaths = None,
+    topic: arguments.Topic = None,
     web: arguments.Web = False,
     web_port: arguments.WebPort = WEB_PORT,
     upload_limit: arguments.UploadLimit = UPLOAD_LIMIT,
@@ -73,7 +74,7 @@ def main(
         )
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
     rules = (targets, detections, min_score, births, birth_score, deaths)
-    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics)
+    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics, topic)
     set_layout(log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
@@ -88,7 +89,7 @@ def open_page(options: RunOptions, init: list[str] | None, port: int, upload_lim
         check_page_options(options, init)
         from dcfnet.cli.web.server import serve_page  # an extra
 
-        serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit)
+        serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit, options.topic)
         return ExitCode.COMPLETE
 
     return exit_code(work, lambda: None)
