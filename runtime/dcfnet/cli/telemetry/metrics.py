@@ -37,7 +37,10 @@ class RunMetrics:
             buckets=FRAME_TIME_BUCKETS,
             **with_registry,
         )
-        self._age = Gauge("dcfnet_frame_age_seconds", "Age of the newest frame when it was tracked", **with_registry)
+        self._age = Gauge(
+            "dcfnet_frame_age_seconds", "Live source: age of the newest frame at its result; else NaN", **with_registry
+        )
+        self._age.set(float("nan"))
         self._confidences = Histogram(
             "dcfnet_confidence", "Confidence of each result", buckets=CONFIDENCE_BUCKETS, **with_registry
         )

@@ -49,8 +49,9 @@ def _tell_status(index: int, frame: SourceFrame, row: TargetRow) -> None:
         tell_event("target_started", place)
         return
     level = logging.WARNING if row.result.status is Status.LOST else logging.INFO
-    found = {"status": row.result.status.value, "reason": row.result.reason.value, "confidence": row.result.confidence}
-    tell_event("status", place | found, level)
+    found = {"status": row.result.status.value, "reason": row.result.reason.value}
+    confidence = row.result.confidence
+    tell_event("status", place | found | {"confidence": None if confidence is None else round(confidence, 4)}, level)
 
 
 def _moment(index: int, frame: SourceFrame) -> dict[str, object]:
