@@ -39,6 +39,7 @@ HEAVY = (
     "safetensors",
     "scipy",
     "prometheus_client",
+    "rosbags",
     "starlette",
     "uvicorn",
 )
@@ -79,6 +80,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("av", "io/decoding/pyav_decoder.py"),
         ("safetensors", "lifecycle/state_file.py"),
         ("scipy", "tracking/correction/assignment.py"),
+        ("rosbags", "io/bags/library.py"),
         ("prometheus_client", "cli/telemetry/metrics.py"),
         ("starlette", "cli/web/application.py"),
         ("uvicorn", "cli/web/server.py"),

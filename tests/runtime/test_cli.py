@@ -151,6 +151,17 @@ def test_an_error_names_the_options_to_use_without_a_display(video: Path) -> Non
     assert "no display" in text
 
 
+def test_the_wheel_of_opencv_without_windows_is_an_error_of_one_line(video: Path, monkeypatch: Any) -> None:
+    """Its functions raise cv2.error, which would be a traceback after the first frame."""
+    lines = cv2.getBuildInformation().splitlines()
+    headless = "\n".join("  GUI:                           NONE" if "GUI:" in line else line for line in lines)
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: headless)
+    for arguments in ((), ("--init", "100,100,30,40", "--show")):
+        code, text = run(video, *arguments, env={"DISPLAY": ":9"})
+        assert code == 1
+        assert "opencv-python-headless" in text
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_keeps_its_results(tmp_path: Path, clip: Clip, stop: signal.Signals) -> None:

@@ -14,7 +14,7 @@ from dcfnet.config.version import __version__
 from dcfnet.io.boxes import FORMATS
 from dcfnet.model.file import SHIPPED
 
-SEVERAL = "Several targets"  # title of a part of the help
+SEVERAL, PAGE = "Several targets", "Page"  # titles of parts of the help
 
 
 def print_version(wanted: bool) -> None:
@@ -25,10 +25,11 @@ def print_version(wanted: bool) -> None:
 
 
 Source: TypeAlias = Annotated[
-    str,
+    str | None,
     typer.Argument(
         help="Video file, folder of images, pattern (img_%04d.png, 'img_*.png'), animation, camera (0 or /dev/video0), "
-        "URL of a stream, pipe, GStreamer pipeline, or - for standard input."
+        "URL of a stream, pipe, GStreamer pipeline, bag of ROS (.mcap, .db3, .bag), or - for standard"
+        " input. With --web it can be left out."
     ),
 ]
 Init: TypeAlias = Annotated[
@@ -106,7 +107,13 @@ Output: TypeAlias = Annotated[
 ]
 Boxes: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="Write the boxes to a file, one line per target and frame, unbuffered. - is standard output."),
+    typer.Option(
+        help="Write the boxes to a file, one line per target and frame, unbuffered. - is standard output. "
+        "FILE.mcap: a bag with a vision_msgs/Detection2DArray per frame."
+    ),
+]
+Topic: TypeAlias = Annotated[
+    str | None, typer.Option(help="Topic of a bag with the images. Default: the only one with images.")
 ]
 Failures: TypeAlias = Annotated[
     Path | None,
@@ -147,6 +154,21 @@ Reconnect: TypeAlias = Annotated[
     ),
 ]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
+Web: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--web",
+        help="Serve a page for a browser on this computer: choose a video, draw the box, watch, download the results. "
+        "Needs the extra web.",
+        rich_help_panel=PAGE,
+    ),
+]
+WebPort: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of --web; 0: a free one.", rich_help_panel=PAGE)
+]
+UploadLimit: TypeAlias = Annotated[
+    int, typer.Option(min=1, metavar="MB", help="Largest video that --web accepts.", rich_help_panel=PAGE)
+]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
 ]

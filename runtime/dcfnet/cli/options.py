@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcfnet.cli.outputs import check_outputs
-from dcfnet.cli.target import has_display
+from dcfnet.cli.target import display_fault
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import read_detections
 from dcfnet.cli.targets.run_targets import TargetPlan
@@ -19,6 +19,8 @@ MIN_SCORE, BIRTH_SCORE = 0.0, 0.5  # for scores from 0 to 1
 BIRTHS = 3  # frames with detections: one or two wrong detections start no target
 RECONNECT = 30.0  # s
 DEATHS = 60  # frames: 2 s of usual video
+WEB_PORT = 8000
+UPLOAD_LIMIT = 500  # MB: several minutes of video of a telephone
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class RunOptions:
     births: int | None = None
     birth_score: float = BIRTH_SCORE
     deaths: int | None = None
+    topic: str | None = None
 
     @property
     def ids(self) -> bool:
@@ -69,8 +72,27 @@ def check_options(options: RunOptions) -> None:
         raise SinkError(f"--format {options.layout}: has no ids; for several targets use {', '.join(WITH_IDS)}")
     if options.ids and options.failures:
         raise SinkError("--record-failures: records one target; give one --init, without --targets and --detections")
-    if options.show and not has_display():
-        raise SinkError("--show: there is no display; use --output and watch the video afterwards")
+    fault = display_fault() if options.show else None
+    if fault:
+        raise SinkError(f"--show: {fault}; use --output and watch the video afterwards")
+
+
+def check_page_options(options: RunOptions, init: list[str] | None) -> None:
+    """Raises ConfigError for options that the page of --web does not use: it draws the box and has the downloads."""
+    unused = {
+        "--init": init,
+        "--output": options.output,
+        "--boxes": options.boxes,
+        "--record-failures": options.failures,
+        "--targets": options.starts,
+        "--detections": options.detections,
+        "--show": options.show,
+    }
+    given = [name for name, value in unused.items() if value]
+    if given:
+        raise ConfigError(
+            f"--web and {given[0]}: give one of them; the box is drawn on the page, which has the results"
+        )
 
 
 def plan_targets(options: RunOptions) -> TargetPlan:

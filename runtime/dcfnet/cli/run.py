@@ -11,9 +11,17 @@ import typer
 
 from dcfnet.cli import arguments
 from dcfnet.cli.exit_codes import ExitCode, exit_code
-from dcfnet.cli.options import BIRTH_SCORE, MIN_SCORE, RECONNECT, RunOptions
+from dcfnet.cli.options import (
+    BIRTH_SCORE,
+    MIN_SCORE,
+    RECONNECT,
+    UPLOAD_LIMIT,
+    WEB_PORT,
+    RunOptions,
+    check_page_options,
+)
 from dcfnet.cli.outputs import STDOUT
-from dcfnet.cli.session import run
+from dcfnet.cli.session import open_tracker, run
 from dcfnet.cli.summary import Summary
 from dcfnet.cli.target import parse_box
 from dcfnet.io.addresses import without_secrets
@@ -25,7 +33,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    source: arguments.Source,
+    source: arguments.Source = None,
     init: arguments.Init = None,
     engine: arguments.Engine = None,
     rebuild: arguments.Rebuild = False,
@@ -47,6 +55,10 @@ def main(
     births: arguments.Births = None,
     birth_score: arguments.BirthScore = BIRTH_SCORE,
     deaths: arguments.Deaths = None,
+    topic: arguments.Topic = None,
+    web: arguments.Web = False,
+    web_port: arguments.WebPort = WEB_PORT,
+    upload_limit: arguments.UploadLimit = UPLOAD_LIMIT,
     version: arguments.Version = False,
 ) -> None:
     """Tracks targets through a video. Without --init, draw the box of one target in the first frame with the mouse.
@@ -54,17 +66,34 @@ def main(
     Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source, or targets, are
     missing), 4 a camera or stream ended, 130 interrupted, 141 the reader of the output ended.
     """
-    given = (source, (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
-    rules = (targets, detections, min_score, births, birth_score, deaths)
+    if source is None and not web:
+        raise typer.BadParameter(
+            "is missing; give a video, a folder of images or a camera, or --web", param_hint="SOURCE"
+        )
+    given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
+    rules = (targets, detections, min_score, births, birth_score, deaths, topic)
     options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules)
-    if code := run_and_report(options, init or []):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
+    quieten_opencv()
+    if code := open_page(options, init, web_port, upload_limit) if web else run_and_report(options, init or []):
         raise typer.Exit(code)
+
+
+def open_page(options: RunOptions, init: list[str] | None, port: int, upload_limit: int) -> ExitCode:
+    """Serves the page of --web until it is interrupted. Returns the exit code."""
+
+    def work() -> ExitCode:
+        check_page_options(options, init)
+        from dcfnet.cli.web.server import serve_page  # an extra
+
+        serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit)
+        return ExitCode.COMPLETE
+
+    return exit_code(PROGRAM, work, lambda: None)
 
 
 def run_and_report(options: RunOptions, init: list[str]) -> ExitCode:
     """Runs with the boxes of `init`, and prints errors, losses and the summary. Returns the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
-    quieten_opencv()
     summary, to_stderr = Summary(), options.boxes == STDOUT
 
     def work() -> ExitCode:

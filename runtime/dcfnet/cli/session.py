@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 
+from dcfnet.cli.box_outputs import open_boxes
 from dcfnet.cli.failures.recorder import FailureRecorder
 from dcfnet.cli.options import RunOptions, check_options, plan_targets
 from dcfnet.cli.progress import RunProgress
@@ -21,7 +22,6 @@ from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.config.version import __version__
 from dcfnet.errors import EngineError, InvalidBoxError, SourceError
-from dcfnet.io.boxes import BoxWriter
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import FrameSource, SourceFrame
@@ -42,7 +42,7 @@ def run(options: RunOptions, summary: Summary | None = None) -> Summary:
     plan = plan_targets(options)
     live = LiveOptions(options.every_frame, options.reconnect, tell=tell)
     tracker = open_tracker(options)
-    with closing(open_source(options.source, options.levels, live)) as source:
+    with closing(open_source(options.source, options.levels, live, options.topic)) as source:
         track_source(options, tracker, source, plan, summary)
     return summary
 
@@ -115,18 +115,15 @@ def write_results(
         size, live = frame_size(picture), first[0].delay is not None
         recorder = stack.enter_context(open_recorder(options, source, tracker)) if options.failures else None
         video = stack.enter_context(VideoSink(options.output, source.fps, size)) if options.output else None
-        boxes = options.boxes
-        writer = stack.enter_context(BoxWriter(boxes, options.layout, live, options.ids)) if boxes else None
+        boxes = stack.enter_context(open_boxes(options, live)) if options.boxes else None
         if options.show:
             stack.callback(cv2.destroyAllWindows)
         name = source.name if options.source == "-" or "://" in source.name else Path(source.name).name
         progress = RunProgress(stack, name, source.length)
         for index, (frame, rows) in enumerate(chain([first], results)):
             picture = picture if frame.pixels is None else frame.pixels  # a hole shows the frame before it
-            if writer:
-                for row in rows:
-                    target = row.id if options.ids else None
-                    writer.write(index, row.box, row.result, frame.time, frame.delay, target)
+            if boxes:
+                boxes.add(index, frame, rows)
             if video:
                 video.write(annotate_targets(picture, rows, options.ids), frame.time)
             if recorder:

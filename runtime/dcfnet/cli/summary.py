@@ -82,7 +82,7 @@ def track(
             summary.frozen += 1
         else:
             started = time.perf_counter()
-            rows = targets.search(frame.pixels, index, None if frame.delay is None else frame.time)
+            rows = targets.search(frame.pixels, index, frame.stamp)
             summary.seconds += time.perf_counter() - started
             summary.updates += 1
         summary.frames += 1

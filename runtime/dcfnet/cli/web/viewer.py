@@ -13,7 +13,7 @@ from dcfnet.cli.web.meanings import MEANINGS
 from dcfnet.cli.web.page_run import PageRun
 from dcfnet.cli.web.uploads import Uploads
 from dcfnet.errors import DcfnetError, InvalidBoxError, SourceError
-from dcfnet.io.addresses import is_pipeline
+from dcfnet.io.addresses import is_pipeline, without_secrets
 from dcfnet.io.sources import STDIN, open_source
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker
@@ -62,7 +62,7 @@ class Viewer:
 
     def hello(self, fields: dict[str, Any]) -> str:
         """The facts that the page shows before a video is open."""
-        given = "standard input" if self._given in STDIN else self._given
+        given = "standard input" if self._given in STDIN else self._given and without_secrets(self._given)
         facts = {"given": given, "cameras": cameras(), "upload_limit": self._uploads.limit, "meanings": MEANINGS}
         return json.dumps({"hello": facts})
 

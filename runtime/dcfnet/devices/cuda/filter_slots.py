@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.devices.cuda.frame import PLACE
-from dcfnet.devices.cuda.graph_capture import CapturedBackbone, CapturedProgram
+from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL, CapturedBackbone, CapturedProgram
 from dcfnet.devices.cuda.kernels.constants import NUMBERS_PER_TARGET
 from dcfnet.devices.cuda.kernels.peaks import PeakReader, unpack_peaks
 from dcfnet.devices.cuda.sampling import Structures
@@ -78,6 +78,12 @@ class FilterSlots:
         """Frees all memory at once: the programs refer to the slots. Do not use the slots afterwards."""
         self._order.finish()
         del self._detect_program, self._update_program
+
+    @property
+    def execution(self) -> str:
+        """How the programs run, of the constants of `graph_capture`. Both run in the same way, or one failed."""
+        each = {self._detect_program.execution, self._update_program.execution}
+        return each.pop() if len(each) == 1 else CALL_BY_CALL
 
     def write(self, rows: Rows, filters: ArrayFilters) -> None:
         """Queues a copy of filters to the slots in `rows`."""
