@@ -62,6 +62,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def reason_of(command: str) -> str | None:
     """Why a command is not executed; None if it is `dcfnet-run` and can be, and "" if nothing is known of it."""
+    command = re.sub(r"^(\w+=\S+\s+)+", "", command)  # variables of the environment
     for pattern, reason in NOT_EXECUTED.items():
         if re.match(pattern, command):
             return reason
