@@ -85,7 +85,7 @@ Deaths: TypeAlias = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="End a target that was lost in N searched frames in a row. 0: never. "
+        help="End a target that was lost or uncertain in N searched frames in a row. 0: never. "
         f"Default: {DEATHS} if --births starts targets, else 0.",
         rich_help_panel=SEVERAL,
     ),
