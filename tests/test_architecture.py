@@ -39,6 +39,7 @@ HEAVY = (
     "safetensors",
     "scipy",
     "prometheus_client",
+    "rosbags",
     "starlette",
     "uvicorn",
 )
@@ -78,6 +79,7 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         ("cryptography", "engines/signing.py"),
         ("av", "io/decoding/pyav_decoder.py"),
         ("safetensors", "lifecycle/state_file.py"),
+        ("rosbags", "io/bags/library.py"),
         ("prometheus_client", "cli/telemetry/metrics.py"),
         ("starlette", "cli/web/application.py"),
         ("uvicorn", "cli/web/server.py"),

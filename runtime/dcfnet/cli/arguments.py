@@ -8,13 +8,14 @@ from typing import Annotated, TypeAlias
 import typer
 
 from dcfnet.backbones.loading import DEFAULT_MODEL
+from dcfnet.cli.log import LAYOUTS
 from dcfnet.cli.options import BIRTHS, DEATHS
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
 from dcfnet.io.boxes import FORMATS
 from dcfnet.model.file import SHIPPED
 
-SEVERAL = "Several targets"  # title of a part of the help
+SEVERAL, PAGE, TELEMETRY = "Several targets", "Page", "Telemetry"  # titles of parts of the help
 
 
 def print_version(wanted: bool) -> None:
@@ -24,11 +25,19 @@ def print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def check_layout(layout: str) -> str:
+    """The value of --log. Raises BadParameter."""
+    if layout not in LAYOUTS:
+        raise typer.BadParameter(f"{layout!r} must be one of {', '.join(LAYOUTS)}")
+    return layout
+
+
 Source: TypeAlias = Annotated[
-    str,
+    str | None,
     typer.Argument(
         help="Video file, folder of images, pattern (img_%04d.png, 'img_*.png'), animation, camera (0 or /dev/video0), "
-        "URL of a stream, pipe, GStreamer pipeline, or - for standard input."
+        "URL of a stream, pipe, GStreamer pipeline, bag of ROS (.mcap, .db3, .bag), or - for standard"
+        " input. With --web it can be left out."
     ),
 ]
 Init: TypeAlias = Annotated[
@@ -76,7 +85,7 @@ Deaths: TypeAlias = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="End a target that was lost in N searched frames in a row. 0: never. "
+        help="End a target that was lost or uncertain in N searched frames in a row. 0: never. "
         f"Default: {DEATHS} if --births starts targets, else 0.",
         rich_help_panel=SEVERAL,
     ),
@@ -106,7 +115,13 @@ Output: TypeAlias = Annotated[
 ]
 Boxes: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="Write the boxes to a file, one line per target and frame, unbuffered. - is standard output."),
+    typer.Option(
+        help="Write the boxes to a file, one line per target and frame, unbuffered. - is standard output. "
+        "FILE.mcap: a bag with a vision_msgs/Detection2DArray per frame."
+    ),
+]
+Topic: TypeAlias = Annotated[
+    str | None, typer.Option(help="Topic of a bag with the images. Default: the only one with images.")
 ]
 Failures: TypeAlias = Annotated[
     Path | None,
@@ -147,6 +162,40 @@ Reconnect: TypeAlias = Annotated[
     ),
 ]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
+Web: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--web",
+        help="Serve a page for a browser on this computer: choose a video, draw the box, watch, download the results. "
+        "Needs the extra web.",
+        rich_help_panel=PAGE,
+    ),
+]
+WebPort: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of --web; 0: a free one.", rich_help_panel=PAGE)
+]
+UploadLimit: TypeAlias = Annotated[
+    int, typer.Option(min=1, metavar="MB", help="Largest video that --web accepts.", rich_help_panel=PAGE)
+]
+Metrics: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT",
+        help="Serve metrics for Prometheus at /metrics, and /health, while the run goes on. Without HOST only on this "
+        "computer. Needs the extra metrics.",
+        rich_help_panel=TELEMETRY,
+    ),
+]
+Log: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--log",
+        callback=check_layout,
+        metavar="|".join(LAYOUTS),
+        help="Messages on standard error: lines of text, or one JSON object per line, also for each change of status.",
+        rich_help_panel=TELEMETRY,
+    ),
+]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
 ]

@@ -19,6 +19,8 @@ MIN_SCORE, BIRTH_SCORE = 0.0, 0.5  # for scores from 0 to 1
 BIRTHS = 3  # frames with detections: one or two wrong detections start no target
 RECONNECT = 30.0  # s
 DEATHS = 60  # frames: 2 s of usual video
+WEB_PORT = 8000
+UPLOAD_LIMIT = 500  # MB: several minutes of video of a telephone
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class RunOptions:
     births: int | None = None
     birth_score: float = BIRTH_SCORE
     deaths: int | None = None
+    metrics: str | None = None
+    topic: str | None = None
 
     @property
     def ids(self) -> bool:
@@ -72,6 +76,25 @@ def check_options(options: RunOptions) -> None:
     fault = display_fault() if options.show else None
     if fault:
         raise SinkError(f"--show: {fault}; use --output and watch the video afterwards")
+
+
+def check_page_options(options: RunOptions, init: list[str] | None) -> None:
+    """Raises ConfigError for options that the page of --web does not use: it draws the box and has the downloads."""
+    unused = {
+        "--init": init,
+        "--output": options.output,
+        "--boxes": options.boxes,
+        "--record-failures": options.failures,
+        "--targets": options.starts,
+        "--detections": options.detections,
+        "--metrics": options.metrics,
+        "--show": options.show,
+    }
+    given = [name for name, value in unused.items() if value]
+    if given:
+        raise ConfigError(
+            f"--web and {given[0]}: give one of them; the box is drawn on the page, which has the results"
+        )
 
 
 def plan_targets(options: RunOptions) -> TargetPlan:

@@ -44,6 +44,7 @@ class TrackerConfig(Settings):
     second_pass_distance: float = 0.25  # target sizes: after a larger move, the tracker searches again from there
     redetection_rings: int = 3  # rings of places around the last confident position, for redetection; 0: off
     redetection_patches: int = 1  # places searched per frame of a lost target: one on the rings, the others anywhere
+    redetection_ms: float = 0.0  # longest time for these places, per frame; 0: no limit, and repeatable boxes
     min_scale: float = 0.2  # smallest size / initial or corrected size: below it, the scale search has failed
     max_scale: float = 5.0  # largest size / initial or corrected size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
@@ -78,6 +79,7 @@ class TrackerConfig(Settings):
             "second_pass_distance": number(0),
             "redetection_rings": whole(0, 100),
             "redetection_patches": whole(1, 100),
+            "redetection_ms": number(0),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
             "min_psr": number(0),

@@ -75,6 +75,13 @@ def _otb(line: BoxLine) -> str:
     return f"{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f}"  # 1-based
 
 
+def score(result: Result | None) -> float:
+    """How sure the box of a target is that is not lost, in [0, 1]: its confidence, or a rank if the model has none."""
+    if result is not None and result.confidence is not None:
+        return result.confidence
+    return MOT_CONFIDENCE[result.status if result else Status.TRACKED]
+
+
 def _mot(line: BoxLine) -> str | None:
     """Columns of MOTChallenge's ground truth: frame, identity, box, confidence, class, visibility; all 1-based.
 
@@ -85,9 +92,8 @@ def _mot(line: BoxLine) -> str | None:
     status = result.status if result else Status.TRACKED
     if status is Status.LOST:
         return None
-    confidence = result.confidence if result and result.confidence is not None else MOT_CONFIDENCE[status]
     place = f"{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f}"
-    return f"{index + 1},{target or 1},{place},{round(confidence, 4):g},1,1"
+    return f"{index + 1},{target or 1},{place},{round(score(result), 4):g},1,1"
 
 
 FORMATS: dict[str, Format] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}

@@ -22,13 +22,7 @@ pytest.importorskip("starlette", reason="needs the extra 'web'")
 pytest.importorskip("selenium", reason="needs selenium to drive a browser")
 
 LONGEST_WAIT = 60.0  # s, for a busy computer
-PROGRAM = """
-import signal
-from dcfnet.cli.web.server import serve_page
-from dcfnet.tracker import MultiTracker
-signal.signal(signal.SIGTERM, signal.default_int_handler)
-serve_page(MultiTracker(), port=0)
-"""
+PROGRAM = "from dcfnet.cli.run import app; app()"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,9 @@ def video(tmp_path_factory: pytest.TempPathFactory, clip: Clip) -> Path:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address that the program prints."""
-    with subprocess.Popen([sys.executable, "-c", PROGRAM], stderr=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "--web", "--web-port", "0"], stderr=subprocess.PIPE, text=True
+    ) as program:
         assert program.stderr is not None
         line = program.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
@@ -77,10 +73,13 @@ class Page:
     def text(self, element: str) -> str:
         return str(self.value(f"document.getElementById('{element}').innerText"))
 
-    def wait_for(self, *states: str) -> None:
+    def wait_for(self, state: str) -> None:
+        self.wait_until(f"document.body.dataset.state === '{state}'")
+
+    def wait_until(self, condition: str) -> None:
         end = time.monotonic() + LONGEST_WAIT
-        while (state := self.value("document.body.dataset.state")) not in states:
-            assert time.monotonic() < end, f"{state}: {self.text('state')} {self.text('error')}"
+        while not self.value(condition):
+            assert time.monotonic() < end, f"not {condition}: {self.text('state')} {self.text('error')}"
             time.sleep(0.02)
 
     def upload(self, file: Path) -> None:
@@ -226,9 +225,8 @@ def test_an_upload_that_is_no_video_is_told_and_another_one_can_be_chosen(
     page = Page(browser, address, 390, touch=True)
     (tmp_path / "letter.txt").write_text("Dear reader, " * 100)
     page.upload(tmp_path / "letter.txt")
-    page.wait_for("opening")
+    page.wait_until("document.getElementById('error').innerText.startsWith('letter.txt: ')")
     page.wait_for("choose")
-    assert page.text("error").startswith("letter.txt: ")
     page.upload(video)
     page.wait_for("draw")
     assert page.text("error") == ""

@@ -28,7 +28,7 @@ class PageRun:
     def __init__(self, tracker: MultiTracker, source: FrameSource) -> None:
         """Reads the first frame. tracker: without targets; it is copied, so it can be shared. Raises SourceError."""
         self.source = source
-        self._empty, self._tracker, self._frames = tracker, copy.copy(tracker), iter(source)
+        self._empty, self._tracker, self._frames = tracker, tracker, iter(source)
         first = next(self._frames)
         if first.pixels is None:  # no source does this
             raise SourceError(f"{source.name}: the first frame {first.problem}")
@@ -46,14 +46,15 @@ class PageRun:
 
         box: frame pixels; it is limited to the frame. Raises InvalidBoxError; then the run is as before.
         """
-        tracker = copy.copy(self._empty)
+        tracker, shown = copy.copy(self._empty), self._newest._replace(pixels=self._pixels)
         targets = RunTargets(tracker, TargetPlan(numbered([box])))
-        results = track(targets, chain([self._newest], self._frames), Summary())
+        results = track(targets, chain([shown], self._frames), Summary())
         try:
             self._newest, (row,) = next(results)
         except InvalidBoxError as error:
             raise InvalidBoxError(f"{error}. {describe_frame(self.source, self._pixels)}") from error
-        self._tracker.close()
+        if self._results is not None:
+            self._tracker.close()
         self._tracker, self._results = tracker, results
         if self._rows and self._rows[-1].frame == self._index:
             self._rows.pop()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from dcfnet.cli.log import say
+from dcfnet.cli.options import UPLOAD_LIMIT, WEB_PORT
 from dcfnet.cli.web.application import application
 from dcfnet.cli.web.uploads import MEGABYTE, Uploads
 from dcfnet.cli.web.viewer import Viewer
@@ -20,8 +23,6 @@ except ModuleNotFoundError as error:
     raise MissingDependencyError("uvicorn or websockets", "web", str(error)) from error
 
 LOOPBACK = "127.0.0.1"
-DEFAULT_PORT = 8000
-DEFAULT_UPLOAD_LIMIT = 500  # MB; several minutes of video of a telephone
 REQUEST_BYTES = 2**16  # of a request on the WebSocket
 ENDING = 2  # s that a browser has to close its connections at the end
 
@@ -30,17 +31,18 @@ def serve_page(
     tracker: MultiTracker,
     given: str | None = None,
     levels: str = "first",
-    port: int = DEFAULT_PORT,
-    upload_limit: int = DEFAULT_UPLOAD_LIMIT,
+    port: int = WEB_PORT,
+    upload_limit: int = UPLOAD_LIMIT,
+    topic: str | None = None,
 ) -> None:
     """Serves the page until Ctrl-C or SIGTERM.
 
-    given: the source of the command line. port: 0 takes a free one. upload_limit: MB of a file. Prints the address.
-    Raises SinkError if the port cannot be used.
+    given: the source of the command line. port: 0 takes a free one. upload_limit: MB of a file. topic: of a given bag.
+    Prints the address. Raises SinkError if the port cannot be used.
     """
     with TemporaryDirectory(prefix="dcfnet-", ignore_cleanup_errors=True) as folder:
         uploads = Uploads(Path(folder), upload_limit * MEGABYTE)
-        app = application(lambda: Viewer(tracker, uploads, given, levels), uploads)
+        app = application(lambda: Viewer(tracker, uploads, given, levels, topic), uploads)
         config = uvicorn.Config(
             app,
             host=LOOPBACK,
@@ -53,12 +55,20 @@ def serve_page(
             server_header=False,
             timeout_graceful_shutdown=ENDING,
         )
-        try:
-            listening = config.bind_socket()
-        except SystemExit:
-            raise SinkError(f"--web-port {port}: cannot be used; choose another one, or 0 for a free one") from None
-        with listening, suppress(KeyboardInterrupt):
+        with bind(config) as listening, suppress(KeyboardInterrupt):
             listening.listen()  # a browser that is faster than the program waits
             address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
-            print(f"dcfnet-run: open {address} in a browser; Ctrl-C ends the program", file=sys.stderr, flush=True)
+            say(f"open {address} in a browser; Ctrl-C ends the program", "page", address=address)
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def bind(config: uvicorn.Config) -> Any:
+    """The bound socket of the page. Raises SinkError; uvicorn would print a line of its own and end the program."""
+    log = logging.getLogger("uvicorn.error")
+    log.disabled = True
+    try:
+        return config.bind_socket()
+    except SystemExit:
+        raise SinkError(f"--web-port {config.port}: cannot be used; choose another one, or 0 for a free one") from None
+    finally:
+        log.disabled = False
