@@ -241,11 +241,11 @@ def test_two_candidates_do_not_continue_as_one() -> None:
     assert rule.add(found(right, left), []) == [left]
 
 
-def test_a_death_needs_lost_frames_in_a_row() -> None:
+def test_a_death_needs_frames_in_a_row_without_the_target() -> None:
     rule = DeathRule(2)
     results = {status: Result(Box(1, 2, 3, 4), 0.1, 1.0, 1.0, status, Reason.LOW_PSR) for status in Status}
-    lost, tracked = results[Status.LOST], results[Status.TRACKED]
-    frames = [{3: lost, 8: lost}, {3: tracked, 8: lost}, {3: lost}, {3: lost}]
+    lost, tracked, uncertain = (results[status] for status in (Status.LOST, Status.TRACKED, Status.UNCERTAIN))
+    frames = [{3: lost, 8: uncertain}, {3: tracked, 8: lost}, {3: lost}, {3: uncertain}]
     assert [rule.add(frame.items()) for frame in frames] == [[], [8], [], [3]]
     assert all(DeathRule(0).add({1: lost}.items()) == [] for _ in range(3))
 

@@ -53,6 +53,7 @@ class RunOptions:
     births: int | None = None
     birth_score: float = BIRTH_SCORE
     deaths: int | None = None
+    metrics: str | None = None
     topic: str | None = None
 
     @property
@@ -86,6 +87,7 @@ def check_page_options(options: RunOptions, init: list[str] | None) -> None:
         "--record-failures": options.failures,
         "--targets": options.starts,
         "--detections": options.detections,
+        "--metrics": options.metrics,
         "--show": options.show,
     }
     given = [name for name, value in unused.items() if value]

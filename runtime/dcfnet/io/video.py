@@ -101,6 +101,7 @@ class VideoSink:
             self._writer.release()
 
 
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 COLOURS = {Status.TRACKED: (80, 220, 60), Status.UNCERTAIN: (0, 190, 255), Status.LOST: (40, 40, 230)}  # BGR
 
 
@@ -136,6 +137,8 @@ def _draw(picture: NDArray[Any], row: TargetRow, with_id: bool) -> None:
     if result is not None:
         words += [result.reason.value] * (status is not Status.TRACKED) + [f"PSR {result.psr:.1f}"]
     text = " ".join(words)
-    place = (max(low[0], 2), max(low[1] - 5, round(16 * scale)))
-    for ink, thickness in (((0, 0, 0), 4), (colour, 1)):  # a dark outline keeps the text readable on any background
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, ink, thickness, cv2.LINE_AA)
+    left, base = max(low[0], 2), max(low[1] - 5, round(16 * scale))
+    # A dark outline keeps the text readable on any background. It is the same text, moved by a pixel: thicker letters
+    # are also wider.
+    for dx, dy, ink in (*((x, y, (0, 0, 0)) for x in (-1, 0, 1) for y in (-1, 0, 1)), (0, 0, colour)):
+        cv2.putText(picture, text, (left + dx, base + dy), FONT, 0.6 * scale, ink, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""When a target starts for a detection that no target took, and when a lost target ends."""
+"""When a target starts for a detection that no target took, and when a target that is gone ends."""
 
 from __future__ import annotations
 
@@ -57,15 +57,18 @@ class BirthRule:
 
 
 class DeathRule:
-    """A target ends after it was lost in `frames` searched frames in a row."""
+    """A target ends after `frames` searched frames in a row in which it was lost or uncertain.
+
+    Uncertain counts: a target that left the view is often not lost, but followed in the background with low confidence.
+    """
 
     def __init__(self, frames: int) -> None:
         """frames: 0 ends no target."""
         self._frames = frames
-        self._lost: dict[int, int] = {}  # id -> lost frames in a row
+        self._gone: dict[int, int] = {}  # id -> frames in a row in which it was not tracked
 
     def add(self, results: Iterable[tuple[int, Result]]) -> list[int]:
         """Adds the results of the targets that were searched in a frame, by id. Returns the ids that end now."""
-        lost = {target for target, result in results if result.status is Status.LOST}
-        self._lost = {target: self._lost.get(target, 0) + 1 for target in lost}
-        return [target for target, count in self._lost.items() if count == self._frames]
+        missed = [target for target, result in results if result.status is not Status.TRACKED]
+        self._gone = {target: self._gone.get(target, 0) + 1 for target in missed}
+        return [target for target, count in self._gone.items() if count == self._frames]

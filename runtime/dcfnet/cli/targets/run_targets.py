@@ -52,7 +52,7 @@ class RunTargets:
         """The rows of a new frame: the targets are searched, then corrected with the detections of frame `index`.
 
         time: of the frame, s; see `Tracker.update`.
-        Targets that were lost for too long end; this is their last row.
+        Targets that were not tracked for too long end; this is their last row.
         """
         results = self._tracker.update(frame, time)
         found = usable(self._plan.detections.get(index, ()), frame_size(frame))
