@@ -34,6 +34,28 @@ fmt: (_install "dev")
 docs: (_install "docs")
     NO_MKDOCS_2_WARNING=1 {{bin}}/mkdocs build --strict --quiet
 
+# Builds wheel and sdist, and uses them in clean environments of Python 3.10 to 3.13: release-check [--python 3.12].
+release-check *args: _release
+    .venv-release/bin/python release/check.py "$@"
+
+# Writes docs/licences.md: the licences of all dependencies that are installed.
+licences: _release (_install "dev")
+    .venv-release/bin/python release/licences.py {{bin}}/python > docs/licences.md.new
+    mv docs/licences.md.new docs/licences.md
+
+# The tools of a release have an environment of their own: they must not change what is tested.
+_release:
+    #!/bin/sh
+    set -eu
+    stamp=".venv-release/.installed"
+    current="$(cat pyproject.toml constraints.txt | cksum)"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
+        [ -x .venv-release/bin/python ] || {{bin}}/python -m venv .venv-release
+        tools="$({{bin}}/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["release"])')"
+        .venv-release/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $tools
+        echo "$current" > "$stamp"
+    fi
+
 # Scores the default model on sequences in OTB's layout, and writes a report: eval FOLDER.
 [no-cd]
 eval *args: (_install "cpu,evaluation")
@@ -65,8 +87,8 @@ vot:
     [ -x .venv-vot/bin/python ] || {{bin}}/python -m venv .venv-vot
     .venv-vot/bin/python -m pip install --quiet --disable-pip-version-check --requirement evaluation/vot-requirements.txt
 
-# Runs all tests and times that need a GPU: gpu, or gpu 12 for CUDA 12. Writes benchmarks/results/gpu_DATE.json.
-gpu cuda="13":
+# Runs all tests and times that need a GPU: gpu, or gpu 12 [OPTIONS] for CUDA 12. Writes benchmarks/results/gpu_DATE.json.
+gpu cuda="13" *options:
     #!/bin/sh
     set -eu
     # A separate environment: in .venv device="auto" stays the CPU.
@@ -75,7 +97,8 @@ gpu cuda="13":
     .venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime  # installs the same module; an older .venv-gpu has it
     pip --constraint constraints.txt --editable ".[cuda{{cuda}},export,energy]" pytest "onnxruntime-gpu[cudnn]"
     pip --constraint constraints.txt --editable ".[rtx]" || echo "gpu: TensorRT-RTX cannot be installed; its tests are skipped" >&2
-    exec .venv-gpu/bin/python benchmarks/gpu_report.py
+    [ $# -eq 0 ] || shift
+    exec .venv-gpu/bin/python benchmarks/gpu_report.py "$@"
 
 # Runs the tests that need other programs, at the same time: OpenCV's contributed trackers and the VOT toolkit.
 [parallel]

@@ -16,6 +16,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
+    "QUALITY_DECLARATION.md": "quality.md",
     "runtime/dcfnet/model/shipped/README.md": "model_card.md",
     "LICENSE": "LICENSE.txt",
 }

@@ -40,7 +40,7 @@ class Contender(Protocol):
         """Opens the tracker; it is ready for `init`."""
 
     def describe(self) -> dict[str, Any]:
-        """A description for JSON. Two descriptions differ if the boxes can differ."""
+        """A description for JSON. Two descriptions differ if the boxes or the confidences can differ."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,14 @@ class Dcfnet:
         return ClockedTracker(open_pipeline(self.model, config=self.config, engine=self.engine))
 
     def describe(self) -> dict[str, Any]:
-        """Weights, constants, engine and source code of the tracker."""
+        """Weights, confidence, constants, engine and source code of the tracker."""
         model = load_model(self.model)
+        confidence = model.confidence.to_mapping() if model.confidence else None
         config = self.config or model.config
         engine = self.engine if self.engine != "auto" else _engine()
         weights, source = model.weights_sha256[:12], source_of("dcfnet")
         description = {"kind": "dcfnet", "weights": weights, "engine": engine, "source": source}
-        return {**description, "config": config.to_mapping()}
+        return {**description, "confidence": confidence, "config": config.to_mapping()}
 
 
 @dataclass(frozen=True)

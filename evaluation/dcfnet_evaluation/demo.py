@@ -11,7 +11,9 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from dcfnet.cli.session import RunOptions, run
+from dcfnet.cli.options import RunOptions
+from dcfnet.cli.session import run
+from dcfnet.cli.target import parse_box
 from dcfnet.errors import DcfnetError, SinkError
 from dcfnet.io.boxes import BoxWriter
 from dcfnet.io.sources import open_source
@@ -35,7 +37,8 @@ def demo(
         if video is None:
             _track_rendered_clip()
         else:
-            summary = run(RunOptions(video, init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv"))
+            first = () if init is None else (parse_box(init, "X,Y,W,H"),)
+            summary = run(RunOptions(video, first, output=OUT / "demo.mp4", boxes=OUT / "demo.csv"))
             typer.echo(f"{summary.text()}; see {OUT / 'demo.mp4'} and {OUT / 'demo.csv'}")
         if picture is not None:
             _write_picture(OUT / "demo.mp4", picture)
@@ -50,8 +53,7 @@ def _track_rendered_clip() -> None:
         for t, (frame, box) in enumerate(clip):
             video.write(frame)
             truth.write(t, box)
-    init = ",".join(str(value) for value in clip.box(0))
-    summary = run(RunOptions(str(source), init, output=OUT / "demo.mp4", boxes=OUT / "demo.csv"))
+    summary = run(RunOptions(str(source), (clip.box(0),), output=OUT / "demo.mp4", boxes=OUT / "demo.csv"))
     rows = np.loadtxt(OUT / "demo.csv", delimiter=",", skiprows=1, usecols=(1, 2, 3, 4), ndmin=2)
     overlap = float(np.mean([Box(*row).iou(clip.box(t)) for t, row in enumerate(rows)]))
     typer.echo(f"{summary.text()}, mean overlap with the true boxes {overlap:.2f}")

@@ -65,6 +65,11 @@ class Clip:
     frame: Callable[[int], Image]
     box: Callable[[int], Box]
 
+    def kept(self) -> Clip:
+        """The same clip, with all frames drawn once and kept in memory. Do not change them."""
+        frames = [self.frame(t) for t in range(self.length)]
+        return Clip(self.length, frames.__getitem__, self.box)
+
     def __iter__(self) -> Iterator[tuple[Image, Box]]:
         return ((self.frame(t), self.box(t)) for t in range(self.length))
 

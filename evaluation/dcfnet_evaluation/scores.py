@@ -111,6 +111,16 @@ class Comparison:
         """Whether the whole interval is below 0."""
         return self.high < 0
 
+    @property
+    def without_worst(self) -> float:
+        """Mean of B - A without the sequence in which B loses most: does one sequence alone carry a loss?"""
+        return float((self.differences.sum() - self.differences.min()) / (len(self.differences) - 1))
+
+    @property
+    def worst(self) -> str:
+        """The sequence in which B loses most."""
+        return self.sequences[int(self.differences.argmin())]
+
 
 def compare(first: Sequence[Score], second: Sequence[Score], seed: int = 0) -> Comparison:
     """Paired comparison: the bootstrap resamples sequences together with the scores of A and B.

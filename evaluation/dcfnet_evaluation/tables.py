@@ -50,12 +50,16 @@ def times_table(sheet: Sheet) -> Table:
 
 def trust_table(sheet: Sheet) -> Table:
     """How well each tracker knows whether its box is on the target; `trust.Trust` has the meanings."""
-    table = empty_table("tracker", "number", "AUROC", "error", "failed", "told", "lost", "false", "false lost", "delay")
+    columns = ("number", "AUROC", "error", "failed", "told", "lost", "false", "false lost", "delay", "recovered")
+    table = empty_table("tracker", *columns)
     for name, trust in sheet.trust.items():
         shares = (trust.failed, trust.told, trust.lost, trust.false_alarms, trust.false_lost)
         delay = "never" if trust.delay == math.inf else _text(trust.delay, "{:.0f}")
+        recovered = _text(trust.recovered, "{:.1%}")
         numbers = [_text(value, "{:.3f}") for value in (trust.auroc, trust.error)]
-        table.add_row(escape(name), trust.measure, *numbers, *(_text(share, "{:.1%}") for share in shares), delay)
+        table.add_row(
+            escape(name), trust.measure, *numbers, *(_text(share, "{:.1%}") for share in shares), delay, recovered
+        )
     return table
 
 

@@ -30,6 +30,7 @@ class Trust:
     and lost. false_alarms, false_lost: the same shares of the good frames.
     delay: median number of frames from the first failed frame of a loss (at least 5 in a row) to the first one that is
     not "tracked"; infinite if most losses are never told. losses: their number.
+    recovered: share of good frames among the frames after the first failed frame of a pass.
     bins: for each tenth of the confidence, mean confidence, share of good frames, number of frames; empty bins left
     out.
     """
@@ -45,6 +46,7 @@ class Trust:
     delay: float
     losses: int
     bins: tuple[tuple[float, float, int], ...]
+    recovered: float = np.nan
 
     @classmethod
     def of(cls, records: Mapping[str, Record], sequences: Sequence[AnnotatedSequence]) -> Trust | None:
@@ -75,6 +77,7 @@ class Trust:
             float(np.median(delays)) if delays else np.nan,
             len(delays),
             reliability(numbers[known], good[known]) if is_probability else (),
+            _recovered([frame[0] for frame in frames]),
         )
 
 
@@ -129,6 +132,17 @@ def _delays(overlap: NDArray[np.float64], status: NDArray[np.float64]) -> Iterat
         if stop - start >= LASTING:
             told = np.flatnonzero(status[start:stop] < 1)
             yield float(told[0]) if len(told) else np.inf
+
+
+def _recovered(overlaps_of_passes: Sequence[NDArray[np.float64]]) -> float:
+    """Share of good frames among all frames after the first failed frame of each pass; NaN without a failed frame."""
+    after = [overlap[np.argmax(overlap < FAILED_OVERLAP) + 1 :] for overlap in overlaps_of_passes if _fails(overlap)]
+    rest = np.concatenate(after) if after else np.empty(0)
+    return float((rest > SUCCESS_OVERLAP).mean()) if len(rest) else np.nan
+
+
+def _fails(overlap: NDArray[np.float64]) -> bool:
+    return bool((overlap < FAILED_OVERLAP).any())
 
 
 def _share(of: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:

@@ -54,7 +54,7 @@ def passes_gate(
         results = verify(model, network, control, backbones, sequences, config, progress=advance)
     objections = {name: result.objections(model.precision, margin) for name, result in results.items()}
     for name, result in results.items():
-        _report(console, name, result, objections[name])
+        _report(console, name, result, objections[name], margin)
     for exported in files:
         if exported.engine:
             _write_to_passport(exported, results, data)
@@ -83,7 +83,7 @@ def _write_to_passport(exported: ExportedFile, results: Mapping[str, Verificatio
     note_verification(exported.file, {"data": data, "executed": executed, **result.to_mapping()})
 
 
-def _report(console: Console, name: str, result: Verification, objections: Sequence[str]) -> None:
+def _report(console: Console, name: str, result: Verification, objections: Sequence[str], margin: float) -> None:
     comparison = result.comparison
     lines = [
         f"{name}, compared with torch on {len(comparison.sequences)} sequences:",
@@ -98,5 +98,10 @@ def _report(console: Console, name: str, result: Verification, objections: Seque
         f"box overlap {divergence.overlap:.2f}"
         for divergence in result.divergences
     ]
+    if result.loses(margin) and comparison.worse and not objections:
+        lines.append(
+            f"  accepted: most of the loss is in {comparison.worst}; the other sequences: "
+            f"{comparison.without_worst:+.4f}"
+        )
     lines += [f"  refused: {objection}" for objection in objections]
     console.print("\n".join(lines), markup=False, highlight=False)

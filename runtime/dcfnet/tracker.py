@@ -18,7 +18,6 @@ from dcfnet.lifecycle.warm_up import warm_up
 from dcfnet.result import Box, Correction, Corrections, Result
 from dcfnet.tracking.correction.detector_boxes import Boxes
 from dcfnet.tracking.frame_validation import Frames, frames_by_source, is_source
-from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init_target, step
 
@@ -43,6 +42,8 @@ class Tracker(TrackerLifecycle):
     Raises ModelError, ConfigError, MissingDependencyError and DeviceError.
     """
 
+    KIND = "Tracker"
+
     def __init__(
         self,
         model: str | Path | None = None,
@@ -53,14 +54,7 @@ class Tracker(TrackerLifecycle):
         preset: str | None = None,
         threads: int | None = None,
     ) -> None:
-        super().__init__(open_pipeline(model, device, config, engine, preset, threads), "Tracker")
-
-    @classmethod
-    def of(cls, pipeline: Pipeline) -> Tracker:
-        """A tracker on an existing pipeline. Several trackers may share one; their calls run one at a time."""
-        tracker = cls.__new__(cls)
-        TrackerLifecycle.__init__(tracker, pipeline, "Tracker")
-        return tracker
+        super().__init__(open_pipeline(model, device, config, engine, preset, threads))
 
     @property
     def box(self) -> Box | None:
@@ -153,6 +147,8 @@ class MultiTracker(TrackerLifecycle):
     Other arguments as for `Tracker`.
     """
 
+    KIND = "MultiTracker"
+
     def __init__(
         self,
         model: str | Path | None = None,
@@ -166,7 +162,7 @@ class MultiTracker(TrackerLifecycle):
     ) -> None:
         if capacity is not None and (not isinstance(capacity, int) or not 1 <= capacity <= MAX_CAPACITY):
             raise ConfigError(f"capacity={capacity!r}: must be a whole number from 1 to {MAX_CAPACITY}")
-        super().__init__(open_pipeline(model, device, config, engine, preset, threads), "MultiTracker", capacity)
+        super().__init__(open_pipeline(model, device, config, engine, preset, threads), capacity)
 
     def __len__(self) -> int:
         return len(self._ids)

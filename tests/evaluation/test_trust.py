@@ -68,6 +68,17 @@ def test_a_loss_that_is_told_late(sequences: list[AnnotatedSequence]) -> None:
     assert (trust.delay, trust.losses) == (4, 1)
     assert trust.bins == ()
     assert math.isnan(trust.error)
+    after = LENGTH - MISSING.start - 1
+    assert trust.recovered == pytest.approx((LENGTH - MISSING.stop) / after)  # the first failed frame does not count
+
+
+def test_a_tracker_that_never_fails_has_nothing_to_recover_from(sequences: list[AnnotatedSequence]) -> None:
+    first = sequences[1:2]
+    record = drifting(first[0], told_after=0)
+    boxes = np.where(np.isnan(first[0].boxes), 1.0, first[0].boxes)
+    trust = Trust.of({first[0].name: Record((replace(record.passes[0], boxes=boxes),), serial=True)}, first)
+    assert trust is not None
+    assert math.isnan(trust.recovered)
 
 
 def test_a_loss_that_is_never_told(sequences: list[AnnotatedSequence]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.ort import OrtBackbone
+from dcfnet_evaluation.scores import Comparison
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from dcfnet_export.cli import REFUSED, app
 from dcfnet_export.files import load
@@ -85,7 +86,7 @@ def test_a_broken_export_is_reported_with_sequence_and_frame(dataset: Path) -> N
 
 
 def test_the_margin_is_below_the_network_and_the_control(correct: Verification) -> None:
-    loss = replace(correct.comparison, low=-0.02, high=-0.001)
+    loss = replace(correct.comparison, low=-0.02, high=-0.001, differences=np.full(2, -0.0111))
     result = replace(correct, reference=0.7, control=0.7, auc=0.6899, comparison=loss)
     assert result.objections("int8", 0.01) == ["success AUC 0.6899 is more than 0.01 below float32 (0.7000)"]
     assert not result.objections("int8", 0.011)
@@ -96,8 +97,27 @@ def test_the_margin_is_below_the_network_and_the_control(correct: Verification) 
 def test_an_insignificant_loss_passes_and_nan_does_not(correct: Verification) -> None:
     insignificant = replace(correct.comparison, low=-0.04, high=0.001)
     assert not replace(correct, reference=0.7, auc=0.68, comparison=insignificant).objections("int8", 0.01)
-    broken = replace(correct.comparison, low=float("nan"), high=float("nan"))
+    broken = replace(correct.comparison, low=float("nan"), high=float("nan"), differences=np.full(2, np.nan))
     assert replace(correct, auc=float("nan"), comparison=broken).objections("int8", 10)
+
+
+def test_a_loss_in_one_sequence_alone_passes_and_a_loss_in_several_does_not(correct: Verification) -> None:
+    names = tuple("ABCDEFGHIJK")
+    by_chance, always = (-0.2, 0.01, 0.0), (-0.2, -0.1, -0.05)
+    for differences, starts, refused in [
+        ([-0.04] + [-0.0004] * 10, by_chance, False),
+        ([-0.04] + [-0.0004] * 10, always, True),  # for example, an overflow in bright frames
+        ([-0.04, -0.03] + [-0.0004] * 9, by_chance, True),
+        ([-0.01] * 11, by_chance, True),
+    ]:
+        found = np.array(differences)
+        loss = Comparison(names, (), found, float(found.mean()), -0.02, -0.0001)
+        result = replace(
+            correct, reference=0.7, control=0.7, auc=0.7 + loss.difference, comparison=loss, worst_starts=starts
+        )
+        assert result.loses(0.002)
+        assert bool(result.objections("fp16", 0.002)) is refused, differences
+    assert (loss.worst, loss.without_worst) == ("A", pytest.approx(-0.01))
 
 
 def test_float32_must_not_move_peaks(correct: Verification) -> None:

@@ -137,7 +137,7 @@ class Calls(RuleBasedStateMachine):
         pipeline = _pipeline()
         self.one, self.sources = Tracker.of(pipeline), dict[int, Any]()
         self.many = MultiTracker.__new__(MultiTracker)
-        TrackerLifecycle.__init__(self.many, pipeline, "MultiTracker", CAPACITY)
+        TrackerLifecycle.__init__(self.many, pipeline, CAPACITY)
         self.one.init(given.pixels, box)
         self.sources[self.many.add(given.pixels, box)] = 0
 

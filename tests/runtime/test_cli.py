@@ -19,7 +19,7 @@ from dcfnet.cli.run import app
 from dcfnet.config import TrackerConfig
 from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
-from dcfnet.tracker import Tracker
+from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner
 
@@ -86,11 +86,11 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
         (["VIDEO", "--init", "1,2,30,40", "--output", "OUT/v.gif"], "must end in .mp4"),
         (
             ["VIDEO", "--init", "1,2,30,40", "--output", "VIDEO"],
-            "would overwrite the source, the model or an image; choose another file",
+            "would overwrite an input of the run or an image; choose another file",
         ),
         (
             ["VIDEO", "--init", "1,2,30,40", "--boxes", "VIDEO"],
-            "would overwrite the source, the model or an image; choose another file",
+            "would overwrite an input of the run or an image; choose another file",
         ),
         (
             ["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"],
@@ -124,13 +124,13 @@ def test_the_model_and_the_threads_are_those_of_the_options(
     """A folder with the name of a shipped model does not hide the model."""
     monkeypatch.chdir(tmp_path)
     Path("dcfnet").mkdir()
-    opened: list[Tracker] = []
+    opened: list[MultiTracker] = []
 
-    def tracker(*args: Any, **options: Any) -> Tracker:
-        opened.append(Tracker(*args, **options))
+    def tracker(*args: Any, **options: Any) -> MultiTracker:
+        opened.append(MultiTracker(*args, **options))
         return opened[-1]
 
-    monkeypatch.setattr("dcfnet.cli.session.Tracker", tracker)
+    monkeypatch.setattr("dcfnet.cli.session.MultiTracker", tracker)
     for arguments in (["--threads", 2], ["--engine", "dcfnet", "--config", "paper"]):
         code, text = run(video, "--init", init(clip), *arguments)
         assert code == 0, text
@@ -149,6 +149,17 @@ def test_an_error_names_the_options_to_use_without_a_display(video: Path) -> Non
     code, text = run(video, "--init", "100,100,30,40", "--show", env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
     assert code == 1
     assert "no display" in text
+
+
+def test_the_wheel_of_opencv_without_windows_is_an_error_of_one_line(video: Path, monkeypatch: Any) -> None:
+    """Its functions raise cv2.error, which would be a traceback after the first frame."""
+    lines = cv2.getBuildInformation().splitlines()
+    headless = "\n".join("  GUI:                           NONE" if "GUI:" in line else line for line in lines)
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: headless)
+    for arguments in ((), ("--init", "100,100,30,40", "--show")):
+        code, text = run(video, *arguments, env={"DISPLAY": ":9"})
+        assert code == 1
+        assert "opencv-python-headless" in text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

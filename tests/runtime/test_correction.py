@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from dcfnet import Box, Corrections, MultiTracker, Reason, Status, Tracker
 from dcfnet.errors import MissingDependencyError
-from dcfnet.lifecycle.tracker_lifecycle import TrackerLifecycle
 from dcfnet.tracking.correction.association import NOT_TAKEN, assign
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.rendered import Image, noise_texture, paste
@@ -56,8 +55,7 @@ def started(scene: Scene, pipeline: Pipeline | None = None) -> Tracker:
 
 def many(scene: Scene, *boxes: Box, sources: tuple[int, ...] = ()) -> MultiTracker:
     """A tracker of target k at boxes[k], after two frames. The id of a target is its k."""
-    tracker = MultiTracker.__new__(MultiTracker)
-    TrackerLifecycle.__init__(tracker, make_raw_pipeline(), "MultiTracker")
+    tracker = MultiTracker.of(make_raw_pipeline())
     for index, box in enumerate(boxes):
         tracker.add(scene(*boxes), box, source=sources[index] if sources else 0)
     for _ in range(2):

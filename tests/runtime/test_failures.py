@@ -22,7 +22,7 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import DcfnetError, SinkError
 from dcfnet.io.source_frame import SourceFrame
 from dcfnet.result import Box, Reason, Result, Status
-from dcfnet.tracker import Tracker
+from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.rendered import Clip, noise_texture
 from typer.testing import CliRunner
@@ -310,7 +310,7 @@ def hidden(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """dcfnet-run tracks raw pixels, without a network."""
     pipeline = make_raw_pipeline(scales=1, colour_share=0.0, background_penalty=0.0)
-    monkeypatch.setattr("dcfnet.cli.session.open_tracker", lambda options: Tracker.of(pipeline))
+    monkeypatch.setattr("dcfnet.cli.session.open_tracker", lambda options: MultiTracker.of(pipeline))
 
 
 def run(*args: object) -> tuple[int, str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dcfnet.cli.run import PARTIAL, app
+from dcfnet.cli.exit_codes import ExitCode
+from dcfnet.cli.run import app
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner
@@ -62,7 +63,7 @@ def test_a_variable_rate_is_tracked_whole_and_written_at_its_speed(
 def test_a_hole_gives_lost_rows_and_a_partial_run(tmp_path: Path, clip: Clip, frames: list[np.ndarray]) -> None:
     source = damage(encode(tmp_path / "v.ts", frames), 0.5, 0.6)
     code, text, rows = track(source, clip, tmp_path)
-    assert code == PARTIAL
+    assert code == ExitCode.PARTIAL
     assert "v.ts: " in text
     assert "frames could not be decoded; the file is damaged there" in text
     assert len(rows) == COUNT
@@ -74,7 +75,7 @@ def test_a_hole_gives_lost_rows_and_a_partial_run(tmp_path: Path, clip: Clip, fr
 
 def test_a_truncated_video_is_a_partial_run(tmp_path: Path, clip: Clip, frames: list[np.ndarray]) -> None:
     code, text, rows = track(truncate(encode(tmp_path / "v.mkv", frames), 0.6), clip, tmp_path)
-    assert code == PARTIAL
+    assert code == ExitCode.PARTIAL
     assert "the file may be truncated or damaged" in text
     assert 5 < len(rows) < COUNT
 
@@ -83,7 +84,7 @@ def test_a_broken_image_is_a_lost_row(tmp_path: Path, clip: Clip, frames: list[n
     folder = write_images(tmp_path / "frames", frames[:8], [f"{t:04d}.jpg" for t in range(8)])
     (folder / "0003.jpg").write_bytes(b"")
     code, text, rows = track(folder, clip, tmp_path, "--output", tmp_path / "out.mp4")
-    assert code == PARTIAL
+    assert code == ExitCode.PARTIAL
     assert "1 of 8 images: " in text
     assert "0003.jpg: not a readable image (the file is empty)" in text
     assert [row["reason"] for row in rows[1:]] == ["found", "found", "bad_frame", "found", "found", "found", "found"]

@@ -25,7 +25,11 @@ from dcfnet_evaluation.tables import empty_table
 
 MEMORIES = ("host", "pinned", "device")  # where frames come from
 FRAMES = 60  # length of the rendered clip, which is played forwards and backwards
-COLUMNS = ("targets", "streams", "frames", "host", "p99", "enqueue", "h2d", "compute", "d2h", "per ms", "x floor")
+KINDS = ("without_update", "with_update")  # of the filter; as in gpu_timing.py, which needs CuPy
+COLUMNS = (
+    *("targets", "streams", "frames", "host", "with update", "p99"),
+    *("enqueue", "h2d", "compute", "d2h", "per ms", "x floor"),
+)
 
 Targets = Annotated[str, typer.Option(help="Numbers of targets per stream, separated by commas.")]
 Streams = Annotated[str, typer.Option(help="Numbers of video streams in one batch, separated by commas.")]
@@ -70,7 +74,8 @@ def gpu(
         typer.echo(f"dcfnet-bench: {error}", err=True)
         raise typer.Exit(1) from error
     Console().print(table(rows))
-    typer.echo(f"times in ms, p50 unless the heading says otherwise; per ms: targets x frames per ms. {output}")
+    typer.echo("times in ms; host: p50 of calls without and with an update of the filter, and the larger p99;")
+    typer.echo(f"the others: means; per ms: targets x frames per ms. {output}")
 
 
 def measure_rows(
@@ -89,7 +94,7 @@ def measure_rows(
     from dcfnet_evaluation.bench.gpu import Load, Subject, sweep  # needs CuPy
 
     loads = [Load(*combination) for combination in product(targets, streams, memories)]
-    return sweep(clip, loads, updates, warm_up, Subject(*subject))
+    return list(sweep(clip, loads, updates, warm_up, Subject(*subject)))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -100,10 +105,11 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         if "error" in row:
             result.add_row(*labels, row["error"].partition(":")[0])
             continue
-        ms = row["ms"]
-        parts = (f"{ms[name]['p50']:.3f}" for name in ("enqueue", "h2d", "compute", "d2h"))
+        kinds, means = row["ms"], row["mean_ms"]
+        parts = (f"{means[name]:.3f}" for name in ("enqueue", "h2d", "compute", "d2h"))
         floor_ratio = f"{row['measured_over_floor']:.0f}" if "measured_over_floor" in row else "-"
-        host_times = (f"{ms['host']['p50']:.3f}", f"{ms['host']['p99']:.3f}")
+        medians = (f"{kinds[kind]['host']['p50']:.3f}" if kind in kinds else "-" for kind in KINDS)
+        host_times = (*medians, f"{max(each['host']['p99'] for each in kinds.values()):.3f}")
         result.add_row(*labels, *host_times, *parts, f"{row['target_frames_per_ms']:.1f}", floor_ratio)
     return result
 
@@ -121,4 +127,4 @@ def _render(size: str) -> Clip:
     width_height = size_of(size)
     if width_height is None:
         raise ConfigError(f"--size {size}: rendered frames have no native size; give WIDTHxHEIGHT")
-    return render_clip(length=FRAMES, width=width_height[0], height=width_height[1], occluder=False)
+    return render_clip(length=FRAMES, width=width_height[0], height=width_height[1], occluder=False).kept()

@@ -114,6 +114,10 @@ def trust_grid(trust: Mapping[str, Trust]) -> Grid:
             ],
         ),
         "losses": ("number of losses", _column([float(t.losses) for t in found], "{:.0f}")),
+        "recovered": (
+            "share of good frames among the frames after the first failed frame of each pass",
+            _column([t.recovered for t in found], "{:.1%}", max),
+        ),
     }
     return _grid("tracker: number that AUROC ranks", names, columns)
 

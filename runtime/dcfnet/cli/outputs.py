@@ -12,21 +12,22 @@ from dcfnet.io.decoding.images import IMAGE_SUFFIXES
 STDOUT = Path("-")
 
 
-def check_outputs(source: str, engine: Path | None, outputs: list[Path], failures: Path | None = None) -> None:
+def check_outputs(source: str, files: list[Path], outputs: list[Path], failures: Path | None = None) -> None:
     """Raises SinkError if an output is a folder, or would overwrite an input or another output.
 
-    failures: the folder of --record-failures, which must not be the source or have an earlier run.
+    files: the inputs beside the source, for example the model. failures: the folder of --record-failures, which must
+    not be the source or have an earlier run.
     """
-    inputs = [os.path.realpath(file) for file in (source, engine) if file]  # realpath accepts circular links too
-    files = [output for output in outputs if output != STDOUT]
-    for output in files:
+    inputs = [os.path.realpath(file) for file in [source, *map(str, files)]]  # realpath accepts circular links too
+    written = [output for output in outputs if output != STDOUT]
+    for output in written:
         if output.is_dir():
             raise SinkError(f"{output}: is a folder; give the name of a file in it, for example {output / 'boxes.csv'}")
         image = output.suffix.lower() in IMAGE_SUFFIXES and output.exists()
         if os.path.realpath(output) in inputs or image:
-            raise SinkError(f"{output}: would overwrite the source, the model or an image; choose another file")
-    if len({os.path.realpath(output) for output in files}) < len(files):
-        raise SinkError(f"{files[0]}: is both --output and --boxes; choose two files")
+            raise SinkError(f"{output}: would overwrite an input of the run or an image; choose another file")
+    if len({os.path.realpath(output) for output in written}) < len(written):
+        raise SinkError(f"{written[0]}: is both --output and --boxes; choose two files")
     if failures is not None:
         check_folder(failures)
         if os.path.realpath(failures) in inputs:

@@ -1,185 +1,126 @@
-"""dcfnet-run: tracks one target in a video. Only this module of the package imports typer."""
+"""dcfnet-run: tracks targets in a video. Only this module and `arguments` import typer."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import sys
-from pathlib import Path
-from typing import Annotated, TypeAlias
+from dataclasses import replace
 
 import cv2
 import typer
 
-from dcfnet.backbones.loading import DEFAULT_MODEL
+from dcfnet.cli import arguments
+from dcfnet.cli.exit_codes import ExitCode, exit_code
+from dcfnet.cli.log import is_structured, say, set_layout, tell_event
+from dcfnet.cli.options import (
+    BIRTH_SCORE,
+    MIN_SCORE,
+    RECONNECT,
+    UPLOAD_LIMIT,
+    WEB_PORT,
+    RunOptions,
+    check_page_options,
+)
 from dcfnet.cli.outputs import STDOUT
-from dcfnet.cli.session import RunOptions, run
+from dcfnet.cli.session import open_tracker, run
 from dcfnet.cli.summary import Summary
-from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
-from dcfnet.config.version import __version__
-from dcfnet.errors import DcfnetError
+from dcfnet.cli.target import parse_box
 from dcfnet.io.addresses import without_secrets
-from dcfnet.io.boxes import FORMATS
-from dcfnet.model.file import SHIPPED
-
-PARTIAL = 3  # exit code: the results are written, but frames of the source are missing
-BROKEN_PIPE = 141  # exit code of a shell for a program that wrote into a closed pipe
-INTERRUPTED = 130
-DIED = 4  # exit code: a live source ended
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def print_version(wanted: bool) -> None:
-    """Prints the version and ends the program, if wanted."""
-    if wanted:
-        typer.echo(f"dcfnet-run {__version__}")
-        raise typer.Exit
-
-
-Source: TypeAlias = Annotated[
-    str,
-    typer.Argument(
-        help="Video file, folder of images, pattern (img_%04d.png, 'img_*.png'), animation, camera (0 or /dev/video0), "
-        "URL of a stream, pipe, GStreamer pipeline, or - for standard input."
-    ),
-]
-Init: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="X,Y,W,H",
-        help="Target box in the first frame: left, top, width, height in pixels, 0-based. Default: draw it.",
-    ),
-]
-Engine: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        help=f"Model (.onnx) or TensorRT engine (.engine) from dcfnet-export, or the name of a shipped model: "
-        f"{', '.join(SHIPPED)}. Default: {DEFAULT_MODEL}."
-    ),
-]
-Rebuild: TypeAlias = Annotated[
-    bool, typer.Option(help="If the engine file is rejected, build it again from ENGINE.onnx beside it.")
-]
-Preset: TypeAlias = Annotated[
-    str | None, typer.Option(help=f"Operating point: {', '.join(PRESETS)}. Default: {DEFAULT_PRESET}.")
-]
-Config: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        help=f"Set of constants for the model dcfnet, used instead of a preset: {', '.join(CONSTANTS)}.",
-    ),
-]
-Output: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(help="Write an annotated video (.mp4, .avi, .mkv or .mov). It lasts as long as the source."),
-]
-Boxes: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(help="Write the boxes to a file, one line per frame, unbuffered. - is standard output."),
-]
-Failures: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--record-failures",
-        metavar="DIR",
-        help="When the target is lost, or the confidence is low in 15 frames in a row, write pictures and results from "
-        "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 3 ms a frame.",
-    ),
-]
-Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join(FORMATS)}.")]
-Range: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--range",
-        metavar="first|full|LOW,HIGH",
-        help="Levels of images of more than 8 bits that become black and white: the range of the first image, all "
-        "levels, or two numbers.",
-    ),
-]
-Device: TypeAlias = Annotated[str, typer.Option(help="Device: auto (the GPU if it can be used), cpu or cuda.")]
-Threads: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", help="Threads of ONNX Runtime on the CPU. Default: one per core.")
-]
-EveryFrame: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--every-frame",
-        help="Track every frame that arrives from a camera or stream. Default: track the newest one, leave out others.",
-    ),
-]
-Reconnect: TypeAlias = Annotated[
-    float,
-    typer.Option(
-        metavar="SECONDS",
-        help="Time to connect again to a camera or stream that sends no more frames. After it, the run ends with "
-        "exit code 4.",
-    ),
-]
-Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
-Version: TypeAlias = Annotated[
-    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
-]
-
-
 @app.command()
 def main(
-    source: Source,
-    init: Init = None,
-    engine: Engine = None,
-    rebuild: Rebuild = False,
-    preset: Preset = None,
-    config: Config = None,
-    output: Output = None,
-    boxes: Boxes = None,
-    format_: Format = "csv",
-    levels: Range = "first",
-    device: Device = "auto",
-    threads: Threads = None,
-    failures: Failures = None,
-    every_frame: EveryFrame = False,
-    reconnect: Reconnect = 30.0,
-    show: Show = False,
-    version: Version = False,
+    source: arguments.Source = None,
+    init: arguments.Init = None,
+    engine: arguments.Engine = None,
+    rebuild: arguments.Rebuild = False,
+    preset: arguments.Preset = None,
+    config: arguments.Config = None,
+    output: arguments.Output = None,
+    boxes: arguments.Boxes = None,
+    format_: arguments.Format = "csv",
+    levels: arguments.Range = "first",
+    device: arguments.Device = "auto",
+    threads: arguments.Threads = None,
+    failures: arguments.Failures = None,
+    every_frame: arguments.EveryFrame = False,
+    reconnect: arguments.Reconnect = RECONNECT,
+    show: arguments.Show = False,
+    targets: arguments.Targets = None,
+    detections: arguments.DetectionFile = None,
+    min_score: arguments.MinScore = MIN_SCORE,
+    births: arguments.Births = None,
+    birth_score: arguments.BirthScore = BIRTH_SCORE,
+    deaths: arguments.Deaths = None,
+    topic: arguments.Topic = None,
+    web: arguments.Web = False,
+    web_port: arguments.WebPort = WEB_PORT,
+    upload_limit: arguments.UploadLimit = UPLOAD_LIMIT,
+    metrics: arguments.Metrics = None,
+    log: arguments.Log = "text",
+    version: arguments.Version = False,
 ) -> None:
-    """Tracks one target through a video. Without --init, draw its box in the first frame with the mouse.
+    """Tracks targets through a video. Without --init, draw the box of one target in the first frame with the mouse.
 
-    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source are missing), 4 a camera
-    or stream ended, 130 interrupted, 141 the reader of the output ended.
+    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source, or targets, are
+    missing), 4 a camera or stream ended, 130 interrupted, 141 the reader of the output ended.
     """
+    if source is None and not web:
+        raise typer.BadParameter(
+            "is missing; give a video, a folder of images or a camera, or --web", param_hint="SOURCE"
+        )
+    given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
+    rules = (targets, detections, min_score, births, birth_score, deaths)
+    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics, topic)
+    set_layout(log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
     quieten_opencv()
-    options = RunOptions(
-        *(source, init, engine, config, output, boxes, format_, device, show, preset, rebuild, levels, threads),
-        *(failures, every_frame, reconnect),
-    )
-    if code := run_and_report(options):
+    if code := open_page(options, init, web_port, upload_limit) if web else run_and_report(options, init or []):
         raise typer.Exit(code)
 
 
-def run_and_report(options: RunOptions) -> int:
-    """Runs, and prints errors, losses and the summary. Returns the exit code."""
+def open_page(options: RunOptions, init: list[str] | None, port: int, upload_limit: int) -> ExitCode:
+    """Serves the page of --web until it is interrupted. Returns the exit code."""
+
+    def work() -> ExitCode:
+        check_page_options(options, init)
+        from dcfnet.cli.web.server import serve_page  # an extra
+
+        serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit, options.topic)
+        return ExitCode.COMPLETE
+
+    return exit_code(work, lambda: None)
+
+
+def run_and_report(options: RunOptions, init: list[str]) -> ExitCode:
+    """Runs with the boxes of `init`, and prints errors, losses and the summary. Returns the exit code."""
     summary, to_stderr = Summary(), options.boxes == STDOUT
-    try:
-        run(options, summary)
+
+    def work() -> ExitCode:
+        run(replace(options, init=tuple(map(parse_box, init))), summary)
         for problem in (*summary.problems, *filter(None, [summary.died])):
-            typer.echo(f"dcfnet-run: {without_secrets(options.source)}: {problem}", err=True)
-        typer.echo(summary.text(), err=to_stderr)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output ended, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
-        return BROKEN_PIPE
-    except DcfnetError as error:
-        typer.echo(f"dcfnet-run: {error}", err=True)
-        return 1
-    except KeyboardInterrupt:
-        typer.echo("dcfnet-run: interrupted; the results up to this frame are saved", err=True)
+            say(f"{without_secrets(options.source)}: {problem}", "problem", logging.WARNING)
+        code = ExitCode.DIED if summary.died else ExitCode.PARTIAL if summary.problems else ExitCode.COMPLETE
+        tell_end(summary, code, to_stderr)
+        return code
+
+    def interrupted() -> None:
         if summary.frames:
-            typer.echo(summary.text(), err=to_stderr)
-        return INTERRUPTED
-    if summary.died:
-        return DIED
-    return PARTIAL if summary.problems else 0
+            tell_end(summary, ExitCode.INTERRUPTED, to_stderr)
+
+    return exit_code(work, interrupted)
+
+
+def tell_end(summary: Summary, code: ExitCode, to_stderr: bool) -> None:
+    """Writes the summary: a line on standard output or error, or an event."""
+    if not is_structured():
+        typer.echo(summary.text(), err=to_stderr)
+    counts = {"frames": summary.frames, "lost": summary.lost, "undecoded": summary.undecoded, "frozen": summary.frozen}
+    speed = {"updates": summary.updates, "seconds": round(summary.seconds, 3), "fps": round(summary.fps, 1)}
+    tell_event("run_ended", {"exit_code": int(code), **counts, **speed, "targets": summary.targets})
 
 
 def quieten_opencv() -> None:

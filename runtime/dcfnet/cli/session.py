@@ -1,58 +1,37 @@
-"""The work of dcfnet-run: tracks one target from the first frame of a source to its end."""
+"""The work of dcfnet-run: tracks targets from the first frame of a source to its end."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import cv2
 
+from dcfnet.cli.box_outputs import open_boxes
 from dcfnet.cli.failures.recorder import FailureRecorder
-from dcfnet.cli.outputs import check_outputs
+from dcfnet.cli.log import say, tell_event
+from dcfnet.cli.options import RunOptions, check_options, plan_targets
 from dcfnet.cli.progress import RunProgress
 from dcfnet.cli.summary import Summary, check_frozen, describe_frame, track
-from dcfnet.cli.target import WINDOW, draw_box, has_display, parse_box
+from dcfnet.cli.target import WINDOW, draw_box
+from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
+from dcfnet.cli.targets.starts import numbered
+from dcfnet.cli.telemetry.observers import Observer, observed, open_observers
 from dcfnet.config.version import __version__
-from dcfnet.errors import EngineError, InvalidBoxError, SinkError, SourceError
-from dcfnet.io.boxes import FORMATS, BoxWriter
+from dcfnet.errors import EngineError, InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
-from dcfnet.io.video import VideoSink, annotate
+from dcfnet.io.target_row import TargetRow
+from dcfnet.io.video import VideoSink, annotate_targets
 from dcfnet.model.file import SHIPPED
-from dcfnet.result import Box, Result
-from dcfnet.tracker import Tracker
-from dcfnet.tracking.geometry import target_box
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format.
-
-    failures: --record-failures. reconnect: seconds.
-    """
-
-    source: str
-    init: str | None = None
-    engine: Path | None = None
-    config: str | None = None
-    output: Path | None = None
-    boxes: Path | None = None
-    layout: str = "csv"
-    device: str = "auto"
-    show: bool = False
-    preset: str | None = None
-    rebuild: bool = False
-    levels: str = "first"
-    threads: int | None = None
-    failures: Path | None = None
-    every_frame: bool = False
-    reconnect: float = 30.0
+from dcfnet.tracker import MultiTracker
 
 
 def run(options: RunOptions, summary: Summary | None = None) -> Summary:
@@ -61,110 +40,111 @@ def run(options: RunOptions, summary: Summary | None = None) -> Summary:
     summary: an empty one, for a caller that needs it after an interruption.
     """
     summary = summary or Summary()
-    given_box = parse_box(options.init) if options.init is not None else None
-    outputs = [file for file in (options.output, options.boxes) if file]
-    check_outputs(options.source, options.engine, outputs, options.failures)
-    if options.layout not in FORMATS:
-        raise SinkError(f"--format {options.layout}: must be one of {', '.join(FORMATS)}")
-    if options.show and not has_display():
-        raise SinkError("--show: there is no display; use --output and watch the video afterwards")
-    live = LiveOptions(options.every_frame, options.reconnect, tell=tell)
-    tracker = open_tracker(options)
-    with closing(open_source(options.source, options.levels, live)) as source:
-        track_source(options, tracker, source, given_box, summary)
+    check_options(options)
+    plan = plan_targets(options)
+    live = LiveOptions(options.every_frame, options.reconnect, tell=lambda line: say(line, "source", logging.WARNING))
+    with open_observers(options.metrics) as observers:
+        tracker = open_tracker(options)
+        with closing(open_source(options.source, options.levels, live, options.topic)) as source:
+            tell_event("run_started", {"source": source.name, "tracker": repr(tracker), "version": __version__})
+            track_source(options, tracker, source, plan, summary, observers)
     return summary
 
 
-def tell(line: str) -> None:
-    """Prints a line on standard error while the run goes on."""
-    print(f"dcfnet-run: {line}", file=sys.stderr, flush=True)
-
-
 def track_source(
-    options: RunOptions, tracker: Tracker, source: FrameSource, given_box: Box | None, summary: Summary
+    options: RunOptions,
+    tracker: MultiTracker,
+    source: FrameSource,
+    plan: TargetPlan,
+    summary: Summary,
+    observers: Sequence[Observer] = (),
 ) -> None:
     """Tracks from the first frame of the source to its end, and counts in the summary."""
     for note in source.report.notes:
-        tell(f"{source.name}: {note}")
+        say(f"{source.name}: {note}", "note")
     frames = iter(source)
     first = next(frames)
-    box = start(tracker, source, first, given_box)
-    write_results(options, source, tracker, first, track(tracker, first, box, frames, summary))
-    summary.problems += source.report.problems
+    if first.pixels is None:  # no source does this
+        raise SourceError(f"{source.name}: the first frame {first.problem}")
+    if not plan.starts and not options.detections:
+        plan = replace(plan, starts=numbered([draw_box(first.pixels)]))
+    targets, summary.several = RunTargets(tracker, plan), options.ids
+    results = with_start(source, first.pixels, track(targets, chain([first], frames), summary))
+    write_results(options, source, tracker, observed(results, summary, observers))
+    summary.problems += source.report.problems + targets.problems
     summary.died = source.report.died
     check_frozen(source, summary)
 
 
-def open_tracker(options: RunOptions) -> Tracker:
+def open_tracker(options: RunOptions) -> MultiTracker:
     """The tracker of a model or an engine. With `rebuild`, a rejected engine is built again, once."""
     engine = options.engine
     if engine is not None and engine.is_dir() and str(engine) not in SHIPPED:
         raise EngineError(f"{engine}: is a folder; give a model (.onnx) or an engine (.engine) in it")
     try:
-        return Tracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
+        return MultiTracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
     except EngineError as error:
         if engine is None or not options.rebuild:
             raise
-        print(f"dcfnet-run: {error}", file=sys.stderr)
+        say(str(error), "note", logging.WARNING)
     from dcfnet.engines.make import rebuild as rebuild_engine
 
     passport = rebuild_engine(engine)
-    print(f"dcfnet-run: {engine}: built again with {passport.flavour} {passport.version}", file=sys.stderr)
-    return Tracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
+    say(f"{engine}: built again with {passport.flavour} {passport.version}", "note")
+    return MultiTracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
 
 
-def start(tracker: Tracker, source: FrameSource, first: SourceFrame, given: Box | None) -> Box:
-    """Starts the tracker in the first frame, and returns the box. Raises InvalidBoxError that describes the frame."""
-    if first.pixels is None:  # no source does this
-        raise SourceError(f"{source.name}: the first frame {first.problem}")
-    box = target_box(given or draw_box(first.pixels), frame_size(first.pixels))
+def with_start(
+    source: FrameSource, first: Frame, results: Iterator[tuple[SourceFrame, list[TargetRow]]]
+) -> Iterator[tuple[SourceFrame, list[TargetRow]]]:
+    """The results. If a target cannot start in the first frame, the error also describes the frame."""
     try:
-        tracker.init(first.pixels, box)
+        started = next(results)
     except InvalidBoxError as error:
-        raise InvalidBoxError(f"{source.name}: {error}. {describe_frame(source, first.pixels)}") from error
-    return box
+        raise InvalidBoxError(f"{source.name}: {error}. {describe_frame(source, first)}") from error
+    return chain([started], results)
 
 
 def write_results(
     options: RunOptions,
     source: FrameSource,
-    tracker: Tracker,
-    first: SourceFrame,
-    results: Iterator[tuple[SourceFrame, Box, Result | None]],
+    tracker: MultiTracker,
+    results: Iterator[tuple[SourceFrame, list[TargetRow]]],
 ) -> None:
     """Writes and shows the results while they are computed."""
-    assert first.pixels is not None
-    picture = first.pixels
+    first = next(results)
+    picture = first[0].pixels
+    assert picture is not None
     with ExitStack() as stack:
-        size, live = frame_size(first.pixels), first.delay is not None
+        size, live = frame_size(picture), first[0].delay is not None
         recorder = stack.enter_context(open_recorder(options, source, tracker)) if options.failures else None
         video = stack.enter_context(VideoSink(options.output, source.fps, size)) if options.output else None
-        writer = stack.enter_context(BoxWriter(options.boxes, options.layout, live)) if options.boxes else None
+        boxes = stack.enter_context(open_boxes(options, live)) if options.boxes else None
         if options.show:
             stack.callback(cv2.destroyAllWindows)
         name = source.name if options.source == "-" or "://" in source.name else Path(source.name).name
         progress = RunProgress(stack, name, source.length)
-        for index, (frame, box, result) in enumerate(results):
+        for index, (frame, rows) in enumerate(chain([first], results)):
             picture = picture if frame.pixels is None else frame.pixels  # a hole shows the frame before it
-            if writer:
-                writer.write(index, box, result, frame.time, frame.delay)
+            if boxes:
+                boxes.add(index, frame, rows)
             if video:
-                video.write(annotate(picture, box, result), frame.time)
+                video.write(annotate_targets(picture, rows, options.ids), frame.time)
             if recorder:
-                recorder.add(index, frame, box, result)
+                recorder.add(index, frame, rows[0].box, rows[0].result)
             progress.advance()
-            if options.show and not show(annotate(picture, box, result)):
+            if options.show and not show(annotate_targets(picture, rows, options.ids)):
                 break
 
 
-def open_recorder(options: RunOptions, source: FrameSource, tracker: Tracker) -> FailureRecorder:
+def open_recorder(options: RunOptions, source: FrameSource, tracker: MultiTracker) -> FailureRecorder:
     """The recorder of --record-failures. Raises SinkError."""
     assert options.failures is not None
     settings = {
         "dcfnet": __version__,
         "start of the run": datetime.now().astimezone().isoformat(timespec="seconds"),
         "source": f"{source.name}, {source.fps:g} frames per second",
-        "first box": options.init or "drawn",
+        "first box": ",".join(f"{value:g}" for value in options.init[0]) if options.init else "drawn",
         "tracker": repr(tracker),
         "preset": options.preset or "default",
         "levels": options.levels,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dcfnet.cli.delays import Delays
+from dcfnet.cli.log import say
+from dcfnet.cli.targets.run_targets import RunTargets
 from dcfnet.errors import SourceError
 from dcfnet.io.frame import Frame
 from dcfnet.io.source_frame import FrameSource, SourceFrame
-from dcfnet.lifecycle.timestamps import unseen_result
-from dcfnet.result import Box, Reason, Result, Status
-from dcfnet.tracker import Tracker
-from dcfnet.tracking.status import rejected_results
+from dcfnet.io.target_row import TargetRow
+from dcfnet.result import Status
 
 MANY_FROZEN = 0.1  # share of frozen frames at which the decoder is suspected
 OPENCV_LIMITS = (
@@ -25,14 +25,20 @@ OPENCV_LIMITS = (
 
 @dataclass
 class Summary:
-    """What a run did. frames: number of all frames; lost, undecoded and frozen: of those among them.
+    """What a run did. frames: number of all frames; undecoded and frozen: of those among them.
 
+    rows: boxes of all targets; lost: of those among them. several: whether the run can have several targets. targets,
+    ended: number of all targets, and of those that ended before the run.
     updates: frames that the tracker searched. seconds: time in the tracker, without decoding and drawing. problems:
-    what is missing in the source; empty if the run is complete. delays: of the frames of a live source. died: why a
-    live source ended; "" for any other.
+    what is missing in the source, and targets that did not start; empty if the run is complete.
+    delays: of the frames of a live source. died: why a live source ended; "" for any other.
     """
 
     frames: int = 0
+    several: bool = False
+    targets: int = 0
+    ended: int = 0
+    rows: int = 0
     lost: int = 0
     undecoded: int = 0
     frozen: int = 0
@@ -52,34 +58,44 @@ class Summary:
         undecoded = f" ({self.undecoded} of them not decoded)" if self.undecoded else ""
         frozen = f", {self.frozen} frozen frames (equal to the frame before; not learnt)" if self.frozen else ""
         speed = f", {self.fps:.1f} frames per second (tracker only)" if self.seconds else ""
-        return f"{self.frames} frames, lost in {self.lost}{undecoded}{frozen}{speed}{self.delays.text()}"
+        speed += self.delays.text()
+        if not self.several:
+            return f"{self.frames} frames, lost in {self.lost}{undecoded}{frozen}{speed}"
+        targets = f"{self.targets} target{'s' * (self.targets != 1)}" + f" ({self.ended} ended)" * bool(self.ended)
+        return f"{self.frames} frames{undecoded}, {targets}, {self.lost} of {self.rows} boxes lost{frozen}{speed}"
 
 
 def track(
-    tracker: Tracker, first: SourceFrame, box: Box, frames: Iterator[SourceFrame], summary: Summary
-) -> Iterator[tuple[SourceFrame, Box, Result | None]]:
-    """Each frame with its box and result, first the initial one without a result. Updates the summary."""
-    summary.frames = 1
-    yield first.answered(), box, None
-    last: Result | None = None
-    for frame in frames:
-        if frame.pixels is None or frame.problem:
-            with_confidence = last is not None and last.confidence is not None
-            (result,) = rejected_results([last.box if last else box], [Reason.BAD_FRAME], with_confidence)
+    targets: RunTargets, frames: Iterable[SourceFrame], summary: Summary
+) -> Iterator[tuple[SourceFrame, list[TargetRow]]]:
+    """Each frame with the rows of its targets. A target has no result in the frame of its start. Updates the summary.
+
+    Raises InvalidBoxError if a target cannot start in the first frame.
+    """
+    for index, frame in enumerate(frames):
+        if index == 0:  # there is no target yet, but there may be detections
+            rows = [] if frame.pixels is None else targets.search(frame.pixels, index)
+        elif frame.pixels is None or frame.problem:
+            rows = targets.reject()
             summary.undecoded += 1
-        elif frame.frozen:  # the tracker does not see it, so it is not learnt
-            result = unseen_result(last, last.box if last else box, Reason.FROZEN_FRAME)
+        elif frame.frozen:
+            rows = targets.repeat()
             summary.frozen += 1
         else:
             started = time.perf_counter()
-            result = tracker.update(frame.pixels, None if frame.delay is None else frame.time)
+            rows = targets.search(frame.pixels, index, frame.stamp)
             summary.seconds += time.perf_counter() - started
             summary.updates += 1
         summary.frames += 1
-        summary.lost += result.status is Status.LOST
-        last, frame = result, frame.answered()
-        summary.delays.add(frame.delay)
-        yield frame, result.box, result
+        summary.lost += sum(row.result is not None and row.result.status is Status.LOST for row in rows)
+        rows += targets.start(frame.pixels, index)
+        summary.rows += len(rows)
+        summary.targets, summary.ended = targets.started, targets.ended
+        frame = frame.answered()
+        if index:
+            summary.delays.add(frame.delay)
+        yield frame, rows
+    targets.finish(summary.frames)
 
 
 def describe_frame(source: FrameSource, frame: Frame) -> str:
@@ -102,4 +118,4 @@ def check_frozen(source: FrameSource, summary: Summary) -> None:
         raise SourceError(
             f"{source.name}: all {summary.frames} frames are equal ({source.report.stored}); {OPENCV_LIMITS}"
         )
-    print(f"dcfnet-run: {source.name}: {summary.frozen} frames are frozen; {OPENCV_LIMITS}", file=sys.stderr)
+    say(f"{source.name}: {summary.frozen} frames are frozen; {OPENCV_LIMITS}", "note", logging.WARNING)

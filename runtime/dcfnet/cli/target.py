@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import cv2
@@ -25,8 +26,9 @@ def parse_box(text: str, option: str = "--init") -> Box:
 
 def draw_box(frame: Frame) -> Box:
     """The box that the user draws on the frame. Raises InvalidBoxError without a display or a box."""
-    if not has_display():
-        raise InvalidBoxError("there is no --init and no display to draw the box on; give --init X,Y,W,H")
+    fault = display_fault()
+    if fault:
+        raise InvalidBoxError(f"there is no --init, and no box can be drawn: {fault}; give --init X,Y,W,H")
     x, y, w, h = cv2.selectROI(WINDOW, frame, showCrosshair=False)
     cv2.destroyWindow(WINDOW)
     if w == 0 or h == 0:
@@ -34,6 +36,13 @@ def draw_box(frame: Frame) -> Box:
     return Box(x, y, w, h)
 
 
-def has_display() -> bool:
-    """Whether windows can be opened. OpenCV cannot be used to find out: without a display it aborts the process."""
-    return not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+def display_fault() -> str | None:
+    """Why no window can be opened; None if one can.
+
+    OpenCV cannot be used to find out: without a display it aborts the process.
+    """
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+        return "there is no display"
+    if re.search(r"^\s*GUI:\s+NONE\s*$", cv2.getBuildInformation(), re.MULTILINE):
+        return "this OpenCV cannot open windows (opencv-python-headless)"
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dcfnet.config.settings import Rule, Settings, number, whole
+from dcfnet.config.settings import Rule, Settings, number, one_of, whole
 from dcfnet.errors import ConfigError
 
 NEVER = 100.0  # target sizes: for second_pass_distance; larger than any search region
@@ -34,6 +34,7 @@ class TrackerConfig(Settings):
     temporal_penalty: float = 20.0  # mu of filter/spatial_penalty.py per frame, share of mean energy: cost of changes
     colour_share: float = 0.3  # weight of the colours in the position map; 0: the filter alone
     colour_rate: float = 0.04  # beta of eq. 13 for the colour histograms, per frame: colours change faster than shape
+    transform: str = "matrices"  # of maps to spectra: "matrices", or "fft"; the same frequencies (filter/transform.py)
     band: float = 4.0  # standard deviations of the label's spectrum that are kept; beyond it is below e^-8 of its peak
     learning_rate: float = 0.01  # beta of eq. 13, per frame: weight of the newest frame in the filter
     update_interval: int = 1  # frames from one update of the filter to the next; the rate per update is raised to match
@@ -43,6 +44,7 @@ class TrackerConfig(Settings):
     second_pass_distance: float = 0.25  # target sizes: after a larger move, the tracker searches again from there
     redetection_rings: int = 3  # rings of places around the last confident position, for redetection; 0: off
     redetection_patches: int = 1  # places searched per frame of a lost target: one on the rings, the others anywhere
+    redetection_ms: float = 0.0  # longest time for these places, per frame; 0: no limit, and repeatable boxes
     min_scale: float = 0.2  # smallest size / initial or corrected size: below it, the scale search has failed
     max_scale: float = 5.0  # largest size / initial or corrected size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
@@ -67,6 +69,7 @@ class TrackerConfig(Settings):
             "temporal_penalty": number(0),
             "colour_share": number(0, 1),
             "colour_rate": number(0, 1),
+            "transform": one_of("matrices", "fft"),
             "band": number(1, 20),
             "learning_rate": number(0, 1),
             "update_interval": whole(1, 100),
@@ -76,6 +79,7 @@ class TrackerConfig(Settings):
             "second_pass_distance": number(0),
             "redetection_rings": whole(0, 100),
             "redetection_patches": whole(1, 100),
+            "redetection_ms": number(0),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
             "min_psr": number(0),

@@ -1,4 +1,4 @@
-"""Box files: one line per frame, in one of four formats."""
+"""Box files: one line per target and frame, in one of four formats."""
 
 from __future__ import annotations
 
@@ -8,14 +8,28 @@ from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from dcfnet.errors import SinkError
 from dcfnet.io.source_frame import Delay
 from dcfnet.result import Box, Result, Status
 
-# Frame number from 0, box, result (None on the first frame), seconds after the first frame, delay of a live source
-# -> a line; None for no line
-Line = Callable[[int, Box, Result | None, float | None, Delay | None], str | None]
+
+class BoxLine(NamedTuple):
+    """The content of a line. frame: its number, from 0. box: frame pixels, 0-based. result: None in the first frame.
+
+    time: seconds after the first frame. delay: of a live source. id: of the target, from 1; None in a file without ids.
+    """
+
+    frame: int
+    box: Box
+    result: Result | None = None
+    time: float | None = None
+    delay: Delay | None = None
+    id: int | None = None
+
+
+Format = Callable[[BoxLine], str | None]  # None: no line
 
 MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5}  # ranks, for results without a confidence
 # name -> digits; 0: text
@@ -23,22 +37,24 @@ JSON_FIELDS = {"peak": 5, "psr": 3, "apce": 3, "likeness": 5, "status": 0, "reas
 STDOUT = "-"
 
 
-def _csv(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str:
+def _csv(line: BoxLine) -> str:
+    index, box, result, time, delay, target = line
+    number = "" if target is None else f"{target},"
     measures = f"{result.peak:.4f},{result.psr:.2f},{result.status.value},{result.reason.value}" if result else ",,,"
     confidence = "" if result is None or result.confidence is None else f"{result.confidence:.4f}"
     seconds = "" if time is None else f"{time:.4f}"
     late = "" if delay is None else f",{delay.age:.4f},{delay.skipped},{delay.gap:.3f}"
-    return f"{index},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{measures},{confidence},{seconds}" + late
+    place = f"{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f}"
+    return f"{index},{number}{place},{measures},{confidence},{seconds}{late}"
 
 
-def json_row(
-    index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None = None
-) -> dict[str, object]:
-    """The object of a line of `jsonl`: frame (0-based), box, and the values of the result and the time if they exist.
-
-    box: x, y, w, h in frame pixels, 0-based. time: seconds after the first frame. delay: of a frame of a live source.
-    """
-    row: dict[str, object] = {"frame": index, "box": [round(value, 3) for value in box]}
+def json_row(line: BoxLine) -> dict[str, object]:
+    """The object of a line of `jsonl`: frame and box; id, values of the result, and time if they exist."""
+    index, box, result, time, delay, target = line
+    row: dict[str, object] = {"frame": index}
+    if target is not None:
+        row["id"] = target
+    row["box"] = [round(value, 3) for value in box]
     if result:
         found = result.to_dict()
         shown = {name: found[name] for name in JSON_FIELDS if found[name] is not None}
@@ -50,48 +66,63 @@ def json_row(
     return row
 
 
-def _jsonl(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str:
-    return json.dumps(json_row(index, box, result, time, delay))
+def _jsonl(line: BoxLine) -> str:
+    return json.dumps(json_row(line))
 
 
-def _otb(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str:
+def _otb(line: BoxLine) -> str:
+    box = line.box
     return f"{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f}"  # 1-based
 
 
-def _mot(index: int, box: Box, result: Result | None, time: float | None, delay: Delay | None) -> str | None:
+def score(result: Result | None) -> float:
+    """How sure the box of a target is that is not lost, in [0, 1]: its confidence, or a rank if the model has none."""
+    if result is not None and result.confidence is not None:
+        return result.confidence
+    return MOT_CONFIDENCE[result.status if result else Status.TRACKED]
+
+
+def _mot(line: BoxLine) -> str | None:
     """Columns of MOTChallenge's ground truth: frame, identity, box, confidence, class, visibility; all 1-based.
 
     A row says that the target is there, so a lost target has none. Class and visibility are 1: annotation tools ignore
     rows of class -1.
     """
+    index, box, result, _, _, target = line
     status = result.status if result else Status.TRACKED
     if status is Status.LOST:
         return None
-    confidence = result.confidence if result and result.confidence is not None else MOT_CONFIDENCE[status]
-    return f"{index + 1},1,{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f},{round(confidence, 4):g},1,1"
+    place = f"{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f}"
+    return f"{index + 1},{target or 1},{place},{round(score(result), 4):g},1,1"
 
 
-FORMATS: dict[str, Line] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}
+FORMATS: dict[str, Format] = {"csv": _csv, "jsonl": _jsonl, "otb": _otb, "mot": _mot}
 HEADERS = {"csv": "frame,x,y,w,h,peak,psr,status,reason,confidence,time"}
 LIVE_COLUMNS = ",age,skipped,gap"  # of csv, for a live source
+WITH_IDS = ("csv", "jsonl", "mot")  # formats of several targets
 
 
 class BoxWriter:
-    """Writes one line per frame, unbuffered, so that an interrupted run keeps every line.
+    """Writes one line per target and frame, unbuffered, so that an interrupted run keeps every line.
 
     csv and jsonl: 0-based frames and boxes, with peak, PSR, status, reason, confidence and time; jsonl also with APCE
     and likeness; for a live source also age (s), skipped (frames) and gap (s), see `Delay`. otb: x,y,w,h, 1-based.
     mot: the nine columns of MOTChallenge's ground truth, 1-based, without lines for frames in which the target is lost.
+    With ids: csv has the column `id` after `frame`, jsonl the field `id`; in mot it is the identity, which is 1
+    otherwise. otb has no ids.
     """
 
-    def __init__(self, file: Path, layout: str = "csv", live: bool = False) -> None:
+    def __init__(self, file: Path, layout: str = "csv", live: bool = False, ids: bool = False) -> None:
         """Opens the file; - is standard output. live: the source is live; every frame must then have a delay.
 
-        Raises SinkError for an unknown format or if it cannot be written.
+        ids: the file is of several targets; every line must then have the id of its target.
+        Raises SinkError for an unknown format, for ids in otb, or if it cannot be written.
         """
         if layout not in FORMATS:
             raise SinkError(f"format {layout!r}: must be one of {', '.join(FORMATS)}")
-        self._line = FORMATS[layout]
+        if ids and layout not in WITH_IDS:
+            raise SinkError(f"format {layout!r} has no ids of targets; for several targets use {', '.join(WITH_IDS)}")
+        self._format = FORMATS[layout]
         self._name = str(file)
         try:
             # Unbuffered: each line is in the file, or raises an error.
@@ -103,7 +134,8 @@ class BoxWriter:
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
         if layout in HEADERS:
-            self._write_line(HEADERS[layout] + LIVE_COLUMNS * live)
+            header = HEADERS[layout] + LIVE_COLUMNS * live
+            self._write_line(header.replace("frame,", "frame,id,", 1) if ids else header)
 
     def write(
         self,
@@ -112,14 +144,16 @@ class BoxWriter:
         result: Result | None = None,
         time: float | None = None,
         delay: Delay | None = None,
+        target: int | None = None,
     ) -> None:
         """Writes the line of frame `index`, 0-based. The first frame has no result. time: seconds after it.
 
+        target: the id, only for a file with ids.
         Raises SinkError on a full disk, and BrokenPipeError if the reader of standard output has ended.
         """
-        line = self._line(index, box, result, time, delay)
-        if line is not None:
-            self._write_line(line)
+        text = self._format(BoxLine(index, box, result, time, delay, target))
+        if text is not None:
+            self._write_line(text)
 
     def _write_line(self, line: str) -> None:
         content = (line + "\n").encode()

@@ -28,13 +28,27 @@ class Delay(NamedTuple):
     age: float = 0.0
 
 
+class Header(NamedTuple):
+    """The header of a ROS message. sec, nanosec, frame_id: as in std_msgs. recorded: its time in the bag, ns."""
+
+    sec: int
+    nanosec: int
+    frame_id: str
+    recorded: int
+
+    @property
+    def seconds(self) -> float:
+        """The time of the image, s; that of its recording if the header has none."""
+        return self.sec + self.nanosec / 1e9 if self.sec or self.nanosec else self.recorded / 1e9
+
+
 class SourceFrame(NamedTuple):
     """One frame of a source.
 
     pixels: uint8 (H, W, 3) BGR; None if the frame could not be decoded. time: seconds after the first frame; it never
     decreases. problem: why the pixels are missing or damaged; "" if they are complete. frozen: the pixels equal those
     of the frame before, bit for bit. A frozen frame contains no new information, so no filter may be updated on it.
-    delay: of a live source; None for any other.
+    delay: of a live source; None for any other. header: of an image of a bag; None for any other.
     """
 
     pixels: Frame | None
@@ -42,6 +56,14 @@ class SourceFrame(NamedTuple):
     problem: str = ""
     frozen: bool = False
     delay: Delay | None = None
+    header: Header | None = None
+
+    @property
+    def stamp(self) -> float | None:
+        """The time for the tracker, s; see `Tracker.update`. None if the time is only computed."""
+        if self.header is not None:
+            return self.header.seconds
+        return None if self.delay is None else self.time
 
     def answered(self) -> SourceFrame:
         """The frame, with its age at this moment. The result of the frame is ready."""

@@ -15,6 +15,8 @@ import cv2
 
 from dcfnet.errors import SourceError
 from dcfnet.io.addresses import is_pipeline, is_url, is_web_address, without_secrets
+from dcfnet.io.bags.library import BAG_SUFFIXES, METADATA, is_bag
+from dcfnet.io.bags.source import open_bag
 from dcfnet.io.decoding.images import (
     ANIMATED_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -37,21 +39,25 @@ STDIN = ("-", "/dev/stdin")
 LISTED = 3  # unreadable files that are named one by one
 
 
-def open_source(source: str | Path, levels: str = "first", live: LiveOptions | None = None) -> FrameSource:
+def open_source(
+    source: str | Path, levels: str = "first", live: LiveOptions | None = None, topic: str | None = None
+) -> FrameSource:
     """Opens a source by its name.
 
     source: a video file; a folder of images; a pattern of images (frames/%04d.png, frames/*.png); an animation or a
     TIFF with pages; the number or path of a camera (0, /dev/video0); a pipe, or - for standard input; the URL of a
-    stream; a pipeline of GStreamer. levels: the grey levels of images of more than 8 bits, see `Levels`. live: how a
-    camera or a stream is read; close such a source at the end.
+    stream; a pipeline of GStreamer; a bag of ROS. levels: the grey levels of images of more than 8 bits, see `Levels`.
+    live: how a camera or a stream is read; close such a source at the end. topic: of a bag with several images.
 
-    Raises SourceError, here or during iteration, with the name of the source and the problem.
+    Raises MissingDependencyError for a bag without the extra `bags`. Raises SourceError, here or during iteration, with
+    the name of the source and the problem.
     """
     text = str(source)
     mapping, live = Levels(levels), live or LiveOptions()
     path = Path(text)
     if not text.strip():
         raise SourceError("the name of the source is empty; give a video, a folder of images or a camera")
+    _check_topic(path, topic)
     if text.isdecimal() and not os.path.lexists(text):
         return _open_camera(int(text), f"/dev/video{text}", mapping, live)
     if is_pipeline(text):
@@ -63,14 +69,22 @@ def open_source(source: str | Path, levels: str = "first", live: LiveOptions | N
     if text in STDIN:
         return _open_stdin(mapping)
     try:
-        return _open_path(path, mapping)
+        return _open_path(path, mapping, topic)
     except SourceError:
         raise
     except OSError as error:  # no permission, or the name is too long
         raise SourceError(f"{without_secrets(text):.200}: cannot be read ({error.strerror})") from error
 
 
-def _open_path(path: Path, levels: Levels) -> FrameSource:
+def _check_topic(path: Path, topic: str | None) -> None:
+    if topic is not None and not is_bag(path):
+        name = without_secrets(str(path))
+        raise SourceError(f"{name}: --topic is for bags only ({', '.join(BAG_SUFFIXES)}, or the folder of one)")
+
+
+def _open_path(path: Path, levels: Levels, topic: str | None) -> FrameSource:
+    if path.exists() and is_bag(path):
+        return open_bag(path, topic, levels)
     if path.is_dir():
         return _open_images(str(path), _series_or_advice(path), levels)
     if not path.exists():
@@ -155,7 +169,9 @@ def _open_pattern(text: str, levels: Levels) -> FrameSource:
 
 
 def _series_or_advice(folder: Path) -> ImageSeries:
-    """The images of a folder. Raises SourceError; if the folder contains videos, the message names one."""
+    """The images of a folder. Raises SourceError; if the folder contains videos or bags, the message names one."""
+    if bags := sorted(p for p in folder.iterdir() if p.suffix.lower() in BAG_SUFFIXES):
+        raise SourceError(f"{folder}: a folder with bags and without {METADATA}; give one of them, as {bags[0]}")
     videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
     if videos and len(image_files(folder)) < LEAST_SERIES:  # a picture or two may belong to the videos
         raise SourceError(f"{folder}: a folder with {len(videos)} videos; give one of them, for example {videos[0]}")

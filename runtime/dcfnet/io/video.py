@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from uuid import uuid4
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dcfnet.errors import SinkError
 from dcfnet.io.decoding.opencv_decoder import container_count
 from dcfnet.io.frame import Frame
+from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Box, Result, Status
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}
@@ -97,6 +101,7 @@ class VideoSink:
             self._writer.release()
 
 
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 COLOURS = {Status.TRACKED: (80, 220, 60), Status.UNCERTAIN: (0, 190, 255), Status.LOST: (40, 40, 230)}  # BGR
 
 
@@ -105,19 +110,35 @@ def annotate(frame: Frame, box: Box, result: Result | None = None) -> Frame:
 
     The label shows the PSR, and the reason if the target is not tracked.
     """
+    return annotate_targets(frame, [TargetRow(1, box, result)])
+
+
+def annotate_targets(frame: Frame, rows: Sequence[TargetRow], ids: bool = False) -> Frame:
+    """As `annotate`, with the boxes of several targets. ids: the labels start with the ids."""
     if frame.ndim == 2 or frame.shape[2] == 1:
         picture = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
     else:
         picture = np.ascontiguousarray(frame[..., :3]).copy()
+    for row in rows:
+        _draw(picture, row, ids)
+    return picture.astype(np.uint8, copy=False)
+
+
+def _draw(picture: NDArray[Any], row: TargetRow, with_id: bool) -> None:
+    """Draws the box and the label of one target, in place."""
+    target, box, result = row
     status = result.status if result else Status.TRACKED
     colour = COLOURS[status]
     scale = max(picture.shape[0] / 720, 0.75)
     low = (round(box.x), round(box.y))
     high = (round(box.x + box.w - 1), round(box.y + box.h - 1))
     cv2.rectangle(picture, low, high, colour, max(round(2 * scale), 1), cv2.LINE_AA)
+    words = [str(target)] if with_id else []
     if result is not None:
-        text = f"{result.reason.value} " * (status is not Status.TRACKED) + f"PSR {result.psr:.1f}"
-        place = (max(low[0], 2), max(low[1] - 5, round(16 * scale)))
-        for ink, thickness in (((0, 0, 0), 4), (colour, 1)):  # a dark outline keeps the text readable on any background
-            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, ink, thickness, cv2.LINE_AA)
-    return picture.astype(np.uint8, copy=False)
+        words += [result.reason.value] * (status is not Status.TRACKED) + [f"PSR {result.psr:.1f}"]
+    text = " ".join(words)
+    left, base = max(low[0], 2), max(low[1] - 5, round(16 * scale))
+    # A dark outline keeps the text readable on any background. It is the same text, moved by a pixel: thicker letters
+    # are also wider.
+    for dx, dy, ink in (*((x, y, (0, 0, 0)) for x in (-1, 0, 1) for y in (-1, 0, 1)), (0, 0, colour)):
+        cv2.putText(picture, text, (left + dx, base + dy), FONT, 0.6 * scale, ink, 1, cv2.LINE_AA)

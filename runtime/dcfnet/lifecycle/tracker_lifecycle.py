@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,22 @@ class TrackerLifecycle:
     independent tracker on the same pipeline. A tracker cannot be pickled. `with` closes it at the end of the block.
     """
 
-    def __init__(self, pipeline: Pipeline, kind: str, capacity: int | None = None) -> None:
-        """kind: the class of the tracker, for state files. capacity: the largest number of targets."""
-        self._pipeline, self._kind, self._capacity = pipeline, kind, capacity
+    KIND: ClassVar[str]  # the class of the tracker, for state files
+
+    def __init__(self, pipeline: Pipeline, capacity: int | None = None) -> None:
+        """capacity: the largest number of targets."""
+        self._pipeline, self._capacity = pipeline, capacity
         self._state: TrackState | None = None
         self._ids: list[int] = []  # id of every row of the state
         self._next_id = 0
         self._times = FrameTimes()
+
+    @classmethod
+    def of(cls: type[T], pipeline: Pipeline) -> T:
+        """A tracker on an existing pipeline. Several trackers may share one; their calls run one at a time."""
+        tracker = cls.__new__(cls)
+        TrackerLifecycle.__init__(tracker, pipeline)
+        return tracker
 
     @property
     def config(self) -> TrackerConfig:
@@ -69,7 +78,7 @@ class TrackerLifecycle:
 
         with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
             targets = SavedTargets(self._ids, self._next_id, self._state)
-            content = state_bytes(self._pipeline, self._kind, targets)
+            content = state_bytes(self._pipeline, self.KIND, targets)
         write_atomically(content, Path(file))
 
     def restore(self, file: str | Path) -> None:
@@ -82,7 +91,7 @@ class TrackerLifecycle:
         from dcfnet.lifecycle.state_file import read_state
 
         with self._pipeline.queue.exclusive():
-            saved = read_state(Path(file), self._pipeline, self._kind, self._capacity)
+            saved = read_state(Path(file), self._pipeline, self.KIND, self._capacity)
             self._replace_state(saved.state)
             self._ids, self._next_id = saved.ids, max(saved.next_id, self._next_id)
             self._times = FrameTimes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -25,20 +26,27 @@ REDETECTED_PSR, REDETECTED_PEAK = 0.5, 0.75
 REDETECTED_STRENGTH, STRONGER = 0.3, 1.5
 
 
-def redetect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection) -> Detection:
+def redetect(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection
+) -> tuple[TrackState, Detection]:
     """Searches for lost and occluded targets at more positions. Returns the detections, replaced where it succeeded.
 
     Only targets without a confident detection in the previous frame are searched, at `redetection_patches` positions
     per frame: the first is on rings around the last confident position, the others are anywhere in the frame. A search
-    succeeds if its response is close to the target's typical one.
+    succeeds if its response is close to the target's typical one. With `redetection_ms` the positions end when the next
+    one would take too long; the next frame goes on with those that are left. The first position is always searched.
     """
     config = pipeline.config
     if not config.redetection_rings or not state.frames_since_confident.any():  # nearly always
-        return detection
+        return state, detection
     lost = (detection.peak.psr < config.min_psr) | unlike(pipeline, state, detection)
     rows = np.flatnonzero((state.frames_since_confident > 0) & (lost | occluded(pipeline, state, detection)))
+    skipped, clock = state.skipped.copy(), SearchClock(config.redetection_ms)
     for turn in range(config.redetection_patches):
         if not len(rows):
+            break
+        if turn and not clock.has_time():
+            skipped[rows] += config.redetection_patches - turn
             break
         part = state.take(rows)
         there = part.replace(centre=_centres(pipeline, part, turn), size=part.confident_size)
@@ -48,7 +56,25 @@ def redetect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detec
             found = dataclasses.replace(found.take(accepted), redetected=np.ones(accepted.sum(), np.bool_))
             detection = detection.put(rows[accepted], found)
         rows = rows[~accepted]
-    return detection
+        clock.searched()
+    return state.replace(skipped=skipped), detection
+
+
+class SearchClock:
+    """Measures the searches of one frame. limit: ms, for all of them; 0 for no limit."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit, self._longest = limit / 1000, 0.0
+        self._start = self._last = time.perf_counter()
+
+    def searched(self) -> None:
+        """A search ended."""
+        now = time.perf_counter()
+        self._longest, self._last = max(self._longest, now - self._last), now
+
+    def has_time(self) -> bool:
+        """Whether one more search, as long as the longest so far, ends within the limit."""
+        return not self._limit or self._last - self._start + self._longest <= self._limit
 
 
 def _is_target(pipeline: Pipeline, state: TrackState, found: Detection, present: Detection) -> NDArray[np.bool_]:
@@ -76,7 +102,7 @@ def _centres(pipeline: Pipeline, state: TrackState, turn: int) -> Pairs:
     else:
         last = state.frame_size - 1
         to_border = np.concatenate([state.confident_centre // step, (last - state.confident_centre) // step], axis=1)
-        visited = frames * (config.redetection_patches - 1) + turn - 1
+        visited = frames * (config.redetection_patches - 1) + turn - 1 - state.skipped
         places = [frame_offsets(*border) for border in to_border.astype(int).tolist()]
         offsets = np.array([each[index % len(each)] for each, index in zip(places, visited.tolist(), strict=True)])
     return limit_centre(to_centre_grid(state.confident_centre + offsets * step), state.frame_size)

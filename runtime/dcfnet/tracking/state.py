@@ -30,6 +30,7 @@ class TrackState:
     level (N,): grey level around the target in the last such frame, times its light; 0 if unknown. light (N,): factor
     of the levels of pixels, see `light.py`. frames_since_confident (N,): number of frames after the last one.
     occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
+    skipped (N,): number of redetection positions after the last confident detection that there was no time for.
     filters: on the backend.
     """
 
@@ -47,6 +48,7 @@ class TrackState:
     light: NDArray[np.float64]
     frames_since_confident: NDArray[np.intp]
     occluded_frames: NDArray[np.intp]
+    skipped: NDArray[np.intp]
     filters: Filters
 
     @classmethod
@@ -61,7 +63,7 @@ class TrackState:
     ) -> TrackState:
         """The state of targets in their first frame."""
         zero, typical = np.zeros_like(source), np.zeros((len(centre), 3))
-        lights, counts = (np.zeros(len(centre)), np.ones(len(centre))), (zero, zero)
+        lights, counts = (np.zeros(len(centre)), np.ones(len(centre))), (zero, zero, zero)
         confident = (centre, size, typical)
         return cls(centre, size, size, frame_size, size_limits, source, zero, *confident, *lights, *counts, filters)
 

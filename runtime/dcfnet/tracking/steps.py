@@ -121,7 +121,7 @@ def _track(
     """
     config = pipeline.config
     detection = second_pass(pipeline, state, frames, first)
-    detection = redetect(pipeline, state, frames, detection)
+    state, detection = redetect(pipeline, state, frames, detection)
     inside = limit_centre(detection.centre, state.frame_size)
     limited = limit_size(detection.size, state.initial_size, state.size_limits)
     clear = (detection.peak.psr >= config.min_psr) & (detection.peak.psr > 0)

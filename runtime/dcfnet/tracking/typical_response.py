@@ -66,4 +66,5 @@ def record_confident(
         typical=select_rows(confident, dcf.blend(state.typical, now, rate), state.typical),
         level=np.where(confident, levels * state.light, state.level),
         frames_since_confident=np.where(confident, 0, state.frames_since_confident + 1),
+        skipped=np.where(confident, 0, state.skipped),
     )

@@ -17,7 +17,12 @@ from tests.runtime.cuda.memory import Stream
 from tests.runtime.cuda.standin import standin
 
 # Modules that import CuPy. They are imported again for every stand-in.
-CUPY_IMPORTERS = ("dcfnet.devices.cuda.device", "dcfnet.devices.cuda.backend", "dcfnet_evaluation.bench.gpu")
+CUPY_IMPORTERS = (
+    "dcfnet.devices.cuda.device",
+    "dcfnet.devices.cuda.backend",
+    "dcfnet_evaluation.bench.gpu",
+    "dcfnet_evaluation.bench.gpu_timing",
+)
 
 
 @pytest.fixture(scope="session")

@@ -60,34 +60,47 @@ def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "clock", clock, raising=False)
     device = sys.modules["dcfnet.devices.cuda.device"].CudaDevice
     monkeypatch.setattr(device, "launch", taking(device.launch, KERNEL))
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock.now / 1e3)
+    timing = importlib.import_module("dcfnet_evaluation.bench.gpu_timing")
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now / 1e3))
+    monkeypatch.setattr(module, "Copies", timing.Copies, raising=False)
     return module
+
+
+def swept(bench: Any, *arguments: Any, **options: Any) -> list[dict[str, Any]]:
+    """The rows of `sweep`."""
+    return list(bench.sweep(*arguments, **options))
+
+
+def medians(row: dict[str, Any], kind: str = "without_update") -> dict[str, float]:
+    """Time -> median of one kind of frame, ms."""
+    return {name: times["p50"] for name, times in row["ms"][kind].items()}
 
 
 def test_an_update_is_split_into_the_times_of_trtexec(bench: Any, clip: Clip) -> None:
     """Without captures, so that every kernel is counted. Each search pass uploads the frame and the patch places."""
-    row = bench.sweep(
+    row = swept(
+        bench,
         clip,
         [bench.Load(1)],
         updates=6,
         warm_up=3,
         subject=bench.Subject(preset="fast", backend={"captures": False}),
     )[0]
-    median = {name: times["p50"] for name, times in row["ms"].items()}
+    median = medians(row)
     assert median["d2h"] == DOWNLOAD
     assert median["h2d"] >= UPLOAD
     assert median["h2d"] % UPLOAD == 0
     assert median["host"] == pytest.approx(median["enqueue"] + DOWNLOAD)
     assert median["device"] == pytest.approx(median["h2d"] + median["compute"] + median["d2h"], abs=KERNEL * 20)
     assert median["compute"] >= 5 * KERNEL
-    assert row["target_frames_per_ms"] == pytest.approx(1 / median["device"], abs=0.006)
+    assert row["target_frames_per_ms"] == pytest.approx(1 / row["mean_ms"]["device"], abs=0.006)
     assert row["updates"] == 6
 
 
 def test_enqueue_does_not_include_waits_of_the_host(bench: Any, clip: Clip) -> None:
     """With captures there is one download, of the peaks, and one wait for it."""
-    (row,) = bench.sweep(clip, [bench.Load(1)], updates=4, warm_up=3, subject=bench.Subject(preset="fast"))
-    median = {name: times["p50"] for name, times in row["ms"].items()}
+    (row,) = swept(bench, clip, [bench.Load(1)], updates=4, warm_up=3, subject=bench.Subject(preset="fast"))
+    median = medians(row)
     assert median["d2h"] == DOWNLOAD
     assert median["host"] == pytest.approx(median["enqueue"] + WAIT)
 
@@ -104,19 +117,19 @@ def test_frames_on_the_device_are_not_uploaded(
 
     monkeypatch.setattr(fake.cuda.runtime, "memcpy2DAsync", taking_bytes)
     loads = [bench.Load(1, 1, memory) for memory in ("host", "pinned", "device")]
-    host, pinned, device = bench.sweep(clip, loads, updates=4, warm_up=2, subject=bench.Subject(preset="fast"))
-    assert host["ms"]["h2d"]["p50"] == pinned["ms"]["h2d"]["p50"] > device["ms"]["h2d"]["p50"]
+    host, pinned, device = swept(bench, clip, loads, updates=4, warm_up=2, subject=bench.Subject(preset="fast"))
+    assert medians(host)["h2d"] == medians(pinned)["h2d"] > medians(device)["h2d"]
 
 
 def test_the_floor_is_computed_for_the_batch_and_the_device(bench: Any, clip: Clip) -> None:
     """The stand-in reports the clocks of an H100 and compute capability 8.6."""
-    row = bench.sweep(clip, [bench.Load(2, 3)], updates=2, warm_up=1, subject=bench.Subject(preset="fast"))[0]
+    row = swept(bench, clip, [bench.Load(2, 3)], updates=2, warm_up=1, subject=bench.Subject(preset="fast"))[0]
     model = load_model("dcfnet")
     sizes, box = Sizes.of(model, model.preset("fast"), np.float16), clip.box(0)
     region = box.w * 3 * box.h * 3
     peak = Peak.of("8.6", 132, 1.98e9, 2.619e9, 5120)
     assert row["floor_ms"] == pytest.approx(floor_ms(step(sizes, 6, region), peak), abs=1e-5)
-    assert row["measured_over_floor"] == pytest.approx(row["ms"]["device"]["p50"] / row["floor_ms"], rel=0.01)
+    assert row["measured_over_floor"] == pytest.approx(row["mean_ms"]["device"] / row["floor_ms"], rel=0.01)
 
 
 def test_the_type_of_the_patches_can_be_chosen(bench: Any, clip: Clip) -> None:
@@ -124,14 +137,14 @@ def test_the_type_of_the_patches_can_be_chosen(bench: Any, clip: Clip) -> None:
     for patches, dtype in ((None, np.float16), ("float32", np.float32)):
         subject = bench.Subject(preset="fast", patches=patches)
         assert bench.started(clip, bench.Load(1), subject)._pipeline.patch_dtype == dtype
-        rows += bench.sweep(clip, [bench.Load(1)], updates=1, warm_up=1, subject=subject)
+        rows += swept(bench, clip, [bench.Load(1)], updates=1, warm_up=1, subject=subject)
     assert rows[0]["floor_ms"] < rows[1]["floor_ms"]  # float16 patches have half as many bytes
     assert [row.get("patches") for row in rows] == [None, "float32"]
 
 
 def test_a_device_that_does_not_report_its_clocks_has_no_floor(bench: Any, fake: Any, clip: Clip) -> None:
     fake.cuda.runtime.cudaDevAttrMemoryClockRate = 0
-    row = bench.sweep(clip, [bench.Load(1)], updates=1, warm_up=0, subject=bench.Subject(preset="fast"))[0]
+    row = swept(bench, clip, [bench.Load(1)], updates=1, warm_up=0, subject=bench.Subject(preset="fast"))[0]
     assert "floor_ms" not in row
     assert "error" not in row
 
@@ -150,10 +163,41 @@ def test_too_many_targets_for_the_frame_are_an_error_of_that_row(
     scene = np.full((300, 400, 3), 90, np.uint8)
     scene[100:116, 200:216] = rng.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
     grey = Clip(3, lambda index: scene, lambda index: Box(200, 100, 16, 16))
-    one, many = bench.sweep(grey, [bench.Load(1), bench.Load(60)], updates=1, warm_up=0)
+    one, many = swept(bench, grey, [bench.Load(1), bench.Load(60)], updates=1, warm_up=0)
     assert "error" not in one
     pattern = r"60 targets: the frame has \d+ places with texture; use fewer targets"
     assert re.search(pattern, many["error"]), many["error"]
+
+
+def test_frames_with_and_without_an_update_of_the_filter_are_timed_apart(bench: Any, clip: Clip) -> None:
+    """One frame in four updates the filter of `fast`: more kernels. A median of all frames would not show it."""
+    subject = bench.Subject(preset="fast", backend={"captures": False})
+    (row,) = swept(bench, clip, [bench.Load(1)], updates=24, warm_up=2, subject=subject)
+    plain, updating = medians(row), medians(row, "with_update")
+    assert updating["device"] > plain["device"] + 5 * KERNEL
+    assert plain["device"] < row["mean_ms"]["device"] < updating["device"]
+    assert row["execution"] == "call by call"
+
+
+def test_no_event_is_recorded_in_the_measured_time(bench: Any, fake: Any, clip: Clip, monkeypatch: Any) -> None:
+    """The host's time is that of the tracker alone: here each event takes 100 ms of it."""
+    real = fake.cuda.Event
+
+    def slow(**options: Any) -> Any:
+        event = real(**options)
+        record = event.record
+
+        def recorded() -> None:
+            bench.clock.now += 100
+            record()
+
+        event.record = recorded
+        return event
+
+    (quick,) = swept(bench, clip, [bench.Load(1, 1, "device")], updates=8, warm_up=3)
+    monkeypatch.setattr(fake.cuda, "Event", lambda disable_timing=False: (real if disable_timing else slow)())
+    (row,) = swept(bench, clip, [bench.Load(1, 1, "device")], updates=8, warm_up=3)
+    assert medians(row)["host"] == medians(quick)["host"] < 100
 
 
 def test_the_methods_of_the_device_are_restored_after_an_error(
@@ -170,8 +214,8 @@ def test_a_load_that_exceeds_the_memory_does_not_stop_the_others(
 ) -> None:
     use_cupy(standin(host_kernels, memory=30_000_000))
     bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
-    rows = bench.sweep(clip, [bench.Load(1), bench.Load(64)], updates=1, warm_up=0)
-    assert rows[0]["ms"]["device"]["p50"] == 2.0
+    rows = swept(bench, clip, [bench.Load(1), bench.Load(64)], updates=1, warm_up=0)
+    assert rows[0]["mean_ms"]["device"] == 2.0
     assert "no memory left" in rows[1]["error"]
 
 
@@ -201,7 +245,7 @@ class Nvml(SimpleNamespace):
 def test_energy_is_reported_if_nvml_has_a_counter(bench: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", Nvml())
     loads = [bench.Load(2), bench.Load(2)]
-    with_energy, without = bench.sweep(clip, loads, updates=5, warm_up=1, subject=bench.Subject(preset="fast"))
+    with_energy, without = swept(bench, clip, loads, updates=5, warm_up=1, subject=bench.Subject(preset="fast"))
     assert with_energy["millijoules_per_target_frame"] == 150.0  # 1.5 J for 5 updates of 2 targets
     assert "millijoules_per_target_frame" not in without
 
@@ -221,7 +265,7 @@ def test_the_command_writes_a_row_for_every_load(fake: Any, tmp_path: Path) -> N
     assert report["preset"] in PRESETS
     loads = [(row["targets"], row["streams"], row["memory"]) for row in report["rows"]]
     assert loads == [(t, s, m) for t in (1, 2) for s in (1, 2) for m in ("host", "device")]
-    assert {"host", "enqueue", "device", "h2d", "compute", "d2h"} == set(report["rows"][0]["ms"])
+    assert {"host", "enqueue", "device", "h2d", "compute", "d2h"} == set(report["rows"][0]["mean_ms"])
     assert "x floor" in result.output
 
 
@@ -253,9 +297,9 @@ def test_a_missing_gpu_is_an_error(fake: Any, tmp_path: Path) -> None:
 def test_the_times_of_a_gpu_are_consistent(place: str, clip: Clip) -> None:
     bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
     loads = [bench.Load(targets, 1, memory) for targets in (1, 16) for memory in ("host", "pinned", "device")]
-    for row in bench.sweep(clip, loads, updates=30, warm_up=10):
+    for row in swept(bench, clip, loads, updates=30, warm_up=10):
         assert "error" not in row
-        median = {name: times["p50"] for name, times in row["ms"].items()}
+        median = medians(row)
         assert 0 < median["enqueue"] < median["host"]
         assert 0 < median["d2h"] < median["device"]
         assert 0 < median["h2d"] < median["device"]

@@ -20,9 +20,11 @@ from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import MissingDependencyError
 from dcfnet.model.file import Model
 from dcfnet_evaluation.rendered import Clip
-from dcfnet_export.precision import convert
 
 from tests.runtime.engines.standins import standin
+
+pytest.importorskip("onnx", reason="needs the extra export")
+from dcfnet_export.precision import convert
 
 SIDE = 42  # four patches of this side are not a multiple of TensorRT's alignment in bytes, as float32 or as float16
 

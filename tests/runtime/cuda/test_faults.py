@@ -12,7 +12,6 @@ from typing import Any
 
 import dcfnet
 import numpy as np
-import onnx
 import pytest
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
@@ -248,9 +247,9 @@ def test_a_frame_on_a_gpu_is_an_error_of_a_cpu_tracker(fake: Any, clip: Clip) ->
         dcfnet.Tracker("dcfnet", device="cpu").init(fake.asarray(clip.frame(0)), clip.box(0))
 
 
-@pytest.mark.parametrize("memory", [0, 100_000, 900_000, 1_020_000])
+@pytest.mark.parametrize("memory", [0, 100_000, 900_000])
 def test_a_lack_of_memory_at_the_start_is_an_error(host_kernels: HostKernels, use_cupy: Any, memory: int) -> None:
-    """The allocations of the weights, the first patches, their features, and the constants fail."""
+    """The allocations of the weights, the first patches, and their features fail."""
     use_cupy(standin(host_kernels, memory=memory))
     with pytest.raises(DeviceError, match=r"the GPU has no memory left: .*use device='cpu'"):
         dcfnet.Tracker("dcfnet", device="cuda")
@@ -315,20 +314,22 @@ def test_the_native_backbone_names_the_reason_for_an_unsupported_model(fake: Any
 
 
 def test_the_native_backbone_names_the_unsupported_part_of_a_graph() -> None:
-    def lrn(graph: onnx.GraphProto) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the extra export")
+
+    def lrn(graph: Any) -> None:
         graph.node[3].op_type, graph.node[3].output[0] = "LRN", "features"
 
-    def other_type(graph: onnx.GraphProto) -> None:
+    def other_type(graph: Any) -> None:
         values = onnx.numpy_helper.to_array(graph.initializer[0]).astype(np.float16)
         graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(values, graph.initializer[0].name))
 
-    def uneven(graph: onnx.GraphProto) -> None:
+    def uneven(graph: Any) -> None:
         next(attribute for attribute in graph.node[0].attribute if attribute.name == "pads").ints[:] = [1, 0, 1, 1]
 
-    def grouped(graph: onnx.GraphProto) -> None:
+    def grouped(graph: Any) -> None:
         next(attribute for attribute in graph.node[2].attribute if attribute.name == "group").i = 4
 
-    def no_weights(graph: onnx.GraphProto) -> None:
+    def no_weights(graph: Any) -> None:
         del graph.initializer[2]
 
     for change, reason in (

@@ -9,7 +9,6 @@ from typing import Any
 import dcfnet
 import numpy as np
 import pytest
-import torch
 from dcfnet.devices.cpu import CpuBackend
 from dcfnet.devices.selection import open_backend
 from dcfnet.errors import DeviceError, InvalidFrameError
@@ -207,6 +206,7 @@ def raise_error(error: Exception) -> Any:
 
 def test_pinned_tensors_need_no_staging_buffer(fake: Any, clip: Clip) -> None:
     """A tensor of torch in pinned host memory, read with DLPack."""
+    torch = pytest.importorskip("torch", reason="needs the extra train")
     backend = open_backend("cuda")
     buffer = backend._device.pinned(clip.frame(0).size).reshape(clip.frame(0).shape)
     buffer[...] = clip.frame(0)

@@ -19,9 +19,11 @@ from dcfnet.devices.selection import open_backend
 from dcfnet.errors import DeviceError, MissingDependencyError, ModelError
 from dcfnet.model.file import Model
 from dcfnet_evaluation.rendered import Clip
-from dcfnet_export.precision import convert
 
 from tests.runtime.cuda.device_arrays import on_device
+
+pytest.importorskip("onnx", reason="needs the extra export")
+from dcfnet_export.precision import convert
 
 SMALL = {"patch_size": 48}
 # Tolerance as a share of the largest feature. On the stand-in both backbones run the same code.

@@ -18,7 +18,6 @@ from dcfnet.result import Box, Reason
 from dcfnet.tracking.geometry import to_centre_grid, to_step_grid
 from dcfnet_evaluation.rendered import Clip
 
-from tests.export.models import exported
 from tests.runtime.cuda.device_arrays import on_device, written_late
 
 MEAN = np.array([104, 117, 123], np.float32)
@@ -219,7 +218,10 @@ def test_concatenated_arrays_equal_those_of_numpy(place: str, rng: np.random.Gen
 
 @pytest.fixture(scope="module", params=STRIDES)
 def model(request: pytest.FixtureRequest) -> Model:
-    """A model of each architecture with initial weights."""
+    """A model of each architecture with initial weights. Other tests of this file need no onnx."""
+    pytest.importorskip("onnx", reason="needs the extra export")
+    from tests.export.models import exported
+
     return exported(request.param, STRIDES[request.param])
 
 

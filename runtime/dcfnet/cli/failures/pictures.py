@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.io.boxes import json_row
+from dcfnet.io.boxes import BoxLine, json_row
 from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.rectangle import Rectangle
@@ -47,7 +47,7 @@ class RecordedFrame:
 
     def row(self) -> dict[str, object]:
         """The line in results.jsonl: that of `--boxes`, with the picture and [x, y, w, h] of its crop."""
-        row = json_row(self.index, self.box, self.result, self.time)
+        row = json_row(BoxLine(self.index, self.box, self.result, self.time))
         if self.jpeg is None:
             return row
         left, top, right, bottom = self.crop
@@ -60,7 +60,7 @@ def record(index: int, frame: SourceFrame, box: Box, result: Result | None) -> R
         return RecordedFrame(index, frame.time, box, result, Rectangle(), None)
     crop = crop_around(box, frame_size(frame.pixels), LONG_SIDE, CONTEXT)
     picture, _ = shrunk(frame.pixels[crop.slices], LONG_SIDE)
-    return RecordedFrame(index, frame.time, box, result, crop, _encoded(picture, ".jpg", QUALITY))
+    return RecordedFrame(index, frame.time, box, result, crop, encoded(picture, ".jpg", QUALITY))
 
 
 def crop_around(box: Box, size: tuple[int, int], least: int, context: float) -> Rectangle:
@@ -85,7 +85,7 @@ def large_picture(recorded: RecordedFrame) -> bytes | None:
     if recorded.jpeg is None:
         return None
     picture, box = _stored(recorded.jpeg, recorded)
-    return _encoded(_with_box(picture, box, recorded.result), ".jpg", QUALITY)
+    return encoded(_with_box(picture, box, recorded.result), ".jpg", QUALITY)
 
 
 def small_picture(recorded: RecordedFrame) -> bytes | None:
@@ -95,7 +95,7 @@ def small_picture(recorded: RecordedFrame) -> bytes | None:
     picture, box = _stored(recorded.jpeg, recorded)
     crop = crop_around(box, frame_size(picture), SMALL_SIDE // 2, SMALL_CONTEXT)
     part, scale = shrunk(picture[crop.slices], SMALL_SIDE)
-    return _encoded(_with_box(part, in_crop(box, crop, scale), recorded.result), ".jpg", SMALL_QUALITY)
+    return encoded(_with_box(part, in_crop(box, crop, scale), recorded.result), ".jpg", SMALL_QUALITY)
 
 
 def _with_box(picture: Frame, box: Box, result: Result | None) -> Frame:
@@ -125,7 +125,7 @@ def response_picture(response: NDArray[np.float32]) -> bytes | None:
     levels = ((response - low) * (255 / (high - low))).astype(np.uint8)
     side = RESPONSE_SCALE * response.shape[0]
     large = cv2.resize(levels, (side, side), interpolation=cv2.INTER_NEAREST)
-    return _encoded(cv2.applyColorMap(large, cv2.COLORMAP_VIRIDIS), ".png", None)
+    return encoded(cv2.applyColorMap(large, cv2.COLORMAP_VIRIDIS), ".png", None)
 
 
 def shrunk(picture: NDArray[Any], side: int) -> tuple[Frame, float]:
@@ -138,7 +138,7 @@ def shrunk(picture: NDArray[Any], side: int) -> tuple[Frame, float]:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), scale
 
 
-def _encoded(picture: NDArray[Any], suffix: str, quality: int | None) -> bytes | None:
+def encoded(picture: NDArray[Any], suffix: str, quality: int | None) -> bytes | None:
     """The picture as JPEG or PNG; None if OpenCV cannot encode it."""
     done, content = cv2.imencode(suffix, picture, [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes() if done else None

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.devices.cuda.frame import PLACE
-from dcfnet.devices.cuda.graph_capture import CapturedBackbone, CapturedProgram
+from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL, CapturedBackbone, CapturedProgram
 from dcfnet.devices.cuda.kernels.constants import NUMBERS_PER_TARGET
 from dcfnet.devices.cuda.kernels.peaks import PeakReader, unpack_peaks
 from dcfnet.devices.cuda.sampling import Structures
@@ -58,9 +58,7 @@ class FilterSlots:
         self.outgrown = False  # true if the targets moved to a larger object: this one is not used again
         self._device, self._reader, self._patches = device, reader, programs.patches_per_target
         backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
-        self._detect_programs, self._update_programs = (
-            programs if backbone is None else programs.with_backbone(backbone) for backbone in backbones
-        )
+        self._detect_programs, self._update_programs = (programs.for_capture(backbone) for backbone in backbones)
         shapes = like.by_name().items()
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}
@@ -78,6 +76,12 @@ class FilterSlots:
         """Frees all memory at once: the programs refer to the slots. Do not use the slots afterwards."""
         self._order.finish()
         del self._detect_program, self._update_program
+
+    @property
+    def execution(self) -> str:
+        """How the programs run, of the constants of `graph_capture`. Both run in the same way, or one failed."""
+        each = {self._detect_program.execution, self._update_program.execution}
+        return each.pop() if len(each) == 1 else CALL_BY_CALL
 
     def write(self, rows: Rows, filters: ArrayFilters) -> None:
         """Queues a copy of filters to the slots in `rows`."""

@@ -19,6 +19,8 @@ from dcfnet.filter.dcf import Array
 from dcfnet.model.backbone import Backbone
 
 _warned: list[str] = []
+# How a program runs. "graph": as one captured graph.
+GRAPH, WITH_CALLS, CALL_BY_CALL = "graph", "graphs with calls between them", "call by call"
 
 
 class GraphCapture:
@@ -58,6 +60,11 @@ class GraphCapture:
         self._steps.append(lambda: device.copy(call(given), result))
         self._begin()
         return result
+
+    @property
+    def execution(self) -> str:
+        """GRAPH or WITH_CALLS."""
+        return GRAPH if len(self._steps) == 1 else WITH_CALLS
 
     def run(self) -> None:
         """Queues all steps on the current stream."""
@@ -114,6 +121,7 @@ class CapturedProgram:
         self._staging = [StagingBuffer(device), StagingBuffer(device)]
         self._pool = device.pool()
         self._queue: Callable[[], Array] | None = None
+        self.execution = CALL_BY_CALL  # how it runs, after `prepare`
 
     def prepare(self) -> None:
         """Captures the work, once. If that fails, it warns, and runs queue the work call by call.
@@ -142,7 +150,7 @@ class CapturedProgram:
                 capture.run()
             return result
 
-        self._queue = launch
+        self._queue, self.execution = launch, capture.execution
 
     def run(self, parameters: NDArray[np.uint8]) -> Array:
         """Queues the work with these parameters, uint8 (size,). Returns its result, the same array every time."""

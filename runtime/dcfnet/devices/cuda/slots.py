@@ -82,6 +82,11 @@ class SlotFilters:
         """A copy."""
         return self.allocation.slots.read(self.rows)
 
+    @property
+    def execution(self) -> str:
+        """How the programs of these slots run; see `FilterSlots.execution`."""
+        return self.allocation.slots.execution
+
     def take(self, rows: Rows) -> SlotFilters:
         """See `Filters`."""
         return SlotFilters(self.allocation, self.rows[rows])

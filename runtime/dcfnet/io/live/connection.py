@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +17,15 @@ from dcfnet.io.live.options import LiveOptions
 
 
 class Connection(NamedTuple):
-    """An opened source. has_clock: False if its time stamps are only counted with an assumed rate."""
+    """An opened source.
+
+    has_clock: False if its time stamps are only counted with an assumed rate. timeout: seconds that a read of the
+    decoder waits for the next frame, if this is known. After it, FFmpeg may still return a frame that its decoder held.
+    """
 
     decoder: OpenCvDecoder
     has_clock: bool
+    timeout: float = math.inf
 
 
 Connect = Callable[[], Connection]
@@ -40,7 +46,7 @@ def connect_stream(url: str, name: str, levels: Levels, options: LiveOptions) ->
     with _low_delay():
         decoder = OpenCvDecoder(url, name, True, levels, cv2.CAP_FFMPEG, parameters)
     images = decoder.stored.startswith("MJPG") and not url.lower().startswith("rtsp")  # one JPEG after the other
-    return Connection(decoder, not images)
+    return Connection(decoder, not images, options.read_timeout)
 
 
 def connect_camera(place: str | int, name: str, levels: Levels, backend: int = cv2.CAP_ANY) -> Connection:

@@ -1,0 +1,114 @@
+"""A yardstick for the network: its convolutions by torch and cuDNN in a CUDA graph, beside the native kernels.
+
+torch computes the convolutions and ReLUs. The native kernels also compute the normalisation, in the same kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from dcfnet.backbones.loading import load_model
+from dcfnet.config import DEFAULT_PRESET
+from dcfnet.model.layers import Convolution, read_layers
+
+TARGETS = (1, 8, 64, 256)
+REPLAYS, ROUNDS = 50, 9  # of a graph between two events; medians are of the rounds
+FORMS = (("float32", False), ("float32", True), ("float16", False))  # dtype, TF32
+
+
+def yardstick(targets: Sequence[int] = TARGETS) -> Iterator[dict[str, Any]]:
+    """A row for each number of targets and form: ms of the network on all search patches, median of ROUNDS."""
+    config = load_model("dcfnet").preset(DEFAULT_PRESET)
+    for count in targets:
+        shape = (count * config.scales, 3, config.patch_size, config.patch_size)
+        forms: list[tuple[dict[str, Any], Callable[[], float]]] = [
+            ({"by": "native"}, lambda shape=shape: native_ms(shape))  # type: ignore[misc]
+        ]
+        for dtype, tf32 in FORMS:
+            label = {"by": "torch", "dtype": dtype, "tf32": tf32}
+            forms.append((label, lambda shape=shape, dtype=dtype, tf32=tf32: torch_ms(shape, dtype, tf32)))  # type: ignore[misc]
+        for label, measure in forms:
+            row = {"targets": count, "patches": shape[0], "side": shape[-1], **label}
+            try:
+                yield row | {"ms": measure()}
+            except Exception as error:  # no torch, no CUDA in it, or no memory: the other rows are still valid
+                yield row | {"error": repr(error)}
+
+
+def native_ms(shape: tuple[int, ...]) -> float:
+    """Milliseconds of the native kernels on patches of this shape, float16, 64 per call as in the tracker."""
+    import cupy
+    from dcfnet.backbones.native import NativeBackbone
+    from dcfnet.devices.cuda.backend import CudaBackend
+    from dcfnet.devices.cuda.device import CudaDevice
+    from dcfnet.devices.cuda.graph_capture import GraphCapture
+
+    device, pool = CudaDevice(), cupy.cuda.MemoryPool()
+    backbone, each = NativeBackbone(load_model("dcfnet"), device), CudaBackend.patches_per_call
+    patches = device.zeros(shape, backbone.input_dtype)
+
+    def work() -> Any:
+        return [backbone(patches[first : first + each]) for first in range(0, shape[0], each)]
+
+    with device.capture_stream(pool) as stream:
+        GraphCapture(device, stream, rehearsal=True).capture(work)
+        stream.synchronize()
+        graph = GraphCapture(device, stream, rehearsal=False)
+        graph.capture(work)
+    return _median_ms(graph.run, cupy.cuda.Event, lambda begin, end: float(cupy.cuda.get_elapsed_time(begin, end)))
+
+
+def torch_ms(shape: tuple[int, ...], dtype: str, tf32: bool) -> float:
+    """Milliseconds of torch's convolutions on patches of this shape. tf32: whether float32 products may use TF32."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("torch has no CUDA device")
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = tf32, True
+    kind = getattr(torch, dtype)
+    network = as_torch(read_layers(load_model("dcfnet"))[0]).to("cuda", kind).to(memory_format=torch.channels_last)
+    patches = torch.zeros(shape, dtype=kind, device="cuda").to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # cuDNN chooses its algorithms here
+                network(patches)
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            network(patches)
+    events = lambda: torch.cuda.Event(enable_timing=True)  # noqa: E731
+    return _median_ms(graph.replay, events, lambda begin, end: float(begin.elapsed_time(end)))
+
+
+def as_torch(convolutions: Sequence[Convolution]) -> Any:
+    """The convolutions and ReLUs as a torch module: (B, 3, S, S) -> (B, C, H, H)."""
+    import torch
+
+    modules: list[Any] = []
+    for layer in convolutions:
+        outputs, inputs, kernel, _ = layer.weight.shape
+        options = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+        module = torch.nn.Conv2d(inputs, outputs, kernel, **options)
+        module.weight.data, module.bias.data = (
+            torch.from_numpy(np.array(values)) for values in (layer.weight, layer.bias)
+        )
+        modules += [module, *[torch.nn.ReLU()] * layer.rectified]
+    return torch.nn.Sequential(*modules)
+
+
+def _median_ms(run: Callable[[], Any], event: Callable[[], Any], elapsed: Callable[[Any, Any], float]) -> float:
+    """Milliseconds of one run: REPLAYS runs between two events, the median of ROUNDS."""
+    rounds = []
+    for _ in range(ROUNDS):
+        begin, end = event(), event()
+        begin.record()
+        for _ in range(REPLAYS):
+            run()
+        end.record()
+        end.synchronize()
+        rounds.append(elapsed(begin, end) / REPLAYS)
+    return round(median(rounds), 4)

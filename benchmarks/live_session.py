@@ -1,0 +1,128 @@
+"""A long RTSP session with restarts and stalls of the server: python -m benchmarks.live_session [FRAMES] [FILE].
+
+A server of GStreamer (see tests/runtime/live) sends 640 x 480 px, 30 frames per second, H.264, and draws its clock into
+the pixels. The server is started again five times and stalls twice. The true age of a frame is the time from the
+drawing of the clock until the result is ready: encoding, network, decoding and tracking. Prints the figures as JSON,
+and writes them to FILE.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dcfnet
+import numpy as np
+import psutil
+from dcfnet.io.live.options import LiveOptions
+from dcfnet.io.source_frame import Delay
+from dcfnet.io.sources import open_source
+from dcfnet_evaluation.rendered import render_clip
+
+from tests.runtime.live.rtsp_process import RtspServer, drawn_time
+
+RATE = 30.0
+DOWN, STALLED = 3.0, 6.0  # s
+EVENTS = ("restart", "stall", "restart", "restart", "stall", "restart", "restart")
+SETTLED = 500  # frames after which memory is compared
+Row = tuple[float, float, Delay, bool]  # time drawn, age at the result, delay, lost
+
+
+def main(count: int, file: Path | None) -> None:
+    clip = render_clip(60, 640, 480, occluder=False)
+    order = [*range(60), *range(58, 0, -1)]
+    told: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        server = RtspServer([clip.frame(t) for t in order], Path(folder) / "frames.yuv")
+        server.run()
+        try:
+            rows, sizes = track(server, clip.box(0), count, told)
+        finally:
+            server.kill()
+    result = figures(rows, sizes) | {"told": told}
+    text = json.dumps(result, indent=1)
+    print(text)
+    if file is not None:
+        file.write_text(text + "\n")
+
+
+def track(server: RtspServer, box: dcfnet.Box, count: int, told: list[str]) -> tuple[list[Row], list[float]]:
+    """One row for each frame, and the resident memory after each, MB. The server is disturbed at equal distances."""
+    tracker, process = dcfnet.Tracker(threads=1), psutil.Process()
+    rows: list[Row] = []
+    sizes: list[float] = []
+    due = [round(count * (n + 1) / (len(EVENTS) + 1)) for n in range(len(EVENTS))]
+    with closing(open_source(server.url, live=LiveOptions(tell=told.append))) as source:
+        frames = iter(source)
+        tracker.init(next(frames).pixels, box)
+        for frame in frames:
+            assert frame.pixels is not None
+            lost = tracker.update(frame.pixels, frame.time).status is dcfnet.Status.LOST
+            answered = frame.answered()
+            drawn = drawn_time(frame.pixels)
+            assert answered.delay is not None
+            rows.append((drawn, time.monotonic() - drawn, answered.delay, lost))
+            sizes.append(process.memory_info().rss / 1e6)
+            if len(rows) >= count:
+                break
+            if len(rows) in due:
+                disturb(server, EVENTS[due.index(len(rows))])
+    return rows, sizes
+
+
+def disturb(server: RtspServer, event: str) -> None:
+    """Kills the server and starts it again after DOWN, or stops it for STALLED."""
+    if event == "restart":
+        server.kill()
+        threading.Timer(DOWN, server.run).start()
+    else:
+        server.stop_for(STALLED, signal.SIGSTOP, signal.SIGCONT)
+
+
+def figures(rows: list[Row], sizes: list[float]) -> dict[str, Any]:
+    """The figures of the session, ages in ms. `up`: frames without a gap before them."""
+    drawn = np.array([row[0] for row in rows])
+    delays = [row[2] for row in rows]
+    gap, skipped = (np.array([getattr(delay, name) for delay in delays]) for name in ("gap", "skipped"))
+    up = gap == 0
+    true, told = (np.array(values)[up] * 1000 for values in ([row[1] for row in rows], [delay.age for delay in delays]))
+    steps, frames = np.diff(drawn), skipped[1:] + 1
+    missing = np.where(up[1:], steps - frames / RATE, steps - gap[1:])
+    return {
+        "frames": len(rows),
+        "skipped": int(skipped.sum()),
+        "lost": sum(row[3] for row in rows),
+        "minutes": round(float(drawn[-1] - drawn[0]) / 60, 2),
+        "events": list(EVENTS),
+        "gaps, s": [round(float(value), 2) for value in gap[gap > 0]],
+        "steps of the drawn clock at the gaps, s": [round(float(value), 2) for value in steps[gap[1:] > 0]],
+        "largest step without a gap, s": round(float(steps[up[1:]].max()), 3),
+        "largest time neither in a gap nor in frames, s": round(float(missing.max()), 3),
+        "true age while up, ms": quantiles(true),
+        "age in the rows while up, ms": quantiles(told),
+        "memory after frame 500, at the end, largest, MB": [
+            round(size, 1) for size in (sizes[min(SETTLED, len(sizes) - 1)], sizes[-1], max(sizes))
+        ],
+        "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[1]:.1f} in the last 5 minutes",
+        "opencv": cv2.__version__,
+    }
+
+
+def quantiles(values: np.ndarray) -> dict[str, float]:
+    """Of ages, ms."""
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+    return {name: round(float(np.quantile(values, share)), 1) for name, share in shares.items()}
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    main(int(arguments[0]) if arguments else 10_000, Path(arguments[1]) if arguments[1:] else None)

@@ -1,0 +1,68 @@
+"""What --boxes writes: lines of text, or messages in a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from dcfnet.cli.options import RunOptions
+from dcfnet.io.bags.detections import DetectionWriter
+from dcfnet.io.boxes import BoxWriter
+from dcfnet.io.source_frame import Header, SourceFrame
+from dcfnet.io.target_row import TargetRow
+
+BAG = ".mcap"
+
+
+class BoxOutput(Protocol):
+    """Takes the targets of each frame, in order. index: of the frame, from 0."""
+
+    def add(self, index: int, frame: SourceFrame, rows: Sequence[TargetRow]) -> None: ...
+
+
+class BoxLines:
+    """One line per target and frame. ids: the lines have the ids of the targets."""
+
+    def __init__(self, writer: BoxWriter, ids: bool) -> None:
+        self._writer, self._ids = writer, ids
+
+    def add(self, index: int, frame: SourceFrame, rows: Sequence[TargetRow]) -> None:
+        """See `BoxOutput`."""
+        for row in rows:
+            target = row.id if self._ids else None
+            self._writer.write(index, row.box, row.result, frame.time, frame.delay, target)
+
+
+class BoxMessages:
+    """One message per frame. Frames that are not of a bag have headers with the seconds after the first frame."""
+
+    def __init__(self, writer: DetectionWriter) -> None:
+        self._writer = writer
+
+    def add(self, index: int, frame: SourceFrame, rows: Sequence[TargetRow]) -> None:
+        """See `BoxOutput`."""
+        self._writer.write(frame.header or _header(frame.time), rows)
+
+
+@contextmanager
+def open_boxes(options: RunOptions, live: bool) -> Iterator[BoxOutput]:
+    """The output of --boxes. live: the source is live. Raises SinkError, and MissingDependencyError for a bag."""
+    assert options.boxes is not None
+    if is_bag_file(options.boxes):
+        with DetectionWriter(options.boxes) as messages:
+            yield BoxMessages(messages)
+    else:
+        with BoxWriter(options.boxes, options.layout, live, options.ids) as lines:
+            yield BoxLines(lines, options.ids)
+
+
+def is_bag_file(file: Path) -> bool:
+    """Whether --boxes writes a bag."""
+    return file.suffix.lower() == BAG
+
+
+def _header(time: float) -> Header:
+    sec, nanosec = divmod(round(time * 1e9), 10**9)
+    return Header(sec, nanosec, "", sec * 10**9 + nanosec)

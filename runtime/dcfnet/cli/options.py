@@ -1,0 +1,114 @@
+"""The options of a run: their values, their checks, and the targets that they describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcfnet.cli.outputs import check_outputs
+from dcfnet.cli.target import display_fault
+from dcfnet.cli.targets.births import BirthRule, DeathRule
+from dcfnet.cli.targets.detections import read_detections
+from dcfnet.cli.targets.run_targets import TargetPlan
+from dcfnet.cli.targets.starts import numbered, read_starts
+from dcfnet.errors import ConfigError, SinkError
+from dcfnet.io.boxes import FORMATS, WITH_IDS
+from dcfnet.result import Box
+
+MIN_SCORE, BIRTH_SCORE = 0.0, 0.5  # for scores from 0 to 1
+BIRTHS = 3  # frames with detections: one or two wrong detections start no target
+RECONNECT = 30.0  # s
+DEATHS = 60  # frames: 2 s of usual video
+WEB_PORT = 8000
+UPLOAD_LIMIT = 500  # MB: several minutes of video of a telephone
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format.
+
+    init: boxes of the first frame, frame pixels. starts: --targets. failures: --record-failures. reconnect: seconds.
+    births: None is BIRTHS without `init` and `starts`, else 0. deaths: None is DEATHS with births, else 0.
+    """
+
+    source: str
+    init: tuple[Box, ...] = ()
+    engine: Path | None = None
+    config: str | None = None
+    output: Path | None = None
+    boxes: Path | None = None
+    layout: str = "csv"
+    device: str = "auto"
+    show: bool = False
+    preset: str | None = None
+    rebuild: bool = False
+    levels: str = "first"
+    threads: int | None = None
+    failures: Path | None = None
+    every_frame: bool = False
+    reconnect: float = RECONNECT
+    starts: Path | None = None
+    detections: Path | None = None
+    min_score: float = MIN_SCORE
+    births: int | None = None
+    birth_score: float = BIRTH_SCORE
+    deaths: int | None = None
+    metrics: str | None = None
+    topic: str | None = None
+
+    @property
+    def ids(self) -> bool:
+        """Whether the outputs have the ids of the targets: there may be several."""
+        return len(self.init) > 1 or self.starts is not None or self.detections is not None
+
+
+def check_options(options: RunOptions) -> None:
+    """Raises a typed error for options that contradict each other, before any file is opened or written."""
+    inputs = [file for file in (options.engine, options.starts, options.detections) if file]
+    outputs = [file for file in (options.output, options.boxes) if file]
+    check_outputs(options.source, inputs, outputs, options.failures)
+    if options.layout not in FORMATS:
+        raise SinkError(f"--format {options.layout}: must be one of {', '.join(FORMATS)}")
+    if options.ids and options.boxes and options.layout not in WITH_IDS:
+        raise SinkError(f"--format {options.layout}: has no ids; for several targets use {', '.join(WITH_IDS)}")
+    if options.ids and options.failures:
+        raise SinkError("--record-failures: records one target; give one --init, without --targets and --detections")
+    fault = display_fault() if options.show else None
+    if fault:
+        raise SinkError(f"--show: {fault}; use --output and watch the video afterwards")
+
+
+def check_page_options(options: RunOptions, init: list[str] | None) -> None:
+    """Raises ConfigError for options that the page of --web does not use: it draws the box and has the downloads."""
+    unused = {
+        "--init": init,
+        "--output": options.output,
+        "--boxes": options.boxes,
+        "--record-failures": options.failures,
+        "--targets": options.starts,
+        "--detections": options.detections,
+        "--metrics": options.metrics,
+        "--show": options.show,
+    }
+    given = [name for name, value in unused.items() if value]
+    if given:
+        raise ConfigError(
+            f"--web and {given[0]}: give one of them; the box is drawn on the page, which has the results"
+        )
+
+
+def plan_targets(options: RunOptions) -> TargetPlan:
+    """Reads the files of targets and detections. Raises ConfigError, SourceError and InvalidBoxError."""
+    if options.init and options.starts:
+        raise ConfigError("--init and --targets: give one of them; a line of --targets is an id and a box")
+    if options.births and not options.detections:
+        raise ConfigError(f"--births {options.births}: needs the boxes of a detector; give --detections FILE")
+    starts = numbered(options.init) if options.starts is None else read_starts(options.starts)
+    births = options.births
+    if births is None:
+        births = BIRTHS if options.detections and not starts else 0
+    deaths = options.deaths
+    if deaths is None:
+        deaths = DEATHS if births else 0
+    found = read_detections(options.detections, options.min_score) if options.detections else {}
+    return TargetPlan(starts, found, BirthRule(births, options.birth_score), DeathRule(deaths))

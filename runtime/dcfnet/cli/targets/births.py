@@ -1,0 +1,74 @@
+"""When a target starts for a detection that no target took, and when a target that is gone ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from dcfnet.cli.targets.detections import Detection
+from dcfnet.result import Box, Result, Status
+
+SAME = 0.3  # IoU from which two detections in successive frames are of one candidate, as in `correct`
+DUPLICATE = 0.5  # IoU from which a detection is a second box of a target; detectors remove duplicates at 0.3 to 0.7
+
+
+class Candidate(NamedTuple):
+    """A detection that no target took. box: the newest one. seen: frames with detections in a row."""
+
+    box: Box
+    seen: int
+
+
+class BirthRule:
+    """A target starts when a detection was left in `frames` frames with detections in a row.
+
+    Frames without any detection do not count, so the detector may run in every tenth frame only.
+    """
+
+    def __init__(self, frames: int, score: float) -> None:
+        """frames: 0 starts no target. score: detections below it are no candidates."""
+        self._frames, self._score = frames, score
+        self._candidates: list[Candidate] = []
+
+    def add(self, left: Sequence[Detection], present: Sequence[Box]) -> list[Box]:
+        """Adds a frame with detections. Returns the boxes in which a target starts now.
+
+        left: the detections that no target took. present: boxes of the targets that are not lost; a detection over one
+        of them is a second box of the same target.
+        """
+        if not self._frames:
+            return []
+        boxes = [found.box for found in left if found.score >= self._score]
+        boxes = [box for box in boxes if all(box.iou(other) < DUPLICATE for other in present)]
+        self._candidates = self._continued(boxes)
+        born = [candidate.box for candidate in self._candidates if candidate.seen >= self._frames]
+        self._candidates = [candidate for candidate in self._candidates if candidate.seen < self._frames]
+        return born
+
+    def _continued(self, boxes: Sequence[Box]) -> list[Candidate]:
+        """The candidates after this frame: the best pairs of an old candidate and a box first, then new ones."""
+        pairs = [(old.box.iou(box), i, j) for i, old in enumerate(self._candidates) for j, box in enumerate(boxes)]
+        seen, used = dict.fromkeys(range(len(boxes)), 1), set[int]()
+        for overlap, i, j in sorted(pairs, reverse=True):
+            if overlap >= SAME and i not in used and seen[j] == 1:
+                seen[j] = self._candidates[i].seen + 1
+                used.add(i)
+        return [Candidate(box, seen[j]) for j, box in enumerate(boxes)]
+
+
+class DeathRule:
+    """A target ends after `frames` searched frames in a row in which it was lost or uncertain.
+
+    Uncertain counts: a target that left the view is often not lost, but followed in the background with low confidence.
+    """
+
+    def __init__(self, frames: int) -> None:
+        """frames: 0 ends no target."""
+        self._frames = frames
+        self._gone: dict[int, int] = {}  # id -> frames in a row in which it was not tracked
+
+    def add(self, results: Iterable[tuple[int, Result]]) -> list[int]:
+        """Adds the results of the targets that were searched in a frame, by id. Returns the ids that end now."""
+        missed = [target for target, result in results if result.status is not Status.TRACKED]
+        self._gone = {target: self._gone.get(target, 0) + 1 for target in missed}
+        return [target for target, count in self._gone.items() if count == self._frames]
