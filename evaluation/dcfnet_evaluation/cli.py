@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +15,11 @@ from rich.progress import Progress as Bar
 
 from dcfnet_evaluation import options, tables
 from dcfnet_evaluation.ablation import ablation_contenders, ablation_table
+from dcfnet_evaluation.contenders import Contender
 from dcfnet_evaluation.datasets import LAYOUTS
 from dcfnet_evaluation.evaluate import EvaluationSettings, Subject, evaluate
+from dcfnet_evaluation.faults import evaluate_with_faults, faults_table
+from dcfnet_evaluation.faults.run import SUMMARY
 from dcfnet_evaluation.got10k import average_overlap, write_submission
 from dcfnet_evaluation.metrics import scored
 from dcfnet_evaluation.published import PublishedScores, read_table
@@ -32,12 +35,10 @@ from dcfnet_evaluation.selection import (
     subject_of,
 )
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import SHEET, Sheet, has_truth, read_sheet
+from dcfnet_evaluation.sheet import SHEET, has_truth, read_sheet
 
 WORSE = 2  # exit code of `compare` when B is worse
 FAILED = 3  # exit code when a tracker gave no usable box in some frames; these frames count as misses
-
-MAX_TERMINAL_TRACKERS = 7  # score columns that fit on a terminal; the report shows all trackers
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -72,6 +73,7 @@ def evaluate_(
     output: options.Output = None,
     fresh: options.Fresh = False,
     report: options.Report = True,
+    faults: options.Faults = None,
 ) -> None:
     """Runs the trackers and writes boxes, scores and a report. The command name is the layout of the dataset."""
     layout = str(context.info_name)
@@ -82,13 +84,17 @@ def evaluate_(
         serial = workers == 1 and ray is None
         chosen = parse_rates(rates, serial and protocol == "ope")
         settings = EvaluationSettings(protocol, limit, chosen, workers, ray, memory and serial)
-        folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}")
+        kind = f"{protocol}-faults" if faults else protocol
+        folder = output or Path("out", "eval", f"{layout}-{subject.name}-{kind}")
         table = read_table(published) if published else None
+        if faults:
+            _evaluate_faults(subject, contenders, folder, settings, faults, fresh, results)
+            return
         _check_outputs(subject, settings, submission, report)
         with CommandProgress("dcfnet-eval") as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
             evaluation, sheet = evaluate(subject, contenders, folder, settings, folders, fresh, progress)
-        _print_scores(sheet)
+        tables.print_scores(sheet)
         _print_got10k(subject, evaluation, submission)
         _write_report(subject, evaluation, folder, table, report)
     except (DcfnetError, SequenceError, OSError) as error:
@@ -164,6 +170,23 @@ def _progress(bar: Bar, jobs: int) -> Progress:
     return lambda name: bar.update(task, advance=1, description=escape(name))
 
 
+def _evaluate_faults(
+    subject: Subject,
+    contenders: Sequence[Contender],
+    folder: Path,
+    settings: EvaluationSettings,
+    faults: str,
+    fresh: bool,
+    results: Sequence[str] | None,
+) -> None:
+    if results:
+        raise SequenceError("--faults with --results: published boxes are of frames without faults; leave one out")
+    with CommandProgress("dcfnet-eval") as bar:
+        sheets = evaluate_with_faults(subject, contenders, folder, settings, faults, fresh, partial(_progress, bar))
+    Console().print(faults_table(sheets))
+    typer.echo(f"{folder / SUMMARY}")
+
+
 def _check_outputs(subject: Subject, settings: EvaluationSettings, submission: Path | None, report: bool) -> None:
     """Checks, before any tracker runs, that the outputs can be written.
 
@@ -181,29 +204,6 @@ def _check_outputs(subject: Subject, settings: EvaluationSettings, submission: P
             "--submission: needs one pass over all frames of all sequences of the subset; "
             "use --protocol ope without --limit and --sequences"
         )
-
-
-def _print_scores(sheet: Sheet) -> None:
-    console = Console()
-    if not any(sheet.scores.values()):
-        typer.echo("the dataset does not publish the true boxes of these sequences: nothing is scored", err=True)
-        return
-    if len(sheet.scores) == 1:
-        console.print(tables.tracker_table(sheet.tracker()))
-    else:
-        if len(sheet.scores) <= MAX_TERMINAL_TRACKERS:
-            console.print(tables.sequences_table(sheet))
-        console.print(tables.trackers_table(sheet))
-    if sheet.trust:
-        console.print(tables.trust_table(sheet))
-    if sheet.timings:
-        console.print(tables.times_table(sheet))
-        for line in tables.stages_text(sheet):
-            typer.echo(f"{line} ms")
-    for tracker, scores in sheet.scores.items():
-        failed = [f"{score.sequence} ({score.failures})" for score in scores if score.failures]
-        if failed:
-            typer.echo(f"{tracker}: frames without a usable box: {', '.join(failed)}", err=True)
 
 
 def _print_got10k(subject: Subject, evaluation: Evaluation, submission: Path | None) -> None:
