@@ -47,11 +47,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
         assert found, line
         yield found[0]
-        assert len(list(folder.iterdir())) == 1, "the folder of the uploads"
+        assert len(list(folder.glob("dcfnet-*"))) == 1, "the folder of the uploads"
         program.terminate()
         assert program.stderr.read() == ""
         assert program.wait(timeout=20) == 0
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("dcfnet-*")) == []
 
 
 class Page:
