@@ -22,6 +22,7 @@ NOT_EXECUTED = {
     r"\./justw|pip |python3 -m venv|\. venv/|apt-get ": "installs packages, or runs these tests",
     r"dcfnet-(train|crops|adapt|export|eval|calibrate|bench) |python -m dcfnet_|torchrun ": "needs data of the reader",
     r"python benchmarks/": "takes minutes",
+    r"dcfnet-run --web": "serves a page until it is interrupted",
     r"dcfnet-run (\d|rtsp:|http:)": "needs a camera or a stream",
     r"dcfnet-run .*--device cuda": "needs a GPU",
     r"dcfnet-run .*--engine \S+\.(onnx|engine)": "needs an exported model",

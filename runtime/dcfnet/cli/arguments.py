@@ -8,13 +8,14 @@ from typing import Annotated, TypeAlias
 import typer
 
 from dcfnet.backbones.loading import DEFAULT_MODEL
+from dcfnet.cli.log import LAYOUTS
 from dcfnet.cli.options import BIRTHS, DEATHS
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
 from dcfnet.io.boxes import FORMATS
 from dcfnet.model.file import SHIPPED
 
-SEVERAL, PAGE = "Several targets", "Page"  # titles of parts of the help
+SEVERAL, PAGE, TELEMETRY = "Several targets", "Page", "Telemetry"  # titles of parts of the help
 
 
 def print_version(wanted: bool) -> None:
@@ -22,6 +23,13 @@ def print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"dcfnet-run {__version__}")
         raise typer.Exit
+
+
+def check_layout(layout: str) -> str:
+    """The value of --log. Raises BadParameter."""
+    if layout not in LAYOUTS:
+        raise typer.BadParameter(f"{layout!r} must be one of {', '.join(LAYOUTS)}")
+    return layout
 
 
 Source: TypeAlias = Annotated[
@@ -168,6 +176,33 @@ WebPort: TypeAlias = Annotated[
 ]
 UploadLimit: TypeAlias = Annotated[
     int, typer.Option(min=1, metavar="MB", help="Largest video that --web accepts.", rich_help_panel=PAGE)
+]
+Metrics: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT",
+        help="Serve metrics for Prometheus at /metrics, and /health, while the run goes on. Without HOST only on this "
+        "computer. Needs the extra metrics.",
+        rich_help_panel=TELEMETRY,
+    ),
+]
+Log: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--log",
+        callback=check_layout,
+        metavar="|".join(LAYOUTS),
+        help="Messages on standard error: lines of text, or one JSON object per line, also for each change of status.",
+        rich_help_panel=TELEMETRY,
+    ),
+]
+Record: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.mcap",
+        help="Record pictures, boxes, confidence and response map for Foxglove. Needs the extra foxglove.",
+        rich_help_panel=TELEMETRY,
+    ),
 ]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")

@@ -23,7 +23,7 @@ class Delays:
             return
         self._counts[min(int(delay.age / STEP), len(self._counts) - 1)] += 1
         self.skipped += delay.skipped
-        self.gaps += delay.gap > 0
+        self.gaps += 1 if delay.gap > 0 else 0
         self.silent += delay.gap
 
     def age(self, share: float) -> float:
@@ -36,5 +36,5 @@ class Delays:
         if not self._counts.any():
             return ""
         ages = f"frame age {self.age(0.5) * 1000:.0f} ms (median), {self.age(0.99) * 1000:.0f} ms (99 %)"
-        gaps = f"{self.gaps} gaps of {self.silent:.1f} s in all" if self.gaps else "no gaps"
+        gaps = f"{self.gaps} gap{'s' * (self.gaps != 1)}, {self.silent:.1f} s in all" if self.gaps else "no gaps"
         return f"; {ages}; {self.skipped} frames skipped; {gaps}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
 from enum import IntEnum
 
+from dcfnet.cli.log import say
 from dcfnet.errors import DcfnetError
 
 
@@ -21,7 +23,7 @@ class ExitCode(IntEnum):
     BROKEN_PIPE = 141  # of a shell, for a program that wrote into a closed pipe
 
 
-def exit_code(program: str, work: Callable[[], ExitCode], interrupted: Callable[[], None]) -> ExitCode:
+def exit_code(work: Callable[[], ExitCode], interrupted: Callable[[], None]) -> ExitCode:
     """Does the work and returns its code. An error of the user prints one line on standard error.
 
     interrupted: called after the message of an interruption, for example to print a summary.
@@ -33,10 +35,10 @@ def exit_code(program: str, work: Callable[[], ExitCode], interrupted: Callable[
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
         return ExitCode.BROKEN_PIPE
     except DcfnetError as error:
-        print(f"{program}: {error}", file=sys.stderr, flush=True)
+        say(str(error), "error", logging.ERROR, exit_code=int(ExitCode.ERROR))
         return ExitCode.ERROR
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; the results up to this frame are saved", file=sys.stderr, flush=True)
+        say("interrupted; the results up to this frame are saved", "interrupted", logging.WARNING)
         interrupted()
         return ExitCode.INTERRUPTED
     return code

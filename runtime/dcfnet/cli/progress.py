@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dcfnet.cli.log import is_structured, say
+
 LOG_INTERVAL = 10.0  # s between two lines in a log
 
 
@@ -60,9 +62,9 @@ class RunProgress:
         self._bar = Progress(
             *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal or is_structured(),
         )
-        self._log = not console.is_terminal
+        self._log = self._bar.disable
         self._task = stack.enter_context(self._bar).add_task(escape(name), total=length)
         self._done, self._length, self._told = 0, length, time.monotonic()
 
@@ -73,4 +75,4 @@ class RunProgress:
         if self._log and time.monotonic() - self._told > LOG_INTERVAL:
             self._told = time.monotonic()
             total = f" of about {self._length}" if self._length and self._length >= self._done else ""
-            print(f"dcfnet-run: {self._done}{total} frames", file=sys.stderr, flush=True)
+            say(f"{self._done}{total} frames", "progress", frames=self._done)

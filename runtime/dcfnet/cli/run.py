@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from dataclasses import replace
@@ -11,6 +12,7 @@ import typer
 
 from dcfnet.cli import arguments
 from dcfnet.cli.exit_codes import ExitCode, exit_code
+from dcfnet.cli.log import is_structured, say, set_layout, tell_event
 from dcfnet.cli.options import (
     BIRTH_SCORE,
     MIN_SCORE,
@@ -25,8 +27,6 @@ from dcfnet.cli.session import open_tracker, run
 from dcfnet.cli.summary import Summary
 from dcfnet.cli.target import parse_box
 from dcfnet.io.addresses import without_secrets
-
-PROGRAM = "dcfnet-run"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -59,6 +59,9 @@ def main(
     web: arguments.Web = False,
     web_port: arguments.WebPort = WEB_PORT,
     upload_limit: arguments.UploadLimit = UPLOAD_LIMIT,
+    metrics: arguments.Metrics = None,
+    record: arguments.Record = None,
+    log: arguments.Log = "text",
     version: arguments.Version = False,
 ) -> None:
     """Tracks targets through a video. Without --init, draw the box of one target in the first frame with the mouse.
@@ -71,10 +74,9 @@ def main(
             "is missing; give a video, a folder of images or a camera, or --web", param_hint="SOURCE"
         )
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
-    rules = (targets, detections, min_score, births, birth_score, deaths, topic)
-    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
-    quieten_opencv()
+    rules = (targets, detections, min_score, births, birth_score, deaths)
+    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics, record, topic)
+    prepare(log)
     if code := open_page(options, init, web_port, upload_limit) if web else run_and_report(options, init or []):
         raise typer.Exit(code)
 
@@ -86,10 +88,10 @@ def open_page(options: RunOptions, init: list[str] | None, port: int, upload_lim
         check_page_options(options, init)
         from dcfnet.cli.web.server import serve_page  # an extra
 
-        serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit)
+        serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit, options.topic)
         return ExitCode.COMPLETE
 
-    return exit_code(PROGRAM, work, lambda: None)
+    return exit_code(work, lambda: None)
 
 
 def run_and_report(options: RunOptions, init: list[str]) -> ExitCode:
@@ -99,17 +101,32 @@ def run_and_report(options: RunOptions, init: list[str]) -> ExitCode:
     def work() -> ExitCode:
         run(replace(options, init=tuple(map(parse_box, init))), summary)
         for problem in (*summary.problems, *filter(None, [summary.died])):
-            typer.echo(f"{PROGRAM}: {without_secrets(options.source)}: {problem}", err=True)
-        typer.echo(summary.text(), err=to_stderr)
-        if summary.died:
-            return ExitCode.DIED
-        return ExitCode.PARTIAL if summary.problems else ExitCode.COMPLETE
+            say(f"{without_secrets(options.source)}: {problem}", "problem", logging.WARNING)
+        code = ExitCode.DIED if summary.died else ExitCode.PARTIAL if summary.problems else ExitCode.COMPLETE
+        tell_end(summary, code, to_stderr)
+        return code
 
     def interrupted() -> None:
         if summary.frames:
-            typer.echo(summary.text(), err=to_stderr)
+            tell_end(summary, ExitCode.INTERRUPTED, to_stderr)
 
-    return exit_code(PROGRAM, work, interrupted)
+    return exit_code(work, interrupted)
+
+
+def tell_end(summary: Summary, code: ExitCode, to_stderr: bool) -> None:
+    """Writes the summary: a line on standard output or error, or an event."""
+    if not is_structured():
+        typer.echo(summary.text(), err=to_stderr)
+    counts = {"frames": summary.frames, "lost": summary.lost, "undecoded": summary.undecoded, "frozen": summary.frozen}
+    speed = {"updates": summary.updates, "seconds": round(summary.seconds, 3), "fps": round(summary.fps, 1)}
+    tell_event("run_ended", {"exit_code": int(code), **counts, **speed, "targets": summary.targets})
+
+
+def prepare(log: str) -> None:
+    """Prepares this process for a run. log: the layout of messages."""
+    set_layout(log)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
+    quieten_opencv()
 
 
 def quieten_opencv() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -14,12 +14,14 @@ import cv2
 
 from dcfnet.cli.box_outputs import open_boxes
 from dcfnet.cli.failures.recorder import FailureRecorder
+from dcfnet.cli.log import say, tell_event
 from dcfnet.cli.options import RunOptions, check_options, plan_targets
 from dcfnet.cli.progress import RunProgress
 from dcfnet.cli.summary import Summary, check_frozen, describe_frame, track
 from dcfnet.cli.target import WINDOW, draw_box
 from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
+from dcfnet.cli.telemetry.observers import Observer, observed, open_observers
 from dcfnet.config.version import __version__
 from dcfnet.errors import EngineError, InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame, frame_size
@@ -40,24 +42,26 @@ def run(options: RunOptions, summary: Summary | None = None) -> Summary:
     summary = summary or Summary()
     check_options(options)
     plan = plan_targets(options)
-    live = LiveOptions(options.every_frame, options.reconnect, tell=tell)
-    tracker = open_tracker(options)
-    with closing(open_source(options.source, options.levels, live, options.topic)) as source:
-        track_source(options, tracker, source, plan, summary)
+    live = LiveOptions(options.every_frame, options.reconnect, tell=lambda line: say(line, "source", logging.WARNING))
+    with open_observers(options.metrics) as observers:
+        tracker = open_tracker(options)
+        with closing(open_source(options.source, options.levels, live, options.topic)) as source:
+            tell_event("run_started", {"source": source.name, "tracker": repr(tracker), "version": __version__})
+            track_source(options, tracker, source, plan, summary, observers)
     return summary
 
 
-def tell(line: str) -> None:
-    """Prints a line on standard error while the run goes on."""
-    print(f"dcfnet-run: {line}", file=sys.stderr, flush=True)
-
-
 def track_source(
-    options: RunOptions, tracker: MultiTracker, source: FrameSource, plan: TargetPlan, summary: Summary
+    options: RunOptions,
+    tracker: MultiTracker,
+    source: FrameSource,
+    plan: TargetPlan,
+    summary: Summary,
+    observers: Sequence[Observer] = (),
 ) -> None:
     """Tracks from the first frame of the source to its end, and counts in the summary."""
     for note in source.report.notes:
-        tell(f"{source.name}: {note}")
+        say(f"{source.name}: {note}", "note")
     frames = iter(source)
     first = next(frames)
     if first.pixels is None:  # no source does this
@@ -65,11 +69,27 @@ def track_source(
     if not plan.starts and not options.detections:
         plan = replace(plan, starts=numbered([draw_box(first.pixels)]))
     targets, summary.several = RunTargets(tracker, plan), options.ids
-    results = track(targets, chain([first], frames), summary)
-    write_results(options, source, tracker, with_start(source, first.pixels, results))
+    results = with_start(source, first.pixels, track(targets, chain([first], frames), summary))
+    with open_recording(options.record, tracker) as recording:
+        write_results(options, source, tracker, observed(results, summary, [*observers, *recording]))
     summary.problems += source.report.problems + targets.problems
     summary.died = source.report.died
     check_frozen(source, summary)
+
+
+@contextmanager
+def open_recording(file: Path | None, tracker: MultiTracker) -> Iterator[list[Observer]]:
+    """The recording of --record, as a list; empty without a file.
+
+    Raises SinkError, and MissingDependencyError without the extra `foxglove`.
+    """
+    if file is None:
+        yield []
+        return
+    from dcfnet.cli.telemetry.recording import Recording  # an extra
+
+    with Recording(file, tracker.response_maps) as recording:
+        yield [recording]
 
 
 def open_tracker(options: RunOptions) -> MultiTracker:
@@ -82,11 +102,11 @@ def open_tracker(options: RunOptions) -> MultiTracker:
     except EngineError as error:
         if engine is None or not options.rebuild:
             raise
-        print(f"dcfnet-run: {error}", file=sys.stderr)
+        say(str(error), "note", logging.WARNING)
     from dcfnet.engines.make import rebuild as rebuild_engine
 
     passport = rebuild_engine(engine)
-    print(f"dcfnet-run: {engine}: built again with {passport.flavour} {passport.version}", file=sys.stderr)
+    say(f"{engine}: built again with {passport.flavour} {passport.version}", "note")
     return MultiTracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dcfnet.cli.delays import Delays
+from dcfnet.cli.log import say
 from dcfnet.cli.targets.run_targets import RunTargets
 from dcfnet.errors import SourceError
 from dcfnet.io.frame import Frame
@@ -117,4 +118,4 @@ def check_frozen(source: FrameSource, summary: Summary) -> None:
         raise SourceError(
             f"{source.name}: all {summary.frames} frames are equal ({source.report.stored}); {OPENCV_LIMITS}"
         )
-    print(f"dcfnet-run: {source.name}: {summary.frozen} frames are frozen; {OPENCV_LIMITS}", file=sys.stderr)
+    say(f"{source.name}: {summary.frozen} frames are frozen; {OPENCV_LIMITS}", "note", logging.WARNING)

@@ -34,6 +34,7 @@ class MjpegServer:
     def __init__(self, picture: Picture = numbered, rate: float = 50.0, port: int = 0) -> None:
         self.mute = False  # an open connection sends nothing
         self.frames_per_connection: int | None = None  # then the server closes the connection
+        self.last: int | None = None  # number of the picture after which the server stops
         self.requests = self.number = 0
         self._picture, self._interval, self._open = picture, 1 / rate, True
         server = self
@@ -67,6 +68,9 @@ class MjpegServer:
         sent, limit = 0, self.frames_per_connection
         due = time.monotonic()
         while self._open and (limit is None or sent < limit):
+            if self.last is not None and self.number >= self.last:
+                threading.Thread(target=self.stop).start()
+                return
             if not self.mute:
                 content = cv2.imencode(".jpg", self._picture(self.number))[1].tobytes()
                 self.number, sent = self.number + 1, sent + 1

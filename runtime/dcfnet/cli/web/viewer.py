@@ -36,10 +36,16 @@ class Viewer:
     """
 
     def __init__(
-        self, tracker: MultiTracker, uploads: Uploads, given: str | None = None, levels: str = "first"
+        self,
+        tracker: MultiTracker,
+        uploads: Uploads,
+        given: str | None = None,
+        levels: str = "first",
+        topic: str | None = None,
     ) -> None:
-        """tracker: shared by all runs. given: the source of the command line. levels: --range."""
-        self._tracker, self._uploads, self._given, self._levels = tracker, uploads, given, levels
+        """tracker: shared by all runs. given: the source of the command line, topic: in it. levels: --range."""
+        self._tracker, self._uploads, self._levels = tracker, uploads, levels
+        self._given, self._topic = given, topic
         self.run: PageRun | None = None
 
     def answer(self, request: str) -> str | bytes:
@@ -73,7 +79,7 @@ class Viewer:
         if fields.get("upload"):
             self.run = self._open_upload()
         elif fields.get("given") and self._given is not None:
-            self.run = self._run(self._given)
+            self.run = self._run(self._given, self._topic)
         else:
             self.run = self._run(allowed_source(str(fields.get("source", ""))))
         return self.run.first_view.message()
@@ -113,8 +119,8 @@ class Viewer:
             self._uploads.remove()
             raise SourceError(str(error).replace(str(upload.file), upload.name)) from error
 
-    def _run(self, source: str) -> PageRun:
-        return PageRun(self._tracker, open_source(source, self._levels))
+    def _run(self, source: str, topic: str | None = None) -> PageRun:
+        return PageRun(self._tracker, open_source(source, self._levels, topic=topic))
 
 
 HANDLERS: dict[str, Callable[[Viewer, dict[str, Any]], str | bytes]]

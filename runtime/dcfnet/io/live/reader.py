@@ -12,7 +12,8 @@ from dcfnet.io.live.frame_buffer import FrameBuffer
 from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import Delay, SourceFrame
 
-FIRST_WAIT, LONGEST_WAIT = 0.25, 4.0  # s between two attempts to connect; each wait is twice the one before
+FIRST_WAIT, LONGEST_WAIT = 0.25, 2.0  # s between two attempts to connect
+LONGER = 1.5  # each wait, divided by the one before
 STALL = 1.0  # s without a frame that count as a gap, also if the connection holds
 SLOW = 3.0  # intervals of the nominal rate without a frame that do not count as a gap
 
@@ -90,7 +91,7 @@ class StreamReader:
                 self.connections += 1
                 return connection
             except SourceError as error:
-                cause = str(error)
+                cause = str(error).removeprefix(f"{self._name}: ")
             self._pause()
         self.ending = f"no frame for {time.monotonic() - self._last:.1f} s ({cause})"
         return None
@@ -102,7 +103,7 @@ class StreamReader:
             self._options.tell(f"{self._name}: no frame for {silent:.1f} s; connecting again")
 
     def _pause(self) -> None:
-        """Waits before the next attempt, each time twice as long."""
+        """Waits before the next attempt, each time longer."""
         left = (self._deadline or 0.0) - time.monotonic()
         self._stop.wait(max(min(self._wait, left), 0.0))
-        self._wait = min(2 * self._wait, LONGEST_WAIT)
+        self._wait = min(LONGER * self._wait, LONGEST_WAIT)

@@ -28,6 +28,7 @@ export function describe(header, response) {
 }
 
 export function describeBox(box) {
+  if (box) element("status").textContent = element("status").textContent.replace("no box yet", "box drawn");
   element("box").textContent = box ? box.map(Math.round).join(", ") : "–";
 }
 
