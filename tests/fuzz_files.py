@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -19,6 +20,8 @@ from dcfnet.engines.options import BuildOptions
 from dcfnet.engines.passport import Passport, _document
 from dcfnet.errors import DcfnetError
 from dcfnet.io.decoding.images import read_image
+from dcfnet.io.source_frame import SourceFrame
+from dcfnet.io.sources import open_source
 from dcfnet.model.file import LEVELS_KEY, SHIPPED, read_metadata
 from dcfnet_evaluation.bench.sheet import read_bench
 from dcfnet_evaluation.datasets.ilsvrc_vid import _read as read_ilsvrc
@@ -32,6 +35,8 @@ from dcfnet_train.crop_manifest import Clip, CropSettings, Manifest
 from dcfnet_train.recipe import FOLDER, Recipe
 from dcfnet_train.training_set.manifest import SHIPPED as FOOTAGE
 from dcfnet_train.training_set.manifest import load_manifest
+
+from tests.runtime.bags.recordings import image, in_order, record
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "runtime/dcfnet/model/shipped"
@@ -144,6 +149,18 @@ def _footage() -> bytes:
     return FOOTAGE.read_bytes()[:2500].rpartition(b",\n")[0] + b"\n]\n"
 
 
+@cache
+def _bag(suffix: str) -> bytes:
+    pictures = np.random.default_rng(0).integers(0, 255, (6, 8, 12, 3), dtype=np.uint8)
+    with TemporaryDirectory() as folder:
+        messages = in_order(image(picture, "bgr8") for picture in pictures)
+        return record(Path(folder) / f"bag{suffix}", messages).read_bytes()
+
+
+def _read_bag(file: Path) -> list[SourceFrame]:
+    return list(open_source(file))
+
+
 def _image() -> bytes:
     return cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 
@@ -171,6 +188,7 @@ READERS = (
     Reader("table.csv", lambda: b"tracker,sequence,auc,prec20\na,b,0.5,0.6\nc,d,nan,nan\n", read_table),
     Reader("frame.xml", lambda: XML, lambda file: list(read_ilsvrc(file))),
     Reader("image.png", _image, read_image),
+    *(Reader(f"bag{suffix}", partial(_bag, suffix), _read_bag) for suffix in (".mcap", ".db3", ".bag")),
 )
 
 
