@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from dcfnet.devices.backend import Backend
 from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
-from dcfnet.filter.dcf import Array
-from dcfnet.filter.transform import Transform
+from dcfnet.filter.transform import SpectralTransform
 from dcfnet.io.frame import Frame
 from dcfnet.model.backbone import as_backbone
 from dcfnet.result import Box, Result
@@ -81,7 +80,7 @@ class ClockedBackend:
         self.respond, self.blend, self.filter_update = backend.respond, backend.blend, backend.filter_update
         self.count_colours, self.likelihood = backend.count_colours, backend.likelihood
         self.guarded, self.frame, self.check_texture = backend.guarded, backend.frame, backend.check_texture
-        self.thread_context = backend.thread_context
+        self.thread_context, self.fourier_transform = backend.thread_context, backend.fourier_transform
         self.crop, self.patch_places = backend.crop, backend.patch_places
         self.sample_patches = clock.enclose("crop", "crop", backend.sample_patches)
 
@@ -90,19 +89,16 @@ class ClockedBackend:
         return filters
 
 
-@dataclass(frozen=True)
-class ClockedTransform(Transform):
-    """A transform that times its two directions."""
+class ClockedTransform:
+    """A transform that times its two directions. It has their functions, like ClockedBackend."""
 
-    clock: StageClock
+    def __init__(self, transform: SpectralTransform, clock: StageClock) -> None:
+        self.forward = clock.enclose("forward", "transform", transform.forward)
+        self.inverse = clock.enclose("inverse", "transform", transform.inverse)
 
-    def forward(self, maps: Array) -> Array:
-        """`Transform.forward`, timed."""
-        return self.clock.enclose("forward", "transform", super().forward)(maps)
-
-    def inverse(self, spectra: Array) -> Array:
-        """`Transform.inverse`, timed."""
-        return self.clock.enclose("inverse", "transform", super().inverse)(spectra)
+    def for_capture(self) -> ClockedTransform:
+        """The object itself: its work is not captured."""
+        return self
 
 
 class ClockedTracker:
@@ -112,9 +108,7 @@ class ClockedTracker:
         self._clock = StageClock()
         backbone = self._clock.enclose("backbone", "backbone", pipeline.backbone)
         backend = ClockedBackend(pipeline.backend, self._clock)
-        transform, *scaled = (
-            ClockedTransform(**vars(each), clock=self._clock) for each in (pipeline.transform, *pipeline.scaled)
-        )
+        transform, *scaled = (ClockedTransform(each, self._clock) for each in (pipeline.transform, *pipeline.scaled))
         network = as_backbone(backbone)
         self._tracker = Tracker.of(
             replace(pipeline, backend=backend, backbone=network, transform=transform, scaled=tuple(scaled))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dcfnet.config.settings import Rule, Settings, number, whole
+from dcfnet.config.settings import Rule, Settings, number, one_of, whole
 from dcfnet.errors import ConfigError
 
 NEVER = 100.0  # target sizes: for second_pass_distance; larger than any search region
@@ -34,6 +34,7 @@ class TrackerConfig(Settings):
     temporal_penalty: float = 20.0  # mu of filter/spatial_penalty.py per frame, share of mean energy: cost of changes
     colour_share: float = 0.3  # weight of the colours in the position map; 0: the filter alone
     colour_rate: float = 0.04  # beta of eq. 13 for the colour histograms, per frame: colours change faster than shape
+    transform: str = "matrices"  # of maps to spectra: "matrices", or "fft"; the same frequencies (filter/transform.py)
     band: float = 4.0  # standard deviations of the label's spectrum that are kept; beyond it is below e^-8 of its peak
     learning_rate: float = 0.01  # beta of eq. 13, per frame: weight of the newest frame in the filter
     update_interval: int = 1  # frames from one update of the filter to the next; the rate per update is raised to match
@@ -68,6 +69,7 @@ class TrackerConfig(Settings):
             "temporal_penalty": number(0),
             "colour_share": number(0, 1),
             "colour_rate": number(0, 1),
+            "transform": one_of("matrices", "fft"),
             "band": number(1, 20),
             "learning_rate": number(0, 1),
             "update_interval": whole(1, 100),

@@ -13,6 +13,7 @@ from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms, PatchPl
 from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
+from dcfnet.filter.transform import SpectralTransform
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.io.texture import Texture
 
@@ -106,6 +107,11 @@ class Backend(Protocol):
 
     def stack(self, arrays: Sequence[Array]) -> Array:
         """S arrays of one shape, (M, ...) each, as one array (M, S, ...)."""
+
+    def fourier_transform(
+        self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int
+    ) -> SpectralTransform:
+        """The transform by fast Fourier transforms, on this device. Arguments as for `Transform.build`."""
 
     def respond(self, search_f: Array, filter_f: Array) -> Array:
         """Responses of N filters to S search spectra each (eq. 3): `dcf.respond`, complex64 (N, S, K, B+1).

@@ -15,6 +15,7 @@ from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
 from dcfnet.filter import dcf
 from dcfnet.filter.colour_histogram import BINS, bins_of, target_probability
 from dcfnet.filter.dcf import Array
+from dcfnet.filter.fourier_transform import FourierTransform, window_of_both_axes
 from dcfnet.filter.response import Peak, read_maps
 from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.update import FilterUpdate
@@ -119,6 +120,14 @@ class CpuBackend:
 
     def stack(self, arrays: Sequence[Array]) -> Array:
         return np.stack(arrays, axis=1)
+
+    def fourier_transform(
+        self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int
+    ) -> FourierTransform:
+        from dcfnet.devices.host_fft import irfft2, rfft2  # SciPy, only for those who use it
+
+        values = window_of_both_axes(window)
+        return FourierTransform(side, band, response_side, margin, values, rfft2, irfft2)
 
     def respond(self, search_f: Array, filter_f: Array) -> Array:
         return dcf.respond(search_f, filter_f[:, None])[:, :, 0]

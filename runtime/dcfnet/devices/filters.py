@@ -54,8 +54,8 @@ class FramePrograms(Protocol):
     def read_peaks(self, maps: Array, position_maps: Array, first_maps: Array) -> tuple[NDArray[np.intp], Peak]:
         """The winning scale (N,) and the peak of each target. Waits for the device."""
 
-    def with_backbone(self, backbone: Backbone) -> FramePrograms:
-        """The same programs on another backbone."""
+    def for_capture(self, backbone: Backbone | None) -> FramePrograms:
+        """The same programs for one capture: with working memory of their own, and on this backbone if given."""
 
 
 class PendingPeaks(Protocol):

@@ -13,6 +13,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,22 @@ from dcfnet.filter.windows import gaussian
 
 AsArray = Callable[[NDArray[np.generic]], Array]  # Backend.asarray
 MatMul = Callable[[Array, Array], Array]  # Backend.matmul
+
+
+class SpectralTransform(Protocol):
+    """Maps <-> spectra, in the frequencies and with the factors of `Transform`.
+
+    The setting `transform` selects `Transform` ("matrices") or `FourierTransform` ("fft").
+    """
+
+    def forward(self, maps: Array) -> Array:
+        """float32 (..., H, H) -> complex64 (..., K, B+1)."""
+
+    def inverse(self, spectra: Array) -> Array:
+        """complex64 (..., K, B+1) -> float32 (..., R, R); [0, 0] is shift zero."""
+
+    def for_capture(self) -> SpectralTransform:
+        """The same transform with working memory of its own, for one captured program."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,10 @@ class Transform:
     def inverse(self, spectra: Array) -> Array:
         """complex64 (..., K, B+1) -> float32 (..., R, R); [0, 0] is shift zero."""
         return self.matmul(self.matmul(self.rows_back, spectra).view(np.float32), self.columns_back)
+
+    def for_capture(self) -> Transform:
+        """See `SpectralTransform`: the transform itself, which has no working memory."""
+        return self
 
 
 def _interleaved(matrix: NDArray[np.complex128]) -> NDArray[np.float32]:

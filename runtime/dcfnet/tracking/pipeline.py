@@ -22,13 +22,14 @@ from dcfnet.filter.colour_histogram import ColourModel
 from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import RESPONSE_SIDE, Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
-from dcfnet.filter.transform import Transform, band_of_label, label_spectrum
+from dcfnet.filter.transform import SpectralTransform, band_of_label, label_spectrum
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.filter.windows import cosine_window
 from dcfnet.model.backbone import Backbone, as_backbone
 from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import NO_FILE, FeatureLevel, ModelIdentity
 from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
+from dcfnet.tracking.transforms import transform_of_scale
 from dcfnet.tracking.work_queue import WorkQueue
 
 
@@ -48,10 +49,10 @@ class Pipeline:
     backend: Backend
     backbone: Backbone
     mean: NDArray[np.float32]
-    transform: Transform
+    transform: SpectralTransform
     filter_update: FilterUpdate
     scales: NDArray[np.float64]
-    scaled: tuple[Transform, ...] = ()
+    scaled: tuple[SpectralTransform, ...] = ()
     colours: ColourModel | None = None
     unsubtracted_mean: Array | None = None
     patch_dtype: DTypeLike = np.float32
@@ -86,9 +87,9 @@ class Pipeline:
         band = band_of_label(side, min(sigmas), config.band)
         window = np.ones(side) if "window" in folded else cosine_window(side)
         operations = (backend.asarray, backend.matmul)
-        of_scale = partial(Transform.build, side, band, RESPONSE_SIDE, window, *operations, margin)
+        of_scale = partial(transform_of_scale, config.transform, backend, (side, band, RESPONSE_SIDE), window, margin)
         scaled = tuple(of_scale(float(scale)) for scale in scales) if margin else ()
-        transform = scaled[len(scales) // 2] if scaled else of_scale()
+        transform = scaled[len(scales) // 2] if scaled else of_scale(1.0)
         labels = np.stack([label_spectrum(side, sigma, band) for sigma in sigmas])[:, None]  # (L, 1, K, B+1)
         penalty, colours, unsubtracted = None, None, None
         if config.background_penalty:
@@ -117,9 +118,10 @@ class Pipeline:
         """See `FramePrograms`."""
         return self.config.scale_penalty
 
-    def with_backbone(self, backbone: Backbone) -> Pipeline:
+    def for_capture(self, backbone: Backbone | None) -> Pipeline:
         """See `FramePrograms`."""
-        return dataclasses.replace(self, backbone=backbone)
+        transform, scaled = self.transform.for_capture(), tuple(each.for_capture() for each in self.scaled)
+        return dataclasses.replace(self, backbone=backbone or self.backbone, transform=transform, scaled=scaled)
 
     def search_regions(self, size: Pairs) -> Pairs:
         """Search regions of targets of these sizes, (..., 2) each, frame pixels."""

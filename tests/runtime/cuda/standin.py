@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tests.runtime.cuda.copies import HOST, Copies
+from tests.runtime.cuda.cufft import cufft
 from tests.runtime.cuda.host import HostKernels
 from tests.runtime.cuda.memory import CudaError, Graph, NoMemoryError, Pool, Step, Stream, alias
 
@@ -271,6 +272,7 @@ def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("in
         MemoryPool=lambda: Pool(state),
         using_allocator=state.using_allocator,
         Device=lambda: Device(state),
+        cufft=cufft(state),
     )
     return module
 

@@ -18,6 +18,7 @@ from dcfnet.devices.cuda.device import CudaDevice
 from dcfnet.devices.cuda.frame import CudaFrame
 from dcfnet.devices.cuda.frame_input import device_frame
 from dcfnet.devices.cuda.kernels.filter_update import CudaFilterUpdate, blend, respond
+from dcfnet.devices.cuda.kernels.fourier import CudaFourierTransform
 from dcfnet.devices.cuda.kernels.matrix_product import matrix_product
 from dcfnet.devices.cuda.kernels.peaks import PeakReader, unpack_peaks
 from dcfnet.devices.cuda.kernels.program import for_pixels
@@ -28,6 +29,7 @@ from dcfnet.devices.cuda.uploads import Uploads
 from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
 from dcfnet.filter.colour_histogram import BINS, UNSEEN
 from dcfnet.filter.dcf import Array
+from dcfnet.filter.fourier_transform import window_of_both_axes
 from dcfnet.filter.response import Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.update import FilterUpdate
@@ -129,6 +131,13 @@ class CudaBackend:
 
     def stack(self, arrays: Sequence[Array]) -> Array:
         return self._device.stack(arrays)
+
+    def fourier_transform(
+        self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int
+    ) -> CudaFourierTransform:
+        device, values = self._device, self.asarray(window_of_both_axes(window))
+        sizes = (side, band, response_side, margin)
+        return CudaFourierTransform(device, device.fft_plans(), *sizes, values)
 
     def respond(self, search_f: Array, filter_f: Array) -> Array:
         return respond(self._device, search_f, filter_f)

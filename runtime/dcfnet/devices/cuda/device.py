@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dcfnet.devices.cuda.description import GpuDescription, driver_versions
 from dcfnet.devices.cuda.errors import CudaErrors
+from dcfnet.devices.cuda.fft_plans import FftPlans
 from dcfnet.devices.cuda.kernels.program import TRACKER, Program
 from dcfnet.devices.cuda.modules import Modules
 from dcfnet.errors import DeviceError, MissingDependencyError
@@ -221,6 +222,10 @@ class CudaDevice(GpuDescription):
     def pool(self) -> Any:
         """A new memory pool. Memory that is freed returns to this pool, so no other code gets it."""
         return cupy.cuda.MemoryPool()
+
+    def fft_plans(self) -> FftPlans:
+        """An owner of plans of cuFFT, without plans."""
+        return FftPlans(cupy)
 
     @contextmanager
     def capture_stream(self, pool: Any) -> Iterator[Any]:

@@ -58,9 +58,7 @@ class FilterSlots:
         self.outgrown = False  # true if the targets moved to a larger object: this one is not used again
         self._device, self._reader, self._patches = device, reader, programs.patches_per_target
         backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
-        self._detect_programs, self._update_programs = (
-            programs if backbone is None else programs.with_backbone(backbone) for backbone in backbones
-        )
+        self._detect_programs, self._update_programs = (programs.for_capture(backbone) for backbone in backbones)
         shapes = like.by_name().items()
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}

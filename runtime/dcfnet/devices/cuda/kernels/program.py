@@ -31,7 +31,7 @@ class Program:
 TRACKER = Program(
     (
         *("common.cu", "pixel_types.cu", "texture.cu", "patches.cu", "peaks.cu", "matrices.cu", "filters.cu"),
-        *("normalisation.cu", "layers.cu"),
+        *("fourier.cu", "normalisation.cu", "layers.cu"),
     )
 )
 
