@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from dcfnet.cli.targets.detections import read_detections
+from dcfnet.cli.targets.starts import read_starts
 from dcfnet_evaluation.bench.sheet import read_bench
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.passes import Pass
@@ -119,6 +121,10 @@ def _text(content: bytes) -> Callable[[], bytes]:
 
 
 READERS = (
+    Reader("starts.csv", _text(b"id,x,y,w,h,frame\n1,10,20,30,40,0\n2,11,21,30,40,5\n"), read_starts),
+    Reader(
+        "det.txt", _text(b"1,-1,10,20,30,40,0.9,-1,-1,-1\n2,-1,10,20,30,40,0.9\n"), lambda f: read_detections(f, 0.5)
+    ),
     Reader("boxes.txt", _text(BOXES), read_boxes),
     Reader("table.csv", _text(b"tracker,sequence,auc,prec20\na,b,0.5,0.6\nc,d,nan,nan\n"), read_table),
     *_layouts(),

@@ -101,7 +101,18 @@ def _with_valid_sums(png: bytes) -> bytes:
 def _fault(length: int, rng: np.random.Generator) -> bytes:
     """Bytes that are put in place of `length` others."""
     number = NUMBERS[int(rng.integers(len(NUMBERS)))].tobytes()
-    texts = (b"\0" * 8, b"9" * 20, b"9" * 5000, b"\xff", b"[" * 20_000, b"nan", b"\xe2\x91\xa0", number, number * 200)
+    texts = (
+        b"\0" * 8,
+        b"9" * 20,
+        b"9" * 5000,
+        b"\xff",
+        b"[" * 20_000,
+        b"7" * 200_000,
+        b"nan",
+        b"\xe2\x91\xa0",
+        number,
+        number * 200,
+    )
     kind = int(rng.integers(len(texts) + 3))
     if kind < len(texts):
         return texts[kind]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 from dcfnet.errors import SourceError
+from dcfnet.io.bags.source import open_bag
 from dcfnet.io.decoding.images import decode_mask, decode_moving, read_image
 from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.decoding.videos import open_video
 
 from tests.fuzz.damage import Reader
+from tests.runtime.bags.recordings import compressed, image, in_order, record
 
 PICTURE = np.random.default_rng(0).integers(0, 256, size=(12, 16, 3), dtype=np.uint8)
 DEEP = PICTURE.astype(np.uint16) * 200
@@ -41,8 +44,6 @@ def _animation(suffix: str) -> bytes:
 
 @cache
 def _video(suffix: str, code: str, frames: int = 4) -> bytes:
-    from tempfile import TemporaryDirectory
-
     with TemporaryDirectory() as folder:
         file = Path(folder, f"a{suffix}")
         writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*code), 25, (64, 48))
@@ -50,6 +51,21 @@ def _video(suffix: str, code: str, frames: int = 4) -> bytes:
             writer.write(np.roll(cv2.resize(PICTURE, (64, 48)), index, axis=1))
         writer.release()
         return file.read_bytes()
+
+
+@cache
+def _bag(suffix: str) -> bytes:
+    """Two images and two compressed images."""
+    with TemporaryDirectory() as folder:
+        bodies = [image(PICTURE, "bgr8"), compressed(PICTURE, ".jpg", "jpeg")]
+        messages = [
+            message for body, topic in zip(bodies, "ab", strict=True) for message in in_order([body] * 2, topic)
+        ]
+        return record(Path(folder, f"a{suffix}"), messages).read_bytes()
+
+
+def _read_bag(file: Path) -> Sequence[object]:
+    return [frame.pixels is None for topic in "ab" for frame in open_bag(file, topic, Levels()).frames]
 
 
 def _read_video(file: Path) -> Sequence[object]:
@@ -72,5 +88,6 @@ READERS = (
         lambda file: decode_mask(file.read_bytes(), file.name),
     ),
     Reader("video.mp4", lambda: _video(".mp4", "mp4v"), _read_video),
+    *(Reader(f"bag{suffix}", partial(_bag, suffix), _read_bag) for suffix in (".bag", ".mcap", ".db3")),
     Reader("video.avi", lambda: _video(".avi", "MJPG"), _read_video),
 )
