@@ -104,6 +104,11 @@ gpu cuda="13" *options:
 [parallel]
 test-others: _test-peers _test-vot
 
+# Runs the ROS 2 node in a process of its own, with real messages, in .venv-ros: test-ros. See docs/ros2.md.
+test-ros *args: (_install "cpu")
+    integrations/ros2/environment.sh {{bin}}/python
+    OMP_NUM_THREADS=1 .venv-ros/bin/python -m pytest -W "ignore:module:DeprecationWarning" tests/ros "$@"
+
 _test-peers: _peers-tests
     .venv-peers/bin/python -m pytest tests/evaluation/test_peers.py
 

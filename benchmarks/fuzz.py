@@ -1,7 +1,7 @@
 """Random calls and damaged files: python -m benchmarks.fuzz [CALLS] [FILES] [SECONDS], in the root of the repository.
 
 CALLS: random calls of the trackers (tests/runtime/fuzz.py). FILES: damaged files for the readers
-(tests/fuzz_files.py). SECONDS: limit for each of both parts. Writes benchmarks/results/fuzz_DATE.json with the numbers
+(tests/fuzz/). SECONDS: limit for each of both parts. Writes benchmarks/results/fuzz_DATE.json with the numbers
 that ran. A failure ends the run with the calls, or with the reader and the seed, that repeat it.
 """
 
@@ -21,7 +21,8 @@ from dcfnet.io.files import write_atomically
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.fuzz_files import READERS, attempt
+from tests.fuzz.damage import attempt
+from tests.fuzz.readers import READERS
 from tests.runtime.fuzz import Calls
 
 RESULTS = Path(__file__).parent / "results"

@@ -33,7 +33,7 @@ from tests.runtime.live.rtsp_process import RtspServer, drawn_time
 RATE = 30.0
 DOWN, STALLED = 3.0, 6.0  # s
 EVENTS = ("restart", "stall", "restart", "restart", "stall", "restart", "restart")
-SETTLED = 500  # frames after which memory is compared
+MEMORY_AT = (0.05, 0.25, 0.5, 0.75, 1.0)  # shares of the frames
 Row = tuple[float, float, Delay, bool]  # time drawn, age at the result, delay, lost
 
 
@@ -56,10 +56,11 @@ def main(count: int, file: Path | None) -> None:
 
 
 def track(server: RtspServer, box: dcfnet.Box, count: int, told: list[str]) -> tuple[list[Row], list[float]]:
-    """One row for each frame, and the resident memory after each, MB. The server is disturbed at equal distances."""
+    """One row for each frame, and the memory of this process alone, MB. The server is disturbed at equal distances."""
     tracker, process = dcfnet.Tracker(threads=1), psutil.Process()
     rows: list[Row] = []
     sizes: list[float] = []
+    checks = [round(count * share) for share in MEMORY_AT]
     due = [round(count * (n + 1) / (len(EVENTS) + 1)) for n in range(len(EVENTS))]
     with closing(open_source(server.url, live=LiveOptions(tell=told.append))) as source:
         frames = iter(source)
@@ -71,7 +72,8 @@ def track(server: RtspServer, box: dcfnet.Box, count: int, told: list[str]) -> t
             drawn = drawn_time(frame.pixels)
             assert answered.delay is not None
             rows.append((drawn, time.monotonic() - drawn, answered.delay, lost))
-            sizes.append(process.memory_info().rss / 1e6)
+            if len(rows) in checks:
+                sizes.append(process.memory_full_info().uss / 1e6)
             if len(rows) >= count:
                 break
             if len(rows) in due:
@@ -109,9 +111,7 @@ def figures(rows: list[Row], sizes: list[float]) -> dict[str, Any]:
         "largest time neither in a gap nor in frames, s": round(float(missing.max()), 3),
         "true age while up, ms": quantiles(true),
         "age in the rows while up, ms": quantiles(told),
-        "memory after frame 500, at the end, largest, MB": [
-            round(size, 1) for size in (sizes[min(SETTLED, len(sizes) - 1)], sizes[-1], max(sizes))
-        ],
+        "memory of the process alone after 5, 25, 50, 75, 100 % of the frames, MB": [round(size, 1) for size in sizes],
         "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[1]:.1f} in the last 5 minutes",
         "opencv": cv2.__version__,
     }

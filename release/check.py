@@ -130,12 +130,13 @@ def main() -> None:
     """Parses the options and runs all checks."""
     parser = argparse.ArgumentParser(prog="release-check", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--python", action="append", help="version of Python to test, for example 3.12; repeatable")
-    parser.add_argument("--quick", action="store_true", help="only the wheel with [cpu]")
+    parser.add_argument("--quick", action="store_true", help="only the wheel with [cpu], on the running Python")
     options = parser.parse_args()
     wheel, sdist = build()
     check_files(wheel, sdist)
     print(f"{wheel.name}, {sdist.name}: metadata and content are valid", flush=True)
-    pythons = interpreters(options.python or VERSIONS)
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    pythons = interpreters(options.python or ([running] if options.quick else VERSIONS))
     chosen = [each for each in installations(wheel, sdist) if not options.quick or each.name == "wheel[cpu]"]
     for version, interpreter in pythons.items():
         for installation in chosen if interpreter else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import runpy
 import subprocess
@@ -12,7 +13,12 @@ from urllib.parse import unquote, urldefrag
 
 import dcfnet
 import pytest
+from dcfnet.devices.filters import ArrayFilters
 from dcfnet.io.boxes import HEADERS
+from dcfnet.lifecycle import state_file
+from dcfnet.model import file as model_file
+from dcfnet.model.file import METADATA_KEYS
+from dcfnet.tracking.state import TrackState
 
 ROOT = Path(__file__).parents[1]
 REMEDY = (
@@ -111,8 +117,13 @@ def test_the_pictures_of_the_method_are_those_of_their_script(tmp_path: Path) ->
     assert (tmp_path / "response.webp").stat().st_size > 2000
 
 
-def test_the_formats_page_has_the_columns_of_the_files() -> None:
+def test_the_formats_page_has_all_columns_and_tensors() -> None:
     page = (ROOT / "docs/formats.md").read_text("utf-8")
     assert f"```text\n{HEADERS['csv']}\n```" in page, "describe the new columns in docs/formats.md"
-    missing = [name for name in HEADERS["csv"].split(",") if f"`{name}`" not in page]
+    tensors = [field.name for field in dataclasses.fields(TrackState) if field.name != "filters"]
+    filters = [f"filters.{field.name}" for field in dataclasses.fields(ArrayFilters)]
+    names = [*HEADERS["csv"].split(","), *tensors, *filters, *METADATA_KEYS]
+    missing = [name for name in names if f"`{name}`" not in page]
     assert not missing, f"docs/formats.md does not describe {missing}"
+    assert f"(the format, `{state_file.FORMAT}`)" in page
+    assert f"| `dcfnet.format` | `{model_file.FORMAT}` |" in page

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz_files import READERS, Reader, attempt
+from tests.fuzz.damage import Reader, attempt
+from tests.fuzz.readers import READERS
 
 TRIALS = 12  # of each reader; benchmarks/fuzz.py runs more
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_a_damaged_file_raises_documented_errors_alone(reader: Reader, tmp_path: Path) -> None:
-    (tmp_path / reader.name).write_bytes(reader.content())
-    reader.read(tmp_path / reader.name)
+    reader.read(reader.write(tmp_path, reader.content()))
     accepted = [attempt(reader, tmp_path, seed) for seed in range(TRIALS)]
     assert not all(accepted)

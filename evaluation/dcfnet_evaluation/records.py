@@ -83,9 +83,7 @@ class Store:
         file = self.folder / RUN
         if not file.is_file():
             return None
-        return _read(
-            file, lambda data: Conditions(**data["conditions"] | {"rates": tuple(data["conditions"]["rates"])})
-        )
+        return _read(file, _conditions)
 
     def begin(self, conditions: Conditions, machine: Mapping[str, Any]) -> None:
         """Writes the conditions and the machine. Raises SequenceError if the folder contains another run."""
@@ -196,11 +194,22 @@ def _as_json(data: dict[str, Any]) -> dict[str, Any]:
 def _read(file: Path, decode: Callable[[Any], T]) -> T:
     try:
         return decode(read_json(file))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SequenceError(
             f"{file}: not a valid file of dcfnet-eval ({reason}); delete the run and start again with --fresh"
         ) from error
+
+
+def _conditions(data: Mapping[str, Any]) -> Conditions:
+    """Raises ValueError, TypeError or KeyError for values that are not those of a run."""
+    found = Conditions(**data["conditions"] | {"rates": tuple(data["conditions"]["rates"])})
+    counts = (*found.rates, *found.sequences.values())
+    if found.protocol not in PROTOCOLS or not all(isinstance(count, int) for count in counts):
+        raise ValueError("its protocol, its rates or its numbers of frames are not those of a run")
+    if not all("kind" in description for description in found.trackers.values()):
+        raise ValueError("a tracker has no kind")
+    return found
 
 
 def _encode(one_pass: Pass) -> dict[str, Any]:

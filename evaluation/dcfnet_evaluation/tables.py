@@ -49,17 +49,21 @@ def times_table(sheet: Sheet) -> Table:
 
 
 def trust_table(sheet: Sheet) -> Table:
-    """How well each tracker knows whether its box is on the target; `trust.Trust` has the meanings."""
-    columns = ("number", "AUROC", "error", "failed", "told", "lost", "false", "false lost", "delay", "recovered")
-    table = empty_table("tracker", *columns)
-    for name, trust in sheet.trust.items():
-        shares = (trust.failed, trust.told, trust.lost, trust.false_alarms, trust.false_lost)
-        delay = "never" if trust.delay == math.inf else _text(trust.delay, "{:.0f}")
-        recovered = _text(trust.recovered, "{:.1%}")
-        numbers = [_text(value, "{:.3f}") for value in (trust.auroc, trust.error)]
-        table.add_row(
-            escape(name), trust.measure, *numbers, *(_text(share, "{:.1%}") for share in shares), delay, recovered
-        )
+    """How well each tracker knows whether its box is on the target: a row for each measure of `trust.Trust`."""
+    table, found = empty_table("trust", *map(escape, sheet.trust)), list(sheet.trust.values())
+    table.add_row("number that AUROC ranks", *(trust.measure for trust in found))
+    for name, form, values in [
+        ("AUROC", "{:.3f}", [trust.auroc for trust in found]),
+        ("calibration error", "{:.3f}", [trust.error for trust in found]),
+        ("failed", "{:.1%}", [trust.failed for trust in found]),
+        ("told", "{:.1%}", [trust.told for trust in found]),
+        ("lost", "{:.1%}", [trust.lost for trust in found]),
+        ("false", "{:.1%}", [trust.false_alarms for trust in found]),
+        ("false lost", "{:.1%}", [trust.false_lost for trust in found]),
+        ("recovered", "{:.1%}", [trust.recovered for trust in found]),
+    ]:
+        table.add_row(name, *(_text(value, form) for value in values))
+    table.add_row("delay", *("never" if t.delay == math.inf else _text(t.delay, "{:.0f}") for t in found))
     return table
 
 

@@ -78,9 +78,29 @@ def test_vot_rectangles_polygons_masks_and_codes(tmp_path: Path) -> None:
     write(tmp_path / "car/sequence", "channels.color=rgb/%08d.jpg\n")
     with pytest.raises(SequenceError, match="rgb: no such folder, but the file sequence names it"):
         open_dataset("vot", tmp_path, ["car"])
+    for name in ("9" * 5000, "a\0b"):
+        write(tmp_path / "car/sequence", f"channels.color={name}\n")
+        with pytest.raises(SequenceError, match="no such folder, but the file sequence names it"):
+            open_dataset("vot", tmp_path, ["car"])
+    write(tmp_path / "ball/groundtruth.txt", "m5,6,7\n" * 6)
+    with pytest.raises(SequenceError, match=r"groundtruth.txt:1: 'm5,6,7': a mask starts with m and its x,y,w,h"):
+        open_dataset("vot", tmp_path, ["ball"])
     write(tmp_path / "ball/groundtruth.txt", f"{polygon}\n1,2,3\n")
     with pytest.raises(SequenceError, match=r"groundtruth\.txt:2: '1,2,3': must be"):
         open_dataset("vot", tmp_path, ["ball"])
+
+
+def test_a_number_of_frames_that_is_nan_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path / "nus/a", range(1, 4))
+    write(tmp_path / "nus/a/groundtruth.txt", "1,2,30,40\n" * 3)
+    write(tmp_path / "nus/a/datainfo.txt", "640\n480\nnan\n")
+    with pytest.raises(SequenceError, match=r"datainfo.txt: .*the third must be the number of annotated frames"):
+        open_dataset("nus-pro", tmp_path / "nus")
+    touch(tmp_path / "tc/b/img", range(1, 4))
+    write(tmp_path / "tc/b/b_gt.txt", rows(3))
+    write(tmp_path / "tc/b/b_frames.txt", "1,nan\n")
+    with pytest.raises(SequenceError, match=r"b_frames.txt: .*with the numbers of the first and last frame"):
+        open_dataset("tc128", tmp_path / "tc")
 
 
 def test_got10k_absent_and_hidden_targets_are_nan(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from dcfnet_evaluation.sequences import AnnotatedSequence
 from dcfnet_evaluation.sheet import Sheet, read_sheet, write_sheet
 from dcfnet_evaluation.tables import trust_table
 from dcfnet_evaluation.trust import Trust, auroc, calibration_error, reliability
+from rich.console import Console
 
 from tests.evaluation.reported import LENGTH, MISSING, make_evaluation, make_record, render_sequences
 
@@ -152,4 +154,8 @@ def test_the_score_file_keeps_the_measures(sequences: list[AnnotatedSequence], t
     read = read_sheet(tmp_path / "scores.json").trust
     assert list(read) == list(sheet.trust) == ["drifting"]  # the others have neither status nor numbers
     assert read["drifting"].told == sheet.trust["drifting"].told == 0
-    assert trust_table(sheet).row_count == 1
+    table = trust_table(sheet)
+    assert [column.header for column in table.columns] == ["trust", "drifting"]
+    with StringIO() as text:
+        Console(file=text, width=40).print(table)
+        assert "calibration error" in text.getvalue()  # also in a narrow terminal

@@ -239,6 +239,8 @@ def test_images_in_messages_match_the_file(frames: list[Path]) -> None:
         ("image:0;4;rgb;", "has 0 bytes; must have 0, and more than 0"),
         ("image:", "must be image:WIDTH;HEIGHT;KIND"),
         ("data:image/png;%%%", "invalid Base64"),
+        ("data:image/png;\xe9", "invalid Base64"),
+        (f"image:{'9' * 5000};4;rgb;AAAA", "must be image:WIDTH;HEIGHT;KIND"),
     ],
 )
 def test_an_invalid_image_is_an_error(uri: str, what: str) -> None:

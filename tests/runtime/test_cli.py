@@ -94,7 +94,7 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
         ),
         (
             ["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/a.mp4", "--output", "OUT/a.mp4"],
-            "is both --output and --boxes; choose two files",
+            "is given for two of --output, --boxes and --record; choose two files",
         ),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "format xml: must be one of csv, jsonl"),
         (["VIDEO", "--init", "1,2,30,40", "--threads", "0"], "threads=0: must be a whole number of at least 1"),

@@ -131,6 +131,29 @@ def test_a_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "times", "fps"),
+    [
+        (["1305031102.175304.png", "1305031102.211214.png", "1305031102.275326.png"], [0, 0.03591, 0.100022], 15.6),
+        (["0.5.png", "0.55.png", "0.6.png"], [0, 0.05, 0.1], 20),
+        (["1403636579763555584.png", "1403636579813555456.png"], [0, 0.049999872], 20.00005),
+        (["cam_1403636579763.png", "cam_1403636579863.png"], [0, 0.1], 10),
+        (["1403636579763555.jpg", "1403636579763655.jpg"], [0, 0.0001], 240),
+        (["-0.5.png", "0.25.png"], [0, 0.75], 4 / 3),
+        (["0001.png", "0003.png", "0009.png"], [0, 0.04, 0.08], 25),  # counters
+        (["1.8.png", "1.9.png", "1.10.png"], [0, 0.04, 0.08], 25),  # two counters
+        (["a1_1403636579763.png", "a1_1403636579863.png"], [0, 0.04], 25),  # two numbers
+        (["1.0.png", "2.0.png"], [0, 0.04], 25),
+        (["1403636579763.png"], [0], 25),
+    ],
+)
+def test_time_stamps_in_names_are_the_times(tmp_path: Path, names: list[str], times: list[float], fps: float) -> None:
+    touch(tmp_path, *names)
+    source = open_source(tmp_path)
+    assert [frame.time for frame in source] == pytest.approx(times, abs=1e-9)
+    assert source.fps == pytest.approx(fps, rel=0.005)
+
+
 @pytest.mark.parametrize(("name", "message"), [("", "name of the source is empty"), ("x" * 3000, "cannot be read")])
 def test_an_impossible_name_is_an_error(name: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):

@@ -102,6 +102,15 @@ def test_floats_are_mapped_and_nan_is_black(frame: np.ndarray, suffix: str) -> N
     assert (image[:20, :20] == 0).all()
 
 
+@pytest.mark.parametrize("level", [0.0, 1e30, -3e38])
+def test_floats_of_any_size_are_mapped(level: float) -> None:
+    """One level everywhere, and a range that is wider than that of float32."""
+    constant = np.full((12, 16), level, np.float32)
+    assert np.ptp(decode_image(encoded(".pfm", constant), "a.pfm")) <= 1
+    constant[:, 8:] = 3e38
+    assert decode_image(encoded(".pfm", constant), "a.pfm").max() > 200
+
+
 def test_images_of_10_bits_are_read(frame: np.ndarray) -> None:
     values = frame[..., 0].astype(">u2") * 4
     content = b"P5\n320 240\n1023\n" + values.tobytes()

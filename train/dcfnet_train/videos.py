@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from dcfnet.io.image_series import image_files
 from dcfnet.result import Box
+from dcfnet.tracking.geometry import LARGEST_NUMBER
 from dcfnet_evaluation.datasets import LAYOUTS, Dataset, open_dataset
 from dcfnet_evaluation.datasets.otb import read_otb
 from dcfnet_evaluation.sequences import AnnotatedSequence, Frames, ImageFrames, SequenceError
@@ -136,13 +137,18 @@ def _read_crops(folder: Path, clip: Clip, settings: CropSettings) -> Video:
 def _read_clip(folder: Path) -> Video:
     """A clip: images, and `boxes.csv` with the columns source_frame, x, y, w, h (0-based), one row per image."""
     frames = image_files(folder)
-    with (folder / BOXES).open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with (folder / BOXES).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SequenceError(f"{folder / BOXES}: cannot be read as a CSV file ({error})") from error
     if len(rows) != len(frames):
         raise SequenceError(f"{folder}: {len(frames)} frames but {len(rows)} rows in {BOXES}")
     try:
         values = np.array([[float(row[key]) for key in ("source_frame", "x", "y", "w", "h")] for row in rows])
     except (KeyError, TypeError, ValueError) as error:
         raise SequenceError(f"{folder / BOXES}: needs numbers in source_frame, x, y, w, h ({error})") from error
+    if not (np.abs(values) < LARGEST_NUMBER).all():
+        raise SequenceError(f"{folder / BOXES}: every number must be finite and below {LARGEST_NUMBER:g}")
     times = values[:, 0].astype(np.int64)
     return Video(folder.name, ImageFrames(frames), values[:, 1:], times, centred=True, bordered=True)

@@ -47,7 +47,7 @@ def _annotated_frames(file: Path) -> int | None:
     if not file.is_file():
         return None
     numbers = [value for n, text in enumerate(read_lines(file), start=1) for value in read_numbers(file, n, text)]
-    if len(numbers) < 3:
+    if len(numbers) < 3 or np.isnan(numbers[2]):
         raise SequenceError(
             f"{file}: has {len(numbers)} numbers; the third must be the number of annotated frames; correct the file"
         )

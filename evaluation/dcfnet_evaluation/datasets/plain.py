@@ -116,10 +116,18 @@ def _read(file: Path) -> Boxes:
     if not set(COLUMNS) <= set(header):
         return read_boxes(file)
     boxes = []
-    for number, cells in enumerate(csv.reader(lines[1:]), start=2):
+    for number, cells in enumerate(_cells(file, lines[1:]), start=2):
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         expected = str(number - 2)
         if row.get("frame", expected) != expected:
             raise SequenceError(f"{file}:{number}: frame {row['frame']}; must be {expected}; add a row for every frame")
         boxes.append(read_numbers(file, number, ",".join(row.get(column, "") for column in COLUMNS)))
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+
+
+def _cells(file: Path, lines: list[str]) -> Iterator[list[str]]:
+    """The cells of each line. Raises SequenceError for text that is not CSV."""
+    try:
+        yield from csv.reader(lines)
+    except csv.Error as error:
+        raise SequenceError(f"{file}: cannot be read as CSV ({error}); correct the file") from error

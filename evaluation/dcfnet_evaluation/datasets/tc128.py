@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from dcfnet.io.image_series import image_files
 
 from dcfnet_evaluation.datasets.listing import Listing, find_file, frames_between, subfolders
@@ -28,9 +29,9 @@ def _open(folder: Path, truth: Path) -> AnnotatedSequence:
     bounds = find_file((folder,), f"{folder.name}_frames.txt")
     if bounds is not None:
         rows = read_boxes(bounds, columns=(2,))
-        if len(rows) != 1:
+        if len(rows) != 1 or np.isnan(rows).any():
             raise SequenceError(
-                f"{bounds}: has {len(rows)} rows; must have 1, with the first and last frame; correct the file"
+                f"{bounds}: has {len(rows)} rows; must have 1, with the numbers of the first and last frame; correct it"
             )
         files = frames_between(files, int(rows[0, 0]), int(rows[0, 1]))
     return open_images(folder, mark_absent(read_boxes(truth) - (1, 1, 0, 0)), files)

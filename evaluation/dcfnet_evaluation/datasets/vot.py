@@ -8,6 +8,7 @@ the folder that the file `sequence` names.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +48,10 @@ def _open(folder: Path) -> AnnotatedSequence:
 def _box(file: Path, number: int, text: str) -> list[float]:
     """The box x, y, w, h of one row; NaN if the row has no region."""
     if text.startswith("m"):
-        return read_numbers(file, number, text[1:])[:4]
+        box = read_numbers(file, number, text[1:])[:4]
+        if len(box) < 4:
+            raise SequenceError(f"{file}:{number}: {text!r:.80}: a mask starts with m and its x,y,w,h; correct the row")
+        return box
     row = read_numbers(file, number, text)
     if len(row) == 4:
         return row
@@ -66,7 +70,7 @@ def _frame_folder(folder: Path) -> Path:
     if "channels.color" in pairs:  # for example color/%08d.jpg
         channel = Path(pairs["channels.color"].replace("\\", "/"))
         frame_folder = folder / (channel.parent if channel.suffix else channel)
-        if not frame_folder.is_dir():
+        if not os.path.isdir(frame_folder):  # also false for a name that is too long or has a null byte
             raise SequenceError(
                 f"{frame_folder}: no such folder, but the file {settings.name} names it; add the frames"
             )

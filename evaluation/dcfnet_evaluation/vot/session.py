@@ -8,7 +8,6 @@ wide. The toolkit measures overlap in this way (0.7.4 and 0.9.0, vot/region/rast
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 import sys
@@ -27,6 +26,8 @@ from dcfnet_evaluation.sequences import box_around
 from dcfnet_evaluation.vot.trax import Message, VotError
 
 _RAW_FORMATS = {"rgb": (np.uint8, 3), "gray8": (np.uint8, 1), "gray16": (np.uint16, 1)}  # name: (dtype, channels)
+
+MOST_DIGITS = 9  # of the width and of the height of an image
 
 
 def open_tracker(
@@ -133,7 +134,7 @@ def read_image(uri: str, levels: Levels | None = None) -> Frame | None:
     file = Path(rest.removeprefix("//") if colon and scheme == "file" else uri)
     try:
         return _decode(file.read_bytes(), levels)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the path has a null byte
         return None
 
 
@@ -146,7 +147,8 @@ def _decode(content: bytes, levels: Levels) -> Frame | None:
 
 def _decode_raw(text: str, levels: Levels) -> Frame:
     width, height, kind, pixels = (*text.split(";", 3), "", "", "", "")[:4]
-    if not (width.isdecimal() and height.isdecimal() and kind in _RAW_FORMATS):
+    numbers = all(side.isdecimal() and len(side) <= MOST_DIGITS for side in (width, height))
+    if not (numbers and kind in _RAW_FORMATS):
         raise VotError(
             f"image 'image:{text:.60}': must be image:WIDTH;HEIGHT;KIND; with KIND one of {', '.join(_RAW_FORMATS)}"
         )
@@ -164,5 +166,5 @@ def _decode_raw(text: str, levels: Levels) -> Frame:
 def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also for letters outside ASCII
         raise VotError(f"image: invalid Base64 ({error}); encode it again") from error

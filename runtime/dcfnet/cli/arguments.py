@@ -196,6 +196,14 @@ Log: TypeAlias = Annotated[
         rich_help_panel=TELEMETRY,
     ),
 ]
+Record: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.mcap",
+        help="Record pictures, boxes, confidence and response map for Foxglove. Needs the extra foxglove.",
+        rich_help_panel=TELEMETRY,
+    ),
+]
 Version: TypeAlias = Annotated[
     bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
 ]

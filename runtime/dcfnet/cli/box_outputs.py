@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from dcfnet.cli.options import RunOptions
+from dcfnet.cli.outputs import BAG
 from dcfnet.io.bags.detections import DetectionWriter
 from dcfnet.io.boxes import BoxWriter
 from dcfnet.io.source_frame import Header, SourceFrame
 from dcfnet.io.target_row import TargetRow
-
-BAG = ".mcap"
 
 
 class BoxOutput(Protocol):
@@ -43,7 +42,7 @@ class BoxMessages:
 
     def add(self, index: int, frame: SourceFrame, rows: Sequence[TargetRow]) -> None:
         """See `BoxOutput`."""
-        self._writer.write(frame.header or _header(frame.time), rows)
+        self._writer.write(frame.header or header_of(frame.time), rows)
 
 
 @contextmanager
@@ -63,6 +62,7 @@ def is_bag_file(file: Path) -> bool:
     return file.suffix.lower() == BAG
 
 
-def _header(time: float) -> Header:
+def header_of(time: float) -> Header:
+    """The header of a frame that is not of a bag. time: seconds after the first frame."""
     sec, nanosec = divmod(round(time * 1e9), 10**9)
     return Header(sec, nanosec, "", sec * 10**9 + nanosec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcfnet.cli.outputs import check_outputs
+from dcfnet.cli.outputs import BAG, check_outputs
 from dcfnet.cli.target import display_fault
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import read_detections
@@ -54,6 +54,7 @@ class RunOptions:
     birth_score: float = BIRTH_SCORE
     deaths: int | None = None
     metrics: str | None = None
+    record: Path | None = None
     topic: str | None = None
 
     @property
@@ -65,12 +66,14 @@ class RunOptions:
 def check_options(options: RunOptions) -> None:
     """Raises a typed error for options that contradict each other, before any file is opened or written."""
     inputs = [file for file in (options.engine, options.starts, options.detections) if file]
-    outputs = [file for file in (options.output, options.boxes) if file]
+    outputs = [file for file in (options.output, options.boxes, options.record) if file]
     check_outputs(options.source, inputs, outputs, options.failures)
     if options.layout not in FORMATS:
         raise SinkError(f"--format {options.layout}: must be one of {', '.join(FORMATS)}")
     if options.ids and options.boxes and options.layout not in WITH_IDS:
         raise SinkError(f"--format {options.layout}: has no ids; for several targets use {', '.join(WITH_IDS)}")
+    if options.record and options.record.suffix.lower() != BAG:
+        raise SinkError(f"--record {options.record}: the name must end in {BAG}, for example tracks{BAG}")
     if options.ids and options.failures:
         raise SinkError("--record-failures: records one target; give one --init, without --targets and --detections")
     fault = display_fault() if options.show else None
@@ -88,6 +91,7 @@ def check_page_options(options: RunOptions, init: list[str] | None) -> None:
         "--targets": options.starts,
         "--detections": options.detections,
         "--metrics": options.metrics,
+        "--record": options.record,
         "--show": options.show,
     }
     given = [name for name, value in unused.items() if value]

@@ -10,6 +10,7 @@ from dcfnet.errors import SinkError
 from dcfnet.io.decoding.images import IMAGE_SUFFIXES
 
 STDOUT = Path("-")
+BAG = ".mcap"
 
 
 def check_outputs(source: str, files: list[Path], outputs: list[Path], failures: Path | None = None) -> None:
@@ -26,8 +27,9 @@ def check_outputs(source: str, files: list[Path], outputs: list[Path], failures:
         image = output.suffix.lower() in IMAGE_SUFFIXES and output.exists()
         if os.path.realpath(output) in inputs or image:
             raise SinkError(f"{output}: would overwrite an input of the run or an image; choose another file")
-    if len({os.path.realpath(output) for output in written}) < len(written):
-        raise SinkError(f"{written[0]}: is both --output and --boxes; choose two files")
+    for output in written:
+        if [os.path.realpath(other) for other in written].count(os.path.realpath(output)) > 1:
+            raise SinkError(f"{output}: is given for two of --output, --boxes and --record; choose two files")
     if failures is not None:
         check_folder(failures)
         if os.path.realpath(failures) in inputs:

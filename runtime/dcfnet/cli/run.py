@@ -60,6 +60,7 @@ def main(
     web_port: arguments.WebPort = WEB_PORT,
     upload_limit: arguments.UploadLimit = UPLOAD_LIMIT,
     metrics: arguments.Metrics = None,
+    record: arguments.Record = None,
     log: arguments.Log = "text",
     version: arguments.Version = False,
 ) -> None:
@@ -74,10 +75,8 @@ def main(
         )
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
     rules = (targets, detections, min_score, births, birth_score, deaths)
-    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics, topic)
-    set_layout(log)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
-    quieten_opencv()
+    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics, record, topic)
+    prepare(log)
     if code := open_page(options, init, web_port, upload_limit) if web else run_and_report(options, init or []):
         raise typer.Exit(code)
 
@@ -121,6 +120,13 @@ def tell_end(summary: Summary, code: ExitCode, to_stderr: bool) -> None:
     counts = {"frames": summary.frames, "lost": summary.lost, "undecoded": summary.undecoded, "frozen": summary.frozen}
     speed = {"updates": summary.updates, "seconds": round(summary.seconds, 3), "fps": round(summary.fps, 1)}
     tell_event("run_ended", {"exit_code": int(code), **counts, **speed, "targets": summary.targets})
+
+
+def prepare(log: str) -> None:
+    """Prepares this process for a run. log: the layout of messages."""
+    set_layout(log)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also closes the video properly
+    quieten_opencv()
 
 
 def quieten_opencv() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -70,10 +70,26 @@ def track_source(
         plan = replace(plan, starts=numbered([draw_box(first.pixels)]))
     targets, summary.several = RunTargets(tracker, plan), options.ids
     results = with_start(source, first.pixels, track(targets, chain([first], frames), summary))
-    write_results(options, source, tracker, observed(results, summary, observers))
+    with open_recording(options.record, tracker) as recording:
+        write_results(options, source, tracker, observed(results, summary, [*observers, *recording]))
     summary.problems += source.report.problems + targets.problems
     summary.died = source.report.died
     check_frozen(source, summary)
+
+
+@contextmanager
+def open_recording(file: Path | None, tracker: MultiTracker) -> Iterator[list[Observer]]:
+    """The recording of --record, as a list; empty without a file.
+
+    Raises SinkError, and MissingDependencyError without the extra `foxglove`.
+    """
+    if file is None:
+        yield []
+        return
+    from dcfnet.cli.telemetry.recording import Recording  # an extra
+
+    with Recording(file, tracker.response_maps) as recording:
+        yield [recording]
 
 
 def open_tracker(options: RunOptions) -> MultiTracker:

@@ -94,9 +94,9 @@ def in_order(files: Iterable[Path]) -> tuple[Path, ...]:
 
 def sort_keys(stems: Sequence[str]) -> list[Key]:
     """Keys that sort names by their numbers. "1.5" is a decimal, unless the names show that it is two counters."""
-    if stems and all(FLOAT.fullmatch(stem) for stem in stems) and not _are_counters(stems):
+    if stems and all(FLOAT.fullmatch(stem) for stem in stems) and not are_counters(stems):
         return [((0, Decimal(stem), ""),) for stem in stems]
-    number = re.compile(r"(\d+)") if _are_counters(stems) else NUMBER
+    number = re.compile(r"(\d+)") if are_counters(stems) else NUMBER
     return [
         tuple(
             (0, Decimal(part), "") if number.fullmatch(part) else (1, Decimal(0), part) for part in number.split(stem)
@@ -110,7 +110,7 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _are_counters(stems: Sequence[str]) -> bool:
+def are_counters(stems: Sequence[str]) -> bool:
     """Whether 1.9 is followed by 1.10: digits after points differ in number, and one of them ends with a zero.
 
     Programs that write decimals of different lengths leave out zeros at the end.

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from dcfnet.errors import SourceError
 from dcfnet.io.addresses import is_pipeline, is_url, is_web_address, without_secrets
 from dcfnet.io.bags.library import BAG_SUFFIXES, METADATA, is_bag
 from dcfnet.io.bags.source import open_bag
+from dcfnet.io.decoding.decoder import HIGHEST_FPS
 from dcfnet.io.decoding.images import (
     ANIMATED_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -31,6 +33,7 @@ from dcfnet.io.image_series import LEAST_SERIES, ImageSeries, image_files, image
 from dcfnet.io.live.connection import connect_camera, connect_stream
 from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.live.source import live_source
+from dcfnet.io.name_times import times_in_names
 from dcfnet.io.source_frame import FrameSource, SourceFrame, SourceReport
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".ts", ".m2ts", ".wmv", ".flv")
@@ -183,20 +186,25 @@ def _open_images(name: str, series: ImageSeries, levels: Levels) -> FrameSource:
     if series.extras:
         names = ", ".join(file.name for file in series.extras)
         report.notes.append(f"left out {names}: not of the series {series.files[0].name} ... {series.files[-1].name}")
-    return FrameSource(name, DEFAULT_FPS, len(series.files), _read_images(series.files, levels, report), report)
+    times = times_in_names(series.files) or [index / DEFAULT_FPS for index in range(len(series.files))]
+    steps = sorted(later - time for time, later in pairwise(times))
+    fps = min(1 / steps[len(steps) // 2], HIGHEST_FPS) if steps else DEFAULT_FPS
+    return FrameSource(name, fps, len(series.files), _read_images(series.files, times, levels, report), report)
 
 
-def _read_images(files: Sequence[Path], levels: Levels, report: SourceReport) -> Iterator[SourceFrame]:
+def _read_images(
+    files: Sequence[Path], times: Sequence[float], levels: Levels, report: SourceReport
+) -> Iterator[SourceFrame]:
     """The images in order. An unreadable one is a frame without pixels; the first one must be readable."""
     broken: list[str] = []
-    for index, file in enumerate(files):
+    for file, time_of_frame in zip(files, times, strict=True):
         try:
-            frame = SourceFrame(read_image(file, levels), index / DEFAULT_FPS)
+            frame = SourceFrame(read_image(file, levels), time_of_frame)
         except SourceError as error:
-            if index == 0:
+            if file == files[0]:
                 raise
             broken.append(str(error))
-            frame = SourceFrame(None, index / DEFAULT_FPS, str(error))
+            frame = SourceFrame(None, time_of_frame, str(error))
         report.stored = levels.stored or report.stored
         yield frame
     if broken:

@@ -18,6 +18,8 @@ SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay f
 SIZES = ("size", "initial_size", "frame_size", "size_limits", "confident_size")
 OTHERS = ("centre", "confident_centre", "typical")
 COUNTS = ("updates", "frames_since_confident", "occluded_frames", "skipped")
+# Far above the values of networks on 8-bit pixels. Products and squares in the solver stay below the largest float32.
+LARGEST_SUM, LARGEST_WEIGHT = 1e12, 1e4
 
 
 def check_targets(
@@ -46,13 +48,17 @@ def check_targets(
 
 
 def _ranges(tensors: Mapping[str, NDArray[Any]]) -> list[tuple[str, float, float]]:
-    """(tensor, smallest, largest value) of the host arrays; none without targets."""
+    """(tensor, smallest, largest value) of all tensors; none without targets."""
     if not tensors:
         return []
     return [
         *((name, SMALLEST_SIZE, LARGEST_NUMBER) for name in SIZES),
         *((name, -LARGEST_NUMBER, LARGEST_NUMBER) for name in OTHERS),
         *((name, 0, 2**62) for name in COUNTS),
+        ("filters.numerator", -LARGEST_SUM, LARGEST_SUM),
+        ("filters.denominator", 0, LARGEST_SUM),
+        *((f"filters.{name}", -LARGEST_WEIGHT, LARGEST_WEIGHT) for name in ("filter_f", "focused_f", "first_f")),
+        ("filters.colours", 0, 1),
         ("level", 0, 255 * LIGHT_LIMIT),
         ("light", 1 / LIGHT_LIMIT, LIGHT_LIMIT),
         ("source", -MAX_SOURCE, MAX_SOURCE),

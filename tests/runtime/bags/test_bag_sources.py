@@ -249,6 +249,13 @@ def test_damage_in_the_middle_keeps_what_was_read(tmp_path: Path) -> None:
     assert source.report.problems
 
 
+def test_the_first_line_of_a_bag_is_checked_before_rosbags_reads_it(tmp_path: Path) -> None:
+    """rosbags needs minutes for such a line."""
+    (tmp_path / "a.bag").write_bytes(b"#ROSBAG V" + b"7" * 200_000)
+    with pytest.raises(SourceError, match=r"a\.bag: the bag is damaged or .*its first line is not #ROSBAG V2\.0"):
+        open_source(str(tmp_path / "a.bag"))
+
+
 def test_a_folder_of_bags_without_metadata_names_one(tmp_path: Path) -> None:
     record(tmp_path / "b.mcap", in_order([image(plain(1), "bgr8")]))
     (tmp_path / "b_folder" / "metadata.yaml").unlink()

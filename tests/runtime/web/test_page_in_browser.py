@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -35,19 +36,22 @@ def video(tmp_path_factory: pytest.TempPathFactory, clip: Clip) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The address that the program prints."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "--web", "--web-port", "0"], stderr=subprocess.PIPE, text=True
-    ) as program:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address that the program prints. At the end nothing is left of the uploads."""
+    folder = tmp_path_factory.mktemp("temporary")
+    command = [sys.executable, "-c", PROGRAM, "--web", "--web-port", "0"]
+    environment = os.environ | {"TMPDIR": str(folder)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as program:
         assert program.stderr is not None
         line = program.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
         assert found, line
         yield found[0]
+        assert len(list(folder.glob("dcfnet-*"))) == 1, "the folder of the uploads"
         program.terminate()
         assert program.stderr.read() == ""
         assert program.wait(timeout=20) == 0
+    assert list(folder.glob("dcfnet-*")) == []
 
 
 class Page:

@@ -45,6 +45,10 @@ class BirthRule:
         self._candidates = [candidate for candidate in self._candidates if candidate.seen < self._frames]
         return born
 
+    def reset(self) -> None:
+        """Forgets the candidates."""
+        self._candidates = []
+
     def _continued(self, boxes: Sequence[Box]) -> list[Candidate]:
         """The candidates after this frame: the best pairs of an old candidate and a box first, then new ones."""
         pairs = [(old.box.iou(box), i, j) for i, old in enumerate(self._candidates) for j, box in enumerate(boxes)]

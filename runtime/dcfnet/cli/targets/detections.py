@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dcfnet.cli.targets.starts import read_text
+from dcfnet.cli.targets.starts import csv_rows
 from dcfnet.errors import InvalidBoxError
 from dcfnet.result import Box
 from dcfnet.tracking.geometry import target_box
@@ -34,7 +33,7 @@ def read_detections(file: Path, min_score: float) -> Detections:
     Raises SourceError if the file cannot be read, and InvalidBoxError that names the line.
     """
     found: dict[int, list[Detection]] = {}
-    for number, cells in enumerate(csv.reader(read_text(file).splitlines()), start=1):
+    for number, cells in enumerate(csv_rows(file), start=1):
         if not any(cell.strip() for cell in cells):
             continue
         try:

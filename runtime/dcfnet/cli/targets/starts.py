@@ -35,7 +35,7 @@ def read_starts(file: Path) -> tuple[TargetStart, ...]:
     Raises SourceError if the file cannot be read, and InvalidBoxError that names the line.
     """
     starts: dict[int, TargetStart] = {}
-    for place, start in _rows(file, read_text(file)):
+    for place, start in _rows(file):
         if start.id in starts:
             raise InvalidBoxError(f"{place}: the id {start.id} is there twice; give each target its own id and one row")
         starts[start.id] = start
@@ -54,10 +54,18 @@ def read_text(file: Path) -> str:
         raise SourceError(f"{file}: is not a text file; give a file of boxes, one per line") from None
 
 
-def _rows(file: Path, text: str) -> Iterator[tuple[str, TargetStart]]:
+def csv_rows(file: Path) -> Iterator[list[str]]:
+    """The cells of each line. Raises SourceError as `read_text`, and InvalidBoxError for text that is not CSV."""
+    try:
+        yield from csv.reader(read_text(file).splitlines())
+    except csv.Error as error:
+        raise InvalidBoxError(f"{file}: not a file of boxes ({error}); each line {RULE}") from None
+
+
+def _rows(file: Path) -> Iterator[tuple[str, TargetStart]]:
     """Each row of the file with its place, for messages."""
     names: Sequence[str] | None = None
-    for number, cells in enumerate(csv.reader(text.splitlines()), start=1):
+    for number, cells in enumerate(csv_rows(file), start=1):
         place = f"{file}: line {number}"
         cells = [cell.strip() for cell in cells]
         if not any(cells):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import PurePath
 
@@ -66,7 +67,8 @@ class _State:
         before, self._socket = self._socket, socket
         self._viewer = viewer = self._new_viewer()
         if before is not None:
-            await before.close(REPLACED)
+            with suppress(WebSocketDisconnect, RuntimeError):  # it has vanished, but its last request is not answered
+                await before.close(REPLACED)
         try:
             while self._socket is socket:
                 answer = await run_in_threadpool(viewer.answer, await socket.receive_text())

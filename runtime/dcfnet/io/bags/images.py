@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.errors import SourceError
-from dcfnet.io.bags.library import COMPRESSED
 from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.frame import Frame
@@ -57,11 +56,12 @@ ENCODINGS: dict[str, tuple[type[np.generic], int, Callable[[Pixels], Pixels]]] =
 
 
 def decode_message(message: Any, name: str, levels: Levels) -> Frame:
-    """uint8 (H, W, 3) BGR of a sensor_msgs Image or CompressedImage. levels: of images of more than 8 bits.
+    """uint8 (H, W, 3) BGR of a sensor_msgs Image or CompressedImage, of rosbags or of rclpy.
 
-    name: for the message of an error. Raises SourceError: the encoding is not supported, or the data does not fit.
+    levels: of images of more than 8 bits. name: for the message of an error.
+    Raises SourceError: the encoding is not supported, or the data does not fit.
     """
-    if message.__msgtype__ == COMPRESSED:
+    if _is_compressed(message):
         return _decode_compressed(message, name, levels)
     if message.encoding not in ENCODINGS:
         raise SourceError(
@@ -77,7 +77,12 @@ def decode_message(message: Any, name: str, levels: Levels) -> Frame:
 
 def encoding_of(message: Any) -> str:
     """How the pixels of a message are stored, in words."""
-    return f"compressed, {message.format}" if message.__msgtype__ == COMPRESSED else str(message.encoding)
+    return f"compressed, {message.format}" if _is_compressed(message) else str(message.encoding)
+
+
+def _is_compressed(message: Any) -> bool:
+    """Whether it is a CompressedImage, as rosbags or as rclpy made it."""
+    return not hasattr(message, "encoding")
 
 
 def _pixels(message: Any, dtype: np.dtype[Any], channels: int, name: str) -> Pixels:

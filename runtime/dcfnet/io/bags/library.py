@@ -16,6 +16,7 @@ from dcfnet.errors import MissingDependencyError, SinkError, SourceError
 from dcfnet.io.bags.cut_mcap import completed
 
 BAG_SUFFIXES = (".mcap", ".db3", ".bag")
+MAGIC = b"#ROSBAG V2.0\n"  # the start of a ROS 1 bag
 METADATA = "metadata.yaml"  # in the folder of a ROS 2 bag
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 REPAIR = {
@@ -38,6 +39,13 @@ def is_bag(path: Path) -> bool:
     return (path / METADATA).is_file() if path.is_dir() else path.suffix.lower() in BAG_SUFFIXES
 
 
+def _check_magic(bag: Path) -> None:
+    """Raises ValueError if a ROS 1 bag has another first line. rosbags needs minutes for a line of many digits."""
+    with bag.open("rb") as opened:
+        if opened.read(len(MAGIC)) != MAGIC:
+            raise ValueError(f"its first line is not {MAGIC.decode().strip()}")
+
+
 class BagReader:
     """An opened bag. topics: all of them. cut: whether its end is missing; then what is there is read."""
 
@@ -56,6 +64,8 @@ class BagReader:
         if path.suffix.lower() == ".mcap" and (shorter := completed(path)) is not None:
             source, self.cut = shorter, True
         try:
+            if first:
+                _check_magic(path)
             self._reader: Any = rosbag1.Reader(source) if first else rosbag2.Reader(source)
             self._reader.open()
         except Exception as error:  # rosbags raises errors of many types for a damaged file

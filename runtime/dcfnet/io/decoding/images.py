@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.errors import SourceError
+from dcfnet.io.decoding.image_header import refusal
 from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.frame import Frame
 
@@ -80,6 +81,8 @@ def decode_moving(content: bytes, suffix: str) -> tuple[list[NDArray[np.uint8]],
     that cannot be decoded.
     """
     buffer = np.frombuffer(content, np.uint8)
+    if refusal(content):
+        return [], []
     try:
         if suffix in PAGED_SUFFIXES:
             _, pages = cv2.imdecodemulti(buffer, KEEP_DEPTH)
@@ -92,6 +95,8 @@ def decode_moving(content: bytes, suffix: str) -> tuple[list[NDArray[np.uint8]],
 
 def _decode(content: bytes, flags: int) -> NDArray[np.uint8] | None:
     # imdecode, not imread: non-ASCII paths work on all platforms, and it prints fewer warnings.
+    if refusal(content):
+        return None
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None  # type: ignore[return-value]
     except cv2.error:  # for example an image with more pixels than OpenCV allows
@@ -110,6 +115,8 @@ def _decode_open_jpeg(content: bytes) -> NDArray[np.uint8] | None:
 def _cause(content: bytes) -> str:
     if not content:
         return "it has no bytes"
+    if claim := refusal(content):
+        return claim
     if content.startswith(LFS_POINTER):
         return "it is a pointer of Git LFS; fetch the file itself with: git lfs pull"
     if content.startswith(JPEG_START):

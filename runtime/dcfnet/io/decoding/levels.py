@@ -14,6 +14,7 @@ from dcfnet.io.frame import Frame
 
 TAIL = 0.01  # percent of the pixels at each end that may be defect; a sensor has a few dead pixels
 MARGIN = 0.1  # of the range, added at each end: later frames can be a little brighter or darker
+LEAST_MARGIN = 1e-6  # share of the level of a constant image; a smaller one is lost in the rounding of float32
 RULE = "must be first, full or LOW,HIGH, for example 29000,31500"
 
 
@@ -31,7 +32,7 @@ class LevelRange:
         if not values.size:
             return cls(0.0, 1.0)
         low, high = (float(value) for value in np.percentile(values, (TAIL, 100 - TAIL)))
-        margin = (high - low) * MARGIN or 1.0  # a constant image stays constant
+        margin = (high - low) * MARGIN or max(1.0, abs(high) * LEAST_MARGIN)  # a constant image stays constant
         if np.issubdtype(image.dtype, np.integer):
             all_levels = cls.of_type(image.dtype)
             return cls(max(low - margin, all_levels.low), min(high + margin, all_levels.high))
@@ -48,7 +49,9 @@ class LevelRange:
     def to_uint8(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """The image as uint8, of the same shape. NaN becomes 0."""
         scale = 255 / (self.high - self.low)
-        levels = np.nan_to_num((image.astype(np.float32) - self.low) * scale, nan=0.0, posinf=255.0, neginf=0.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # floats beyond the range of float32 become 0 or 255
+            levels = (image.astype(np.float32) - self.low) * scale
+        levels = np.nan_to_num(levels, nan=0.0, posinf=255.0, neginf=0.0)
         mapped: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return mapped
 

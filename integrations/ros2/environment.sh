@@ -1,0 +1,37 @@
+#!/bin/sh
+# Makes .venv-ros with ROS 2, vision_msgs and what the tests need: environment.sh PYTHON. Does nothing if it is current.
+# It takes about 2 minutes and needs cmake, ninja and a C++ compiler.
+set -eu
+python="$1"
+cd "$(dirname "$0")/../.."
+venv="$PWD/.venv-ros" here=integrations/ros2
+current="$(cat "$here"/requirements-test.txt "$here"/vision_msgs/* "$here"/environment.sh constraints.txt runtime/dcfnet/io/bags/detections.py | cksum)"
+[ "$(cat "$venv/.installed" 2>/dev/null)" != "$current" ] || exit 0
+for tool in cmake ninja c++; do
+    command -v "$tool" >/dev/null || { echo "test-ros: $tool is missing; install cmake, ninja-build and g++" >&2; exit 1; }
+done
+rm -rf "$venv"
+"$python" -m venv "$venv"
+pip() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+pip --requirement "$here/requirements-test.txt"
+pip --constraint constraints.txt numpy opencv-python typer onnxruntime scipy safetensors pytest
+pip --no-deps --editable .
+
+# The wheels have paths of the machine that built them.
+include="$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')"
+numpy="$("$venv/bin/python" -c 'import numpy; print(numpy.get_include())')"
+grep -rlE '/opt/python/cp[0-9]+' "$venv"/share/*/cmake | xargs -r sed -i -E \
+    "s#/opt/python/cp[0-9]+-cp[0-9]+/include/python3\.[0-9]+#$include#; s#/opt/python/cp[0-9]+-cp[0-9]+/lib/python3\.[0-9]+/site-packages/numpy/_core/include#$numpy#"
+
+source="$venv/src/vision_msgs"
+mkdir -p "$venv/src"
+cp -r "$here/vision_msgs" "$source"
+"$venv/bin/python" "$source/write_messages.py" "$source/msg"
+export PATH="$venv/bin:$PATH" LD_LIBRARY_PATH="$venv/lib" PYTHONPATH=
+cmake -S "$source" -B "$venv/src/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
+    -DCMAKE_PREFIX_PATH="$venv" -DCMAKE_INSTALL_PREFIX="$venv" -DPython3_FIND_VIRTUALENV=ONLY \
+    -DPython3_EXECUTABLE="$venv/bin/python" -DPYTHON_EXECUTABLE="$venv/bin/python" >"$venv/src/log.txt" 2>&1 &&
+    cmake --build "$venv/src/build" >>"$venv/src/log.txt" 2>&1 &&
+    cmake --install "$venv/src/build" >>"$venv/src/log.txt" 2>&1 ||
+    { tail -30 "$venv/src/log.txt" >&2; echo "test-ros: vision_msgs could not be built" >&2; exit 1; }
+echo "$current" > "$venv/.installed"
