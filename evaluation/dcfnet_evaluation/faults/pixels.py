@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.frame import Frame
 
 NOISE = 25.0  # grey levels, standard deviation
@@ -59,9 +60,8 @@ def without_blocks(frame: Frame, rng: np.random.Generator) -> Frame:
 
 def compressed(frame: Frame) -> Frame:
     """The frame after a strong JPEG compression."""
-    return _as_frame(
-        cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1], cv2.IMREAD_COLOR)
-    )
+    content = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    return decode_image(content.tobytes(), "a compressed frame")
 
 
 def multiplied(frame: Frame, factor: float) -> Frame:
