@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ import pytest
 from dcfnet.cli.web.uploads import Uploads, shown_name
 from dcfnet.cli.web.view import LONG_SIDE, View
 from dcfnet.cli.web.viewer import Viewer
-from dcfnet.io.boxes import HEADERS
+from dcfnet.io.boxes import HEADERS, LIVE_COLUMNS, BoxLine
 from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet_evaluation.rendered import Clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import make_raw_pipeline
 from tests.runtime.inputs import write_images
+from tests.runtime.live.mjpeg_server import serving
 
 pytest.importorskip("starlette", reason="needs the extra 'web'")
 pytest.importorskip("httpx2", reason="needs httpx2 for the client of the tests")
@@ -300,6 +304,23 @@ def test_a_wrong_box_is_one_clear_line_and_the_run_goes_on(
     assert window.ask("next")["frame"] == 2
 
 
+def test_a_slow_viewer_of_a_stream_gets_the_newest_frames(client: TestClient, window: Window, clip: Clip) -> None:
+    order = [*range(clip.length), *range(clip.length - 2, 0, -1)]
+    with serving(lambda number: clip.frame(order[number % len(order)])) as camera:
+        secret = camera.url.replace("://", "://me:hidden@")
+        window.ask("open", source=secret)
+        window.ask("start", box=list(clip.box(0)))
+        window.ask("next")
+        time.sleep(0.5)
+        answer = window.ask("next")
+        assert answer["skipped"] >= 5
+        assert answer["age"] >= 0
+        rows = client.get("/results.csv")
+        assert rows.text.splitlines()[0] == HEADERS["csv"] + LIVE_COLUMNS
+        assert "hidden" not in rows.text + str(rows.headers)
+        window.ask("open", source="missing.mp4")  # ends the reading of the stream
+
+
 def test_a_broken_image_is_shown_as_a_frame_and_told_at_the_end(
     client: TestClient, window: Window, clip: Clip, tmp_path: Path
 ) -> None:
@@ -327,6 +348,28 @@ def test_a_new_window_replaces_the_one_before(client: TestClient, window: Window
     assert closed.value.code == REPLACED
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.dictionaries(st.sampled_from(["box", "response", "upload", "given"]), VALUES, max_size=4)
+
+
+def test_any_request_gets_one_answer(tracker: MultiTracker, video: Path, folder: Path, clip: Clip) -> None:
+    viewer = Viewer(tracker, Uploads(folder, LIMIT))
+
+    @settings(max_examples=80, deadline=None)
+    @given(FIELDS, st.sampled_from(["hello", "start", "next", "other"]))
+    def check(fields: dict[str, object], request: str) -> None:
+        answer = viewer.answer(json.dumps(fields | {"request": request}))
+        assert isinstance(answer, bytes) or json.loads(answer).keys() & {"error", "hello", "ended"}
+
+    viewer.answer(json.dumps({"request": "open", "source": str(video)}))
+    viewer.answer(json.dumps({"request": "start", "box": list(clip.box(0))}))
+    check()
+
+
 def test_there_are_no_results_before_a_run(client: TestClient) -> None:
     answer = client.get("/results.csv")
     assert answer.status_code == 404
@@ -335,7 +378,7 @@ def test_there_are_no_results_before_a_run(client: TestClient) -> None:
 
 def test_a_large_frame_is_sent_smaller_with_its_box_in_frame_pixels() -> None:
     pixels = np.zeros((1080, 3840, 3), np.uint8)
-    answer = parsed(View(3, 0.1, pixels, Box(3000, 5, 400, 300)).message())
+    answer = parsed(View(3, 0.1, pixels, BoxLine(3, Box(3000, 5, 400, 300))).message())
     assert answer["picture"].shape[:2] == (LONG_SIDE * 1080 // 3840, LONG_SIDE)
     assert answer["size"] == [3840, 1080]
     assert answer["box"] == [3000, 5, 400, 300]
