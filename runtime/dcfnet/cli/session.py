@@ -23,7 +23,7 @@ from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.cli.telemetry.observers import Observer, observed, open_observers
 from dcfnet.config.version import __version__
-from dcfnet.errors import EngineError, InvalidBoxError, SourceError
+from dcfnet.errors import ConfigError, EngineError, InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import FrameSource, SourceFrame
@@ -60,6 +60,11 @@ def track_source(
     observers: Sequence[Observer] = (),
 ) -> None:
     """Tracks from the first frame of the source to its end, and counts in the summary."""
+    if source.live and options.detections:
+        raise ConfigError(
+            f"--detections: {source.name} is live, so its frames have no fixed numbers; record it first, or give the "
+            "boxes to MultiTracker.correct"
+        )
     for note in source.report.notes:
         say(f"{source.name}: {note}", "note")
     frames = iter(source)

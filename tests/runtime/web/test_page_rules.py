@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from dcfnet.cli.web.uploads import Uploads, shown_name
 from dcfnet.cli.web.view import LONG_SIDE, View
 from dcfnet.cli.web.viewer import Viewer
-from dcfnet.io.boxes import HEADERS
+from dcfnet.io.boxes import HEADERS, LIVE_COLUMNS, BoxLine
 from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker, Tracker
@@ -22,6 +23,7 @@ from dcfnet_evaluation.rendered import Clip
 
 from tests.conftest import make_raw_pipeline
 from tests.runtime.inputs import write_images
+from tests.runtime.live.mjpeg_server import serving
 
 pytest.importorskip("starlette", reason="needs the extra 'web'")
 pytest.importorskip("httpx2", reason="needs httpx2 for the client of the tests")
@@ -300,6 +302,23 @@ def test_a_wrong_box_is_one_clear_line_and_the_run_goes_on(
     assert window.ask("next")["frame"] == 2
 
 
+def test_a_slow_viewer_of_a_stream_gets_the_newest_frames(client: TestClient, window: Window, clip: Clip) -> None:
+    order = [*range(clip.length), *range(clip.length - 2, 0, -1)]
+    with serving(lambda number: clip.frame(order[number % len(order)])) as camera:
+        secret = camera.url.replace("://", "://me:hidden@")
+        window.ask("open", source=secret)
+        window.ask("start", box=list(clip.box(0)))
+        window.ask("next")
+        time.sleep(0.5)
+        answer = window.ask("next")
+        assert answer["skipped"] >= 5
+        assert answer["age"] >= 0
+        rows = client.get("/results.csv")
+        assert rows.text.splitlines()[0] == HEADERS["csv"] + LIVE_COLUMNS
+        assert "hidden" not in rows.text + str(rows.headers)
+        window.ask("open", source="missing.mp4")  # ends the reading of the stream
+
+
 def test_a_broken_image_is_shown_as_a_frame_and_told_at_the_end(
     client: TestClient, window: Window, clip: Clip, tmp_path: Path
 ) -> None:
@@ -335,7 +354,7 @@ def test_there_are_no_results_before_a_run(client: TestClient) -> None:
 
 def test_a_large_frame_is_sent_smaller_with_its_box_in_frame_pixels() -> None:
     pixels = np.zeros((1080, 3840, 3), np.uint8)
-    answer = parsed(View(3, 0.1, pixels, Box(3000, 5, 400, 300)).message())
+    answer = parsed(View(3, 0.1, pixels, BoxLine(3, Box(3000, 5, 400, 300))).message())
     assert answer["picture"].shape[:2] == (LONG_SIDE * 1080 // 3840, LONG_SIDE)
     assert answer["size"] == [3840, 1080]
     assert answer["box"] == [3000, 5, 400, 300]

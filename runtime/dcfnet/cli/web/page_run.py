@@ -92,8 +92,9 @@ class PageRun:
         return f"{self._index + 1} frames, lost in {lost}"
 
     def _view(self, box: Box, result: Result | None, response: Array | None = None) -> View:
-        self._rows.append(BoxLine(self._index, box, result, self._newest.time, self._newest.delay))
-        return View(self._index, self._newest.time, self._pixels, box, result, response)
+        line = BoxLine(self._index, box, result, self._newest.time, self._newest.delay)
+        self._rows.append(line)
+        return View(self._index, self._newest.time, self._pixels, line, response)
 
     def _response(self) -> Array | None:
         """The response map in the newest frame; None if the frame has no pixels to search."""

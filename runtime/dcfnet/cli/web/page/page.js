@@ -141,7 +141,7 @@ async function play() {
   while (isState("running")) {
     const answer = await ask({ request: "next", response: element("with-response").checked });
     if (answer.ended || answer.error) { finish(answer); return; }
-    await due(answer.header.time);
+    if (answer.header.age === undefined) await due(answer.header.time); // a live source has its own pace
     await show(answer);
   }
   if (isState("pausing")) setState("paused");
