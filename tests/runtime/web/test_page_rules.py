@@ -20,6 +20,8 @@ from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet_evaluation.rendered import Clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import make_raw_pipeline
 from tests.runtime.inputs import write_images
@@ -344,6 +346,28 @@ def test_a_new_window_replaces_the_one_before(client: TestClient, window: Window
         with pytest.raises(WebSocketDisconnect) as closed:
             window.read()
     assert closed.value.code == REPLACED
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.dictionaries(st.sampled_from(["box", "response", "upload", "given"]), VALUES, max_size=4)
+
+
+def test_any_request_gets_one_answer(tracker: MultiTracker, video: Path, folder: Path, clip: Clip) -> None:
+    viewer = Viewer(tracker, Uploads(folder, LIMIT))
+
+    @settings(max_examples=80, deadline=None)
+    @given(FIELDS, st.sampled_from(["hello", "start", "next", "other"]))
+    def check(fields: dict[str, object], request: str) -> None:
+        answer = viewer.answer(json.dumps(fields | {"request": request}))
+        assert isinstance(answer, bytes) or json.loads(answer).keys() & {"error", "hello", "ended"}
+
+    viewer.answer(json.dumps({"request": "open", "source": str(video)}))
+    viewer.answer(json.dumps({"request": "start", "box": list(clip.box(0))}))
+    check()
 
 
 def test_there_are_no_results_before_a_run(client: TestClient) -> None:
