@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
-from dcfnet.cli.summary import Summary, describe_frame, track
+from dcfnet.cli.summary import Summary, describe_box_error, track
 from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.cli.web.view import View
@@ -69,7 +69,7 @@ class PageRun:
         try:
             self._newest, (row,) = next(results)
         except InvalidBoxError as error:
-            raise InvalidBoxError(f"{error}. {describe_frame(self.source, self._pixels)}") from error
+            raise InvalidBoxError(describe_box_error(error, self.source, self._pixels)) from error
         if self._results is not None:
             self._tracker.close()
         self._tracker, self._results = tracker, results
