@@ -271,8 +271,8 @@ def test_the_response_map_comes_with_its_frame_if_it_is_asked_for(window: Window
     [
         ("{", "must be a JSON object"),
         ("[" * 100_000, "must be a JSON object"),
-        ("[]", "must be one of hello, open, start, next"),
-        ('{"request": "format"}', "must be one of hello, open, start, next"),
+        ("[]", "must be one of hello, open, preview, start, next"),
+        ('{"request": "format"}', "must be one of hello, open, preview, start, next"),
         ('{"request": "next"}', "no video is open"),
         ('{"request": "start", "box": [1, 2, 3, 4]}', "no video is open"),
         ('{"request": "open"}', "the name of the source is empty"),
@@ -302,6 +302,27 @@ def test_a_wrong_box_is_one_clear_line_and_the_run_goes_on(
     window.ask("next")
     assert "box" in window.ask("start", box=box)["error"]
     assert window.ask("next")["frame"] == 2
+
+
+def test_a_stream_is_shown_as_it_is_now_until_the_target_starts(client: TestClient, window: Window, clip: Clip) -> None:
+    with serving(lambda number: clip.frame(min(number // 5, clip.length - 1))) as camera:
+        assert window.ask("open", source=camera.url)["preview"]
+        shown = [window.ask("preview") for _ in range(12)]
+        assert [answer["frame"] for answer in shown] == [0] * 12
+        assert np.diff([answer["time"] for answer in shown]).min() > 0
+        started = window.ask("start", box=list(clip.box(2)))
+        assert np.array_equal(started["picture"], shown[-1]["picture"]), "the box is for the frame that was shown"
+        assert (started["preview"], started["time"]) == (False, pytest.approx(shown[-1]["time"], abs=1e-4))
+        assert window.ask("next")["frame"] == 1
+        assert "before the start" in window.ask("preview")["error"]
+        assert len(client.get("/results.csv").text.splitlines()) == 3
+        window.ask("open", source="missing.mp4")  # ends the reading of the stream
+
+
+def test_a_video_file_has_no_newer_frames(window: Window, video: Path) -> None:
+    assert not window.ask("open", source=str(video))["preview"]
+    assert "needs a live source" in window.ask("preview")["error"]
+    assert window.ask("start", box=[50, 50, 40, 40])["frame"] == 0
 
 
 def test_a_slow_viewer_of_a_stream_gets_the_newest_frames(client: TestClient, window: Window, clip: Clip) -> None:

@@ -39,7 +39,24 @@ class PageRun:
     @property
     def first_view(self) -> View:
         """The newest frame, without a box."""
-        return View(self._index, self._newest.time, self._pixels)
+        return View(self._index, self._newest.time, self._pixels, preview=self.can_preview)
+
+    @property
+    def can_preview(self) -> bool:
+        """Whether `preview` can be called: the source is live, and there was no start."""
+        return self.source.live and self._results is None
+
+    def preview(self) -> View | None:
+        """Reads a newer frame of a live source, before the start. None at its end.
+
+        The first frame of a camera is often dark. Raises SourceError.
+        """
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
+        if frame.pixels is not None:
+            self._newest, self._pixels = frame, frame.pixels
+        return self.first_view
 
     def start(self, box: Box) -> View:
         """Starts the target in the newest frame, or starts again there: the box replaces that of the tracker.
