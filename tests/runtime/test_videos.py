@@ -191,6 +191,13 @@ def test_a_turned_video_is_shown_upright(tmp_path: Path, frames: list[np.ndarray
     assert np.abs(found[0].pixels.astype(int) - expected).mean() < 8
 
 
+def test_a_text_file_is_not_a_video(decoder: str, tmp_path: Path) -> None:
+    """FFmpeg would draw its letters, and the letters would be tracked."""
+    (tmp_path / "boxes.txt").write_text("10,20,30,40\n" * 200)
+    with pytest.raises(SourceError, match=r"boxes\.txt: (is a text file, not a video|cannot be opened)"):
+        open_source(tmp_path / "boxes.txt")
+
+
 def test_a_file_with_sound_only_is_named(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     with av.open(str(tmp_path / "sound.mka"), "w") as output:

@@ -2,7 +2,7 @@
 
 Both programs are pure: arrays of the backend in, arrays out. Their shapes depend on N alone, and no value is read on
 the host. A backend runs them as they are written (`ArrayFilters`), or captures them
-(`cuda/filter_slots.py`).
+(`cuda/slot_programs.py`).
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ class HostKernels:
         self._folder, self._programs = folder, {(source, tuple(options)): self}
         self._results: dict[bytes, np.ndarray] = {}
         library = _compile(f'#include "{SHIM}"\n{source}\n{_entry_point(self.signatures)}', folder, options)
-        self._call = ctypes.CDLL(str(library)).call
+        loaded = ctypes.CDLL(str(library))
+        self._call = loaded.call
+        self._sizes = {name: int(loaded[f"size_of_{name}"]()) for name in structures(self.signatures)}
 
     def program(self, source: str, options: Sequence[str]) -> HostKernels:
         """Another program, compiled at the first request. Returns the object itself for its own source and options."""
@@ -95,9 +97,26 @@ class HostKernels:
         parameters = self.signatures[name]
         strided = any("patch_stride" in text for text in parameters)  # arrays may have gaps along their first axis
         values = [_argument(value, text, strided) for value, text in zip(arguments, parameters, strict=True)]
+        for value, text in zip(arguments, parameters, strict=True):
+            size = self._sizes.get(pointed_type(text), 1)
+            assert value.nbytes % size == 0, f"{name}: {text} has {size} bytes, the array {value.nbytes}"
+            assert getattr(value, "ndim", 0) != 2 or size == 1 or value.shape[1] == size, (
+                f"{name}: {text}, {value.shape}"
+            )
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
         size = _Size(blocks, threads, shared, self.backwards)
         assert self._call(name.encode(), size, pointers, len(values)) == 0, name
+
+
+def pointed_type(parameter: str) -> str:
+    """The type that a pointer parameter points to; "" for a number."""
+    return parameter.replace("const ", "").split("*")[0].strip() if "*" in parameter else ""
+
+
+def structures(kernels: dict[str, list[str]]) -> set[str]:
+    """The structures of the project that parameters point to: Place, Grid."""
+    types = {pointed_type(parameter) for parameters in kernels.values() for parameter in parameters}
+    return types - set(ELEMENT_TYPES) - {"", "uint8"}
 
 
 def _entry_point(kernels: dict[str, list[str]]) -> str:
@@ -110,6 +129,7 @@ def _entry_point(kernels: dict[str, list[str]]) -> str:
         "static unsigned char* block_memory() { return reinterpret_cast<unsigned char*>(shared); }\n"
         'extern "C" int call(const char* name, Size size, void** arguments, int count) {\n'
         f"{cases}    return 1;\n}}\n"
+        + "".join(f'extern "C" int size_of_{name}() {{ return sizeof({name}); }}\n' for name in structures(kernels))
     )
 
 
@@ -141,7 +161,7 @@ def _argument(value: Any, parameter: str, strided: bool) -> Any:
     if "*" in parameter:
         assert isinstance(value, np.ndarray), parameter
         assert value.flags.c_contiguous or (strided and value[0].flags.c_contiguous), parameter
-        element = ELEMENT_TYPES.get(parameter.replace("const ", "").split("*")[0], np.uint8)
+        element = ELEMENT_TYPES.get(pointed_type(parameter), np.uint8)
         assert value.dtype == element, (parameter, value.dtype)
         return ctypes.c_void_p(value.ctypes.data)
     dtype, c_type = {"int": (np.int32, ctypes.c_int), "float": (np.float32, ctypes.c_float)}[parameter.split()[0]]

@@ -28,13 +28,13 @@ from tests.runtime.cuda.host import SHIM, HostKernels, signatures
 ARCHITECTURES = (75, 80, 86, 89, 90, 120)  # Turing to Blackwell
 
 
-@pytest.fixture(scope="module")
-def nvrtc() -> Any:
+@pytest.fixture(scope="module", params=["nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"], ids=["CUDA 13", "CUDA 12"])
+def nvrtc(request: pytest.FixtureRequest) -> Any:
     """NVIDIA's run-time compiler, which needs no driver."""
     try:
-        listed = metadata.files("nvidia-cuda-nvrtc") or []
+        listed = metadata.files(request.param) or []
     except metadata.PackageNotFoundError:
-        pytest.skip("needs nvidia-cuda-nvrtc; the dev extra installs it on x86-64 Linux only")
+        pytest.skip(f"needs {request.param}; the dev extra installs it on x86-64 Linux only")
     (library,) = (Path(str(file.locate())) for file in listed if file.name.startswith("libnvrtc.so"))
     return ctypes.CDLL(str(library))
 
@@ -101,7 +101,7 @@ def test_the_host_runs_complete_kernels() -> None:
         *(name + suffix for name in ("crop", "count_colours", "likelihood") for suffix in ("", "_half")),
         *("extremes", "convolve", "normalise", "read_peaks"),
         *("window_maps", "keep_band", "spread_band", "thin_maps"),
-        *("multiply_real", "multiply_complex", "store_selected", "sum_rows", "blend"),
+        *("multiply_real", "multiply_complex", "take_slots", "store_slots", "sum_rows", "blend"),
         *("respond", "update", "mask_columns"),
         *("initial_residual", "left_side", "advance", "next_direction", "last_step"),
     }

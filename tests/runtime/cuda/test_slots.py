@@ -6,6 +6,7 @@ import gc
 import threading
 import warnings
 import weakref
+from collections import Counter
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from dcfnet.backbones.native import NativeBackbone
 from dcfnet.devices.cuda import graph_capture
+from dcfnet.devices.cuda.slot_programs import size_classes
 from dcfnet.devices.cuda.slots import SlotFilters
 from dcfnet.devices.filters import ArrayFilters
 from dcfnet.errors import DeviceError
@@ -147,13 +149,13 @@ def test_more_targets_need_a_new_capture_only_if_there_is_no_free_slot(
         tracker.add(frame, clip.box(0))
         tracker.update(clip.frame(1))
         counts.append(len(recorded_captures))
-    assert counts == [2, 4, 6, 6, 8]  # for 1, 2, 4 and 8 slots
+    assert counts == [2, 6, 12, 12, 20]  # for 1, 2, 4 and 8 slots: two for each size class
     for target in range(4):  # one target stays; new targets use the free slots
         tracker.remove(target)
     for _ in range(7):
         tracker.add(frame, clip.box(0))
     tracker.update(clip.frame(1))
-    assert len(recorded_captures) == 8
+    assert len(recorded_captures) == 20
     assert filters_of(tracker).allocation.slots.capacity == 8
     assert sorted(filters_of(tracker).rows.tolist()) == list(range(8))
 
@@ -307,12 +309,70 @@ def test_work_that_was_queued_during_a_capture_is_complete_before_the_first_laun
     assert events == [*with_constants, *prepared, "launch", "call", "launch", "wait"]
 
 
-def test_slots_that_are_not_selected_keep_their_values(host_kernels: HostKernels, rng: np.random.Generator) -> None:
-    new, stored = (rng.normal(size=(5, 7)).astype(np.float32) for _ in range(2))
-    new[3] = np.nan
-    selected, before = np.array([0, 1, 1, 0, 1], np.int32), stored.copy()
-    host_kernels.launch("store_selected", 2, 32, (new, stored, selected, np.int32(5), np.int32(7)))
-    np.testing.assert_array_equal(stored, np.where(selected[:, None], new, before))
+def test_slots_that_are_not_updated_keep_their_values(host_kernels: HostKernels, rng: np.random.Generator) -> None:
+    new, stored = (rng.normal(size=(count, 7)).astype(np.float32) for count in (3, 5))
+    new[1] = np.nan  # of a place without a target
+    slots, before = np.array([5, 0, 2], np.int32), stored.copy()  # from 1 on; 0: none
+    host_kernels.launch("store_slots", 1, 32, (new, stored, slots, np.int32(3), np.int32(7)))
+    np.testing.assert_array_equal(stored, [before[0], new[2], *before[2:4], new[0]])
+    taken = np.zeros((3, 7), np.float32)
+    host_kernels.launch("take_slots", 1, 32, (stored, taken, slots, np.int32(3), np.int32(7)))
+    np.testing.assert_array_equal(taken, [new[0], stored[0], new[2]])
+
+
+@pytest.mark.parametrize(
+    ("capacity", "sizes"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 4, 5]), (64, [1, 2, 4, 8, 16, 32, 64])]
+)
+def test_there_are_programs_for_each_size_class(capacity: int, sizes: list[int]) -> None:
+    assert size_classes(capacity) == sizes
+
+
+def test_free_slots_cost_nothing(fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for eight targets, one target has as many patches, spectra and filters to compute as alone."""
+    launches: dict[int, Counter[str]] = {}
+    real = HostKernels.launch
+    for capacity in (1, 8):
+        tracker = dcfnet.MultiTracker(
+            "dcfnet", device="cuda", config={**SMALL, "update_interval": 1}, capacity=capacity
+        )
+        for _ in range(3):
+            tracker.remove(tracker.add(clip.frame(0), clip.box(0)))
+        tracker.add(clip.frame(0), clip.box(0))
+        tracker.update(clip.frame(1))
+        blocks = launches[capacity] = Counter[str]()
+
+        def launch(self: Any, name: str, count: int, *rest: Any, blocks: Counter[str] = blocks) -> None:
+            blocks[name] += count
+            real(self, name, count, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(HostKernels, "launch", launch)
+            tracker.update(clip.frame(2))
+    assert launches[8].pop("take_slots") > 0
+    assert launches[8] == launches[1]
+
+
+def test_the_second_pass_and_the_update_compute_only_their_targets(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four targets in two cameras, one camera jumps, so its target has a second pass; two targets learn."""
+    tracker, counts = dcfnet.MultiTracker("dcfnet", device="cuda", config={**SMALL, "update_interval": 2}), list[int]()
+    x, y, w, h = clip.box(0)
+    for number in range(4):
+        if number == 2:
+            tracker.update({0: clip.frame(0), 1: clip.frame(0)})  # from here on they count different frames
+        tracker.add(clip.frame(0), Box(x + number, y, w, h), source=int(number == 3))
+    tracker.update({0: clip.frame(0), 1: clip.frame(0)})
+    real = HostKernels.launch
+
+    def launch(self: Any, name: str, blocks: int, threads: int, arguments: Any, *rest: Any) -> None:
+        if name == "crop_half":
+            counts.append(int(arguments[2]))  # patches
+        real(self, name, blocks, threads, arguments, *rest)
+
+    monkeypatch.setattr(HostKernels, "launch", launch)
+    tracker.update({0: clip.frame(1), 1: np.roll(clip.frame(1), 22, axis=1)})
+    assert counts == [12, 3, 2]
 
 
 def test_nothing_is_captured_after_a_warm_up(fake: Any, clip: Clip, recorded_captures: list[int]) -> None:
@@ -337,7 +397,7 @@ def test_slots_for_the_requested_capacity_are_allocated_at_once(
         tracker.add(clip.frame(0), clip.box(0))
         tracker.update(clip.frame(1))
         assert filters_of(tracker).allocation.slots.capacity == 5
-    assert len(recorded_captures) == 2
+    assert len(recorded_captures) == 8  # for 1, 2, 4 and 5 targets
 
 
 def test_a_queued_update_runs_on_the_gpu_and_stream_of_the_caller(

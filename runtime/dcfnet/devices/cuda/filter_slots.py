@@ -1,11 +1,10 @@
 """Filters in slots of device memory, and the two programs of a frame, captured for them as CUDA graphs.
 
-    host      patch places -> pinned memory               patch places, selected slots -> pinned memory
+    host      patch places, slots -> pinned memory          patch places, slots -> pinned memory
     device    copy, DETECT, copy seven numbers per target   copy, UPDATE: only queued
 
-A slot has room for one target. A program runs on all slots. A slot without a target in this frame gets patches outside
-any frame, and a slot that is not selected keeps its filters. So targets can be added and removed without a new
-capture, as long as there are enough slots.
+A slot has room for one target. A program runs on the slots that need it (slot_programs.py). So targets can be added and
+removed without a new capture, as long as there are enough slots.
 """
 
 from __future__ import annotations
@@ -17,15 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.cuda.frame import PLACE
-from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL, CapturedBackbone, CapturedProgram
+from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL
 from dcfnet.devices.cuda.kernels.constants import NUMBERS_PER_TARGET
 from dcfnet.devices.cuda.kernels.peaks import PeakReader, unpack_peaks
 from dcfnet.devices.cuda.sampling import Structures
+from dcfnet.devices.cuda.slot_programs import SlotPrograms, size_classes
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, PendingPeaks, Rows
-from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import Peak
-from dcfnet.model.backbone import Backbone
 
 
 class StreamOrder:
@@ -48,7 +45,7 @@ class StreamOrder:
 
 
 class FilterSlots:
-    """Device memory for the filters of `capacity` targets, and the two captured programs on it."""
+    """Device memory for the filters of `capacity` targets, and the captured programs on it."""
 
     def __init__(
         self, device: Any, reader: PeakReader, programs: FramePrograms, like: ArrayFilters, capacity: int
@@ -56,16 +53,11 @@ class FilterSlots:
         """like: filters of the same shapes and types, for any number of targets."""
         self.capacity = capacity
         self.outgrown = False  # true if the targets moved to a larger object: this one is not used again
-        self._device, self._reader, self._patches = device, reader, programs.patches_per_target
-        backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
-        self._detect_programs, self._update_programs = (programs.for_capture(backbone) for backbone in backbones)
-        shapes = like.by_name().items()
+        self._device, shapes = device, like.by_name().items()
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}
         )
-        detect_bytes, update_bytes = capacity * self._patches * PLACE.itemsize, capacity * (PLACE.itemsize + 4)
-        self._detect_program = CapturedProgram(device, detect_bytes, self._detect, backbones[0])
-        self._update_program = CapturedProgram(device, update_bytes, self._update, backbones[1])
+        self._programs = [SlotPrograms(device, reader, programs, self.filters, size) for size in size_classes(capacity)]
         peaks = device.pinned(capacity * NUMBERS_PER_TARGET * 8)
         self._peaks: NDArray[np.float64] = peaks.view(np.float64).reshape(capacity, NUMBERS_PER_TARGET)
         self._order = StreamOrder(device)
@@ -73,15 +65,15 @@ class FilterSlots:
         weakref.finalize(self, self._order.finish)
 
     def close(self) -> None:
-        """Frees all memory at once: the programs refer to the slots. Do not use the slots afterwards."""
+        """Frees all memory at once. Do not use the slots afterwards."""
         self._order.finish()
-        del self._detect_program, self._update_program
+        self._programs.clear()
 
     @property
     def execution(self) -> str:
-        """How the programs run, of the constants of `graph_capture`. Both run in the same way, or one failed."""
-        each = {self._detect_program.execution, self._update_program.execution}
-        return each.pop() if len(each) == 1 else CALL_BY_CALL
+        """How the programs run, of the constants of `graph_capture`. All run in the same way, or one failed."""
+        executions = set[str]().union(*(programs.executions for programs in self._programs))
+        return executions.pop() if len(executions) == 1 else CALL_BY_CALL
 
     def write(self, rows: Rows, filters: ArrayFilters) -> None:
         """Queues a copy of filters to the slots in `rows`."""
@@ -97,54 +89,23 @@ class FilterSlots:
 
     def detect(self, slots: Rows, places: Structures) -> PendingPeaks:
         """As `Filters.detect`, for these slots."""
-        self._prepare()
-        self._order.follow()
-        # A place of zeros refers to a frame without pixels, so all of its patch is outside the frame.
-        parameters = np.zeros((self.capacity, self._patches), PLACE)
-        parameters[slots] = places.reshape(len(slots), -1)
-        self._device.fetch(self._detect_program.run(parameters.reshape(-1).view(np.uint8)), self._peaks)
+        programs = self._prepared(len(slots))
+        peaks, found = programs.detect(slots, places)
+        self._device.fetch(peaks, self._peaks[: programs.size])
 
         def read(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()
-            return unpack_peaks(self._peaks[slots if rows is None else slots[rows]])
+            return unpack_peaks(self._peaks[found if rows is None else found[rows]])
 
         return read
 
-    def update(self, rows: Rows, places: Structures) -> None:
-        """As `Filters.update`, for the slots in `rows`."""
-        self._prepare()
+    def update(self, slots: Rows, places: Structures) -> None:
+        """As `Filters.update`, for these slots."""
+        self._prepared(len(slots)).update(slots, places)
+
+    def _prepared(self, count: int) -> SlotPrograms:
+        """The programs for `count` targets. All are captured before the first use of any, so no later frame waits."""
+        for programs in self._programs:
+            programs.prepare()
         self._order.follow()
-        parameters = np.zeros(self.capacity * (PLACE.itemsize + 4), np.uint8)
-        all_places, selected = self._split(parameters)
-        all_places.view(PLACE)[rows], selected.view(np.int32)[rows] = places, 1
-        self._update_program.run(parameters)
-
-    def _split(self, parameters: Array) -> tuple[Array, Array]:
-        """The bytes of the places, and the bytes of the int32 flags of the slots to update."""
-        end = self.capacity * PLACE.itemsize
-        return parameters[:end], parameters[end:]
-
-    def _detect(self, parameters: Array) -> Array:
-        programs = self._detect_programs
-        maps = programs.responses(parameters.reshape(-1, PLACE.itemsize), self.filters)
-        return self._reader(*maps, programs.scale_penalty)
-
-    def _update(self, parameters: Array) -> Array:
-        places, selected = self._split(parameters)
-        updated = self._update_programs.updated_filters(places.reshape(-1, PLACE.itemsize), self.filters)
-        for name, array in updated.by_name().items():
-            new = self._device.contiguous(array).view(np.float32)
-            kept, each = self.filters.by_name()[name].view(np.float32), int(np.prod(new.shape[1:]))
-            sizes = (np.int32(self.capacity), np.int32(each))
-            self._device.launch("store_selected", self.capacity * each, new, kept, selected.view(np.int32), *sizes)
-        return parameters
-
-    def _prepare(self) -> None:
-        """Captures both programs before the first use of either one, so that no later frame waits for a capture."""
-        self._detect_program.prepare()
-        self._update_program.prepare()
-
-
-def _capture_backbone(backbone: Backbone) -> CapturedBackbone | None:
-    """The backbone for one captured program; None if the backbone is capturable as it is."""
-    return None if backbone.capturable else CapturedBackbone(backbone)
+        return next(programs for programs in self._programs if programs.size >= count)

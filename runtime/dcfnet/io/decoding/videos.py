@@ -19,6 +19,7 @@ from dcfnet.io.source_frame import FrameSource, SourceFrame, SourceReport
 
 DEFAULT_FPS = 25.0  # if the source has no rate
 CUT_SHORT = 0.1  # of the duration that may be missing at the end; containers round it
+TEXT = "ansi "  # FFmpeg's codec for text files: it draws their letters
 CONVERT = "convert the video with: ffmpeg -i VIDEO NEW.mp4"
 
 
@@ -35,6 +36,8 @@ def open_video(place: str, name: str, levels: Levels, live: bool = False) -> Fra
         if file is None or not is_truncated(file):
             raise
         raise SourceError(f"{error}; the file is cut short: a recording or a copy of it was not finished") from error
+    if decoder.stored.startswith(TEXT):
+        raise SourceError(f"{name}: is a text file, not a video")
     report = SourceReport(stored=decoder.stored, decoder=decoder.library)
     fps = decoder.fps or DEFAULT_FPS
     frames = _frames(decoder, name, fps, report, file)

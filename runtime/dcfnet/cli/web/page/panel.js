@@ -18,6 +18,8 @@ export function describe(header, response) {
   element("frame").textContent = header.frame;
   element("time").textContent = `${header.time.toFixed(2)} s`;
   element("psr").textContent = header.psr === undefined ? "–" : header.psr.toFixed(1);
+  element("live").hidden = header.age === undefined; // only live sources have it
+  if (header.age !== undefined) element("age").textContent = `${Math.round(1000 * header.age)} ms, ${header.skipped}`;
   const { confidence } = header;
   element("confidence").textContent = confidence === undefined ? "–" : `${Math.round(100 * confidence)} %`;
   describeBox(header.box);

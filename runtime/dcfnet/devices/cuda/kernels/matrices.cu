@@ -1,4 +1,4 @@
-// Complex numbers, and kernels of matrix_product.py, filter_slots.py and filter_update.py: matrix products, row sums, and
+// Complex numbers, and kernels of matrix_product.py, slot_programs.py and filter_update.py: matrix products, row sums, and
 // elementwise operations.
 
 struct alignas(8) Complex {
@@ -85,12 +85,22 @@ extern "C" __global__ void multiply_complex(const Complex* __restrict__ left, co
     multiply(left, right, result, stack, rows, inner, columns, left_step, right_step);
 }
 
-// Copies new filters over the kept ones, for the selected targets: `each` numbers per target. One thread per number.
-extern "C" __global__ void store_selected(const float* __restrict__ updated, float* __restrict__ kept,
-                                          const int* __restrict__ selected, int targets, int each) {
+// Copies filters from their slots: kept (slots, each) -> taken (targets, each). number: (targets), slot + 1. A target
+// without a slot has the number 0, and gets any values. One thread per value.
+extern "C" __global__ void take_slots(const float* __restrict__ kept, float* __restrict__ taken,
+                                      const int* __restrict__ number, int targets, int each) {
     const long long at = position();
-    if (at >= (long long)targets * each || !selected[at / each]) return;
-    kept[at] = updated[at];
+    if (at >= (long long)targets * each) return;
+    const long long slot = number[at / each] ? number[at / each] - 1 : 0;
+    taken[at] = kept[slot * each + at % each];
+}
+
+// The opposite, for new filters. Those of a target without a slot are not copied.
+extern "C" __global__ void store_slots(const float* __restrict__ updated, float* __restrict__ kept,
+                                       const int* __restrict__ number, int targets, int each) {
+    const long long at = position();
+    if (at >= (long long)targets * each || !number[at / each]) return;
+    kept[(number[at / each] - 1LL) * each + at % each] = updated[at];
 }
 
 // Values (count, columns) -> sums of rows (count). One thread per row.
