@@ -13,6 +13,7 @@ from dcfnet.cli.options import BIRTHS, DEATHS
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
 from dcfnet.io.boxes import FORMATS
+from dcfnet.io.coco import COCO
 from dcfnet.model.file import SHIPPED
 
 SEVERAL, PAGE, TELEMETRY = "Several targets", "Page", "Telemetry"  # titles of parts of the help
@@ -132,7 +133,7 @@ Failures: TypeAlias = Annotated[
         "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 3 ms a frame.",
     ),
 ]
-Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join(FORMATS)}.")]
+Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join((*FORMATS, COCO))}.")]
 Range: TypeAlias = Annotated[
     str,
     typer.Option(
