@@ -10,6 +10,8 @@ from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.model.file import SHIPPED
 
+from dcfnet_evaluation.faults.catalogue import FAULTS
+
 Root: TypeAlias = Annotated[Path, typer.Argument(help="Folder of the unpacked dataset.")]
 Models: TypeAlias = Annotated[
     list[Path] | None,
@@ -57,7 +59,8 @@ Limit: TypeAlias = Annotated[int | None, typer.Option(help="Use only the first N
 Rates: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="Simulated camera rates in Hz, separated by commas, or none. auto: 30,60 for ope with one worker."
+        help="Rates of a simulated camera in Hz, separated by commas, or none: a tracker misses the frames that arrive "
+        "while it computes. auto: 30,60 for ope with one worker."
     ),
 ]
 Memory: TypeAlias = Annotated[bool, typer.Option(help="Measure the memory of each tracker; needs one worker.")]
@@ -66,7 +69,8 @@ Workers: TypeAlias = Annotated[
 ]
 Ray: TypeAlias = Annotated[str | None, typer.Option(help='Address of a Ray cluster that can read ROOT, or "local".')]
 Published: TypeAlias = Annotated[
-    Path | None, typer.Option(help="CSV table of published scores to show in the report: tracker,sequence,auc,prec20.")
+    Path | None,
+    typer.Option(help="CSV table of published scores, which the report shows: tracker,sequence,auc,prec20."),
 ]
 Submission: TypeAlias = Annotated[
     Path | None, typer.Option(help="Archive (.zip) to write for the GOT-10k evaluation server.")
@@ -77,6 +81,14 @@ Output: TypeAlias = Annotated[
 ]
 Fresh: TypeAlias = Annotated[bool, typer.Option("--fresh", help="Delete the run in --output and start again.")]
 Report: TypeAlias = Annotated[bool, typer.Option(help="Write report.html and its plots.")]
+Faults: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help=f"Also run with faults in the frames: all, or names separated by commas ({', '.join(FAULTS)}). "
+        "Prints a table instead of a report.",
+    ),
+]
 Scales: TypeAlias = Annotated[str, typer.Option(help="Numbers of scales, separated by commas.")]
 LayoutName: TypeAlias = Annotated[str, typer.Option(help="Layout of the dataset.")]
 A: TypeAlias = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dcfnet.cli.exit_codes import ExitCode
 from dcfnet.cli.run import app
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import Detection, read_detections
+from dcfnet.io.sources import open_source
 from dcfnet.io.target_row import TargetRow
 from dcfnet.io.video import annotate_targets
 from dcfnet.result import Box, Reason, Result, Status
@@ -162,6 +164,15 @@ def test_options_that_do_not_fit_are_one_line(footage: Path, tmp_path: Path, arg
     code, text = run(footage, *(arg.replace("OUT", str(tmp_path)) for arg in args))
     assert (code, text.count("\n")) == (1, 1), text
     assert message in text
+
+
+def test_detections_need_a_source_with_frame_numbers(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dcfnet.cli.session.open_source", lambda *args: replace(open_source(args[0]), live=True))
+    code, text = run(footage, "--detections", write_detections(tmp_path / "det.txt", [0], [0]))
+    assert (code, text.count("\n")) == (1, 1)
+    assert "is live, so its frames have no fixed numbers; record it first" in text
 
 
 def test_targets_that_cannot_start_later_make_the_run_partial(footage: Path, tmp_path: Path) -> None:

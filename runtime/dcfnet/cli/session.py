@@ -17,13 +17,13 @@ from dcfnet.cli.failures.recorder import FailureRecorder
 from dcfnet.cli.log import say, tell_event
 from dcfnet.cli.options import RunOptions, check_options, plan_targets
 from dcfnet.cli.progress import RunProgress
-from dcfnet.cli.summary import Summary, check_frozen, describe_frame, track
+from dcfnet.cli.summary import Summary, check_frozen, describe_box_error, track
 from dcfnet.cli.target import WINDOW, draw_box
 from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.cli.telemetry.observers import Observer, observed, open_observers
 from dcfnet.config.version import __version__
-from dcfnet.errors import EngineError, InvalidBoxError, SourceError
+from dcfnet.errors import ConfigError, EngineError, InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import FrameSource, SourceFrame
@@ -60,6 +60,11 @@ def track_source(
     observers: Sequence[Observer] = (),
 ) -> None:
     """Tracks from the first frame of the source to its end, and counts in the summary."""
+    if source.live and options.detections:
+        raise ConfigError(
+            f"--detections: {source.name} is live, so its frames have no fixed numbers; record it first, or give the "
+            "boxes to MultiTracker.correct"
+        )
     for note in source.report.notes:
         say(f"{source.name}: {note}", "note")
     frames = iter(source)
@@ -113,11 +118,11 @@ def open_tracker(options: RunOptions) -> MultiTracker:
 def with_start(
     source: FrameSource, first: Frame, results: Iterator[tuple[SourceFrame, list[TargetRow]]]
 ) -> Iterator[tuple[SourceFrame, list[TargetRow]]]:
-    """The results. If a target cannot start in the first frame, the error also describes the frame."""
+    """The results. If a target cannot start in the first frame, the error names the source."""
     try:
         started = next(results)
     except InvalidBoxError as error:
-        raise InvalidBoxError(f"{source.name}: {error}. {describe_frame(source, first)}") from error
+        raise InvalidBoxError(f"{source.name}: {describe_box_error(error, source, first)}") from error
     return chain([started], results)
 
 
