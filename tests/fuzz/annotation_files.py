@@ -41,7 +41,7 @@ def _frames(folder: str, name: str = "{:08d}.jpg") -> dict[str, bytes]:
 
 def layout(name: str, file: str, content: bytes, beside: Mapping[str, bytes], subset: str | None = None) -> Reader:
     """A reader of all sequences of a data set, one of whose files is damaged. Paths start at its root."""
-    root = f"{name}-{Path(file).name.replace('.', '-')}"
+    root = f"{name}-{file.replace('/', '-').replace('.', '-')}"
 
     def read(path: Path) -> list[AnnotatedSequence]:
         return open_dataset(name, path.parents[len(Path(file).parts) - 1], subset=subset)
