@@ -1,8 +1,8 @@
-"""Random calls and damaged files: python -m benchmarks.fuzz [CALLS] [FILES] [SECONDS], in the root of the repository.
+"""Random calls and damaged files: python -m benchmarks.fuzz [CALLS] [FILES] [SECONDS] [NAME], in the repository's root.
 
 CALLS: random calls of the trackers (tests/runtime/fuzz.py). FILES: damaged files for the readers
-(tests/fuzz/). SECONDS: limit for each of both parts. Writes benchmarks/results/fuzz_DATE.json with the numbers
-that ran. A failure ends the run with the calls, or with the reader and the seed, that repeat it.
+(tests/fuzz/). SECONDS: limit for each of both parts. Writes benchmarks/results/NAME_DATE.json with the numbers that
+ran; NAME: fuzz by default. A failure ends the run with the calls, or with the reader and the seed, that repeat it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ BATCH = settings(
 )
 
 
-def main(calls: int = 100_000, files: int = 100_000, seconds: float = 3600.0) -> None:
+def main(calls: int = 100_000, files: int = 100_000, seconds: float = 3600.0, name: str = "fuzz") -> None:
     record = {"date": date.today().isoformat(), "version": __version__, "numpy": numpy.__version__}
     record |= {"opencv": cv2.__version__, "python": sys.version.split()[0]}
     record |= {"calls": random_calls(calls, seconds), "files": damaged_files(files, seconds)}
     content = (json.dumps(record, indent=1) + "\n").encode()
-    write_atomically(content, RESULTS / f"fuzz_{date.today().isoformat()}.json")
+    write_atomically(content, RESULTS / f"{name}_{date.today().isoformat()}.json")
     print(json.dumps(record, indent=1))
 
 
@@ -66,4 +66,4 @@ def damaged_files(count: int, seconds: float) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:]))
+    main(*map(int, sys.argv[1:4]), *sys.argv[4:5])

@@ -93,7 +93,9 @@ def _run_command(command: str) -> None:
     """Runs dcfnet-run in this process. Raises if its exit code is not 0."""
     from dcfnet.cli.run import app
 
-    app(shlex.split(command, comments=True)[1:], prog_name="dcfnet-run", standalone_mode=False)
+    code = app(shlex.split(command, comments=True)[1:], prog_name="dcfnet-run", standalone_mode=False)
+    if code:  # without standalone mode, typer returns the code of an exit
+        raise SystemExit(f"{command}: exit code {code}")
 
 
 if __name__ == "__main__":

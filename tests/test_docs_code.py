@@ -16,6 +16,7 @@ from dcfnet_evaluation.rendered import render_clip
 
 from tests import code_blocks
 from tests.code_blocks import EXECUTED, blocks, reason_of
+from tests.runtime.bags.recordings import TOPIC, image, in_order, record
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -54,7 +55,7 @@ def has_work(page: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the examples: a video, a folder of images, targets, and the boxes of a detector."""
+    """The files of the examples: a video, a folder of images, targets, and the boxes of a detector; bags."""
     folder = tmp_path_factory.mktemp("footage")
     clip = render_clip(LENGTH, occluder=False)
     (folder / "frames").mkdir()
@@ -65,6 +66,9 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
             with (folder / "det.txt").open("a") as file:
                 file.write(f"{t + 1},-1,{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f},0.9\n")
     (folder / "targets.csv").write_text("1,410,190,64,48\n2,80,120,30,60,3\n")
+    frames = [image(frame, "bgr8") for frame, _ in clip]
+    for bag, topic in (("drive", TOPIC), ("drive.mcap", TOPIC), ("drive.bag", "/front")):
+        record(folder / bag, in_order(frames, topic))
     (folder / "SOURCE").symlink_to(folder / "frames")
     return folder
 

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import typer
 from dcfnet.cli.progress import CommandProgress
-from dcfnet.errors import DcfnetError, MissingDependencyError
+from dcfnet.errors import DcfnetError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress as Bar
 
-from dcfnet_evaluation import options, tables
+from dcfnet_evaluation import options, outputs, tables
 from dcfnet_evaluation.ablation import ablation_contenders, ablation_table
+from dcfnet_evaluation.contenders import Contender
 from dcfnet_evaluation.datasets import LAYOUTS
 from dcfnet_evaluation.evaluate import EvaluationSettings, Subject, evaluate
-from dcfnet_evaluation.got10k import average_overlap, write_submission
-from dcfnet_evaluation.metrics import scored
-from dcfnet_evaluation.published import PublishedScores, read_table
-from dcfnet_evaluation.records import Evaluation
+from dcfnet_evaluation.faults import evaluate_with_faults, faults_table
+from dcfnet_evaluation.faults.run import SUMMARY
+from dcfnet_evaluation.published import read_table
 from dcfnet_evaluation.runs import Progress
 from dcfnet_evaluation.scores import CONFIDENCE, compare
 from dcfnet_evaluation.selection import (
     dcfnet_contenders,
     other_contenders,
     parse_numbers,
-    parse_rates,
     result_folders,
+    settings_of,
     subject_of,
 )
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import SHEET, Sheet, has_truth, read_sheet
+from dcfnet_evaluation.sheet import read_sheet
 
 WORSE = 2  # exit code of `compare` when B is worse
 FAILED = 3  # exit code when a tracker gave no usable box in some frames; these frames count as misses
-
-MAX_TERMINAL_TRACKERS = 7  # score columns that fit on a terminal; the report shows all trackers
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -72,6 +70,7 @@ def evaluate_(
     output: options.Output = None,
     fresh: options.Fresh = False,
     report: options.Report = True,
+    faults: options.Faults = None,
 ) -> None:
     """Runs the trackers and writes boxes, scores and a report. The command name is the layout of the dataset."""
     layout = str(context.info_name)
@@ -79,18 +78,17 @@ def evaluate_(
         subject = subject_of(layout, root, subset, sequences)
         contenders = dcfnet_contenders(model or [], config, set_, preset)
         contenders += other_contenders(add or [], peers, peer, peer_models)
-        serial = workers == 1 and ray is None
-        chosen = parse_rates(rates, serial and protocol == "ope")
-        settings = EvaluationSettings(protocol, limit, chosen, workers, ray, memory and serial)
-        folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}")
+        settings = settings_of(protocol, limit, rates, workers, ray, memory)
+        folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}{'-faults' if faults else ''}")
         table = read_table(published) if published else None
-        _check_outputs(subject, settings, submission, report)
+        if faults:
+            return _evaluate_faults(subject, contenders, folder, settings, faults, fresh, results)
+        outputs.check_outputs(subject, settings, submission, report)
         with CommandProgress("dcfnet-eval") as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
             evaluation, sheet = evaluate(subject, contenders, folder, settings, folders, fresh, progress)
-        _print_scores(sheet)
-        _print_got10k(subject, evaluation, submission)
-        _write_report(subject, evaluation, folder, table, report)
+        tables.print_scores(sheet)
+        outputs.write_outputs(subject, evaluation, folder, table, submission, report)
     except (DcfnetError, SequenceError, OSError) as error:
         raise _failed(error) from error
     if any(score.failures for scores in sheet.scores.values() for score in scores):
@@ -164,81 +162,21 @@ def _progress(bar: Bar, jobs: int) -> Progress:
     return lambda name: bar.update(task, advance=1, description=escape(name))
 
 
-def _check_outputs(subject: Subject, settings: EvaluationSettings, submission: Path | None, report: bool) -> None:
-    """Checks, before any tracker runs, that the outputs can be written.
-
-    Raises MissingDependencyError if the report needs a library that is not installed, and SequenceError if the server
-    of GOT-10k would refuse the archive.
-    """
-    if report:
-        _report_writer()
-    if submission is None:
-        return
-    if subject.layout != "got10k":
-        raise SequenceError(f"--submission: the layout is {subject.layout}; it must be got10k; leave out --submission")
-    if not subject.whole or settings.limit or settings.protocol != "ope":
-        raise SequenceError(
-            "--submission: needs one pass over all frames of all sequences of the subset; "
-            "use --protocol ope without --limit and --sequences"
-        )
-
-
-def _print_scores(sheet: Sheet) -> None:
-    console = Console()
-    if not any(sheet.scores.values()):
-        typer.echo("the dataset does not publish the true boxes of these sequences: nothing is scored", err=True)
-        return
-    if len(sheet.scores) == 1:
-        console.print(tables.tracker_table(sheet.tracker()))
-    else:
-        if len(sheet.scores) <= MAX_TERMINAL_TRACKERS:
-            console.print(tables.sequences_table(sheet))
-        console.print(tables.trackers_table(sheet))
-    if sheet.trust:
-        console.print(tables.trust_table(sheet))
-    if sheet.timings:
-        console.print(tables.times_table(sheet))
-        for line in tables.stages_text(sheet):
-            typer.echo(f"{line} ms")
-    for tracker, scores in sheet.scores.items():
-        failed = [f"{score.sequence} ({score.failures})" for score in scores if score.failures]
-        if failed:
-            typer.echo(f"{tracker}: frames without a usable box: {', '.join(failed)}", err=True)
-
-
-def _print_got10k(subject: Subject, evaluation: Evaluation, submission: Path | None) -> None:
-    """Prints AO and SR of every tracker if true boxes are public; writes the archive of the first tracker."""
-    if subject.layout != "got10k":
-        return
-    passes = {
-        t: {s: record.passes for s, record in by_sequence.items()} for t, by_sequence in evaluation.passes.items()
-    }
-    whole = evaluation.conditions.protocol == "ope" and evaluation.conditions.limit is None
-    if whole and any(scored(sequence.boxes).sum() > 1 for sequence in subject.sequences):
-        for name, by_sequence in passes.items():
-            ao, sr50, sr75 = average_overlap(by_sequence, subject.sequences)
-            typer.echo(f"{name}: AO {ao:.3f}, SR0.50 {sr50:.3f}, SR0.75 {sr75:.3f}")
-    if submission:
-        write_submission(next(iter(passes.values())), submission)
-        typer.echo(f"{submission}")
-
-
-def _write_report(
-    subject: Subject, evaluation: Evaluation, folder: Path, published: PublishedScores | None, write: bool
+def _evaluate_faults(
+    subject: Subject,
+    contenders: Sequence[Contender],
+    folder: Path,
+    settings: EvaluationSettings,
+    faults: str,
+    fresh: bool,
+    results: Sequence[str] | None,
 ) -> None:
-    typer.echo(f"{folder / SHEET}")
-    if not write or not any(has_truth(sequence) for sequence in subject.sequences):
-        return
-    typer.echo(f"{_report_writer()(evaluation, subject.sequences, folder, published)}")
-
-
-def _report_writer() -> Callable[..., Path]:
-    """Loads the function that writes reports only when it is needed: importing matplotlib takes a second."""
-    try:
-        from dcfnet_evaluation.report import write_report
-    except ImportError as error:
-        raise MissingDependencyError(str(error.name), "evaluation") from error
-    return write_report
+    if results:
+        raise SequenceError("--faults with --results: published boxes are of frames without faults; leave one out")
+    with CommandProgress("dcfnet-eval") as bar:
+        sheets = evaluate_with_faults(subject, contenders, folder, settings, faults, fresh, partial(_progress, bar))
+    Console().print(faults_table(sheets))
+    typer.echo(f"{folder / SUMMARY}")
 
 
 def _failed(error: Exception) -> typer.Exit:

@@ -10,6 +10,8 @@ from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.model.file import SHIPPED
 
+from dcfnet_evaluation.faults.catalogue import FAULTS
+
 Root: TypeAlias = Annotated[Path, typer.Argument(help="Folder of the unpacked dataset.")]
 Models: TypeAlias = Annotated[
     list[Path] | None,
@@ -77,6 +79,14 @@ Output: TypeAlias = Annotated[
 ]
 Fresh: TypeAlias = Annotated[bool, typer.Option("--fresh", help="Delete the run in --output and start again.")]
 Report: TypeAlias = Annotated[bool, typer.Option(help="Write report.html and its plots.")]
+Faults: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help=f"Also run with faults in the frames: all, or names separated by commas ({', '.join(FAULTS)}). "
+        "Prints a table instead of a report.",
+    ),
+]
 Scales: TypeAlias = Annotated[str, typer.Option(help="Numbers of scales, separated by commas.")]
 LayoutName: TypeAlias = Annotated[str, typer.Option(help="Layout of the dataset.")]
 A: TypeAlias = Annotated[

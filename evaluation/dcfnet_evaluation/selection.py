@@ -12,7 +12,7 @@ from dcfnet.tracker import Tracker
 
 from dcfnet_evaluation.contenders import Contender, Dcfnet, Peer, Python
 from dcfnet_evaluation.datasets import open_dataset
-from dcfnet_evaluation.evaluate import RATES, Subject
+from dcfnet_evaluation.evaluate import RATES, EvaluationSettings, Subject
 from dcfnet_evaluation.peers import available_peers
 from dcfnet_evaluation.sequences import SequenceError
 
@@ -81,6 +81,15 @@ def result_folders(entries: Sequence[str] | None) -> dict[str, Path]:
             raise SequenceError(f"--results {entry}: must be NAME=FOLDER")
         folders[name] = Path(folder)
     return folders
+
+
+def settings_of(
+    protocol: str, limit: int | None, rates: str, workers: int, ray: str | None, memory: bool
+) -> EvaluationSettings:
+    """The settings of an evaluation. Rates and memory are measured with one worker only. Raises SequenceError."""
+    serial = workers == 1 and ray is None
+    chosen = parse_rates(rates, serial and protocol == "ope")
+    return EvaluationSettings(protocol, limit, chosen, workers, ray, memory and serial)
 
 
 def parse_rates(text: str, timed: bool) -> tuple[int, ...]:

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dcfnet_evaluation.scores import Comparison, Score, mean_score
 from dcfnet_evaluation.sheet import Sheet
+
+MAX_TERMINAL_TRACKERS = 7  # score columns that fit on a terminal; the report shows all trackers
+
+
+def print_scores(sheet: Sheet) -> None:
+    """Prints all tables of an evaluation. Frames without a usable box are named on standard error."""
+    console = Console()
+    if not any(sheet.scores.values()):
+        print("the dataset does not publish the true boxes of these sequences: nothing is scored", file=sys.stderr)
+        return
+    if len(sheet.scores) == 1:
+        console.print(tracker_table(sheet.tracker()))
+    else:
+        if len(sheet.scores) <= MAX_TERMINAL_TRACKERS:
+            console.print(sequences_table(sheet))
+        console.print(trackers_table(sheet))
+    if sheet.trust:
+        console.print(trust_table(sheet))
+    if sheet.timings:
+        console.print(times_table(sheet))
+        for line in stages_text(sheet):
+            console.print(f"{line} ms", markup=False, highlight=False, soft_wrap=True)
+    for tracker, scores in sheet.scores.items():
+        failed = [f"{score.sequence} ({score.failures})" for score in scores if score.failures]
+        if failed:
+            print(f"{tracker}: frames without a usable box: {', '.join(failed)}", file=sys.stderr)
 
 
 def tracker_table(scores: Sequence[Score]) -> Table:

@@ -33,6 +33,11 @@ class DcfnetError(Exception):
 class InvalidBoxError(DcfnetError, ValueError):
     """The box cannot be tracked. The message gives the box and the rule."""
 
+    def __init__(self, message: str, *, no_texture: bool = False) -> None:
+        """no_texture: the box is valid, but the frame has one flat colour there."""
+        super().__init__(message)
+        self.no_texture = no_texture
+
 
 class InvalidFrameError(DcfnetError, ValueError):
     """The frame is invalid. The message gives its type, dtype or shape, and the accepted formats."""

@@ -48,6 +48,16 @@ def test_a_box_beyond_the_border_is_written_after_the_cut(video: Path, tmp_path:
     assert (tmp_path / "b.csv").read_text().splitlines()[1].startswith("0,0.00,1.00,320.00,239.00")
 
 
+def test_the_levels_of_the_frame_are_told_only_if_it_has_no_texture(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.full((60, 80, 3), 9, np.uint8))
+    code, text = run(tmp_path, "--init", "10,10,20,20")
+    assert code == 1
+    assert "one flat colour; choose a box with texture. The whole frame has the levels 9 to 9" in text
+    code, text = run(tmp_path, "--init", "10,10,2,20")
+    assert code == 1
+    assert text.rstrip().endswith("width and height must be at least 3 px")
+
+
 def init(clip: Clip) -> str:
     return ",".join(f"{value:.2f}" for value in clip.box(0))
 

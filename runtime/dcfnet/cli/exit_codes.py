@@ -13,7 +13,7 @@ from dcfnet.errors import DcfnetError
 
 
 class ExitCode(IntEnum):
-    """How a run ended. A wrong option or a missing argument has the code 2, which typer sets."""
+    """How a run ended. An unknown option or a missing argument has the code 2, which typer sets."""
 
     COMPLETE = 0
     ERROR = 1

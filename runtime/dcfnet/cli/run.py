@@ -66,8 +66,8 @@ def main(
 ) -> None:
     """Tracks targets through a video. Without --init, draw the box of one target in the first frame with the mouse.
 
-    Exit codes: 0 complete, 1 error, 2 wrong or missing option, 3 partial (frames of the source, or targets, are
-    missing), 4 a camera or stream ended, 130 interrupted, 141 the reader of the output ended.
+    Exit codes: 0 complete, 1 error, 2 unknown option or missing argument, 3 partial (frames of the source, or targets,
+    are missing), 4 a camera or stream ended, 130 interrupted, 141 the reader of the output ended.
     """
     if source is None and not web:
         raise typer.BadParameter(

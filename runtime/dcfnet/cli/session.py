@@ -17,7 +17,7 @@ from dcfnet.cli.failures.recorder import FailureRecorder
 from dcfnet.cli.log import say, tell_event
 from dcfnet.cli.options import RunOptions, check_options, plan_targets
 from dcfnet.cli.progress import RunProgress
-from dcfnet.cli.summary import Summary, check_frozen, describe_frame, track
+from dcfnet.cli.summary import Summary, check_frozen, describe_box_error, track
 from dcfnet.cli.target import WINDOW, draw_box
 from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
@@ -118,11 +118,11 @@ def open_tracker(options: RunOptions) -> MultiTracker:
 def with_start(
     source: FrameSource, first: Frame, results: Iterator[tuple[SourceFrame, list[TargetRow]]]
 ) -> Iterator[tuple[SourceFrame, list[TargetRow]]]:
-    """The results. If a target cannot start in the first frame, the error also describes the frame."""
+    """The results. If a target cannot start in the first frame, the error names the source."""
     try:
         started = next(results)
     except InvalidBoxError as error:
-        raise InvalidBoxError(f"{source.name}: {error}. {describe_frame(source, first)}") from error
+        raise InvalidBoxError(f"{source.name}: {describe_box_error(error, source, first)}") from error
     return chain([started], results)
 
 

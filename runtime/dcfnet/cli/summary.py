@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dcfnet.cli.delays import Delays
 from dcfnet.cli.log import say
 from dcfnet.cli.targets.run_targets import RunTargets
-from dcfnet.errors import SourceError
+from dcfnet.errors import InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.target_row import TargetRow
@@ -98,8 +98,12 @@ def track(
     targets.finish(summary.frames)
 
 
-def describe_frame(source: FrameSource, frame: Frame) -> str:
-    """How a frame without texture is stored, and why it may look flat."""
+def describe_box_error(error: InvalidBoxError, source: FrameSource, frame: Frame) -> str:
+    """The message of the error. For a region without texture: also how the frame is stored, which may be the cause."""
+    return f"{error}. {_describe_frame(source, frame)}" if error.no_texture else str(error)
+
+
+def _describe_frame(source: FrameSource, frame: Frame) -> str:
     stored = source.report.stored
     text = f"The whole frame has the levels {frame.min()} to {frame.max()} of 0 to 255"
     if "levels" in stored:

@@ -71,7 +71,8 @@ def init_target(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) ->
         source, centre = np.zeros(1, np.intp), np.array([target.centre])
         texture = backend.check_texture([checked], source, centre, region[None])()
         if not texture.textured.all():
-            raise InvalidBoxError(f"{target}: the region around it has one flat colour; choose a box with texture")
+            text = f"{target}: the region around it has one flat colour; choose a box with texture"
+            raise InvalidBoxError(text, no_texture=True)
         return init(pipeline, [checked], [target], sources=[0]).replace(level=texture.levels)
 
 

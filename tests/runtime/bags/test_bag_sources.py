@@ -283,3 +283,12 @@ def test_without_rosbags_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(__import__("sys").modules, "rosbags", None)
     with pytest.raises(MissingDependencyError, match=r"install it with: pip install 'dcfnet\[bags\]'"):
         open_source(bag)
+
+
+def test_an_mcap_file_of_another_program_is_not_called_damaged(tmp_path: Path) -> None:
+    bag = record(tmp_path / "drive.mcap", in_order(image(plain(n), "bgr8") for n in range(3)))
+    content = bag.read_bytes()
+    assert content[17:25] == b"\x04\0\0\0ros2"
+    bag.write_bytes(content[:21] + b"them" + content[25:])
+    with pytest.raises(SourceError, match=r"not of ROS 2 \(profile 'them'\); give a bag"):
+        open_source(bag)

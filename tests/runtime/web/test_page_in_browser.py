@@ -19,6 +19,8 @@ from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip
 
+from tests.runtime.live.mjpeg_server import serving
+
 pytest.importorskip("starlette", reason="needs the extra 'web'")
 pytest.importorskip("selenium", reason="needs selenium to drive a browser")
 
@@ -221,6 +223,29 @@ def test_a_box_is_corrected_with_the_keyboard_while_the_video_is_paused(
     assert len(rows) == 40
     assert [int(row["frame"]) for row in rows if not row["status"]] == [0, int(frame)]
     assert Box(*(float(rows[-1][key]) for key in "xywh")).iou(clip.box(39)) > 0.6
+
+
+def test_a_stream_is_shown_live_until_a_box_is_drawn(browser: Any, address: str, clip: Clip) -> None:
+    with serving(lambda number: clip.frame(number % 10), rate=20) as camera:
+        page = Page(browser, address, 1280)
+        browser.find_element("id", "path").send_keys(camera.url + "\n")
+        page.wait_for("draw")
+        page.wait_until("parseFloat(document.getElementById('time').innerText) > 0.3")
+        page.draw(clip.box(5))
+        page.wait_until("!document.getElementById('newer').hidden")
+        time.sleep(0.3)  # a request for a newer frame may have been on its way
+        shown = page.text("time")
+        time.sleep(0.3)
+        assert page.text("time") == shown, "the box must fit the frame"
+        page.click("newer")
+        page.wait_until(f"document.getElementById('time').innerText !== {shown!r}")
+        page.draw(clip.box(5))
+        page.click("start")
+        page.wait_until("parseInt(document.getElementById('frame').innerText) > 5")
+        assert re.fullmatch(r"\d+ ms, \d+", page.text("age"))
+        page.click("pause")
+        page.wait_for("paused")
+        page.click("another")
 
 
 def test_an_upload_that_is_no_video_is_told_and_another_one_can_be_chosen(

@@ -20,6 +20,8 @@ from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet_evaluation.rendered import Clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import make_raw_pipeline
 from tests.runtime.inputs import write_images
@@ -269,8 +271,8 @@ def test_the_response_map_comes_with_its_frame_if_it_is_asked_for(window: Window
     [
         ("{", "must be a JSON object"),
         ("[" * 100_000, "must be a JSON object"),
-        ("[]", "must be one of hello, open, start, next"),
-        ('{"request": "format"}', "must be one of hello, open, start, next"),
+        ("[]", "must be one of hello, open, preview, start, next"),
+        ('{"request": "format"}', "must be one of hello, open, preview, start, next"),
         ('{"request": "next"}', "no video is open"),
         ('{"request": "start", "box": [1, 2, 3, 4]}', "no video is open"),
         ('{"request": "open"}', "the name of the source is empty"),
@@ -300,6 +302,27 @@ def test_a_wrong_box_is_one_clear_line_and_the_run_goes_on(
     window.ask("next")
     assert "box" in window.ask("start", box=box)["error"]
     assert window.ask("next")["frame"] == 2
+
+
+def test_a_stream_is_shown_as_it_is_now_until_the_target_starts(client: TestClient, window: Window, clip: Clip) -> None:
+    with serving(lambda number: clip.frame(min(number // 5, clip.length - 1))) as camera:
+        assert window.ask("open", source=camera.url)["preview"]
+        shown = [window.ask("preview") for _ in range(12)]
+        assert [answer["frame"] for answer in shown] == [0] * 12
+        assert np.diff([answer["time"] for answer in shown]).min() > 0
+        started = window.ask("start", box=list(clip.box(2)))
+        assert np.array_equal(started["picture"], shown[-1]["picture"]), "the box is for the frame that was shown"
+        assert (started["preview"], started["time"]) == (False, pytest.approx(shown[-1]["time"], abs=1e-4))
+        assert window.ask("next")["frame"] == 1
+        assert "before the start" in window.ask("preview")["error"]
+        assert len(client.get("/results.csv").text.splitlines()) == 3
+        window.ask("open", source="missing.mp4")  # ends the reading of the stream
+
+
+def test_a_video_file_has_no_newer_frames(window: Window, video: Path) -> None:
+    assert not window.ask("open", source=str(video))["preview"]
+    assert "needs a live source" in window.ask("preview")["error"]
+    assert window.ask("start", box=[50, 50, 40, 40])["frame"] == 0
 
 
 def test_a_slow_viewer_of_a_stream_gets_the_newest_frames(client: TestClient, window: Window, clip: Clip) -> None:
@@ -344,6 +367,28 @@ def test_a_new_window_replaces_the_one_before(client: TestClient, window: Window
         with pytest.raises(WebSocketDisconnect) as closed:
             window.read()
     assert closed.value.code == REPLACED
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.dictionaries(st.sampled_from(["box", "response", "upload", "given"]), VALUES, max_size=4)
+
+
+def test_any_request_gets_one_answer(tracker: MultiTracker, video: Path, folder: Path, clip: Clip) -> None:
+    viewer = Viewer(tracker, Uploads(folder, LIMIT))
+
+    @settings(max_examples=80, deadline=None)
+    @given(FIELDS, st.sampled_from(["hello", "start", "next", "other"]))
+    def check(fields: dict[str, object], request: str) -> None:
+        answer = viewer.answer(json.dumps(fields | {"request": request}))
+        assert isinstance(answer, bytes) or json.loads(answer).keys() & {"error", "hello", "ended"}
+
+    viewer.answer(json.dumps({"request": "open", "source": str(video)}))
+    viewer.answer(json.dumps({"request": "start", "box": list(clip.box(0))}))
+    check()
 
 
 def test_there_are_no_results_before_a_run(client: TestClient) -> None:

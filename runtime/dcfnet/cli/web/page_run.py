@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
-from dcfnet.cli.summary import Summary, describe_frame, track
+from dcfnet.cli.summary import Summary, describe_box_error, track
 from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.cli.web.view import View
@@ -39,7 +39,24 @@ class PageRun:
     @property
     def first_view(self) -> View:
         """The newest frame, without a box."""
-        return View(self._index, self._newest.time, self._pixels)
+        return View(self._index, self._newest.time, self._pixels, preview=self.can_preview)
+
+    @property
+    def can_preview(self) -> bool:
+        """Whether `preview` can be called: the source is live, and there was no start."""
+        return self.source.live and self._results is None
+
+    def preview(self) -> View | None:
+        """Reads a newer frame of a live source, before the start. None at its end.
+
+        The first frame of a camera is often dark. Raises SourceError.
+        """
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
+        if frame.pixels is not None:
+            self._newest, self._pixels = frame, frame.pixels
+        return self.first_view
 
     def start(self, box: Box) -> View:
         """Starts the target in the newest frame, or starts again there: the box replaces that of the tracker.
@@ -52,7 +69,7 @@ class PageRun:
         try:
             self._newest, (row,) = next(results)
         except InvalidBoxError as error:
-            raise InvalidBoxError(f"{error}. {describe_frame(self.source, self._pixels)}") from error
+            raise InvalidBoxError(describe_box_error(error, self.source, self._pixels)) from error
         if self._results is not None:
             self._tracker.close()
         self._tracker, self._results = tracker, results

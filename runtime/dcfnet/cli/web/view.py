@@ -20,6 +20,7 @@ class View:
 
     index: 0-based number of the frame. time: seconds after the first frame. pixels: uint8 (H, W, 3) BGR.
     line: of the results; None before the start. response: response map, float32 (R, R), if the viewer asked for it.
+    preview: whether the viewer can ask for a newer frame before the start.
     """
 
     index: int
@@ -27,15 +28,16 @@ class View:
     pixels: Frame
     line: BoxLine | None = None
     response: Array | None = None
+    preview: bool = False
 
     def message(self) -> bytes:
         """Length of the header, header (JSON), length of the response map, response map (PNG or nothing), JPEG.
 
-        The header has the fields of a line of `jsonl`, and size: [width, height] of the frame in pixels.
+        The header has the fields of a line of `jsonl`; size: [width, height] of the frame in pixels; preview.
         """
         picture, _ = shrunk(self.pixels, LONG_SIDE)
         row = json_row(self.line) if self.line else {"frame": self.index, "box": None, "time": self.time}
-        header = row | {"size": frame_size(self.pixels)}
+        header = row | {"size": frame_size(self.pixels), "preview": self.preview}
         response = None if self.response is None else response_picture(self.response)
         parts = [json.dumps(header).encode(), response or b""]
         prefixed = [len(part).to_bytes(LENGTH_BYTES, "big") + part for part in parts]

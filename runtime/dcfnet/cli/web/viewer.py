@@ -12,6 +12,7 @@ from typing import Any
 from dcfnet.cli.web.meanings import MEANINGS
 from dcfnet.cli.web.page_run import PageRun
 from dcfnet.cli.web.uploads import Uploads
+from dcfnet.cli.web.view import View
 from dcfnet.errors import DcfnetError, InvalidBoxError, SourceError
 from dcfnet.io.addresses import is_pipeline, without_secrets
 from dcfnet.io.sources import STDIN, open_source
@@ -29,10 +30,17 @@ class RequestError(DcfnetError):
 class Viewer:
     """Answers requests. The calls must come one after the other, from any thread.
 
-    Requests are JSON objects with the field `request`: `hello`; `open` with `source`, or with `upload` or `given` true;
-    `start` with `box` [x, y, w, h] in frame pixels; `next`, with `response` true for the response map. `next` says that
-    the frame before it was shown, so a slow viewer slows the run down. Answers are a message of `View.message`, or a
-    JSON object. A JSON object with `error` says in one line what is wrong; the viewer can go on.
+    Requests are JSON objects with the field `request`:
+
+    - `hello`
+    - `open` with `source`, or with `upload` or `given` true
+    - `preview`, for a newer frame of a live source before the start
+    - `start` with `box` [x, y, w, h] in frame pixels
+    - `next`, with `response` true for the response map. It says that the frame before it was shown, so a slow viewer
+      slows the run down
+
+    Answers are a message of `View.message`, or a JSON object. A JSON object with `error` says in one line what is
+    wrong; the viewer can go on.
     """
 
     def __init__(
@@ -91,9 +99,19 @@ class Viewer:
     def next(self, fields: dict[str, Any]) -> str | bytes:
         """Answers with the next frame, or at the end with a summary."""
         run = self._opened()
+        return self._message_or_end(run, lambda: run.advance(with_response=bool(fields.get("response"))))
+
+    def preview(self, fields: dict[str, Any]) -> str | bytes:
+        """Answers with a newer frame of a live source, before the start."""
+        run = self._opened()
+        if not run.can_preview:
+            raise RequestError("preview: needs a live source before the start; ask for the next frame")
+        return self._message_or_end(run, run.preview)
+
+    def _message_or_end(self, run: PageRun, read: Callable[[], View | None]) -> str | bytes:
         problems: list[str] = []
         try:
-            view = run.advance(with_response=bool(fields.get("response")))
+            view = read()
             if view is not None:
                 return view.message()
         except SourceError as error:  # what was tracked until now is kept
@@ -124,7 +142,13 @@ class Viewer:
 
 
 HANDLERS: dict[str, Callable[[Viewer, dict[str, Any]], str | bytes]]
-HANDLERS = {"hello": Viewer.hello, "open": Viewer.open, "start": Viewer.start, "next": Viewer.next}
+HANDLERS = {
+    "hello": Viewer.hello,
+    "open": Viewer.open,
+    "preview": Viewer.preview,
+    "start": Viewer.start,
+    "next": Viewer.next,
+}
 
 
 def allowed_source(text: str) -> str:

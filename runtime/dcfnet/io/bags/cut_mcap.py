@@ -1,4 +1,4 @@
-"""MCAP files whose end is missing: the recording was not finished, or a copy of it.
+"""MCAP files whose end is missing: the recording was not finished, or a copy of it. And the profile of an MCAP file.
 
 An MCAP file is a list of records: one byte of type, eight bytes of length, content. Source: https://mcap.dev/spec.
 rosbags needs the last records, so they are added to the complete ones.
@@ -15,6 +15,20 @@ MAGIC = b"\x89MCAP0\r\n"
 HEAD = 9  # bytes of type and length
 DATA_END = b"\x0f" + (4).to_bytes(8, "little") + bytes(4)
 FOOTER = b"\x02" + (20).to_bytes(8, "little") + bytes(20)  # without a summary
+HEADER = b"\x01"  # type of the first record; its content starts with the profile: four bytes of length, text
+LONGEST_PROFILE = 100  # bytes that are read
+
+
+def profile_of(path: Path) -> str | None:
+    """What recorded an MCAP file: "ros2" for a bag of ROS 2, "" if it says nothing; None if it is no MCAP file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC) + HEAD + 4)
+            text = file.read(min(int.from_bytes(start[-4:], "little"), LONGEST_PROFILE))
+    except OSError:  # the reader of the bag tells it
+        return None
+    is_mcap = start[: len(MAGIC) + 1] == MAGIC + HEADER and len(start) == len(MAGIC) + HEAD + 4
+    return text.decode("utf-8", "replace") if is_mcap else None
 
 
 def completed(path: Path) -> CompletedMcap | None:

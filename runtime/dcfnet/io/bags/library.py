@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from dcfnet.errors import MissingDependencyError, SinkError, SourceError
-from dcfnet.io.bags.cut_mcap import completed
+from dcfnet.io.bags.cut_mcap import completed, profile_of
 
 BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 MAGIC = b"#ROSBAG V2.0\n"  # the start of a ROS 1 bag
+ROS2 = "ros2"  # the profile of an MCAP file
 METADATA = "metadata.yaml"  # in the folder of a ROS 2 bag
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 REPAIR = {
@@ -61,6 +62,10 @@ class BagReader:
         self._types = get_typestore(Stores.ROS1_NOETIC if first else Stores.ROS2_HUMBLE)
         self._decode = self._types.deserialize_ros1 if first else self._types.deserialize_cdr
         source: Any = path
+        if path.suffix.lower() == ".mcap" and (profile := profile_of(path)) not in (ROS2, None):
+            raise SourceError(
+                f"{path}: its messages are not of ROS 2 (profile {profile!r}); give a bag that `ros2 bag` recorded"
+            )
         if path.suffix.lower() == ".mcap" and (shorter := completed(path)) is not None:
             source, self.cut = shorter, True
         try:

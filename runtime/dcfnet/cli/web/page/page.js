@@ -55,6 +55,7 @@ function setState(state, text = STATES[state]) {
   element("work").hidden = choosing || !shown.header;
   const visible = {
     start: isState("draw"),
+    newer: isState("draw") && Boolean(shown.header.preview && shown.box),
     pause: isState("running", "pausing"),
     continue: isState("paused"),
     redraw: isState("paused"),
@@ -92,6 +93,21 @@ async function openSource(source, name) {
   await show(answer);
   setState("draw");
   view.focus({ preventScroll: true });
+  preview();
+}
+
+// Before a box is drawn, a live source is shown as it is now.
+let previewing = false;
+
+async function preview() {
+  if (previewing) return;
+  previewing = true;
+  while (isState("draw") && shown.header.preview && !shown.box) {
+    const answer = await ask({ request: "preview" });
+    if (answer.ended || answer.error) finish(answer);
+    else await show(answer);
+  }
+  previewing = false;
 }
 
 element("path-form").onsubmit = (event) => {
@@ -176,12 +192,13 @@ async function start() {
 }
 
 element("start").onclick = start;
+element("newer").onclick = () => { shown.box = null; setState("draw"); preview(); };
 element("pause").onclick = () => setState("pausing");
 element("continue").onclick = play;
 element("redraw").onclick = () => { setState("draw"); view.focus(); };
 element("cancel").onclick = () => { shown.box = null; paint(); setState("paused"); };
 element("another").onclick = () => backToChoice();
-enableDrawing(() => isState("draw"), () => { element("start").disabled = !shown.box; }, start);
+enableDrawing(() => isState("draw"), () => setState("draw"), start);
 
 document.onkeydown = (event) => { // the space bar pauses, except on controls that use it
   if (event.key !== " " || ["INPUT", "BUTTON", "A"].includes(event.target.tagName)) return;
