@@ -24,7 +24,6 @@ import dcfnet
 import numpy as np
 import psutil
 from dcfnet.io.live.options import LiveOptions
-from dcfnet.io.source_frame import Delay
 from dcfnet.io.sources import open_source
 from dcfnet_evaluation.rendered import render_clip
 
@@ -34,7 +33,7 @@ RATE = 30.0
 DOWN, STALLED = 3.0, 6.0  # s
 EVENTS = ("restart", "stall", "restart", "restart", "stall", "restart", "restart")
 MEMORY_AT = (0.05, 0.25, 0.5, 0.75, 1.0)  # shares of the frames
-Row = tuple[float, float, Delay, bool]  # time drawn, age at the result, delay, lost
+ROW = np.dtype([(name, np.float64) for name in ("drawn", "age", "told", "skipped", "gap", "lost")])
 
 
 def main(count: int, file: Path | None) -> None:
@@ -55,29 +54,32 @@ def main(count: int, file: Path | None) -> None:
         file.write_text(text + "\n")
 
 
-def track(server: RtspServer, box: dcfnet.Box, count: int, told: list[str]) -> tuple[list[Row], list[float]]:
-    """One row for each frame, and the memory of this process alone, MB. The server is disturbed at equal distances."""
+def track(server: RtspServer, box: dcfnet.Box, count: int, told: list[str]) -> tuple[np.ndarray, list[float]]:
+    """One ROW for each frame, and the memory of this process alone, MB. The server is disturbed at equal distances.
+
+    drawn: the time that the server drew, s. age: from then to the result, s. told: the age in `Delay`.
+    """
     tracker, process = dcfnet.Tracker(threads=1), psutil.Process()
-    rows: list[Row] = []
+    rows = np.zeros(count, ROW)
+    rows["drawn"] = -1.0  # reserves the memory now
     sizes: list[float] = []
     checks = [round(count * share) for share in MEMORY_AT]
     due = [round(count * (n + 1) / (len(EVENTS) + 1)) for n in range(len(EVENTS))]
     with closing(open_source(server.url, live=LiveOptions(tell=told.append))) as source:
         frames = iter(source)
         tracker.init(next(frames).pixels, box)
-        for frame in frames:
+        for done, frame in enumerate(frames, 1):
             assert frame.pixels is not None
             lost = tracker.update(frame.pixels, frame.time).status is dcfnet.Status.LOST
-            answered = frame.answered()
-            drawn = drawn_time(frame.pixels)
-            assert answered.delay is not None
-            rows.append((drawn, time.monotonic() - drawn, answered.delay, lost))
-            if len(rows) in checks:
+            drawn, delay = drawn_time(frame.pixels), frame.answered().delay
+            assert delay is not None
+            rows[done - 1] = (drawn, time.monotonic() - drawn, delay.age, delay.skipped, delay.gap, lost)
+            if done in checks:
                 sizes.append(process.memory_full_info().uss / 1e6)
-            if len(rows) >= count:
+            if done == count:
                 break
-            if len(rows) in due:
-                disturb(server, EVENTS[due.index(len(rows))])
+            if done in due:
+                disturb(server, EVENTS[due.index(done)])
     return rows, sizes
 
 
@@ -90,19 +92,17 @@ def disturb(server: RtspServer, event: str) -> None:
         server.stop_for(STALLED, signal.SIGSTOP, signal.SIGCONT)
 
 
-def figures(rows: list[Row], sizes: list[float]) -> dict[str, Any]:
+def figures(rows: np.ndarray, sizes: list[float]) -> dict[str, Any]:
     """The figures of the session, ages in ms. `up`: frames without a gap before them."""
-    drawn = np.array([row[0] for row in rows])
-    delays = [row[2] for row in rows]
-    gap, skipped = (np.array([getattr(delay, name) for delay in delays]) for name in ("gap", "skipped"))
+    drawn, gap, skipped = rows["drawn"], rows["gap"], rows["skipped"]
     up = gap == 0
-    true, told = (np.array(values)[up] * 1000 for values in ([row[1] for row in rows], [delay.age for delay in delays]))
+    true, told = rows["age"][up] * 1000, rows["told"][up] * 1000
     steps, frames = np.diff(drawn), skipped[1:] + 1
     missing = np.where(up[1:], steps - frames / RATE, steps - gap[1:])
     return {
         "frames": len(rows),
         "skipped": int(skipped.sum()),
-        "lost": sum(row[3] for row in rows),
+        "lost": int(rows["lost"].sum()),
         "minutes": round(float(drawn[-1] - drawn[0]) / 60, 2),
         "events": list(EVENTS),
         "gaps, s": [round(float(value), 2) for value in gap[gap > 0]],

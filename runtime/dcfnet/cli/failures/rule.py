@@ -6,7 +6,7 @@ from enum import Enum
 
 from dcfnet.result import Reason, Result, Status
 
-# At 30 frames per second this is half a second. One frame is not enough: 10 of 100 good frames have a confidence below
+# At 30 frames per second this is half a second. One frame is not enough: 4 of 100 good frames have a confidence below
 # the default threshold (docs/confidence.md).
 LOW_CONFIDENCE_FRAMES = 15
 FOUND_FRAMES = 10  # a target that is found and lost again in turn is one failure

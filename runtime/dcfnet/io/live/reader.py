@@ -61,20 +61,21 @@ class StreamReader:
             arrival = time.monotonic()
             if self._stop.is_set() or arrival - asked >= connection.timeout:
                 return  # after the time-out the frame is as old as the wait, and the next read would wait as long
-            gap = self._gap(arrival, longest)
+            gap = self._gap(arrival, arrival - asked, longest)
             self._last = arrival
             moment = self._clock.time(answer.time, arrival)
             self.buffer.put(SourceFrame(answer.pixels, moment, delay=Delay(arrival, gap=gap)))
             asked = time.monotonic()
 
-    def _gap(self, arrival: float, longest: float) -> float:
-        """Seconds without a frame before this one, if the connection was lost or they are more than `longest`."""
-        pause = arrival - (self._last or arrival)
-        if self._deadline is not None:
-            self._deadline = None
-            self._options.tell(f"{self._name}: frames again, after {pause:.1f} s without a frame")
-            return pause
-        return pause if pause > longest else 0.0
+    def _gap(self, arrival: float, waited: float, longest: float) -> float:
+        """Seconds without a frame before this one, if the connection was lost, or if the read `waited` for too long."""
+        if self._last is None:
+            return 0.0
+        if self._deadline is None:
+            return waited if waited > longest else 0.0
+        self._deadline, gap = None, arrival - self._last
+        self._options.tell(f"{self._name}: frames again, after {gap:.1f} s without a frame")
+        return gap
 
     def _connect_again(self) -> Connection | None:
         """The next connection; None if no frame arrives in time, or if none ever arrived."""
