@@ -96,7 +96,9 @@ def evaluate_(
 
 
 for _layout in LAYOUTS.values():
-    app.command(_layout.name, help=_layout.summary)(evaluate_)
+    app.command(_layout.name, help=f"Tracks and scores the sequences of a dataset. Layout: {_layout.summary}")(
+        evaluate_
+    )
 
 
 @app.command()

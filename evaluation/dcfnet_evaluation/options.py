@@ -59,7 +59,8 @@ Limit: TypeAlias = Annotated[int | None, typer.Option(help="Use only the first N
 Rates: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="Simulated camera rates in Hz, separated by commas, or none. auto: 30,60 for ope with one worker."
+        help="Rates of a simulated camera in Hz, separated by commas, or none: a tracker misses the frames that arrive "
+        "while it computes. auto: 30,60 for ope with one worker."
     ),
 ]
 Memory: TypeAlias = Annotated[bool, typer.Option(help="Measure the memory of each tracker; needs one worker.")]
@@ -68,7 +69,8 @@ Workers: TypeAlias = Annotated[
 ]
 Ray: TypeAlias = Annotated[str | None, typer.Option(help='Address of a Ray cluster that can read ROOT, or "local".')]
 Published: TypeAlias = Annotated[
-    Path | None, typer.Option(help="CSV table of published scores to show in the report: tracker,sequence,auc,prec20.")
+    Path | None,
+    typer.Option(help="CSV table of published scores, which the report shows: tracker,sequence,auc,prec20."),
 ]
 Submission: TypeAlias = Annotated[
     Path | None, typer.Option(help="Archive (.zip) to write for the GOT-10k evaluation server.")

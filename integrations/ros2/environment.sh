@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv-ros with ROS 2, vision_msgs and what the tests need: environment.sh PYTHON. Does nothing if it is current.
-# It needs about a minute of CPU time, 600 MB, cmake, ninja and a C++ compiler. Exit code 3: ROS cannot be installed here.
+# It needs about a minute of CPU time, 700 MB, cmake, ninja and a C++ compiler. Exit code 3: ROS cannot be installed here.
 set -eu
 python="$1"
 cd "$(dirname "$0")/../.."

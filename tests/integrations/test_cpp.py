@@ -124,12 +124,17 @@ def test_the_arrays_are_those_of_the_golden_vectors(port: Path, tmp_path: Path) 
 
 
 def test_errors_of_the_port_are_one_line(port: Path, tmp_path: Path) -> None:
-    (tmp_path / "cut.onnx").write_bytes((SHIPPED / "dcfnet.onnx").read_bytes()[:5000])
+    content = (SHIPPED / "dcfnet.onnx").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(content[:5000])
+    (tmp_path / "huge.onnx").write_bytes(content.replace(b'"padding": 2.0', b'"padding": 9e9'))
+    (tmp_path / "weights.onnx").write_bytes(content.replace(b"norm.band", b"norm.bend"))
     (tmp_path / "flat.raw").write_bytes(bytes(80 * 60 * 3))
     model, flat = SHIPPED / "dcfnet.onnx", tmp_path / "flat.raw"
     for words, text in (
         ((SHIPPED / "deep.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "use the model dcfnet"),
         ((tmp_path / "cut.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "cut.onnx: the file is cut"),
+        ((tmp_path / "huge.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "padding is out of range"),
+        ((tmp_path / "weights.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "use the model dcfnet"),
         ((tmp_path / "none.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "cannot be read"),
         ((model, "slow", flat, 80, 60, "9,9,20,20"), "no preset slow"),
         ((model, "balanced", flat, 80, 60, "9,9,20,20"), "one flat colour"),

@@ -28,6 +28,9 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 READERS = 16  # threads; reading a million small files is limited by the disk
 
 
+MOST_DIGITS = 18  # of a number of a track; Python refuses to read numbers of more than 4,300 digits
+
+
 def find(root: Path, subset: str | None) -> Listing:
     """Lists the tracks of one subset in `root`, or of both. Reads all box files, in several threads.
 
@@ -102,7 +105,7 @@ def _fill_boxes(corners: dict[int, list[float]]) -> tuple[int, Boxes] | None:
 
 
 def _track_order(track: str) -> tuple[int, str]:
-    return (int(track), "") if track.isdecimal() else (-1, track)
+    return (int(track), "") if track.isdecimal() and len(track) <= MOST_DIGITS else (-1, track)
 
 
 def _open(name: str, images: Path, first: int, boxes: Boxes) -> AnnotatedSequence:

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -24,6 +25,14 @@ const std::set<std::string> KNOWN = {
 
 [[noreturn]] void fail(const std::string& message) { throw std::runtime_error(message); }
 
+// A name from a file, for a message: at most 40 printable characters.
+std::string shown(std::string name) {
+    if (name.size() > 40) name.resize(40);
+    for (char& letter : name)
+        if (letter < ' ' || letter > '~') letter = '?';
+    return name;
+}
+
 // One field of a protobuf message: a number, or the bytes of a string, of a message or of packed numbers.
 struct Field {
     int number;
@@ -34,7 +43,8 @@ struct Field {
 std::uint64_t varint(const std::string& message, std::size_t& at) {
     std::uint64_t value = 0;
     for (int shift = 0; shift < 64; shift += 7) {
-        const auto byte = static_cast<unsigned char>(message.at(at++));
+        if (at >= message.size()) fail("the file is cut");
+        const auto byte = static_cast<unsigned char>(message[at++]);
         value |= static_cast<std::uint64_t>(byte & 127) << shift;
         if (byte < 128) return value;
     }
@@ -76,8 +86,11 @@ std::pair<std::string, Tensor> tensor_of(const std::string& message) {
         if (field.number == 9) raw = field.bytes;
     }
     std::size_t count = 1;
-    for (const int length : tensor.shape) count *= static_cast<std::size_t>(length);
-    if (type != 1 || raw.size() != 4 * count) fail("tensor " + name + " is not float32 with raw data");
+    for (const int length : tensor.shape) {
+        if (length < 1 || count > raw.size()) fail("tensor " + shown(name) + " has a wrong shape");
+        count *= static_cast<std::size_t>(length);
+    }
+    if (type != 1 || raw.size() != 4 * count) fail("tensor " + shown(name) + " is not float32 with raw data");
     tensor.values.resize(count);
     std::memcpy(tensor.values.data(), raw.data(), raw.size());  // little-endian, as on x86 and ARM
     return {name, tensor};
@@ -91,8 +104,9 @@ class Json {
 
   private:
     char next() {
-        while (at_ < text_.size() && std::strchr(" \t\r\n,:", text_[at_])) ++at_;
-        return text_.at(at_);
+        while (at_ < text_.size() && text_[at_] && std::strchr(" \t\r\n,:", text_[at_])) ++at_;
+        if (at_ == text_.size()) fail("metadata is not JSON");
+        return text_[at_];
     }
     std::string string() {
         const std::size_t end = text_.find('"', ++at_);
@@ -105,24 +119,36 @@ class Json {
         const std::string prefix = name.empty() ? "" : name + ".";
         const char first = next();
         if (first == '{' || first == '[') {
+            if (++depth_ > 8) fail("metadata has too many levels");
             const char last = first == '{' ? '}' : ']';
             ++at_;
             for (int index = 0; next() != last; ++index)
                 value(prefix + (first == '{' ? string() : std::to_string(index)));
             ++at_;
+            --depth_;
         } else if (first == '"') {
             string();
         } else if (std::strchr("tfn", first)) {
             while (at_ < text_.size() && std::isalpha(static_cast<unsigned char>(text_[at_]))) ++at_;
         } else {
-            std::size_t length = 0;
-            numbers[name] = std::stod(text_.substr(at_, 40), &length);
-            at_ += length;
+            const std::string number = text_.substr(at_, 40);
+            char* end = nullptr;
+            numbers[name] = std::strtod(number.c_str(), &end);
+            if (end == number.c_str()) fail("metadata is not JSON");
+            at_ += static_cast<std::size_t>(end - number.c_str());
         }
     }
     const std::string& text_;
     std::size_t at_ = 0;
+    int depth_ = 0;
 };
+
+// Constants with other values would need too much memory or time, or divide by zero (TrackerConfig.rules has all rules).
+const std::map<std::string, std::pair<double, double>> RANGES = {
+    {"patch_size", {16, 1024}},    {"padding", {1e-6, 10}},     {"squareness", {0, 1}},      {"label_sigma", {1e-6, 1}},
+    {"filter_extent", {1e-6, 10}}, {"solver_steps", {1, 100}},  {"band", {1, 20}},           {"update_interval", {1, 100}},
+    {"scales", {1, 15}},           {"scale_step", {1, 2}},      {"redetection_rings", {0, 100}},
+    {"redetection_patches", {1, 100}}};
 
 Config config_of(const std::map<std::string, std::string>& metadata, const std::string& preset) {
     auto values = DEFAULTS;
@@ -136,10 +162,26 @@ Config config_of(const std::map<std::string, std::string>& metadata, const std::
         }
     if (!found) fail("the model has no preset " + preset);
     for (const auto& [name, number] : values)
-        if (!KNOWN.count(name) && !DEFAULTS.count(name)) fail("this port does not know the constant " + name);
+        if (!KNOWN.count(name) && !DEFAULTS.count(name)) fail("this port does not know the constant " + shown(name));
     for (const char* name : {"margin", "min_strength", "redetection_ms"})
         if (values[name] != 0) fail(std::string("this port does not support ") + name);
+    for (const auto& [name, range] : RANGES)
+        if (!(values[name] >= range.first && values[name] <= range.second)) fail("the constant " + name + " is out of range");
     return Config(values);
+}
+
+// Shapes of the weights: two convolutions that halve the resolution, and the normalisation of C channels.
+void check_shapes(const std::map<std::string, Tensor>& weights, int stride) {
+    const auto shape = [&](const char* name) {
+        const auto found = weights.find(name);
+        return found == weights.end() ? std::vector<int>() : found->second.shape;
+    };
+    const std::vector<int> first = shape("conv0.weight"), second = shape("conv1.weight");
+    const int hidden = first.empty() ? 0 : first[0], channels = second.empty() ? 0 : second[0], kernel = stride + 2;
+    if (first != std::vector<int>{hidden, 3, 3, 3} || shape("conv0.bias") != std::vector<int>{hidden} ||
+        second != std::vector<int>{channels, hidden, kernel, kernel} || shape("conv1.bias") != std::vector<int>{channels} ||
+        shape("norm.band") != std::vector<int>{channels, channels, 1, 1} || shape("norm.offset") != std::vector<int>{channels})
+        fail("its weights are not those of two convolutions and the normalisation; use the model dcfnet");
 }
 
 }  // namespace
@@ -175,12 +217,15 @@ Model read_model(const std::string& file, const std::string& preset) {
         for (const Field& field : parts)
             for (const Field& part : field.number == 7 ? fields(field.bytes) : std::vector<Field>())
                 if (part.number == 5) weights.insert(tensor_of(part.bytes));  // GraphProto: initializer 5
-        for (const char* name : {"conv0.weight", "conv0.bias", "conv1.weight", "conv1.bias", "norm.band", "norm.offset"})
-            if (!weights.count(name)) fail(std::string("this port needs the weights ") + name);
         auto input = Json(metadata.at("dcfnet.input")).numbers;
         std::array<float, 3> mean{};
         for (int k = 0; k < 3; ++k) mean[k] = static_cast<float>(input.at("mean." + std::to_string(k)));
-        return {weights, config_of(metadata, preset), mean, static_cast<int>(input.at("stride"))};
+        const int stride = static_cast<int>(input.at("stride"));
+        if (stride < 1 || stride > 16) fail("its stride must be from 1 to 16");
+        check_shapes(weights, stride);
+        const Config config = config_of(metadata, preset);
+        if (config.whole("patch_size") % stride) fail("patch_size must be a multiple of the stride");
+        return {weights, config, mean, stride};
     } catch (const std::exception& error) {
         fail(file + ": " + error.what());
     }

@@ -13,6 +13,7 @@ from dcfnet.cli.options import BIRTHS, DEATHS
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
 from dcfnet.io.boxes import FORMATS
+from dcfnet.io.coco import COCO
 from dcfnet.model.file import SHIPPED
 
 SEVERAL, PAGE, TELEMETRY = "Several targets", "Page", "Telemetry"  # titles of parts of the help
@@ -51,8 +52,8 @@ Init: TypeAlias = Annotated[
 Targets: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        help="CSV file of targets, used instead of --init: id,x,y,w,h or id,x,y,w,h,frame. Frame: number of the frame, "
-        "from 0, in which the target starts; default: the first.",
+        help="CSV file of targets, used instead of --init. A line is id,x,y,w,h or id,x,y,w,h,frame. The target starts "
+        "in this frame (number from 0; default: the first frame).",
         rich_help_panel=SEVERAL,
     ),
 ]
@@ -60,32 +61,32 @@ DetectionFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--detections",
-        help="Boxes of a detector in MOTChallenge's format (frame,id,x,y,w,h,score; 1-based). Targets take them.",
+        help="Boxes of a detector, which targets take. MOTChallenge's format: frame,id,x,y,w,h,score, 1-based.",
         rich_help_panel=SEVERAL,
     ),
 ]
 MinScore: TypeAlias = Annotated[
-    float, typer.Option(help="Detections below this score are not used.", rich_help_panel=SEVERAL)
+    float, typer.Option(help="Detector boxes with a lower score are not used.", rich_help_panel=SEVERAL)
 ]
 Births: TypeAlias = Annotated[
     int | None,
     typer.Option(
         min=0,
         metavar="N",
-        help="Start a target for a detection that no target took in N frames with detections in a row. 0: never. "
+        help="Start a target where N frames in a row have a detector box that no target took. 0: never. "
         f"Default: 0 with --init or --targets, else {BIRTHS}.",
         rich_help_panel=SEVERAL,
     ),
 ]
 BirthScore: TypeAlias = Annotated[
-    float, typer.Option(help="Detections below this score start no target.", rich_help_panel=SEVERAL)
+    float, typer.Option(help="Detector boxes with a lower score start no target.", rich_help_panel=SEVERAL)
 ]
 Deaths: TypeAlias = Annotated[
     int | None,
     typer.Option(
         min=0,
         metavar="N",
-        help="End a target that was lost or uncertain in N searched frames in a row. 0: never. "
+        help="End a target that was lost or uncertain in N frames in a row. 0: never. "
         f"Default: {DEATHS} if --births starts targets, else 0.",
         rich_help_panel=SEVERAL,
     ),
@@ -116,30 +117,30 @@ Output: TypeAlias = Annotated[
 Boxes: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        help="Write the boxes to a file, one line per target and frame, unbuffered. - is standard output. "
-        "FILE.mcap: a bag with a vision_msgs/Detection2DArray per frame."
+        help="Write the boxes to a file, one line per target and frame, each line at once. - is standard output. "
+        "FILE.mcap: a bag with one vision_msgs/Detection2DArray per frame; it needs the extra bags."
     ),
 ]
 Topic: TypeAlias = Annotated[
-    str | None, typer.Option(help="Topic of a bag with the images. Default: the only one with images.")
+    str | None, typer.Option(help="Topic of the images in a bag. Default: the only topic with images.")
 ]
 Failures: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--record-failures",
         metavar="DIR",
-        help="When the target is lost, or the confidence is low in 15 frames in a row, write pictures and results from "
+        help="If the target is lost, or the confidence is low in 15 frames in a row: write pictures and results, from "
         "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 3 ms a frame.",
     ),
 ]
-Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join(FORMATS)}.")]
+Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join((*FORMATS, COCO))}.")]
 Range: TypeAlias = Annotated[
     str,
     typer.Option(
         "--range",
         metavar="first|full|LOW,HIGH",
-        help="Levels of images of more than 8 bits that become black and white: the range of the first image, all "
-        "levels, or two numbers.",
+        help="Levels that become black and white, in images of more than 8 bits: the range of the first image (first), "
+        "all levels (full), or two numbers.",
     ),
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="Device: auto (the GPU if it can be used), cpu or cuda.")]
@@ -150,15 +151,14 @@ EveryFrame: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--every-frame",
-        help="Track every frame that arrives from a camera or stream. Default: track the newest one, leave out others.",
+        help="Track every frame that arrives from a camera or stream. Default: track the newest one, skip the others.",
     ),
 ]
 Reconnect: TypeAlias = Annotated[
     float,
     typer.Option(
         metavar="SECONDS",
-        help="Time to connect again to a camera or stream that sends no more frames. After it, the run ends with "
-        "exit code 4.",
+        help="If a camera or stream stops: how long the run tries to connect again. Then it ends with exit code 4.",
     ),
 ]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]
@@ -167,7 +167,7 @@ Web: TypeAlias = Annotated[
     typer.Option(
         "--web",
         help="Serve a page for a browser on this computer: choose a video, draw the box, watch, download the results. "
-        "Needs the extra web.",
+        "It needs the extra web.",
         rich_help_panel=PAGE,
     ),
 ]
@@ -181,8 +181,8 @@ Metrics: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:]PORT",
-        help="Serve metrics for Prometheus at /metrics, and /health, while the run goes on. Without HOST only on this "
-        "computer. Needs the extra metrics.",
+        help="Serve metrics for Prometheus at /metrics, and /health, during the run. Without HOST, only this computer "
+        "can read them. It needs the extra metrics.",
         rich_help_panel=TELEMETRY,
     ),
 ]
@@ -192,7 +192,8 @@ Log: TypeAlias = Annotated[
         "--log",
         callback=check_layout,
         metavar="|".join(LAYOUTS),
-        help="Messages on standard error: lines of text, or one JSON object per line, also for each change of status.",
+        help="Layout of the messages on standard error: lines of text, or one JSON object per line. JSON also has the "
+        "changes of status.",
         rich_help_panel=TELEMETRY,
     ),
 ]
@@ -200,7 +201,7 @@ Record: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.mcap",
-        help="Record pictures, boxes, confidence and response map for Foxglove. Needs the extra foxglove.",
+        help="Record pictures, boxes, confidence and response map for Foxglove. It needs the extra foxglove.",
         rich_help_panel=TELEMETRY,
     ),
 ]

@@ -1,4 +1,4 @@
-"""What --boxes writes: lines of text, or messages in a bag."""
+"""What --boxes writes: lines of text, a COCO file, or messages in a bag."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dcfnet.cli.options import RunOptions
 from dcfnet.cli.outputs import BAG
 from dcfnet.io.bags.detections import DetectionWriter
 from dcfnet.io.boxes import BoxWriter
+from dcfnet.io.coco import COCO, CocoWriter
 from dcfnet.io.source_frame import Header, SourceFrame
 from dcfnet.io.target_row import TargetRow
 
@@ -52,6 +53,9 @@ def open_boxes(options: RunOptions, live: bool) -> Iterator[BoxOutput]:
     if is_bag_file(options.boxes):
         with DetectionWriter(options.boxes) as messages:
             yield BoxMessages(messages)
+    elif options.layout == COCO:
+        with CocoWriter(options.boxes) as images:
+            yield images
     else:
         with BoxWriter(options.boxes, options.layout, live, options.ids) as lines:
             yield BoxLines(lines, options.ids)

@@ -13,6 +13,7 @@ from dcfnet.cli.targets.run_targets import TargetPlan
 from dcfnet.cli.targets.starts import numbered, read_starts
 from dcfnet.errors import ConfigError, SinkError
 from dcfnet.io.boxes import FORMATS, WITH_IDS
+from dcfnet.io.coco import COCO
 from dcfnet.result import Box
 
 MIN_SCORE, BIRTH_SCORE = 0.0, 0.5  # for scores from 0 to 1
@@ -68,10 +69,11 @@ def check_options(options: RunOptions) -> None:
     inputs = [file for file in (options.engine, options.starts, options.detections) if file]
     outputs = [file for file in (options.output, options.boxes, options.record) if file]
     check_outputs(options.source, inputs, outputs, options.failures)
-    if options.layout not in FORMATS:
-        raise SinkError(f"--format {options.layout}: must be one of {', '.join(FORMATS)}")
-    if options.ids and options.boxes and options.layout not in WITH_IDS:
-        raise SinkError(f"--format {options.layout}: has no ids; for several targets use {', '.join(WITH_IDS)}")
+    if options.layout not in (*FORMATS, COCO):
+        raise SinkError(f"--format {options.layout}: must be one of {', '.join((*FORMATS, COCO))}")
+    if options.ids and options.boxes and options.layout not in (*WITH_IDS, COCO):
+        known = ", ".join((*WITH_IDS, COCO))
+        raise SinkError(f"--format {options.layout}: has no ids; for several targets use {known}")
     if options.record and options.record.suffix.lower() != BAG:
         raise SinkError(f"--record {options.record}: the name must end in {BAG}, for example tracks{BAG}")
     if options.ids and options.failures:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 from dcfnet.errors import SinkError
+from dcfnet.io.line_file import LineFile
 from dcfnet.io.source_frame import Delay
 from dcfnet.result import Box, Result, Status
 
@@ -34,7 +33,6 @@ Format = Callable[[BoxLine], str | None]  # None: no line
 MOT_CONFIDENCE = {Status.TRACKED: 1.0, Status.UNCERTAIN: 0.5}  # ranks, for results without a confidence
 # name -> digits; 0: text
 JSON_FIELDS = {"peak": 5, "psr": 3, "apce": 3, "likeness": 5, "status": 0, "reason": 0, "confidence": 4}
-STDOUT = "-"
 
 
 def _csv(line: BoxLine) -> str:
@@ -123,19 +121,10 @@ class BoxWriter:
         if ids and layout not in WITH_IDS:
             raise SinkError(f"format {layout!r} has no ids of targets; for several targets use {', '.join(WITH_IDS)}")
         self._format = FORMATS[layout]
-        self._name = str(file)
-        try:
-            # Unbuffered: each line is in the file, or raises an error.
-            if self._name == STDOUT:
-                self._file = FileIO(sys.stdout.fileno(), "wb", closefd=False)
-            else:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                self._file = file.open("wb", buffering=0)
-        except OSError as error:
-            raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
+        self._file = LineFile(file)
         if layout in HEADERS:
             header = HEADERS[layout] + LIVE_COLUMNS * live
-            self._write_line(header.replace("frame,", "frame,id,", 1) if ids else header)
+            self._file.write(header.replace("frame,", "frame,id,", 1) if ids else header)
 
     def write(
         self,
@@ -153,20 +142,7 @@ class BoxWriter:
         """
         text = self._format(BoxLine(index, box, result, time, delay, target))
         if text is not None:
-            self._write_line(text)
-
-    def _write_line(self, line: str) -> None:
-        content = (line + "\n").encode()
-        try:
-            if self._file.write(content) == len(content):
-                return
-            reason = "No space left for a complete line"
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            reason = str(error.strerror)
-        self._file.close()
-        raise SinkError(f"{self._name}: cannot be written ({reason})")
+            self._file.write(text)
 
     def close(self) -> None:
         """Closes the file."""

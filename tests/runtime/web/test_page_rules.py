@@ -319,6 +319,18 @@ def test_a_stream_is_shown_as_it_is_now_until_the_target_starts(client: TestClie
         window.ask("open", source="missing.mp4")  # ends the reading of the stream
 
 
+def test_a_stream_is_left_when_the_window_closes(client: TestClient, clip: Clip) -> None:
+    with serving(lambda number: clip.frame(0)) as camera:
+        with client.websocket_connect(VIEWER) as socket:
+            Window(socket).ask("open", source=camera.url)
+        end = time.monotonic() + 10
+        sent = -1
+        while sent != camera.number:
+            assert time.monotonic() < end, "the stream is still read"
+            sent = camera.number
+            time.sleep(0.2)
+
+
 def test_a_video_file_has_no_newer_frames(window: Window, video: Path) -> None:
     assert not window.ask("open", source=str(video))["preview"]
     assert "needs a live source" in window.ask("preview")["error"]
@@ -349,12 +361,16 @@ def test_a_broken_image_is_shown_as_a_frame_and_told_at_the_end(
     sorted((tmp_path / "series").iterdir())[2].write_bytes(b"broken")
     window.ask("open", source=str(tmp_path / "series"))
     window.ask("start", box=list(clip.box(0)))
-    answers = [window.ask("next", response=True) for _ in range(3)]
+    answers = [window.ask("next", response=True) for _ in range(2)]
+    drawn = window.ask("start", box=list(clip.box(1)))
+    assert (drawn["frame"], drawn["box"]) == (2, pytest.approx(clip.box(1), abs=1e-3)), "on the frame that is shown"
+    window.ask("start", box=answers[1]["box"])
+    answers.append(window.ask("next", response=True))
     assert [answer["reason"] for answer in answers] == ["found", "bad_frame", "found"]
     assert answers[1]["response"] is None
     assert np.array_equal(answers[1]["picture"], answers[0]["picture"]), "a hole shows the frame before it"
     ended = window.ask("next")["ended"]
-    assert ended["summary"] == "4 frames, lost in 1"
+    assert ended["summary"] == "4 frames, lost in 0", "the row of the hole has the drawn box"
     assert "1 of 4 images" in ended["problems"][0]
     assert len(csv_boxes(client)) == 4
 
