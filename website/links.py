@@ -18,6 +18,7 @@ PAGES = {
     "SECURITY.md": "security.md",
     "QUALITY_DECLARATION.md": "quality.md",
     "runtime/dcfnet/model/shipped/README.md": "model_card.md",
+    "benchmarks/README.md": "runs.md",
     "integrations/cpp/README.md": "cpp.md",
     "LICENSE": "LICENSE.txt",
 }
