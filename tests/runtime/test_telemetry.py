@@ -185,10 +185,11 @@ def test_a_wrong_address_names_the_rule(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory, clip: Clip) -> Path:
-    """Images, of which the fourth one is broken."""
+    """Images, of which the fourth and the fifth are broken."""
     folder = tmp_path_factory.mktemp("series")
     write_images(folder, [clip.frame(t) for t in range(12)], [f"{t:02d}.png" for t in range(12)])
-    (folder / "03.png").write_bytes(b"broken")
+    for name in ("03.png", "04.png"):
+        (folder / name).write_bytes(b"broken")
     return folder
 
 
@@ -247,9 +248,9 @@ def test_messages_as_json_are_one_object_per_line(series: Path, clip: Clip) -> N
     assert tracked["frame_time"] == 0.04
     assert damaged["frame"] == 3
     assert (lost["frame"], lost["reason"], lost["level"]) == (3, "bad_frame", "warning")
-    assert (again["frame"], again["status"]) == (4, "tracked")
-    assert "1 of 12 images" in problem["message"]
-    assert (ended["exit_code"], ended["frames"], ended["lost"], ended["undecoded"]) == (3, 12, 1, 1)
+    assert (again["frame"], again["status"]) == (5, "tracked")
+    assert "2 of 12 images" in problem["message"]
+    assert (ended["exit_code"], ended["frames"], ended["lost"], ended["undecoded"]) == (3, 12, 2, 2)
 
 
 def test_an_error_is_a_json_object_too_and_the_next_run_writes_text_again(clip: Clip) -> None:

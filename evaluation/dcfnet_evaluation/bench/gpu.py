@@ -2,7 +2,8 @@
 
 Times of a call of `update` for all targets, ms. `host`: until the boxes are on the host. `enqueue`: the part of `host`
 without waiting. `device`: from an event before the call to an event after the filter update that it queues. `h2d`,
-`d2h`: the copies within `device`. `compute`: the rest of `device`, including gaps in which the GPU waits for the host.
+`d2h`: the copies within `device` outside of graphs. `compute`: the rest of `device`, with copies inside graphs and gaps
+in which the GPU waits for the host.
 """
 
 from __future__ import annotations

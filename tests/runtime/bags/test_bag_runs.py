@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
@@ -18,7 +19,8 @@ from dcfnet.cli.run import app
 from dcfnet.result import Box, Status
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.rendered import Clip
-from mcap.reader import DecodedMessageTuple, make_reader
+from mcap.exceptions import EndOfFile
+from mcap.reader import DecodedMessageTuple, NonSeekingReader, make_reader
 from mcap_ros2.decoder import DecoderFactory
 from typer.testing import CliRunner
 
@@ -165,20 +167,33 @@ def test_an_error_is_one_line(clip: Clip, tmp_path: Path, encoding: str, options
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_an_interrupted_run_keeps_its_messages(clip: Clip, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_stopped_keeps_its_messages(clip: Clip, tmp_path: Path, stop: signal.Signals) -> None:
+    """After SIGTERM all of them, in the file; after SIGKILL those until the last full second, in the other folder."""
     frames = [image(frame, "bgr8") for frame in forth_and_back(clip, 78)]
     bag = record(tmp_path / "drive.mcap", in_order(frames * 8))
-    command = [sys.executable, "-c", "from dcfnet.cli.run import app; app()", str(bag), "--init", start(clip)]
-    tracks, progress = tmp_path / "t.mcap", tmp_path / "p.mp4"
-    process = subprocess.Popen(
-        [*command, "--boxes", str(tracks), "--output", str(progress)], stderr=subprocess.PIPE, text=True
-    )
+    tracks = tmp_path / "t.mcap"
+    code = "import dcfnet.io.bags.library as library; library.CHUNK = 4; from dcfnet.cli.run import app; app()"
+    options = ["--init", start(clip), "--boxes", str(tracks), "--engine", "dcfnet"]
+    command = [sys.executable, "-c", code, str(bag), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (progress.exists() and progress.stat().st_size > 30_000):  # some frames are done
+    while not any(part.stat().st_size > 10_000 for part in tmp_path.glob("t.mcap.*.partial/*.mcap")):
         assert time.monotonic() < deadline
         assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+        time.sleep(0.02)
+    process.send_signal(stop)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert 5 < len(detections(tracks)) < 8 * 78
+    if stop is signal.SIGTERM:
+        assert process.returncode == 130, errors
+        assert 8 < len(detections(tracks)) < 8 * 78
+        return
+    assert not tracks.exists()
+    (left,) = tmp_path.glob("t.mcap.*.partial/*.mcap")
+    found = []
+    with left.open("rb") as opened, contextlib.suppress(EndOfFile):
+        reader = NonSeekingReader(opened, decoder_factories=[DecoderFactory()])
+        for message in reader.iter_decoded_messages(log_time_order=False):
+            found.append(header(message.decoded_message))
+    assert len(found) >= 8
+    assert found == [(START + n * STEP // 10**9, n * STEP % 10**9, "camera") for n in range(len(found))]

@@ -77,17 +77,29 @@ class Copies:
         self.queue(source, stream)
 
     def memcpyAsync(self, to: int, start: int, size: int, kind: int, stream: int) -> None:  # noqa: N802  # CuPy's name
-        """Copies from the device to pinned memory, which gets the values when the host waits."""
-        self.state.refuse_while_capturing("a copy to the host")
-        assert kind == 2, "the copy must be to the host"
-        assert {self.kind_of(to), self.kind_of(to + size - 1)} == {HOST}, (
-            "a copy to pageable memory is not asynchronous"
-        )
-        assert self.state.is_allocated(start, size), "the copy exceeds the allocated memory"
+        """Copies between pinned memory and the device, also as part of a graph.
+
+        Pinned memory gets the values when the host waits.
+        """
+        assert kind in (1, 2)
+        host, device = (start, to) if kind == 1 else (to, start)
+        kinds = {self.kind_of(host), self.kind_of(host + size - 1)}
+        assert kinds == {HOST}, "a copy from or to pageable memory is not asynchronous"
+        assert self.state.is_allocated(device, size), "the copy exceeds the allocated memory"
+        assert stream == self.state.stream, "the copy is not on the current stream"
+        self.state.do(lambda: self._copy(to, start, size, kind))
+
+    def _copy(self, to: int, start: int, size: int, kind: int) -> None:
+        """Executes a copy on the current stream, which for a graph is that of its launch."""
+        source, target = _bytes_at(start, size), _bytes_at(to, size)
+        if kind == 1:
+            target[...] = source
+            self.queue(source, self.state.stream)
+            return
         with self._lock:
             self.number += 1
-            self._downloads.append(Download(stream, self.number, to, _bytes_at(start, size).copy()))
-            _bytes_at(to, size)[...] = UNWRITTEN
+            self._downloads.append(Download(self.state.stream, self.number, to, source.copy()))
+            target[...] = UNWRITTEN
 
     def queue(self, source: np.ndarray, stream: int) -> None:
         """Records an upload, so that later changes of its source are found."""

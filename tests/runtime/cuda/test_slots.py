@@ -406,8 +406,9 @@ def test_a_queued_update_runs_on_the_gpu_and_stream_of_the_caller(
     """It does so even if another stream and another GPU are current when it starts."""
     tracker, start, streams = started(clip), threading.Event(), []
     expected = tuple(started(clip).update(clip.frame(1)).box)
-    real = fake.cuda.runtime.memcpyAsync
-    monkeypatch.setattr(fake.cuda.runtime, "memcpyAsync", lambda *copy: streams.append(copy[-1]) or real(*copy))
+    tracker.warm_up()
+    real = Graph.launch
+    monkeypatch.setattr(Graph, "launch", lambda self: streams.append(fake.state.stream) or real(self))
     tracker._pipeline.queue.submit(nullcontext(), lambda: start.wait(60))
     with fake.cuda.Stream(non_blocking=True) as stream:
         future = tracker.update_async(clip.frame(1))

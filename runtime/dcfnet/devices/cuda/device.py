@@ -102,6 +102,12 @@ class CudaDevice(GpuDescription):
         with _errors:
             cupy.cuda.runtime.memcpy2DAsync(to, pitch, start, rows.strides[0], width, height, kind, self.stream)
 
+    def send(self, values: NDArray[np.uint8], to: Array) -> None:
+        """Queues a copy of pinned bytes to a contiguous array of the same size. A captured graph may contain it."""
+        kind = cupy.cuda.runtime.memcpyHostToDevice
+        with _errors:
+            cupy.cuda.runtime.memcpyAsync(to.data.ptr, values.ctypes.data, values.nbytes, kind, self.stream)
+
     def wait(self) -> None:
         """Waits for all work on the current stream. Raises DeviceError if it failed."""
         with _errors:
@@ -234,8 +240,10 @@ class CudaDevice(GpuDescription):
             stream = cupy.cuda.Stream(non_blocking=True)
             cupy.cuda.get_current_stream().synchronize()
             with cupy.cuda.using_allocator(pool.malloc), stream:
-                yield stream
-                stream.synchronize()
+                try:
+                    yield stream
+                finally:  # also after an error: copies from pinned memory may still run
+                    stream.synchronize()
 
     def guarded(self) -> AbstractContextManager[None]:
         """A context in which errors of CUDA raise DeviceError."""

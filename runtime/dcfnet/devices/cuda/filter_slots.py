@@ -1,7 +1,7 @@
 """Filters in slots of device memory, and the two programs of a frame, captured for them as CUDA graphs.
 
-    host      patch places, slots -> pinned memory          patch places, slots -> pinned memory
-    device    copy, DETECT, copy seven numbers per target   copy, UPDATE: only queued
+    host      patch places, slots -> pinned memory              patch places, slots -> pinned memory
+    device    [copy, DETECT, copy seven numbers per target]     [copy, UPDATE]: only queued
 
 A slot has room for one target. A program runs on the slots that need it (slot_programs.py). So targets can be added and
 removed without a new capture, as long as there are enough slots.
@@ -57,9 +57,10 @@ class FilterSlots:
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}
         )
-        self._programs = [SlotPrograms(device, reader, programs, self.filters, size) for size in size_classes(capacity)]
         peaks = device.pinned(capacity * NUMBERS_PER_TARGET * 8)
         self._peaks: NDArray[np.float64] = peaks.view(np.float64).reshape(capacity, NUMBERS_PER_TARGET)
+        shared = (self.filters, self._peaks)
+        self._programs = [SlotPrograms(device, reader, programs, *shared, size) for size in size_classes(capacity)]
         self._order = StreamOrder(device)
         # A copy to the pinned memory may still run when the slots are dropped.
         weakref.finalize(self, self._order.finish)
@@ -89,9 +90,7 @@ class FilterSlots:
 
     def detect(self, slots: Rows, places: Structures) -> PendingPeaks:
         """As `Filters.detect`, for these slots."""
-        programs = self._prepared(len(slots))
-        peaks, found = programs.detect(slots, places)
-        self._device.fetch(peaks, self._peaks[: programs.size])
+        found = self._prepared(len(slots)).detect(slots, places)
 
         def read(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()

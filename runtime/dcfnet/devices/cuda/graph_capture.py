@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.cuda.uploads import StagingBuffer, upload_rows
 from dcfnet.filter.dcf import Array
 from dcfnet.model.backbone import Backbone
 
@@ -107,7 +106,10 @@ class CapturedBackbone(Backbone):
 
 
 class CapturedProgram:
-    """Work on fixed device memory, captured once. The host sends new parameters, as bytes, for every run."""
+    """Work on fixed device memory, captured once. The host writes new parameters, as bytes, for every run.
+
+    They are in pinned memory, and the copy to the device is the first part of the work. So a run is one call of CUDA.
+    """
 
     def __init__(
         self, device: Any, size: int, work: Callable[[Array], Array], backbone: CapturedBackbone | None
@@ -118,7 +120,9 @@ class CapturedProgram:
         """
         self._device, self._work, self._backbone = device, work, backbone
         self._parameters = device.zeros((size,), np.uint8)
-        self._staging = [StagingBuffer(device), StagingBuffer(device)]
+        self._sent: NDArray[np.uint8] = device.pinned(size)
+        self._sent.fill(0)
+        self._ended = device.event()  # has passed when the last run has ended
         self._pool = device.pool()
         self._queue: Callable[[], Array] | None = None
         self.execution = CALL_BY_CALL  # how it runs, after `prepare`
@@ -131,18 +135,18 @@ class CapturedProgram:
         """
         if self._queue is not None:
             return
-        device, work, parameters = self._device, self._work, self._parameters  # the closures hold no CapturedProgram
+        device, work = self._device, self._work_with_copy()  # the closures hold no CapturedProgram
         with device.capture_stream(self._pool) as stream:
             # The rehearsal compiles kernels and fills the pool. Parameters of zeros change no filter.
-            self._captured(GraphCapture(device, stream, rehearsal=True))
+            self._captured(GraphCapture(device, stream, rehearsal=True), work)
             stream.synchronize()
             capture = GraphCapture(device, stream, rehearsal=False)
             try:
-                result = self._captured(capture)
+                result = self._captured(capture, work)
             except Exception as error:  # CuPy and the libraries raise many types
                 cause = error.__cause__ or error
                 _warn(f"the GPU work cannot be captured as a CUDA graph: {cause}; it is queued call by call")
-                self._queue = lambda: work(parameters)
+                self._queue = work
                 return
 
         def launch() -> Array:
@@ -152,16 +156,33 @@ class CapturedProgram:
 
         self._queue, self.execution = launch, capture.execution
 
-    def run(self, parameters: NDArray[np.uint8]) -> Array:
-        """Queues the work with these parameters, uint8 (size,). Returns its result, the same array every time."""
-        assert self._queue is not None, "prepare comes first"
-        address = self._device.address(self._parameters)
-        upload_rows(self._device, self._staging, parameters[None], address, len(parameters))
-        return self._queue()
+    def parameters(self) -> NDArray[np.uint8]:
+        """The parameters of the next run, uint8 (size,), the same memory every time. Waits for the end of the last run.
 
-    def _captured(self, capture: GraphCapture) -> Array:
+        At first they are zeros; later those of the last run.
+        """
+        self._ended.synchronize()
+        return self._sent
+
+    def run(self) -> Array:
+        """Queues the work with the parameters that are written. Returns its result, the same array every time."""
+        assert self._queue is not None, "prepare comes first"
+        result = self._queue()
+        self._ended.record()
+        return result
+
+    def _work_with_copy(self) -> Callable[[], Array]:
+        device, work, sent, parameters = self._device, self._work, self._sent, self._parameters
+
+        def complete() -> Array:
+            device.send(sent, parameters)
+            return work(parameters)
+
+        return complete
+
+    def _captured(self, capture: GraphCapture, work: Callable[[], Array]) -> Array:
         with self._backbone.within(capture) if self._backbone else nullcontext():
-            return capture.capture(lambda: self._work(self._parameters))
+            return capture.capture(work)
 
 
 def _warn(message: str) -> None:

@@ -37,11 +37,18 @@ class SlotPrograms:
     """The two programs for `size` targets. filters: of all slots, used in place if there are `size` of them."""
 
     def __init__(
-        self, device: Any, reader: PeakReader, programs: FramePrograms, filters: ArrayFilters, size: int
+        self,
+        device: Any,
+        reader: PeakReader,
+        programs: FramePrograms,
+        filters: ArrayFilters,
+        peaks: NDArray[np.float64],
+        size: int,
     ) -> None:
+        """peaks: of all slots, float64 (slots, NUMBERS_PER_TARGET), pinned; *detect* writes the first `size` rows."""
         self.size, self._whole, self._patches = size, size == len(filters), programs.patches_per_target
         backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
-        works = [_SlotWork(device, reader, programs.for_capture(each), filters, size) for each in backbones]
+        works = [_SlotWork(device, reader, programs.for_capture(each), filters, peaks[:size]) for each in backbones]
         detect_bytes, update_bytes = (size * (count * PLACE.itemsize + 4) for count in (self._patches, 1))
         self._detect_program = CapturedProgram(device, detect_bytes, works[0].detect, backbones[0])
         self._update_program = CapturedProgram(device, update_bytes, works[1].update, backbones[1])
@@ -56,29 +63,29 @@ class SlotPrograms:
         """How the programs run, of the constants of `graph_capture`."""
         return {self._detect_program.execution, self._update_program.execution}
 
-    def detect(self, slots: Rows, places: Structures) -> tuple[Array, Rows]:
-        """Queues *detect* for at most `size` slots. places: of their patches.
-
-        The peaks, float64 (size, NUMBERS_PER_TARGET) on the device, and the rows of the targets in them.
-        """
-        parameters, rows = self._parameters(slots, places.reshape(len(slots), -1))
-        return self._detect_program.run(parameters), rows
+    def detect(self, slots: Rows, places: Structures) -> Rows:
+        """Queues *detect* for at most `size` slots. places: of their patches. The rows of the targets in the peaks."""
+        rows = self._write(self._detect_program, slots, places.reshape(len(slots), -1))
+        self._detect_program.run()
+        return rows
 
     def update(self, slots: Rows, places: Structures) -> None:
         """Queues *update* for at most `size` slots. places: of their patches, one each."""
-        self._update_program.run(self._parameters(slots, places.reshape(-1, 1))[0])
+        self._write(self._update_program, slots, places.reshape(-1, 1))
+        self._update_program.run()
 
-    def _parameters(self, slots: Rows, places: Structures) -> tuple[NDArray[np.uint8], Rows]:
-        """The parameters of a run as bytes, and the rows of the targets among the places. places: PLACE (N, P).
+    def _write(self, program: CapturedProgram, slots: Rows, places: Structures) -> Rows:
+        """Writes the parameters of a run. Returns the rows of the targets among the places. places: PLACE (N, P).
 
         A place of zeros refers to a frame without pixels, so all of its patch is outside the frame.
         """
         rows, each = slots if self._whole else np.arange(len(slots)), places.shape[1]
-        parameters = np.zeros(self.size * (each * PLACE.itemsize + 4), np.uint8)
-        end = self.size * each * PLACE.itemsize
+        parameters, end = program.parameters(), self.size * each * PLACE.itemsize
+        if len(slots) < self.size:
+            parameters.fill(0)
         parameters[:end].view(PLACE).reshape(self.size, each)[rows] = places
         parameters[end:].view(np.int32)[rows] = slots + FIRST_SLOT
-        return parameters, rows
+        return rows
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,20 @@ class _SlotWork:
     reader: PeakReader
     programs: FramePrograms
     filters: ArrayFilters
-    size: int
+    peaks: NDArray[np.float64]
+
+    @property
+    def size(self) -> int:
+        """The number of targets."""
+        return len(self.peaks)
 
     def detect(self, parameters: Array) -> Array:
-        """Places of P patches for each target, then its slot -> the numbers of `PeakReader`."""
+        """Places of P patches for each target, then its slot -> the numbers of `PeakReader`, also copied to `peaks`."""
         places, slots = self._split(parameters, self.programs.patches_per_target)
         maps = self.programs.responses(places, self._taken(slots, READ_BY_DETECT))
-        return self.reader(*maps, self.programs.scale_penalty)
+        peaks = self.reader(*maps, self.programs.scale_penalty)
+        self.device.fetch(peaks, self.peaks)
+        return peaks
 
     def update(self, parameters: Array) -> Array:
         """Places of one patch for each target, then its slot. Filters without a slot are not stored."""

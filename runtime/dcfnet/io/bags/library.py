@@ -18,6 +18,7 @@ from dcfnet.io.bags.cut_mcap import completed, profile_of
 BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 MAGIC = b"#ROSBAG V2.0\n"  # the start of a ROS 1 bag
 ROS2 = "ros2"  # the profile of an MCAP file
+CHUNK = 30  # messages that are written at once: those of about a second
 METADATA = "metadata.yaml"  # in the folder of a ROS 2 bag
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 REPAIR = {
@@ -127,7 +128,7 @@ class BagWriter:
         store = get_typestore(Stores.ROS2_HUMBLE)
         for name, text in definitions.items():
             store.register(get_types_from_msg(text, name))
-        self._file, self._store, self._type = file, store, msgtype
+        self._file, self._store, self._type, self._count = file, store, msgtype, 0
         self._folder = file.with_name(f"{file.name}.{uuid4().hex}.partial")
         self._writer = rosbag2.Writer(self._folder, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP)
         try:
@@ -144,8 +145,18 @@ class BagWriter:
         """Appends a message. recorded: its time in the bag, ns. Raises SinkError on a full disk."""
         try:
             self._writer.write(self._topic, recorded, self._store.serialize_cdr(message, self._type))
+            self._count += 1
+            if self._count % CHUNK == 0:
+                self._flush()
         except OSError as error:
             raise SinkError(f"{self._file}: cannot be written ({error.strerror})") from error
+
+    def _flush(self) -> None:
+        """Hands all messages to the operating system, so that a killed process leaves them. rosbags waits for 1 MB."""
+        storage: Any = self._writer.storage
+        if hasattr(storage, "close_chunk"):  # of its class for MCAP, but not documented
+            storage.close_chunk()
+            storage.bio.flush()
 
     def close(self) -> None:
         """Completes the file. Raises SinkError on a full disk; then the incomplete folder stays."""
