@@ -14,7 +14,7 @@ from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
 from dcfnet.io.video import VideoSink
 from dcfnet_evaluation.rendered import Clip
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.runtime.inputs import COUNT, RATE, copied_from, damage, encode, interlaced, rendered, truncate
@@ -111,6 +111,7 @@ def test_a_truncated_file_is_told(
     assert "the file may be truncated or damaged" in source.report.problems[-1]
 
 
+@settings(deadline=None)  # the first call loads a decoder
 @given(st.sampled_from([b"RIFF", b"\x1a\x45\xdf\xa3", b"\0\0\0\x08moov", b""]), st.binary(max_size=120))
 def test_any_bytes_can_be_asked_for_their_length(start: bytes, rest: bytes) -> None:
     with TemporaryDirectory() as folder:
