@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import signal
 import socket
 import threading
@@ -112,7 +113,7 @@ def test_a_killed_server_ends_a_run_with_its_own_exit_code(server: RtspServer, c
     args = [server.url, "--init", start(clip), "--boxes", str(boxes), "--reconnect", "1", "--engine", "dcfnet"]
     done = CliRunner().invoke(app, args)
     assert done.exit_code == 4, done.output
-    assert "no frame for 0.0 s; connecting again" in done.output
+    assert re.search(r"no frame for \d\.\d s; connecting again", done.output)
     with boxes.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) > 10
