@@ -40,8 +40,8 @@ def compare(port: Path, clip: Clip, preset: str) -> tuple[int, float, int]:
     results = [tracker.update(clip.frame(t)) for t in range(1, clip.length)]
     with tempfile.TemporaryDirectory() as folder:
         golden.write_frames(Path(folder), clip)
-        first = (Path(folder) / "first_box.txt").read_text().split()
-        command = [str(port), str(MODEL), preset, f"{folder}/frames.raw", *first]
+        box = (Path(folder) / "first_box.txt").read_text().strip()
+        command = [str(port), str(MODEL), preset, f"{folder}/frames.ppm", box]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = golden.read_track(printed)[1:]
     assert len(lines) == len(results)

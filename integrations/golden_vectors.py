@@ -92,13 +92,13 @@ def write(folder: Path, clip: Clip) -> None:
 
 
 def write_frames(folder: Path, clip: Clip) -> None:
-    """frames.raw: all frames, BGR, one after another. first_box.txt: WIDTH HEIGHT X,Y,W,H."""
-    height, width = clip.frame(0).shape[:2]
-    with (folder / "frames.raw").open("wb") as file:
+    """frames.ppm: all frames as PPM images, one after another. first_box.txt: X,Y,W,H."""
+    with (folder / "frames.ppm").open("wb") as file:
         for index in range(clip.length):
-            file.write(clip.frame(index).tobytes())
+            frame = clip.frame(index)
+            file.write(f"P6\n{frame.shape[1]} {frame.shape[0]}\n255\n".encode() + frame[..., ::-1].tobytes())
     box = ",".join(repr(float(value)) for value in clip.box(0))
-    (folder / "first_box.txt").write_text(f"{width} {height} {box}\n", "utf-8")
+    (folder / "first_box.txt").write_text(f"{box}\n", "utf-8")
 
 
 def compare(golden: Path, other: Path) -> dict[str, float]:

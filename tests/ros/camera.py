@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import rclpy
 from dcfnet.result import Box
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
@@ -26,6 +27,9 @@ class Camera:
     def __init__(self) -> None:
         self.node = rclpy.create_node("camera")
         self._images = self.node.create_publisher(Image, "/camera/image_raw", qos_profile_sensor_data)
+        self._compressed = self.node.create_publisher(
+            CompressedImage, "/camera/image_raw/compressed", qos_profile_sensor_data
+        )
         self._boxes = self.node.create_publisher(Detection2DArray, "/dcfnet/boxes", 10)
         self._clients = {  # made early: a request can be lost before both sides know each other
             name: self.node.create_client(kind, f"/dcfnet/{name}")
@@ -46,9 +50,9 @@ class Camera:
             rclpy.spin_once(self.node, timeout_sec=0.02)
         return found
 
-    def connect(self) -> None:
+    def connect(self, compressed: bool = False) -> None:
         """Waits until messages arrive in both directions."""
-        publishers = (self._images, self._boxes)
+        publishers = (self._compressed if compressed else self._images, self._boxes)
         self.until(lambda: all(p.get_subscription_count() for p in publishers), "the node")
         self.until(lambda: self.node.count_publishers("/dcfnet/detections"), "its publisher")
         count = len(self.diagnostics)
@@ -67,6 +71,16 @@ class Camera:
         if encoding == "rgb8":
             self.until(lambda: len(self.results) > count, f"the result of frame {index}")
         return self.results[-1] if self.results else None
+
+    def jpeg(self, frame: np.ndarray, index: int) -> Any:
+        """Publishes a BGR frame as JPEG, and returns the result of the node."""
+        message = CompressedImage(format="bgr8; jpeg compressed bgr8")
+        message.data = array.array("B", cv2.imencode(".jpg", frame)[1].tobytes())
+        message.header.stamp, message.header.frame_id = stamp(index), "front"
+        count = len(self.results)
+        self._compressed.publish(message)
+        self.until(lambda: len(self.results) > count, f"the result of frame {index}")
+        return self.results[-1]
 
     def boxes(self, boxes: list[Box], index: int) -> None:
         """Publishes the boxes of a detector in frame `index`."""

@@ -23,7 +23,7 @@ from tests.ros.camera import Camera  # noqa: E402
 
 PACKAGE = Path(__file__).parents[2] / "integrations/ros2/dcfnet_ros"
 MODEL = {"model": "dcfnet", "preset": "fast", "threads": "1"}
-DEACTIVATE, ACTIVATE = 4, 3  # of lifecycle_msgs/Transition
+CONFIGURE, CLEAN_UP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4  # of lifecycle_msgs/Transition
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -125,6 +125,23 @@ def test_corrections_services_bad_images_and_the_lifecycle(
     assert len(camera.image(clip.frame(5), 5).detections) >= 1
     assert camera.trigger("reset").message == "2 targets forgotten"
     assert camera.image(clip.frame(6), 6).detections == []
+
+
+def test_compressed_images_and_a_second_configuration(start: Start, camera: Camera, clip: Clip) -> None:
+    process = start(image_transport="compressed", autostart="false", deaths=1)
+    for _ in range(2):
+        assert camera.transition(CONFIGURE).success
+        assert camera.transition(ACTIVATE).success
+        camera.connect(compressed=True)
+        camera.boxes([clip.box(0)], 0)
+        assert camera.jpeg(clip.frame(0), 0).detections == []  # a second configuration starts without targets
+        camera.diagnostic("targets started", "1")
+        (detection,) = camera.jpeg(clip.frame(1), 1).detections
+        assert box_of(detection).iou(clip.box(1)) > 0.8
+        assert camera.transition(DEACTIVATE).success
+        assert camera.transition(CLEAN_UP).success
+        camera.diagnostics.clear()
+    assert process.poll() is None
 
 
 def test_a_node_continues_from_its_state_file(start: Start, camera: Camera, clip: Clip, tmp_path: Path) -> None:

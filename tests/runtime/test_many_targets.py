@@ -175,6 +175,12 @@ def test_detections_need_a_source_with_frame_numbers(
     assert "is live, so its frames have no fixed numbers; record it first" in text
 
 
+def test_a_run_without_any_target_says_so(footage: Path, tmp_path: Path) -> None:
+    detections = write_detections(tmp_path / "det.txt", [0], [0])
+    code, text = run(footage, "--detections", detections, "--birth-score", "2")
+    assert (code, text.splitlines()[-1]) == (0, f"{COUNT} frames, no target started")
+
+
 def test_targets_that_cannot_start_later_make_the_run_partial(footage: Path, tmp_path: Path) -> None:
     file = tmp_path / "targets.csv"
     file.write_text(f"1,{shown(true_box(0, 0))}\n2,900,10,30,30,3\n3,10,10,30,30,500\n")

@@ -1,14 +1,16 @@
-// dcfnet_track MODEL.onnx PRESET FRAMES.raw WIDTH HEIGHT X,Y,W,H [VECTORS]
+// dcfnet_track MODEL.onnx PRESET FRAMES.ppm X,Y,W,H [VECTORS]
 //
-// FRAMES.raw: frames of WIDTH x HEIGHT pixels, BGR, 3 bytes per pixel, one after another. Prints a line for each frame:
+// FRAMES.ppm: one or many images in the format PPM (P6, 8 bits), one after another. Prints a line for each frame:
 // frame,x,y,w,h,peak,psr,status,reason. VECTORS: a folder for the arrays of each frame, see docs/formats.md.
 
+#include <cctype>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tracker.h"
@@ -69,6 +71,34 @@ void write_vectors(const std::string& folder, int frame, const Tracker& tracker)
     write_npy(start + "filter.npy", real(filter), channels + frequencies);
 }
 
+// The next number of a PPM header.
+int header_number(std::istream& stream) {
+    while (std::isspace(stream.peek()) || stream.peek() == '#') {
+        if (stream.peek() == '#') stream.ignore(1000, '\n');
+        else stream.get();
+    }
+    int number = 0;
+    stream >> number;
+    return number;
+}
+
+// Reads the next image into `pixels`, BGR, and returns it as a frame; a frame without pixels at the end of the file.
+Frame read_ppm(std::istream& stream, std::vector<std::uint8_t>& pixels) {
+    while (std::isspace(stream.peek())) stream.get();
+    if (stream.peek() == std::char_traits<char>::eof()) return {nullptr, 0, 0, 0};
+    char kind[2] = {};
+    stream.read(kind, 2);
+    const int width = header_number(stream), height = header_number(stream), levels = header_number(stream);
+    stream.get();  // one space before the pixels
+    if (!stream || kind[0] != 'P' || kind[1] != '6' || levels != 255 || width < 1 || height < 1 || width > 1 << 15 || height > 1 << 15)
+        throw std::runtime_error("a frame is not a PPM image (P6, 255 levels, at most 32768 x 32768 pixels)");
+    pixels.resize(3 * static_cast<std::size_t>(width) * height);
+    stream.read(reinterpret_cast<char*>(pixels.data()), static_cast<std::streamsize>(pixels.size()));
+    if (!stream) throw std::runtime_error("the last frame is cut");
+    for (std::size_t at = 0; at < pixels.size(); at += 3) std::swap(pixels[at], pixels[at + 2]);  // RGB to BGR
+    return {pixels.data(), width, height, 3 * static_cast<std::ptrdiff_t>(width)};
+}
+
 Box parse_box(const std::string& text) {
     Box box{};
     if (std::sscanf(text.c_str(), "%lf,%lf,%lf,%lf", &box.x, &box.y, &box.w, &box.h) != 4)
@@ -77,21 +107,21 @@ Box parse_box(const std::string& text) {
 }
 
 int run(int count, char** words) {
-    if (count != 7 && count != 8) {
-        std::fprintf(stderr, "usage: dcfnet_track MODEL.onnx PRESET FRAMES.raw WIDTH HEIGHT X,Y,W,H [VECTORS]\n");
+    if (count != 5 && count != 6) {
+        std::fprintf(stderr, "usage: dcfnet_track MODEL.onnx PRESET FRAMES.ppm X,Y,W,H [VECTORS]\n");
         return 2;
     }
     Tracker tracker(read_model(words[1], words[2]));
-    const int width = std::atoi(words[4]), height = std::atoi(words[5]);
-    if (width < 1 || height < 1) throw std::invalid_argument("width and height must be whole numbers above 0");
     std::ifstream stream(words[3], std::ios::binary);
-    std::vector<std::uint8_t> pixels(3 * static_cast<std::size_t>(width) * height);
-    const Frame frame{pixels.data(), width, height, 3 * static_cast<std::ptrdiff_t>(width)};
+    if (!stream) throw std::runtime_error(std::string(words[3]) + ": cannot be read");
+    std::vector<std::uint8_t> pixels;
     std::printf("frame,x,y,w,h,peak,psr,status,reason\n");
-    int index = 0;
-    for (; stream.read(reinterpret_cast<char*>(pixels.data()), static_cast<std::streamsize>(pixels.size())); ++index) {
+    for (int index = 0;; ++index) {
+        const Frame frame = read_ppm(stream, pixels);
+        if (!frame.pixels && index == 0) throw std::runtime_error(std::string(words[3]) + ": has no frames");
+        if (!frame.pixels) return 0;
         if (index == 0) {
-            const Box box = parse_box(words[6]);
+            const Box box = parse_box(words[4]);
             tracker.init(frame, box);
             std::printf("0,%.4f,%.4f,%.4f,%.4f,,,,\n", box.x, box.y, box.w, box.h);
             continue;
@@ -99,10 +129,8 @@ int run(int count, char** words) {
         const Result found = tracker.update(&frame);
         std::printf("%d,%.4f,%.4f,%.4f,%.4f,%.5f,%.4f,%s,%s\n", index, found.box.x, found.box.y, found.box.w, found.box.h,
                     found.peak, found.psr, found.status.c_str(), found.reason.c_str());
-        if (count == 8) write_vectors(words[7], index, tracker);
+        if (count == 6) write_vectors(words[5], index, tracker);
     }
-    if (index == 0) throw std::runtime_error(std::string(words[3]) + ": has no complete frame");
-    return 0;
 }
 
 }  // namespace

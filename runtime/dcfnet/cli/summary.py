@@ -61,6 +61,8 @@ class Summary:
         speed += self.delays.text()
         if not self.several:
             return f"{self.frames} frames, lost in {self.lost}{undecoded}{frozen}{speed}"
+        if not self.targets:
+            return f"{self.frames} frames{undecoded}, no target started{frozen}"
         targets = f"{self.targets} target{'s' * (self.targets != 1)}" + f" ({self.ended} ended)" * bool(self.ended)
         return f"{self.frames} frames{undecoded}, {targets}, {self.lost} of {self.rows} boxes lost{frozen}{speed}"
 

@@ -74,7 +74,9 @@ class TrackerNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes to the images and to the boxes."""
         compressed = self._settings.image_transport == "compressed"
-        image, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
+        # A remapping of `image` is that of the compressed images too, as in image_transport.
+        base = self.resolve_topic_name("image")
+        image, topic = (CompressedImage, f"{base}/compressed") if compressed else (Image, base)
         self._subscribed = [
             self.create_subscription(image, topic, self._on_image, NEWEST),
             self.create_subscription(Detection2DArray, "~/boxes", self._on_boxes, 10),

@@ -22,10 +22,7 @@ def generate_launch_description() -> LaunchDescription:
         namespace="",
         output="screen",
         parameters=[LaunchConfiguration("params_file"), {"autostart": LaunchConfiguration("autostart")}],
-        remappings=[
-            ("image", LaunchConfiguration("image")),
-            ("image/compressed", [LaunchConfiguration("image"), "/compressed"]),
-        ],
+        remappings=[("image", LaunchConfiguration("image"))],
     )
     declared = [
         DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in arguments.items()
