@@ -19,6 +19,7 @@ ROOMS = {
     "dcfnet_export": "export",
     "dcfnet_calibration": "calibration",
     "dcfnet_ros": "integrations/ros2/dcfnet_ros",
+    "dcfnet_triton": "integrations/triton",
 }
 MAY_IMPORT = {
     "dcfnet": set(),
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "dcfnet_export": {"dcfnet", "dcfnet_evaluation", "dcfnet_train"},
     "dcfnet_calibration": {"dcfnet", "dcfnet_evaluation", "dcfnet_export"},
     "dcfnet_ros": {"dcfnet"},
+    "dcfnet_triton": {"dcfnet"},
 }
 HEAVY = (
     "torch",
