@@ -194,17 +194,22 @@ class MultiTracker(TrackerLifecycle):
             return self._ids[-1]
 
     def remove(self, target: int) -> None:
-        """Forgets a target. Raises UnknownTargetError for an id that is not tracked."""
+        """Forgets a target. A source without any target forgets its time, as with `init` of a Tracker.
+
+        Raises UnknownTargetError for an id that is not tracked.
+        """
         with self._pipeline.queue.exclusive():
             if target not in self._ids or self._state is None:
                 raise UnknownTargetError(f"no target {target}; the ids are {self._ids}")
             kept = np.array([i for i, id_ in enumerate(self._ids) if id_ != target], dtype=np.intp)
+            source = int(self._state.source[self._ids.index(target)])
+            others = self._state.source[kept]
             if len(kept):
                 self._state = self._state.take(kept)
             else:
                 self._replace_state(None)
             self._ids.remove(target)
-            self._times.results.pop(target, None)
+            self._times.forget(target, None if source in others else source)
 
     def warm_up(self) -> None:
         """As `Tracker.warm_up`, for `capacity` targets, or for one without a capacity."""

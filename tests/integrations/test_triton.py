@@ -156,6 +156,14 @@ def test_the_number_of_sequences_is_bounded_and_an_end_frees_a_slot_at_once(clip
     assert all(isinstance(answer, Answer) for answer in answers)
 
 
+def test_ended_sequences_leave_nothing_behind(clip: Clip) -> None:
+    tracker = small_tracker(MultiTracker)
+    own = Sequences(tracker, 4, 10.0)
+    for sequence in range(3):
+        own.answers([start(clip, sequence), Request(sequence, end=True, frame=clip.frame(1), time=1.0)])
+    assert tracker._times.results == tracker._times._last == {}
+
+
 def test_idle_sequences_end_and_the_others_stay(clip: Clip) -> None:
     clock = Clock()
     own = sequences(idle=10.0, clock=clock)
@@ -229,6 +237,7 @@ def test_parameters_become_arguments_and_mistakes_are_errors() -> None:
     values = {"model": "dcfnet", "threads": "2", "preset": "", "EXECUTION_ENV_PATH": "env.tar.gz"}
     given = {"parameters": {name: {"string_value": value} for name, value in values.items()}}
     assert settings(given) == {"model": "dcfnet", "threads": 2}
+    assert settings(read(MODEL / "config.pbtxt")) == {"device": "cpu"}
     for name, value in (("modle", "dcfnet"), ("threads", "two")):
         with pytest.raises(ConfigError, match=name):
             settings({"parameters": {name: {"string_value": value}}})
@@ -245,7 +254,7 @@ class Tensor:
 
 
 class TritonError(Exception):
-    INVALID_ARG = 3
+    INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE = range(1, 5)
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message, code)
@@ -294,11 +303,16 @@ def test_the_model_file_with_the_shipped_configuration_tracks_as_the_library(mod
         stranger = {**ask(index, False), **request(CORRID=[8])}
         refused, done = model.execute([stranger, ask(index, False, TIME=[index / 25])])
         expected = tracker.update(clip.frame(index), index / 25)
-        assert refused.error.args[1] == TritonError.INVALID_ARG
+        assert refused.error.args[1] == TritonError.NOT_FOUND
         assert "no sequence 8" in refused.error.args[0]
         assert tuple(done.outputs["BOX"][0]) == expected.box
         assert done.outputs["STATUS"].item() == expected.status.value.encode()
         assert done.outputs["REASON"].item() == expected.reason.value.encode()
         assert done.outputs["CONFIDENCE"].item() == -1.0  # the model "dcfnet" has no confidence
         assert expected.confidence is None
+    bad, full = (ask(4, True, BOX=box) for box in ([0, 0, -1, 5], clip.box(4)))
+    for given, limit, code in ((bad, 2, TritonError.INVALID_ARG), (full, 1, TritonError.UNAVAILABLE)):
+        given["CORRID"] = Tensor("CORRID", np.array([[9]], np.uint64))
+        model._sequences._limit = limit
+        assert model.execute([given])[0].error.args[1] == code
     model.finalize()

@@ -58,6 +58,17 @@ def test_each_source_has_its_own_clock(clip: Clip) -> None:
     assert tracker.update({1: clip.frame(3)}, 900.1)[rear].reason is Reason.FOUND
 
 
+def test_a_source_keeps_its_time_while_it_has_a_target(clip: Clip) -> None:
+    tracker = multi()
+    first, second = (tracker.add(clip.frame(0), clip.box(0)) for _ in range(2))
+    tracker.update(clip.frame(1), 5.0)
+    tracker.remove(first)
+    assert tracker.update(clip.frame(2), 5.0)[second].reason is Reason.FROZEN_FRAME
+    tracker.remove(second)
+    third = tracker.add(clip.frame(1), clip.box(1))
+    assert tracker.update(clip.frame(2), 5.0)[third].reason is Reason.FOUND
+
+
 def test_update_async_and_copies_know_the_time(clip: Clip) -> None:
     tracker = started(clip)
     twin = copy.copy(tracker)

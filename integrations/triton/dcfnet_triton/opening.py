@@ -37,7 +37,8 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     Names of Triton's own parameters are in upper case; they are skipped. An empty value is the default of the
     argument. Raises ConfigError for an unknown parameter and for a number of threads that is no whole number.
     """
-    given = {name: value["string_value"] for name, value in config.get("parameters", {}).items() if not name.isupper()}
+    parameters = config.get("parameters", {}).items()  # JSON can leave out an empty string_value
+    given = {name: value.get("string_value", "") for name, value in parameters if not name.isupper()}
     unknown = sorted(set(given) - set(PARAMETERS))
     if unknown:
         raise ConfigError(f"config.pbtxt: unknown parameters {unknown}; known are {list(PARAMETERS)}")

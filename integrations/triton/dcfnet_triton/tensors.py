@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dcfnet.errors import DcfnetError, InvalidBoxError, InvalidFrameError, TimestampError
+from dcfnet.errors import (
+    CapacityError,
+    DcfnetError,
+    DeviceError,
+    InvalidBoxError,
+    InvalidFrameError,
+    TimestampError,
+    UnknownTargetError,
+)
 from dcfnet.lifecycle.timestamps import times_by_source
 from dcfnet.result import Box, Result
 from numpy.typing import NDArray
 
 INPUTS = ("FRAME", "BOX", "TIME", "START", "END", "CORRID")
 NO_CONFIDENCE = -1.0
+ERROR_CODES = {UnknownTargetError: "NOT_FOUND", CapacityError: "UNAVAILABLE", DeviceError: "INTERNAL"}
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -72,6 +81,11 @@ def tensors_of(answer: Answer) -> dict[str, NDArray[Any]]:
         "REASON": _text(result.reason.value if result else ""),
         "CONFIDENCE": np.array([[NO_CONFIDENCE if confidence is None else confidence]], np.float64),
     }
+
+
+def error_code(error: DcfnetError) -> str:
+    """The name of Triton's error code. Errors that the client can mend in its request are INVALID_ARG."""
+    return ERROR_CODES.get(type(error), "INVALID_ARG")
 
 
 def _frame(tensors: Tensors) -> NDArray[np.uint8]:

@@ -38,6 +38,12 @@ class FrameTimes:
         self.results[target] = unseen_result(self.results.get(target), box, reason)
         return self.results[target]
 
+    def forget(self, target: int, source: int | None) -> None:
+        """Forgets a target, and the time of a source that has no target any more."""
+        self.results.pop(target, None)
+        if source is not None:
+            self._last.pop(source, None)
+
     def copy(self) -> FrameTimes:
         """An independent copy."""
         twin = FrameTimes()

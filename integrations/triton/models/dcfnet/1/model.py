@@ -7,7 +7,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from dcfnet_triton.opening import open_sequences
-from dcfnet_triton.tensors import INPUTS, request_of, tensors_of
+from dcfnet_triton.tensors import INPUTS, error_code, request_of, tensors_of
 
 
 class TritonPythonModel:
@@ -24,15 +24,16 @@ class TritonPythonModel:
             request_of({name: tensor.as_numpy() for name, tensor in inputs.items() if tensor is not None})
             for inputs in tensors
         ]
-        return [
-            pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG))
-            if isinstance(answer, Exception)
-            else pb_utils.InferenceResponse(
-                output_tensors=[pb_utils.Tensor(name, array) for name, array in tensors_of(answer).items()]
-            )
-            for answer in self._sequences.answers(given)
-        ]
+        return [_response(answer) for answer in self._sequences.answers(given)]
 
     def finalize(self) -> None:
         """Triton calls it before it unloads the model."""
         self._sequences.close()
+
+
+def _response(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        code = getattr(pb_utils.TritonError, error_code(answer))
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), code))
+    outputs = [pb_utils.Tensor(name, array) for name, array in tensors_of(answer).items()]
+    return pb_utils.InferenceResponse(output_tensors=outputs)
