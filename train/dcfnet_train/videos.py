@@ -148,7 +148,7 @@ def _read_clip(folder: Path) -> Video:
         values = np.array([[float(row[key]) for key in ("source_frame", "x", "y", "w", "h")] for row in rows])
     except (KeyError, TypeError, ValueError) as error:
         raise SequenceError(f"{folder / BOXES}: needs numbers in source_frame, x, y, w, h ({error})") from error
-    if not (np.abs(values) < LARGEST_NUMBER).all():
-        raise SequenceError(f"{folder / BOXES}: every number must be finite and below {LARGEST_NUMBER:g}")
-    times = values[:, 0].astype(np.int64)
-    return Video(folder.name, ImageFrames(frames), values[:, 1:], times, centred=True, bordered=True)
+    times = values[:, 0]  # boxes may be NaN or infinite: `describe_boxes` counts them, and they are not used
+    if not (np.abs(times) < LARGEST_NUMBER).all():
+        raise SequenceError(f"{folder / BOXES}: source_frame must be finite and below {LARGEST_NUMBER:g}")
+    return Video(folder.name, ImageFrames(frames), values[:, 1:], times.astype(np.int64), centred=True, bordered=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -216,8 +217,13 @@ def test_only_the_user_can_read_the_signing_key(engine: Path, keys: Path) -> Non
     assert (keys / "signing_key.pem").stat().st_mode & 0o077 == 0
 
 
-def test_the_error_for_a_damaged_key_names_its_file(engine: Path, keys: Path) -> None:
-    (keys / "signing_key.pem").write_text("not a key")
+@pytest.mark.parametrize("damage", ["not a key", "unknown algorithm"])
+def test_the_error_for_a_damaged_key_names_its_file(engine: Path, keys: Path, damage: str) -> None:
+    file = keys / "signing_key.pem"
+    lines = file.read_text().splitlines()
+    content = base64.b64decode(lines[1]).replace(b"\x06\x03\x2b\x65\x70", b"\x06\x03\x2b\x85\x70")  # its number
+    unknown = "\n".join([lines[0], base64.b64encode(content).decode(), lines[-1]])
+    file.write_text(damage if damage == "not a key" else unknown)
     with pytest.raises(
         EngineError, match=r"signing_key\.pem: not a valid signing key .*; delete it, and a new one will be created"
     ):
