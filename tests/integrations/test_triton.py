@@ -67,7 +67,7 @@ def test_sequences_that_start_at_different_times_have_the_boxes_of_the_library(c
     for index in range(12):
         requests = [Request(1, frame=clip.frame(index)) if index else start(clip, 1)]
         if index >= 4:
-            requests.append(Request(2, frame=clip.frame(index)) if index > 4 else start(clip, 2, 4))
+            requests.append(Request(2, frame=clip.frame(index + 10)) if index > 4 else start(clip, 2, 14))
         requests = requests[::-1] if index % 2 else requests
         for request, answer in zip(requests, own.answers(requests), strict=True):
             assert isinstance(answer, Answer)
@@ -75,7 +75,7 @@ def test_sequences_that_start_at_different_times_have_the_boxes_of_the_library(c
             request.frame[:] = 0  # Triton uses the memory again
     assert found[1][0] == Answer(clip.box(0))
     assert [answer.result for answer in found[1][1:]] == library_boxes(clip, 0, 12)
-    assert [answer.result for answer in found[2][1:]] == library_boxes(clip, 4, 8)
+    assert [answer.result for answer in found[2][1:]] == library_boxes(clip, 14, 8)
 
 
 def test_requests_of_one_sequence_in_one_call_are_answered_in_order(clip: Clip) -> None:
