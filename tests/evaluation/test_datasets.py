@@ -211,6 +211,9 @@ def test_plain_folders_of_images(tmp_path: Path) -> None:
     write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0,1,2,3,4\n2,1,2,3,4\n")
     with pytest.raises(SequenceError, match=r"boxes\.csv:3: frame 2; must be 1; add a row"):
         open_dataset("plain", tmp_path)
+    write(tmp_path / "b/boxes.csv", "frame,x,y,w,h\n0,0.0,10;22,0,4.40\n1,1,2,3,4\n")
+    with pytest.raises(SequenceError, match=r"boxes\.csv:2: has 5 numbers in x, y, w, h; must have one in each"):
+        open_dataset("plain", tmp_path)
     write(tmp_path / "b/boxes.csv", "frame, x, y, w, h\n0, 1, 2, 3, 4\n1,nan,nan,nan,nan\n")
     first, second = open_dataset("plain", tmp_path)
     np.testing.assert_array_equal(first.boxes, [[0, 0, 3, 4], NAN, NAN])

@@ -260,6 +260,12 @@ def test_an_invalid_message_is_an_error(session: Session, line: str) -> None:
         state_of(session, line)
 
 
+def test_a_message_without_a_name_is_an_error(session: Session) -> None:
+    """The text has white space that the bytes do not have."""
+    with pytest.raises(VotError):
+        state_of(session, "@@TRAX:\x1f")
+
+
 @pytest.mark.parametrize("text", ["plain", 'a "b" \\ c\n\\n', "clé", "", " x = y ", "\udcff"])
 def test_arguments_are_read_back_unchanged(text: str) -> None:
     message = Message("frame", (f"file:{text}",), {"key.1_a": text})

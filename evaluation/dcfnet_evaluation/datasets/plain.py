@@ -121,7 +121,12 @@ def _read(file: Path) -> Boxes:
         expected = str(number - 2)
         if row.get("frame", expected) != expected:
             raise SequenceError(f"{file}:{number}: frame {row['frame']}; must be {expected}; add a row for every frame")
-        boxes.append(read_numbers(file, number, ",".join(row.get(column, "") for column in COLUMNS)))
+        box = read_numbers(file, number, ",".join(row.get(column, "") for column in COLUMNS))
+        if len(box) != len(COLUMNS):  # "10;22" in one cell are two numbers
+            raise SequenceError(
+                f"{file}:{number}: has {len(box)} numbers in {', '.join(COLUMNS)}; must have one in each"
+            )
+        boxes.append(box)
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 

@@ -46,7 +46,7 @@ class Message:
         if not line.startswith(PREFIX):
             return None
         text = os.fsdecode(line[len(PREFIX) :].rstrip())
-        name = text.split(maxsplit=1)[0] if text else ""
+        name = "".join(text.split(maxsplit=1)[:1])  # bytes and text do not have the same white space
         position, arguments, properties = len(name), list[str](), dict[str, str]()
         while position < len(text):
             token = _TOKEN.match(text, position)

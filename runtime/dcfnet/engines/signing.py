@@ -82,13 +82,16 @@ def trusted_keys() -> set[str]:
 
     Raises EngineError as `own_key`, and for a file in the folder that cannot be read.
     """
-    folder, file = key_folder(), None
+    folder, keys, file = key_folder(), set[str](), None
     try:
-        keys = {public_text(own_key().public_key())} if (folder / KEY).exists() else set()
+        if (folder / KEY).exists():
+            keys.add(public_text(own_key().public_key()))
         for file in sorted((folder / TRUSTED).glob("*.pub")):
             keys.add(file.read_text("ascii").strip())
     except OSError as error:
         raise _unusable(error) from error
+    except EngineError:  # of the own key; it is a ValueError too
+        raise
     except ValueError as error:
         raise EngineError(f"{file}: not a public key ({error}); delete it") from error
     return keys

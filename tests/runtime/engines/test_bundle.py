@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import pytest
 from dcfnet.backbones.loading import load_model
-from dcfnet.engines import make
+from dcfnet.engines import make, signing
 from dcfnet.engines.bundle import EngineModel, read_engine
 from dcfnet.engines.flavour import Flavour
 from dcfnet.engines.make import make_engine, note_verification
@@ -224,6 +224,8 @@ def test_the_error_for_a_damaged_key_names_its_file(engine: Path, keys: Path, da
     content = base64.b64decode(lines[1]).replace(b"\x06\x03\x2b\x65\x70", b"\x06\x03\x2b\x85\x70")  # its number
     unknown = "\n".join([lines[0], base64.b64encode(content).decode(), lines[-1]])
     file.write_text(damage if damage == "not a key" else unknown)
+    with pytest.raises(EngineError, match=r"^[^:]*signing_key\.pem: not a valid signing key .*; delete it"):
+        signing.trusted_keys()
     with pytest.raises(
         EngineError, match=r"signing_key\.pem: not a valid signing key .*; delete it, and a new one will be created"
     ):
