@@ -74,6 +74,7 @@ class BagReader:
                 _check_magic(path)
             self._reader: Any = rosbag1.Reader(source) if first else rosbag2.Reader(source)
             self._reader.open()
+            self._reader.topics  # noqa: B018  (rosbags checks the names of a bag only here)
         except Exception as error:  # rosbags raises errors of many types for a damaged file
             raise SourceError(f"{path}: {self.describe(error)}") from error
 

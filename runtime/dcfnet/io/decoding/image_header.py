@@ -24,7 +24,7 @@ RADIANCE = re.compile(rb"\n[-+][XY] (\d{1,9}) [-+][XY] (\d{1,9})\n")
 def refusal(content: bytes) -> str:
     """Why an image is refused before it is decoded; "" if its sizes are acceptable, or if its header is not known."""
     # OpenCV reserves the memory of a chunk before it reads it.
-    if content.startswith(PNG) and any(end > len(content) for _, _, end in _chunks(content)):
+    if content.startswith(PNG) and any(end > len(content) for _, _, end in chunks(content)):
         return f"a PNG of {len(content)} bytes that ends early or is damaged"
     for width, height in _sizes(content):
         pixels = width * height
@@ -42,7 +42,7 @@ def _sizes(content: bytes) -> Iterator[tuple[int, int]]:
         if content.startswith(PNG):
             places = {b"IHDR": 0, b"fcTL": 4}  # of the width; fcTL: a frame of an animation
             yield from (
-                _numbers(">II", content, start + places[kind]) for kind, start, _ in _chunks(content) if kind in places
+                _numbers(">II", content, start + places[kind]) for kind, start, _ in chunks(content) if kind in places
             )
         elif content.startswith(JPEG):
             yield from _of_jpeg(content)
@@ -61,7 +61,7 @@ def _sizes(content: bytes) -> Iterator[tuple[int, int]]:
         return
 
 
-def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+def chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Kind, start of the content and end of each chunk, up to the last one or to the end of the file."""
     place, kind = len(PNG), b""
     while kind != b"IEND" and place + 8 <= len(png):

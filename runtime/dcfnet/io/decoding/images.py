@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.errors import SourceError
+from dcfnet.io.decoding.animated_png import is_animated, is_complete
 from dcfnet.io.decoding.image_header import refusal
 from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.frame import Frame
@@ -81,7 +82,7 @@ def decode_moving(content: bytes, suffix: str) -> tuple[list[NDArray[np.uint8]],
     that cannot be decoded.
     """
     buffer = np.frombuffer(content, np.uint8)
-    if refusal(content):
+    if refusal(content) or (is_animated(content) and not is_complete(content)):
         return [], []
     try:
         if suffix in PAGED_SUFFIXES:
