@@ -33,7 +33,7 @@ def is_complete(png: bytes) -> bool:
 
 
 def _sum_is_right(png: bytes, start: int, end: int) -> bool:
-    return zlib.crc32(png[start - 4 : end - 4]) == struct.unpack_from(">I", png, end - 4)[0]
+    return png[end - 4 : end] == zlib.crc32(png[start - 4 : end - 4]).to_bytes(4, "big")
 
 
 def _pictures(png: bytes, width: int, height: int) -> Iterator[Stream]:
