@@ -16,7 +16,7 @@ from dcfnet.errors import EngineError, MissingDependencyError
 
 try:
     import platformdirs
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 except ImportError as error:
@@ -44,7 +44,7 @@ def own_key() -> Ed25519PrivateKey:
         raise _unusable(error) from error
     try:
         key = serialization.load_pem_private_key(content, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:  # InternalError: of OpenSSL
         raise EngineError(
             f"{file}: not a valid signing key ({error}); delete it, and a new one will be created"
         ) from error

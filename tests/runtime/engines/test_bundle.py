@@ -217,13 +217,15 @@ def test_only_the_user_can_read_the_signing_key(engine: Path, keys: Path) -> Non
     assert (keys / "signing_key.pem").stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("damage", ["not a key", "unknown algorithm"])
-def test_the_error_for_a_damaged_key_names_its_file(engine: Path, keys: Path, damage: str) -> None:
+@pytest.mark.parametrize("algorithm", [None, b"\x2b\x85\x70", b"\x2b\x65\x6f"])  # no key, unknown, X448
+def test_the_error_for_a_damaged_key_names_its_file(engine: Path, keys: Path, algorithm: bytes | None) -> None:
     file = keys / "signing_key.pem"
-    lines = file.read_text().splitlines()
-    content = base64.b64decode(lines[1]).replace(b"\x06\x03\x2b\x65\x70", b"\x06\x03\x2b\x85\x70")  # its number
-    unknown = "\n".join([lines[0], base64.b64encode(content).decode(), lines[-1]])
-    file.write_text(damage if damage == "not a key" else unknown)
+    begin, content, end = file.read_text().splitlines()
+    if algorithm is None:
+        file.write_text("not a key")
+    else:
+        other = base64.b64decode(content).replace(b"\x2b\x65\x70", algorithm)  # Ed25519
+        file.write_text("\n".join([begin, base64.b64encode(other).decode(), end]))
     with pytest.raises(EngineError, match=r"^[^:]*signing_key\.pem: not a valid signing key .*; delete it"):
         signing.trusted_keys()
     with pytest.raises(
