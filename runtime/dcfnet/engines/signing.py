@@ -45,8 +45,9 @@ def own_key() -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:  # InternalError: of OpenSSL
+        reason = str(error).partition(". ")[0]  # that of OpenSSL has many lines
         raise EngineError(
-            f"{file}: not a valid signing key ({error}); delete it, and a new one will be created"
+            f"{file}: not a valid signing key ({reason}); delete it, and a new one will be created"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise EngineError(f"{file}: not an Ed25519 key; delete it, and a new one will be created")
