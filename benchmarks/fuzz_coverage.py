@@ -52,14 +52,19 @@ def fuzz(number: int, arguments: list[str]) -> None:
 
 
 def run(number: int, name: str, seconds: int) -> dict[str, object]:
-    """The numbers of one reader. failed: the last lines of its output, or None."""
+    """The numbers of one reader. failed: the error, or None; the end of the output is printed too."""
     FAILURES.mkdir(parents=True, exist_ok=True)
     limits = [f"-max_total_time={seconds}", f"-artifact_prefix={FAILURES}/{number}-", "-print_final_stats=1", *LIMITS]
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.fuzz_coverage", CHILD, str(number), *limits]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 600)
     executed = re.search(r"number_of_executed_units:\s*(\d+)", done.stderr)
     covered = re.findall(r"\bcov: (\d+)", done.stderr)
-    failed = None if done.returncode == 0 else "\n".join((done.stdout + done.stderr).splitlines()[-25:])
+    failed = None
+    if done.returncode:
+        output = done.stdout + done.stderr
+        print("\n".join(output.splitlines()[-25:]), flush=True)
+        error = re.search(r"Uncaught Python exception: ===\s+(.*)", output)
+        failed = error[1] if error else f"exit code {done.returncode}"
     return {
         "reader": name,
         "inputs": int(executed[1]) if executed else 0,
@@ -75,8 +80,6 @@ def main(seconds: int, file: Path | None) -> int:
     for number, reader in enumerate(READERS):
         found.append(run(number, reader.name, seconds))
         print("{reader}: {inputs} inputs, {covered} branches".format(**found[-1]), flush=True)
-        if found[-1]["failed"]:
-            print(found[-1]["failed"], flush=True)
     if file is not None:
         file.write_text(json.dumps({"seconds": seconds, "readers": found}, indent=1) + "\n")
     print(f"{sum(int(str(each['inputs'])) for each in found)} inputs for {len(found)} readers")
