@@ -38,11 +38,11 @@ def _sum_is_right(png: bytes, start: int, end: int) -> bool:
 
 def _pictures(png: bytes, width: int, height: int) -> Iterator[Stream]:
     """The main picture, and each frame with data of its own. Raises struct.error for a frame outside the main one."""
-    size, data = (width, height), b""
+    size, data = (width, height), bytearray()
     for kind, start, end in chunks(png):
         if kind in (b"fcTL", b"IEND") and data:
-            yield (*size, data)
-            data = b""
+            yield (*size, bytes(data))
+            data.clear()
         if kind == b"fcTL":
             frame_width, frame_height, x, y = struct.unpack_from(">IIII", png, start + 4)
             if not (0 < frame_width <= width - x and 0 < frame_height <= height - y):
