@@ -15,6 +15,7 @@ from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
 from dcfnet.result import Box
 
 MAX_SOURCE = 2**31 - 1  # largest index of a camera; it fits into 32 bits
+VIEW_SIDE = 8  # cells along each side of a view
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class TrackState:
     of the levels of pixels, see `light.py`. frames_since_confident (N,): number of frames after the last one.
     occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
+    view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
+    searched for, see `view.py`; 0 if unknown.
     filters: on the backend.
     """
 
@@ -49,6 +52,7 @@ class TrackState:
     frames_since_confident: NDArray[np.intp]
     occluded_frames: NDArray[np.intp]
     skipped: NDArray[np.intp]
+    view: NDArray[np.uint8]
     filters: Filters
 
     @classmethod
@@ -64,8 +68,9 @@ class TrackState:
         """The state of targets in their first frame."""
         zero, typical = np.zeros_like(source), np.zeros((len(centre), 3))
         lights, counts = (np.zeros(len(centre)), np.ones(len(centre))), (zero, zero, zero)
-        confident = (centre, size, typical)
-        return cls(centre, size, size, frame_size, size_limits, source, zero, *confident, *lights, *counts, filters)
+        confident, view = (centre, size, typical), np.zeros((len(centre), VIEW_SIDE, VIEW_SIDE), np.uint8)
+        places = (centre, size, size, frame_size, size_limits)
+        return cls(*places, source, zero, *confident, *lights, *counts, view, filters)
 
     @classmethod
     def stored(
