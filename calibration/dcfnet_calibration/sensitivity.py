@@ -11,7 +11,7 @@ from dcfnet.filter import dcf
 from dcfnet.filter.response import find_peaks
 from dcfnet.model.file import Model
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet_evaluation.tables import empty_table
+from dcfnet_evaluation.scores.tables import empty_table
 from dcfnet_export.naming import convolutions
 from dcfnet_export.quantise import quantise
 from dcfnet_export.ranges import Ranges

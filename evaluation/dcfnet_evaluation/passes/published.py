@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.passes import Pass
+from dcfnet_evaluation.passes.single_pass import Pass
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError, mark_absent, read_boxes
 
 COLUMNS = ("tracker", "sequence", "auc", "prec20")

@@ -11,8 +11,8 @@ import numpy as np
 from dcfnet.io.files import write_atomically
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.metrics import overlaps, scored
 from dcfnet_evaluation.passes import Pass
+from dcfnet_evaluation.scores.metrics import overlaps, scored
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
 REPETITIONS = 3  # most passes per sequence, for trackers that are not deterministic

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dcfnet_evaluation.passes import Pass, PassRecorder, SingleTracker
-from dcfnet_evaluation.protocols import Start, ope
+from dcfnet_evaluation.passes.protocols import Start, ope
+from dcfnet_evaluation.passes.single_pass import Pass, PassRecorder, SingleTracker
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.metrics import (
+from dcfnet_evaluation.passes import Pass, failures
+from dcfnet_evaluation.scores.metrics import (
     centre_location_error,
     overlap_precision,
     precision,
@@ -16,7 +17,6 @@ from dcfnet_evaluation.metrics import (
     scored,
     success_curve,
 )
-from dcfnet_evaluation.passes import Pass, failures
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
 CONFIDENCE = 0.95

@@ -17,11 +17,11 @@ from dcfnet.io.files import write_atomically
 from rich.console import Console
 from rich.table import Table
 
-from dcfnet_evaluation.bench.footage import size_of
+from dcfnet_evaluation.bench.times.footage import size_of
 from dcfnet_evaluation.rendered import Clip, render_clip
+from dcfnet_evaluation.scores.tables import empty_table
 from dcfnet_evaluation.selection import parse_numbers
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.tables import empty_table
 
 MEMORIES = ("host", "pinned", "device")  # where frames come from
 FRAMES = 60  # length of the rendered clip, which is played forwards and backwards
@@ -91,7 +91,7 @@ def measure_rows(
 
     subject: model, engine and preset.
     """
-    from dcfnet_evaluation.bench.gpu import Load, Subject, sweep  # needs CuPy
+    from dcfnet_evaluation.bench.gpu.speed import Load, Subject, sweep  # needs CuPy
 
     loads = [Load(*combination) for combination in product(targets, streams, memories)]
     return list(sweep(clip, loads, updates, warm_up, Subject(*subject)))

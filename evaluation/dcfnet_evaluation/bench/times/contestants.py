@@ -8,9 +8,9 @@ from dcfnet.config import TrackerConfig
 from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.tracker import MultiTracker, Tracker
 
-from dcfnet_evaluation.contenders import Contender, Dcfnet
 from dcfnet_evaluation.passes import SingleTracker
-from dcfnet_evaluation.stages import ClockedTracker
+from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet
+from dcfnet_evaluation.trackers.stages import ClockedTracker
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dcfnet.errors import ConfigError
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box
 
-from dcfnet_evaluation.protocols import Start
+from dcfnet_evaluation.passes.protocols import Start
 from dcfnet_evaluation.rendered import Clip, render_clip
 from dcfnet_evaluation.sequences import AnnotatedSequence, Boxes, Frames, SequenceError
 

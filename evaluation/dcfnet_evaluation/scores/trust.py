@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.metrics import SUCCESS_OVERLAP, overlaps, scored
-from dcfnet_evaluation.records import Record
+from dcfnet_evaluation.passes.records import Record
+from dcfnet_evaluation.scores.metrics import SUCCESS_OVERLAP, overlaps, scored
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 FAILED_OVERLAP = 0.1  # below it the box is not on the target at all

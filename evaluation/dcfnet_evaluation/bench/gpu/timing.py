@@ -16,7 +16,7 @@ import cupy
 import numpy as np
 from dcfnet.devices.cuda.device import CudaDevice
 
-from dcfnet_evaluation.bench.energy import Meter
+from dcfnet_evaluation.bench.gpu.energy import Meter
 
 TIMES = ("host", "enqueue", "device", "h2d", "compute", "d2h")
 KINDS = ("without_update", "with_update")  # of the filter

@@ -24,10 +24,10 @@ from dcfnet.devices.cuda.slots import SlotFilters
 from dcfnet.errors import ConfigError, DcfnetError, InvalidBoxError, ModelError
 from dcfnet.tracking.pipeline import Pipeline
 
-from dcfnet_evaluation.bench.energy import meter
-from dcfnet_evaluation.bench.gpu_timing import timed
-from dcfnet_evaluation.bench.roofline import Peak, Sizes, floor_ms, step
-from dcfnet_evaluation.bench.targets import TRIES, spread_boxes
+from dcfnet_evaluation.bench.gpu.energy import meter
+from dcfnet_evaluation.bench.gpu.roofline import Peak, Sizes, floor_ms, step
+from dcfnet_evaluation.bench.gpu.timing import timed
+from dcfnet_evaluation.bench.times.targets import TRIES, spread_boxes
 from dcfnet_evaluation.rendered import Clip
 
 

@@ -16,8 +16,8 @@ from dcfnet.config import CONSTANTS
 from dcfnet.errors import ConfigError
 from dcfnet.io.video import VideoSink
 
-from dcfnet_evaluation.bench.footage import Footage
-from dcfnet_evaluation.contenders import Contender, Dcfnet
+from dcfnet_evaluation.bench.times.footage import Footage
+from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet
 
 PROGRAM = (sys.executable, "-c", "from dcfnet.cli.run import app; app(prog_name='dcfnet-run')")
 FRAMES = 10  # length of the video; the second frame gives the first tracked box

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dcfnet_evaluation.scores import Comparison, Score, mean_score
-from dcfnet_evaluation.sheet import Sheet
+from dcfnet_evaluation.scores.sequence_scores import Comparison, Score, mean_score
+from dcfnet_evaluation.scores.sheet import Sheet
 
 MAX_TERMINAL_TRACKERS = 7  # score columns that fit on a terminal; the report shows all trackers
 

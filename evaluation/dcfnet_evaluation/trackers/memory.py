@@ -11,9 +11,9 @@ from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
-from dcfnet_evaluation.contenders import Contender
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.sequences import AnnotatedSequence
+from dcfnet_evaluation.trackers.contenders import Contender
 
 FRAMES = 60  # frames before the peak is read; by then all buffers have their full size
 

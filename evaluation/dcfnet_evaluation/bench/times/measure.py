@@ -9,15 +9,15 @@ from itertools import product
 from dcfnet.errors import ConfigError
 from dcfnet.tracker import MultiTracker
 
-from dcfnet_evaluation.bench.cold_start import cold_starts
-from dcfnet_evaluation.bench.contestants import BenchTracker, open_for_bench, open_multi
-from dcfnet_evaluation.bench.figures import Cost, Figures, figures_of
-from dcfnet_evaluation.bench.footage import Footage, Size, decode, resized
-from dcfnet_evaluation.bench.laps import TimedPasses, check_length, time_trackers
-from dcfnet_evaluation.bench.targets import TargetsRun, target_costs, time_targets
-from dcfnet_evaluation.contenders import Contender, Dcfnet
-from dcfnet_evaluation.memory import peak_memory
+from dcfnet_evaluation.bench.times.cold_start import cold_starts
+from dcfnet_evaluation.bench.times.contestants import BenchTracker, open_for_bench, open_multi
+from dcfnet_evaluation.bench.times.figures import Cost, Figures, figures_of
+from dcfnet_evaluation.bench.times.footage import Footage, Size, decode, resized
+from dcfnet_evaluation.bench.times.laps import TimedPasses, check_length, time_trackers
+from dcfnet_evaluation.bench.times.targets import TargetsRun, target_costs, time_targets
 from dcfnet_evaluation.sequences import AnnotatedSequence
+from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet
+from dcfnet_evaluation.trackers.memory import peak_memory
 
 REFERENCE = "CSRT"  # the usual choice among the trackers of OpenCV if accuracy matters
 Progress = Callable[[str], None]  # called with the next step

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dcfnet_evaluation.bench.kinds import KINDS, kinds_of
-from dcfnet_evaluation.bench.laps import TimedPasses, update_seconds
+from dcfnet_evaluation.bench.times.kinds import KINDS, kinds_of
+from dcfnet_evaluation.bench.times.laps import TimedPasses, update_seconds
 from dcfnet_evaluation.passes import Pass, failures
 from dcfnet_evaluation.scores import CONFIDENCE, RESAMPLES
 

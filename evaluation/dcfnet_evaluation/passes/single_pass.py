@@ -12,7 +12,7 @@ from dcfnet.io.frame import Frame
 from dcfnet.result import Box
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.protocols import Start, ope
+from dcfnet_evaluation.passes.protocols import Start, ope
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 BLOCK_FRAMES = 30  # frames of a block; each tracker processes a whole block in turn

@@ -11,13 +11,13 @@ from typing import Any
 
 from dcfnet.io.files import read_json, write_atomically
 
-from dcfnet_evaluation.metrics import scored
 from dcfnet_evaluation.passes import Pass
-from dcfnet_evaluation.records import Evaluation, Record
-from dcfnet_evaluation.scores import Score
+from dcfnet_evaluation.passes.records import Evaluation, Record
+from dcfnet_evaluation.scores.metrics import scored
+from dcfnet_evaluation.scores.sequence_scores import Score
+from dcfnet_evaluation.scores.timing import Timing, timing
+from dcfnet_evaluation.scores.trust import Trust, all_trust
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
-from dcfnet_evaluation.timing import Timing, timing
-from dcfnet_evaluation.trust import Trust, all_trust
 
 SHEET = "scores.json"
 RUN_KEYS = ("layout", "dataset", "protocol", "limit")

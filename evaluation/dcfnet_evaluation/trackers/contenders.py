@@ -23,8 +23,8 @@ from dcfnet.errors import ConfigError
 from dcfnet.lifecycle.opening import open_pipeline
 
 from dcfnet_evaluation.passes import SingleTracker
-from dcfnet_evaluation.peers import describe_peer, open_peer
-from dcfnet_evaluation.stages import ClockedTracker
+from dcfnet_evaluation.trackers.peers import describe_peer, open_peer
+from dcfnet_evaluation.trackers.stages import ClockedTracker
 
 
 class Contender(Protocol):

@@ -10,8 +10,8 @@ import numpy as np
 from dcfnet.config import TrackerConfig
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.bench.contestants import BenchTracker
-from dcfnet_evaluation.bench.footage import Footage
+from dcfnet_evaluation.bench.times.contestants import BenchTracker
+from dcfnet_evaluation.bench.times.footage import Footage
 from dcfnet_evaluation.passes import Pass, PassRecorder, SingleTracker
 from dcfnet_evaluation.sequences import SequenceError
 

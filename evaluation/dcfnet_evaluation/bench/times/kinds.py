@@ -6,8 +6,8 @@ import numpy as np
 from dcfnet.config import TrackerConfig
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.metrics import centres
 from dcfnet_evaluation.passes import Pass
+from dcfnet_evaluation.scores.metrics import centres
 
 KINDS = ("lesson", "no lesson", "lesson, two looks", "no lesson, two looks")  # keys in bench.json
 REJECTED = "rejected"  # rejected by frame validation: no response, and not counted for the update interval

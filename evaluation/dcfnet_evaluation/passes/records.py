@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 from dcfnet.io.files import read_json, write_atomically
 
-from dcfnet_evaluation.passes import Failure, Pass
-from dcfnet_evaluation.protocols import PROTOCOLS
+from dcfnet_evaluation.passes.protocols import PROTOCOLS
+from dcfnet_evaluation.passes.single_pass import Failure, Pass
 from dcfnet_evaluation.sequences import SequenceError
 
 RUN, MEMORY = "run.json", "memory.json"

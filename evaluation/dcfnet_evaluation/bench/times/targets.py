@@ -13,9 +13,9 @@ from dcfnet.errors import ConfigError, InvalidBoxError
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box
 
-from dcfnet_evaluation.bench.figures import Cost, Interval
-from dcfnet_evaluation.bench.footage import Footage
-from dcfnet_evaluation.bench.laps import Clock
+from dcfnet_evaluation.bench.times.figures import Cost, Interval
+from dcfnet_evaluation.bench.times.footage import Footage
+from dcfnet_evaluation.bench.times.laps import Clock
 from dcfnet_evaluation.sequences import SequenceError
 
 FRAMES = 40  # timed frames for each number of targets; a multiple of the update intervals 2, 4, 5 and 8
