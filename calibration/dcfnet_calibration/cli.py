@@ -19,7 +19,7 @@ from dcfnet_evaluation.scores.tables import comparison_table, empty_table
 from dcfnet_evaluation.selection import subject_of
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_export.naming import convolutions
-from dcfnet_export.quantise import FORMS
+from dcfnet_export.precision.quantise import FORMS
 from onnx import load_from_string
 from rich.console import Console
 

@@ -25,7 +25,7 @@ from dcfnet_evaluation.sequences import SequenceError
 
 MEMORIES = ("host", "pinned", "device")  # where frames come from
 FRAMES = 60  # length of the rendered clip, which is played forwards and backwards
-KINDS = ("without_update", "with_update")  # of the filter; as in gpu_timing.py, which needs CuPy
+KINDS = ("without_update", "with_update")  # of the filter; as in timing.py, which needs CuPy
 COLUMNS = (
     *("targets", "streams", "frames", "host", "with update", "p99"),
     *("enqueue", "h2d", "compute", "d2h", "per ms", "x floor"),

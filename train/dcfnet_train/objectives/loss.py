@@ -10,7 +10,7 @@ from dcfnet.filter.windows import cosine_window, gaussian_label
 from torch import Tensor, nn
 
 from dcfnet_train.backbone import ARCHITECTURES
-from dcfnet_train.correlation_filter import correlation_filter
+from dcfnet_train.objectives.correlation_filter import correlation_filter
 from dcfnet_train.recipe import Recipe
 
 

@@ -16,8 +16,8 @@ from dcfnet_evaluation.datasets.otb import read_otb
 from dcfnet_evaluation.sequences import AnnotatedSequence, Frames, ImageFrames, SequenceError
 from numpy.typing import NDArray
 
-from dcfnet_train.crop_manifest import BOXES, MANIFEST, Clip, CropSettings, Manifest, check_clips
-from dcfnet_train.images import Image
+from dcfnet_train.footage.crop_manifest import BOXES, MANIFEST, Clip, CropSettings, Manifest, check_clips
+from dcfnet_train.footage.images import Image
 
 BLACK = 24  # of 255: JPEG leaves a padded border at most this bright
 MIN_SIDE = 4.0  # px: a smaller target has no texture for training

@@ -11,7 +11,7 @@ from dcfnet.result import Box
 from dcfnet_evaluation.rendered import blob_mask, paste
 from numpy.typing import NDArray
 
-from dcfnet_train.images import Image, read_image
+from dcfnet_train.footage.images import Image, read_image
 
 FRAME_SIDE = 288  # px, side of a rendered frame
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from dcfnet.errors import ConfigError
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
-from dcfnet_train.overlap import overlapping
-from dcfnet_train.split import hold_out
-from dcfnet_train.videos import Video, open_sequences, read_footage
+from dcfnet_train.footage.overlap import overlapping
+from dcfnet_train.footage.split import hold_out
+from dcfnet_train.footage.videos import Video, open_sequences, read_footage
 
 
 @dataclass(frozen=True)

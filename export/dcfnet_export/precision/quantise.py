@@ -17,7 +17,7 @@ from dcfnet.model.file import parse_model
 from onnx import ModelProto, TensorProto, checker, load_from_string
 
 from dcfnet_export.naming import CONVOLUTION, INPUT, convolutions
-from dcfnet_export.ranges import RELU, Ranges, RangesError
+from dcfnet_export.precision.ranges import RELU, Ranges, RangesError
 
 FORMS = ("cpu", "tensorrt")
 

@@ -10,8 +10,8 @@ import numpy as np
 from dcfnet_evaluation.sequences import Frames
 from numpy.typing import NDArray
 
-from dcfnet_train.images import Image
-from dcfnet_train.videos import Video
+from dcfnet_train.footage.images import Image
+from dcfnet_train.footage.videos import Video
 
 SAMPLES = 12  # frames of a video that are compared with the test set
 # Bits of 128 in which two copies of a frame may differ. Measured on 2,250 copies from 21 sequences, down to half size

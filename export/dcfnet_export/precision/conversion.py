@@ -21,11 +21,11 @@ from dcfnet.errors import ConfigError
 from dcfnet.model.file import CONFIG_KEY, FOLDED_KEY, PRECISION_KEY, PRECISIONS, PRESETS_KEY, Model, parse_model
 from onnx import helper, load_from_string
 
-from dcfnet_export.folding import fold
-from dcfnet_export.half import halve
 from dcfnet_export.naming import convolutions
-from dcfnet_export.quantise import quantise
-from dcfnet_export.ranges import Ranges, RangesError
+from dcfnet_export.precision.folding import fold
+from dcfnet_export.precision.half import halve
+from dcfnet_export.precision.quantise import quantise
+from dcfnet_export.precision.ranges import Ranges, RangesError
 
 
 def convert(

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dcfnet_train.augment import augment_pair
 from dcfnet_train.backbone import MEAN_BGR
-from dcfnet_train.images import Image
+from dcfnet_train.footage.images import Image
+from dcfnet_train.footage.videos import Video
+from dcfnet_train.pairs.augment import augment_pair
+from dcfnet_train.pairs.synthetic import render_pair
 from dcfnet_train.recipe import Recipe
-from dcfnet_train.synthetic import render_pair
-from dcfnet_train.videos import Video
 
 MIDDLE = np.zeros(2)
 

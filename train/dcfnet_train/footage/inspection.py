@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from dcfnet_evaluation.sequences import SequenceError
 
-from dcfnet_train.images import read_image
+from dcfnet_train.footage.images import read_image
+from dcfnet_train.footage.videos import MIN_SIDE, Video
 from dcfnet_train.recipe import Recipe
-from dcfnet_train.videos import MIN_SIDE, Video
 
 READERS = 8  # threads; decoding releases the GIL
 ImagesRead = Callable[[int], None]

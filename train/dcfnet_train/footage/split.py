@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dcfnet.errors import ConfigError
 
-from dcfnet_train.videos import Video
+from dcfnet_train.footage.videos import Video
 
 # Names of parts of one video, as the data sets write them.
 PARTS = (
