@@ -20,8 +20,8 @@ from tests.runtime.cuda.standin import standin
 CUPY_IMPORTERS = (
     "dcfnet.devices.cuda.device",
     "dcfnet.devices.cuda.backend",
-    "dcfnet_evaluation.bench.gpu",
-    "dcfnet_evaluation.bench.gpu_timing",
+    "dcfnet_evaluation.bench.gpu.speed",
+    "dcfnet_evaluation.bench.gpu.timing",
 )
 
 

@@ -125,10 +125,10 @@ def test_without_tensorrt_the_error_names_the_extra_that_installs_it() -> None:
 
 # An exception in the middle of the real code of each part: where it is raised, and what the report then holds.
 FAULTS = {
-    "times": ("dcfnet_evaluation.bench.gpu", "started"),
+    "times": ("dcfnet_evaluation.bench.gpu.speed", "started"),
     "yardstick": ("benchmarks.gpu.yardstick", "load_model"),
     "tests": ("benchmarks.gpu.suites", "TemporaryDirectory"),
-    "settings": ("dcfnet_evaluation.bench.gpu", "started"),
+    "settings": ("dcfnet_evaluation.bench.gpu.speed", "started"),
     "engines": ("benchmarks.gpu.updates", "TemporaryDirectory"),
     "sanitizer": ("shutil", "which"),
     "long": ("benchmarks.gpu.suites", "_run"),
