@@ -109,7 +109,7 @@ test-cupy *args: _cupy12 _cupy13
     #!/bin/sh
     set -eu
     for cuda in 12 13; do
-        [ ! -f .venv-cupy$cuda/.installed ] || .venv-cupy$cuda/bin/python -m pytest tests/cupy "$@"
+        [ ! -f .venv-cupy$cuda/.installed ] || .venv-cupy$cuda/bin/python -m pytest tests/with_cupy "$@"
     done
 
 # Runs the ROS 2 node in a process of its own, with real messages, in .venv-ros: test-ros. See docs/ros2.md.

@@ -1,4 +1,4 @@
-"""The stand-in refuses what CuPy and CUDA refuse. tests/cupy compares it with CuPy."""
+"""The stand-in refuses what CuPy and CUDA refuse. tests/with_cupy compares it with CuPy."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from dcfnet.devices.cuda.kernels.program import Program
 
-from tests.cupy.conftest import Compile
+from tests.with_cupy.conftest import Compile
 from tests.runtime.cuda.host import signatures
 from tests.runtime.cuda.test_kernels import PROGRAMS
 
