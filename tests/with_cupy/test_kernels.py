@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from dcfnet.devices.cuda.kernels.program import Program
 
-from tests.with_cupy.conftest import Compile
 from tests.runtime.cuda.host import signatures
 from tests.runtime.cuda.test_kernels import PROGRAMS
+from tests.with_cupy.conftest import Compile
 
 ENTRY = re.compile(r"\.entry (\w+)\((.*?)\)", re.DOTALL)  # a kernel in PTX
 SIZES = {"u64": 8, "u32": 4, "f32": 4}  # bytes of the types of PTX
