@@ -60,6 +60,15 @@ def fake(host_kernels: HostKernels, use_cupy: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
+def clocked(fake: Any) -> Any:
+    """The stand-in, with the properties of a GPU."""
+    fake.__version__ = "14"
+    properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 30}
+    fake.cuda.runtime.getDeviceProperties = lambda number: properties
+    return fake
+
+
+@pytest.fixture
 def recorded_captures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The streams of all graph captures on the stand-in since the start of the test."""
     captures: list[int] = []
