@@ -193,10 +193,8 @@ def test_the_wheel_of_opencv_without_windows_is_an_error_of_one_line(video: Path
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_keeps_its_results(tmp_path: Path, clip: Clip, stop: signal.Signals) -> None:
-    for t in range(clip.length):
-        cv2.imwrite(str(tmp_path / f"{t}.jpg"), clip.frame(t))
-    for t in range(clip.length, 2000):  # many seconds of tracking, also if this process waits for a processor
-        os.link(tmp_path / f"{t % clip.length}.jpg", tmp_path / f"{t}.jpg")
+    for t in range(300):  # a few seconds of tracking
+        cv2.imwrite(str(tmp_path / f"{t}.jpg"), clip.frame(t % clip.length))
     boxes, video = tmp_path / "boxes.csv", tmp_path / "tracked.mp4"
     command = [sys.executable, "-c", "from dcfnet.cli.run import app; app()", str(tmp_path), "--init", init(clip)]
     process = subprocess.Popen(
