@@ -149,7 +149,9 @@ def test_views_are_the_mean_levels_of_cells(rng: np.random.Generator, settings: 
     pipeline = make_raw_pipeline(**settings)
     # A cell reads one row and one column of its neighbours, so neighbours differ little.
     levels: NDArray[np.uint8] = np.cumsum(rng.integers(1, 4, size=(2, 8, 8)), axis=2).astype(np.uint8) + 30
-    frames = [np.kron(level, np.ones(sides, np.uint8)) for level, sides in zip(levels, ((30, 40), (17, 9)), strict=True)]
+    frames = [
+        np.kron(level, np.ones(sides, np.uint8)) for level, sides in zip(levels, ((30, 40), (17, 9)), strict=True)
+    ]
     sources, centres, regions = np.array([1, 0, 1]), np.full((3, 2), 30.0), np.full((3, 2), 20.0)
     texture, views = check_frames(pipeline, frames, sources, centres, regions)
     expected = CpuBackend().check_texture(frames, sources, centres, regions)()

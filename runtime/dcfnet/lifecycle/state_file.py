@@ -1,7 +1,8 @@
 """The state file: the targets of a tracker between two frames, in one safetensors file.
 
-Tensors have the target axis first. They are the host arrays of `TrackState` by name, float64, int64 or uint8; the arrays of
-`Filters` as `filters.NAME`, float32, with a last axis (real, imaginary) for complex numbers; and `ids`, int64 (N,).
+Tensors have the target axis first. They are the host arrays of `TrackState` by name, float64, int64 or uint8; the
+arrays of `Filters` as `filters.NAME`, float32, with a last axis (real, imaginary) for complex numbers; and `ids`,
+int64 (N,).
 This layout is the same for every backend. The metadata has the keys of METADATA_KEYS. Only this module of the package
 imports safetensors.
 """

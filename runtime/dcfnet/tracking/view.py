@@ -1,9 +1,8 @@
 """Camera cuts: frames that show another scene, or the same scene from another place.
 
-The view of a frame is a coarse grey picture of it. A cut is a view that correlates weakly with the view before. Weak
-light and a jump of the exposure do not change the correlation. A pan moves the view; the views are therefore compared
-at the shifts of one cell too. PySceneDetect's content detector compares coarse frames as well, but by their difference,
-which a jump of the exposure changes.
+The view of a frame is a coarse grey picture of it. A cut is a view that correlates weakly with the view before. A jump
+of the exposure hardly changes the correlation. It would change differences of pixels and histograms, by which
+PySceneDetect's detectors find cuts. A pan moves the view, so the views are also compared with shifts of one cell.
 """
 
 from __future__ import annotations
