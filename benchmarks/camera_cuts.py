@@ -15,7 +15,7 @@ import numpy as np
 from dcfnet.io.decoding.images import read_image
 from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.view import Views, check_frames, is_cut
+from dcfnet.tracking.view import Views, is_cut, read_views
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -28,8 +28,7 @@ def views_of(pipeline: Pipeline, folder: Path) -> Views:
 
 def _view(pipeline: Pipeline, file: Path) -> Views:
     frame = pipeline.backend.frame(read_image(file))
-    middle = np.array([[frame.shape[1], frame.shape[0]]]) / 2
-    return check_frames(pipeline, [frame], np.zeros(1, np.intp), middle, middle)[1]
+    return read_views(pipeline, [frame], np.zeros(1, np.intp))
 
 
 def random_cuts(views: list[Views], pairs: int) -> tuple[Views, Views]:

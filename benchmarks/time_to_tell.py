@@ -19,10 +19,11 @@ import numpy as np
 from dcfnet.tracker import Tracker
 from dcfnet_calibration.scoring import starts_of
 from dcfnet_evaluation.datasets import open_dataset
-from dcfnet_evaluation.metrics import overlaps, scored
 from dcfnet_evaluation.passes import Pass, run_pass
+from dcfnet_evaluation.scores.metrics import overlaps, scored
+from dcfnet_evaluation.scores.trust import FAILED_OVERLAP, LASTING, STATUS_ORDER
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from dcfnet_evaluation.trust import FAILED_OVERLAP, LASTING, STATUS_ORDER
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def losses(sequence: AnnotatedSequence, run: Pass) -> Iterator[Loss]:
             yield Loss(sequence.name, run.start, first, int(end - begin), doubted, lost)
 
 
-def _first(values: np.ndarray) -> int | None:
+def _first(values: NDArray[np.bool_]) -> int | None:
     found = np.flatnonzero(values)
     return int(found[0]) if len(found) else None
 
@@ -81,8 +82,8 @@ def report(found: Sequence[Loss]) -> Iterator[str]:
             yield f"{title}: {measure} after {quartiles(delays)} frames (quartiles of {len(delays)}; never {never})"
     for name in names:
         own = [loss for loss in found if loss.sequence == name]
-        delays = ", ".join("never" if loss.doubted is None else str(loss.doubted) for loss in own)
-        yield f"  {name}: {len(own)} losses, doubted after {delays}"
+        shown = ", ".join("never" if loss.doubted is None else str(loss.doubted) for loss in own)
+        yield f"  {name}: {len(own)} losses, doubted after {shown}"
 
 
 def main() -> None:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from dcfnet import MultiTracker, Tracker
-from dcfnet.devices.cpu import CpuBackend
 from dcfnet.result import Box, Reason, Status
 from dcfnet.tracking import redetection
+from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import PLACES_AFTER_CUT
-from dcfnet.tracking.view import CUT_CORRELATION, check_frames, is_cut
+from dcfnet.tracking.search import PendingDetection, search
+from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.view import CUT_CORRELATION, is_cut, read_views
 from dcfnet_evaluation.rendered import Image, noise_texture
-from numpy.typing import NDArray
 
 from tests.conftest import make_raw_pipeline
 
 WIDTH, HEIGHT, SIDE = 320, 240, 40
 FIRST, ELSEWHERE = (60, 60), (230, 160)  # left and top of the target, before the cut and after it
-CUTS_ON = {"min_strength": 0.12, "redetection_patches": 8}
+CUTS_ON: dict[str, Any] = {"min_strength": 0.12, "redetection_patches": 8}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,8 @@ def scenes() -> list[Image]:
     """Two scenes without a target: smooth noise with large and small patterns."""
     rng = np.random.default_rng(5)
     large = [cv2.resize(noise_texture(rng, 6, 8), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for _ in range(2)]
-    return [cv2.addWeighted(each, 0.7, noise_texture(rng, HEIGHT, WIDTH), 0.3, 0) for each in large]
+    mixed = [cv2.addWeighted(each, 0.7, noise_texture(rng, HEIGHT, WIDTH), 0.3, 0) for each in large]
+    return [each.astype(np.uint8, copy=False) for each in mixed]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,7 @@ def with_target(scene: Image, cut_out: Image, place: tuple[int, int]) -> Image:
 
 
 def box_at(place: tuple[int, int]) -> Box:
-    return Box(*map(float, place), SIDE, SIDE)
+    return Box(float(place[0]), float(place[1]), SIDE, SIDE)
 
 
 @pytest.fixture
@@ -82,11 +86,10 @@ def test_all_positions_are_searched_after_a_cut_and_a_limit_of_time_counts(
     monkeypatch: pytest.MonkeyPatch, tracker: Tracker, scenes: list[Image]
 ) -> None:
     searched: list[tuple[float, ...]] = []
-    search = redetection.search
 
-    def record(pipeline: object, state: object, *rest: object) -> object:
-        searched.append(tuple(state.centre[0]))  # type: ignore[attr-defined]
-        return search(pipeline, state, *rest)  # type: ignore[arg-type]
+    def record(pipeline: Pipeline, there: TrackState, frames: Sequence[Any], regions: Any) -> PendingDetection:
+        searched.append(tuple(there.centre[0]))
+        return search(pipeline, there, frames, regions)
 
     monkeypatch.setattr(redetection, "search", record)
     limited = copy(tracker)
@@ -144,20 +147,24 @@ def test_unknown_and_flat_views_are_of_no_cut(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("settings", [CUTS_ON, {**CUTS_ON, "min_strength": 0.0}, {**CUTS_ON, "redetection_rings": 0}])
-def test_views_are_the_mean_levels_of_cells(rng: np.random.Generator, settings: dict[str, float]) -> None:
+@pytest.mark.parametrize("channels", [(), (1,), (3,), (4,)])
+def test_views_are_the_mean_levels_of_cells(
+    rng: np.random.Generator, settings: dict[str, Any], channels: tuple[int, ...]
+) -> None:
     """Of each camera, in the order of the targets; not read for settings that do not search after cuts."""
     pipeline = make_raw_pipeline(**settings)
-    # A cell reads one row and one column of its neighbours, so neighbours differ little.
-    levels: NDArray[np.uint8] = np.cumsum(rng.integers(1, 4, size=(2, 8, 8)), axis=2).astype(np.uint8) + 30
+    levels = rng.integers(0, 256, size=(2, 8, 8), dtype=np.uint8)
     frames = [
-        np.kron(level, np.ones(sides, np.uint8)) for level, sides in zip(levels, ((30, 40), (17, 9)), strict=True)
+        np.kron(level, np.ones(sides, np.uint8)) for level, sides in zip(levels, ((32, 40), (8, 12)), strict=True)
     ]
-    sources, centres, regions = np.array([1, 0, 1]), np.full((3, 2), 30.0), np.full((3, 2), 20.0)
-    texture, views = check_frames(pipeline, frames, sources, centres, regions)
-    expected = CpuBackend().check_texture(frames, sources, centres, regions)()
-    np.testing.assert_array_equal(texture.textured, expected.textured)
-    np.testing.assert_array_equal(texture.levels, expected.levels)
-    if settings is CUTS_ON:
-        np.testing.assert_allclose(views, levels[[1, 0, 1]], atol=1.5)
-    else:
-        assert not views.any()
+    coloured = [
+        np.broadcast_to(f.reshape(*f.shape, *[1] * len(channels)), (*f.shape, *channels)).copy() for f in frames
+    ]
+    for frame in coloured:
+        frame[..., 3:] = 255 if channels == (4,) else frame[..., 3:]  # alpha does not count
+    views = read_views(pipeline, coloured, np.array([1, 0, 1]))
+    np.testing.assert_array_equal(views, levels[[1, 0, 1]] if settings is CUTS_ON else np.zeros((3, 8, 8)))
+
+
+def test_a_small_frame_has_no_view() -> None:
+    assert not read_views(make_raw_pipeline(**CUTS_ON), [np.full((31, 90), 200, np.uint8)], np.zeros(1, int)).any()

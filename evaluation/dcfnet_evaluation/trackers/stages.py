@@ -81,7 +81,7 @@ class ClockedBackend:
         self.count_colours, self.likelihood = backend.count_colours, backend.likelihood
         self.guarded, self.frame, self.check_texture = backend.guarded, backend.frame, backend.check_texture
         self.thread_context, self.fourier_transform = backend.thread_context, backend.fourier_transform
-        self.crop, self.patch_places = backend.crop, backend.patch_places
+        self.crop, self.patch_places, self.read_pixels = backend.crop, backend.patch_places, backend.read_pixels
         self.sample_patches = clock.enclose("crop", "crop", backend.sample_patches)
 
     def store_filters(self, programs: FramePrograms, filters: ArrayFilters) -> Filters:

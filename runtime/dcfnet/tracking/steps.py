@@ -43,7 +43,7 @@ from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import Evidence, rejected_results, searched_results, with_reason
 from dcfnet.tracking.typical_response import occluded, record_confident, unlike
-from dcfnet.tracking.view import Views, check_frames
+from dcfnet.tracking.view import read_views
 
 
 def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
@@ -70,11 +70,12 @@ def init_target(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) ->
         target = target_box(box, frame_size(checked))
         region = pipeline.search_regions(np.array(target.size))
         source, centre = np.zeros(1, np.intp), np.array([target.centre])
-        (textured, levels), views = check_frames(pipeline, [checked], source, centre, region[None])
-        if not textured.all():
+        texture = backend.check_texture([checked], source, centre, region[None])()
+        if not texture.textured.all():
             text = f"{target}: the region around it has one flat colour; choose a box with texture"
             raise InvalidBoxError(text, no_texture=True)
-        return init(pipeline, [checked], [target], sources=[0]).replace(level=levels, view=views)
+        view = read_views(pipeline, [checked], source)
+        return init(pipeline, [checked], [target], sources=[0]).replace(level=texture.levels, view=view)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -92,7 +93,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     part = present.take(rows)
     regions = pipeline.search_regions(part.size)
     pending = search(pipeline, part, validated, regions)  # a device starts; the host checks texture meanwhile
-    (textured, levels), views = check_frames(pipeline, validated, part.source, part.centre, regions)
+    textured, levels = pipeline.backend.check_texture(validated, part.source, part.centre, regions)()
     for row in rows[~textured]:
         rejected[row] = Reason.NO_TEXTURE
     if not textured.any():
@@ -100,9 +101,9 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     kept = None if textured.all() else textured.nonzero()[0]
     detection = pending(kept)
     if kept is not None:
-        part, rows, levels, views = part.take(kept), rows[kept], levels[kept], views[kept]
+        part, rows, levels = part.take(kept), rows[kept], levels[kept]
     part, detection = follow_light(pipeline, part, validated, detection, levels)
-    moved, found = _track(pipeline, part, validated, detection, levels, views)
+    moved, found = _track(pipeline, part, validated, detection, levels)
     if any(changed):
         each = zip(rows, found, strict=True)
         found = [with_reason(result, Reason.RESOLUTION_CHANGED) if changed[row] else result for row, result in each]
@@ -115,19 +116,15 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
 
 
 def _track(
-    pipeline: Pipeline,
-    state: TrackState,
-    frames: Sequence[Any],
-    first: Detection,
-    levels: NDArray[np.float64],
-    views: Views,
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Detection, levels: NDArray[np.float64]
 ) -> tuple[TrackState, list[Result]]:
     """Steps 5 and 6 after the first search pass, with a second pass and redetection where they are needed.
 
-    levels: see `Texture`. views: of the frames of the targets.
+    levels: see `Texture`.
     """
     config = pipeline.config
     detection = second_pass(pipeline, state, frames, first)
+    views = read_views(pipeline, frames, state.source)
     state, detection = redetect(pipeline, state, frames, detection, views)
     inside = limit_centre(detection.centre, state.frame_size)
     limited = limit_size(detection.size, state.initial_size, state.size_limits)

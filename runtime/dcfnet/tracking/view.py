@@ -14,38 +14,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.backend import Pairs
-from dcfnet.io.frame import frame_size
-from dcfnet.io.texture import FLAT_RANGE, Texture
+from dcfnet.io.texture import FLAT_RANGE
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import VIEW_SIDE
 
 Views = NDArray[np.uint8]  # (N, VIEW_SIDE, VIEW_SIDE), see `TrackState.view`
 CUT_CORRELATION = 0.67  # correlation of two views below which they are of a cut (docs/tuning.md)
+CELL_SAMPLES = 4  # pixels along each side of a cell; a frame has 32 x 32
 SHIFTS = [(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]  # cells
 
 
-def check_frames(
-    pipeline: Pipeline, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
-) -> tuple[Texture, Views]:
-    """The texture of the search regions of N targets, and the views of their frames. Waits for a device.
+def read_views(pipeline: Pipeline, frames: Sequence[Any], sources: NDArray[np.intp]) -> Views:
+    """The views of the frames of N targets. May wait for a device.
 
-    Arguments as for `Backend.check_texture`. The views are 0 for settings that do not search after cuts.
+    frames: as `Backend.frame` returns them. sources: (N,), index of each target's frame. The views are 0 (unknown) in
+    small frames, and for settings that do not search after cuts.
     """
-    backend, count = pipeline.backend, len(sources)
-    if not pipeline.config.searches_after_cuts():
-        unknown = np.zeros((count, VIEW_SIDE, VIEW_SIDE), np.uint8)
-        return backend.check_texture(frames, sources, centres, regions)(), unknown
-    indices, inverse = np.unique(sources, return_inverse=True)
-    cells = [_cells(frame_size(frames[index])) for index in indices]
-    textured, levels = backend.check_texture(
-        frames,
-        np.concatenate([sources, np.repeat(indices, VIEW_SIDE**2)]),
-        np.concatenate([centres, *(middle for middle, _ in cells)]),
-        np.concatenate([regions, *(size for _, size in cells)]),
-    )()
-    views = np.rint(levels[count:]).astype(np.uint8).reshape(-1, VIEW_SIDE, VIEW_SIDE)
-    return Texture(textured[:count], levels[:count]), views[inverse]
+    views = np.zeros((len(sources), VIEW_SIDE, VIEW_SIDE), np.uint8)
+    if pipeline.config.searches_after_cuts():
+        for index in set(sources.tolist()):
+            views[sources == index] = _view(pipeline, frames[index])
+    return views
+
+
+def _view(pipeline: Pipeline, frame: Any) -> NDArray[np.uint8] | int:
+    """The view of one frame; 0 for a frame that is too small."""
+    height, width = frame.shape[:2]
+    if min(height, width) < VIEW_SIDE * CELL_SAMPLES:
+        return 0
+    pixels = pipeline.backend.read_pixels(frame, _samples(height), _samples(width))
+    cells = pixels.reshape(VIEW_SIDE, CELL_SAMPLES, VIEW_SIDE, CELL_SAMPLES, -1)[..., :3]  # without alpha
+    sums = cells.sum(axis=(1, 3, 4), dtype=np.int64)
+    return (sums // (CELL_SAMPLES**2 * cells.shape[-1])).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _samples(side: int) -> slice:
+    """The sampled rows or columns of a frame of this height or width: at equal distances, around its middle."""
+    count = VIEW_SIDE * CELL_SAMPLES
+    step = side // count
+    start = (side - (count - 1) * step) // 2
+    return slice(start, start + (count - 1) * step + 1, step)
 
 
 def is_cut(before: Views, after: Views) -> NDArray[np.bool_]:
@@ -65,11 +74,3 @@ def _correlation(before: Views, after: Views, dx: int, dy: int) -> NDArray[np.fl
     energy = (a * a).sum(axis=(1, 2)) * (b * b).sum(axis=(1, 2))
     correlation: NDArray[np.float64] = (a * b).sum(axis=(1, 2)) / np.sqrt(np.maximum(energy, 1.0))
     return correlation
-
-
-@lru_cache(maxsize=16)
-def _cells(size: tuple[int, int]) -> tuple[Pairs, Pairs]:
-    """Centres and sizes (VIEW_SIDE^2, 2) of the cells of a frame of this (width, height), row by row; frame pixels."""
-    side = np.array(size) / VIEW_SIDE
-    row, column = np.divmod(np.arange(VIEW_SIDE**2), VIEW_SIDE)
-    return (np.stack([column, row], axis=1) + 0.5) * side - 0.5, np.tile(side, (VIEW_SIDE**2, 1))
