@@ -19,7 +19,7 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import VIEW_SIDE
 
 Views = NDArray[np.uint8]  # (N, VIEW_SIDE, VIEW_SIDE), see `TrackState.view`
-CUT_CORRELATION = 0.67  # correlation of two views below which they are of a cut (docs/tuning.md)
+CUT_CORRELATION = 0.6  # correlation of two views below which they are of a cut (docs/tuning.md)
 CELL_SAMPLES = 4  # pixels along each side of a cell; a frame has 32 x 32
 SHIFTS = [(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]  # cells
 
