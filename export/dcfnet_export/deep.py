@@ -13,7 +13,7 @@ from dcfnet.io.files import write_atomically
 from dcfnet.model.file import Model
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_train.deep.checkpoint import load_deep
-from dcfnet_train.videos import open_sequences
+from dcfnet_train.footage.videos import open_sequences
 
 from dcfnet_export import options
 from dcfnet_export.deep_graph import ConfidenceFit, make_deep

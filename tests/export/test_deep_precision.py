@@ -16,11 +16,11 @@ from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.model.file import Model
 from dcfnet_evaluation.passes import run_pass
-from dcfnet_evaluation.protocols import few_starts
+from dcfnet_evaluation.passes.protocols import few_starts
 from dcfnet_evaluation.scores import Score, mean_score
 from dcfnet_export.deep import app
 from dcfnet_export.precision import convert
-from dcfnet_train.videos import open_sequences
+from dcfnet_train.footage.videos import open_sequences
 from onnx import TensorProto, load_from_string
 from typer.testing import CliRunner
 

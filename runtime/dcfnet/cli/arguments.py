@@ -133,7 +133,10 @@ Failures: TypeAlias = Annotated[
         "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 3 ms a frame.",
     ),
 ]
-Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join((*FORMATS, COCO))}.")]
+Format: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--format", help=f"Format of --boxes: {', '.join((*FORMATS, COCO))}. Default: csv. Not for a bag."),
+]
 Range: TypeAlias = Annotated[
     str,
     typer.Option(

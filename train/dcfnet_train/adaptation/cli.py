@@ -24,9 +24,9 @@ from dcfnet_train.adaptation.adapting import Adaptation, Watch, adapt
 from dcfnet_train.adaptation.gate import TOLERANCE, UNSEEN, Consistency, Judge
 from dcfnet_train.adaptation.segments import Unlabelled
 from dcfnet_train.checkpoint import load_checkpoint, load_shipped, save_checkpoint
+from dcfnet_train.footage.videos import open_sequences
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.validation import Validation
-from dcfnet_train.videos import open_sequences
 
 REFUSED = 2  # exit code if the adapted weights do not pass the gate
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
