@@ -61,7 +61,7 @@ def check_tunable(sequences: Sequence[AnnotatedSequence], folds: int) -> None:
     if clips:
         raise SequenceError(
             f"the target does not move, or stays at the centre of the frame, in {', '.join(clips)}: these are "
-            "target-centred clips, and the best tracker on them never moves; tune on whole frames"
+            "target-centred clips, on which the best tracker never moves; leave them out with --sequences"
         )
 
 
