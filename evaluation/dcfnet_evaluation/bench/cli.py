@@ -76,7 +76,7 @@ def run(
     memory: shared.Memory = True,
     output: options.Output = Path("out", "bench"),
 ) -> None:
-    """Times whole updates of all trackers in turns, on frames that are already decoded; writes bench.json."""
+    """Times the calls of update of all trackers, in turns, on frames that are already decoded. Writes bench.json."""
     try:
         counts = () if targets == "none" else parse_target_counts(parse_numbers(targets, "--targets"))
         settings = BenchSettings(size_of(size), limit, warm_up, repeats, counts, cold_starts, stages, memory, reference)

@@ -51,7 +51,7 @@ def main(
     workers: options.Workers = 1,
     threads: options.Threads = 0,
 ) -> None:
-    """Adapts the network to videos without annotation. If it does not improve, writes no file and exits with code 2.
+    """Adapts the network to videos without annotation. Without an improvement it writes no file; the exit code is 2.
 
     Convert the result to a model file with dcfnet-export OUTPUT --onnx.
     """

@@ -57,7 +57,7 @@ def gpu(
     warm_up: WarmUp = 20,
     output: Output = Path("out", "bench", "gpu.json"),
 ) -> None:
-    """Times whole updates on the GPU with the terms of trtexec, beside the roofline; writes gpu.json."""
+    """Times the calls of update on a GPU, in the terms of trtexec, and computes the roofline. Writes gpu.json."""
     try:
         open_backend("cuda")  # raises if something is missing
         memories = [name.strip() for name in frames.split(",")]
