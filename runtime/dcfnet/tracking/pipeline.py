@@ -17,7 +17,6 @@ from numpy.typing import DTypeLike, NDArray
 from dcfnet.config import TrackerConfig
 from dcfnet.devices.backend import Backend, Light, Pairs
 from dcfnet.devices.filters import ArrayFilters, PatchPlaces
-from dcfnet.errors import ConfigError
 from dcfnet.filter.colour_histogram import ColourModel
 from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import RESPONSE_SIDE, Peak
@@ -29,6 +28,7 @@ from dcfnet.model.backbone import Backbone, as_backbone
 from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import NO_FILE, FeatureLevel, ModelIdentity
 from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
+from dcfnet.tracking.patch_sizes import check_sizes
 from dcfnet.tracking.transforms import transform_of_scale
 from dcfnet.tracking.work_queue import WorkQueue
 
@@ -80,7 +80,7 @@ class Pipeline:
         Raises ConfigError if the patch size or the margin does not fit the stride, or the margin the scales.
         """
         scales = scale_pyramid(config.scales, config.scale_step)
-        _check_sizes(config, stride, folded, float(scales[-1]))
+        check_sizes(config, stride, folded, float(scales[-1]))
         side, margin = config.search_side() // stride, config.margin // stride
         backbone = as_backbone(backbone)
         sigmas = [sigma / stride for sigma in _label_sigmas(config, levels)]  # map pixels
@@ -219,28 +219,6 @@ class Pipeline:
         if self.colours is None or patches is None:
             return ArrayFilters(*solution, filters.colours, filters.first_f)
         return ArrayFilters(*solution, self.colours.blend(filters.colours, patches), filters.first_f)
-
-
-def _check_sizes(config: TrackerConfig, stride: int, folded: Sequence[str], largest_scale: float) -> None:
-    """Raises ConfigError for a patch size or a margin that does not fit the model or the scales."""
-    if config.patch_size % stride:
-        raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
-    if not config.margin:
-        return
-    if config.margin % stride or config.search_side() < 2 * stride:
-        raise ConfigError(
-            f"margin={config.margin}: must be a multiple of the model's stride, {stride}, and leave room for the "
-            f"search region in patch_size={config.patch_size}"
-        )
-    if config.search_side() * largest_scale > config.patch_size:
-        raise ConfigError(
-            f"margin={config.margin}: too small for the largest scale, {largest_scale:.3f}; it must be at least "
-            f"{config.search_side() * (largest_scale - 1) / 2:.1f} px"
-        )
-    if "window" in folded:
-        raise ConfigError(
-            f"margin={config.margin}: the model contains the cosine window; export it without --fold window"
-        )
 
 
 def _label_sigmas(config: TrackerConfig, levels: Sequence[FeatureLevel]) -> list[float]:
