@@ -45,7 +45,8 @@ def _view(pipeline: Pipeline, frame: Any) -> NDArray[np.uint8] | int:
     pixels = pipeline.backend.read_pixels(frame, _samples(height), _samples(width))
     cells = pixels.reshape(VIEW_SIDE, CELL_SAMPLES, VIEW_SIDE, CELL_SAMPLES, -1)[..., :3]  # without alpha
     sums = cells.sum(axis=(1, 3, 4), dtype=np.int64)
-    return (sums // (CELL_SAMPLES**2 * cells.shape[-1])).astype(np.uint8)
+    view: NDArray[np.uint8] = (sums // (CELL_SAMPLES**2 * cells.shape[-1])).astype(np.uint8)
+    return view
 
 
 @lru_cache(maxsize=16)
