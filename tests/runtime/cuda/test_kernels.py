@@ -15,10 +15,11 @@ import pytest
 from dcfnet.backbones.fused_convolutions import LARGE, SMALL, FusedConvolutions
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.native import grouped
-from dcfnet.devices.cuda import frame, sampling
+from dcfnet.devices.cuda import sampling
 from dcfnet.devices.cuda.kernels.constants import DEFINES
 from dcfnet.devices.cuda.kernels.peaks import STATISTICS_BYTES
 from dcfnet.devices.cuda.kernels.program import TRACKER, Program
+from dcfnet.devices.cuda.kernels.structures import STRUCTURES, c_structure
 from dcfnet.io.texture import COARSE_SAMPLES
 from dcfnet.model.layers import Convolution, Normalisation, read_layers
 
@@ -186,10 +187,17 @@ def test_extremes_are_those_of_the_pixels_of_each_grid(
     assert (found[3] == [[255], [0], [0]]).all()  # no grid belongs to this row
 
 
-def test_structures_have_the_layout_of_c() -> None:
-    """Every field is aligned, and the size is a multiple of 8, so that the pointer of the next element is aligned."""
-    for dtype, size in ((frame.PLACE, 96), (sampling.GRID, 48)):
-        assert dtype.fields is not None
-        assert dtype.itemsize == size
-        assert all(offset % kind.itemsize == 0 for kind, offset, *_ in dtype.fields.values())
+def test_structures_have_the_layout_of_c(host_kernels: HostKernels) -> None:
+    """The kernels get the structures as text. A compiler gives them the sizes that NumPy has."""
+    for name in TRACKER.structures:
+        layout = STRUCTURES[name]
+        assert layout.fields is not None
+        assert host_kernels._sizes[name] == layout.itemsize
+        assert all(offset % kind.base.itemsize == 0 for kind, offset, *_ in layout.fields.values())
     assert STATISTICS_BYTES == 2 * 8 + 4 * 4
+
+
+def test_a_structure_is_written_as_c() -> None:
+    layout = np.dtype([("pixels", "u8"), ("corner", "f8", (2,)), ("count", "i8"), ("x", "f4"), ("y", "i4")], align=True)
+    members = "const unsigned char* pixels;", "double corner[2];", "long long count;", "float x;", "int y;"
+    assert c_structure("Five", layout).split("\n") == ["struct Five {", *(f"    {each}" for each in members), "};", ""]

@@ -12,7 +12,7 @@ from dcfnet.devices.backend import Light, Pairs
 from dcfnet.devices.cuda.frame import PLACE, CudaFrame
 from dcfnet.io.texture import grid_of
 
-# The pixels of one texture check. `Grid` of texture.cu has the same layout.
+# The pixels of one texture check: `Grid` of the kernels (kernels/structures.py).
 GRID = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("channels", "i4"), ("x", "i4"), ("y", "i4")),

@@ -8,20 +8,23 @@ from importlib.resources import files
 import numpy as np
 
 from dcfnet.devices.cuda.kernels.constants import DEFINES
+from dcfnet.devices.cuda.kernels.structures import STRUCTURES, c_structure
 from dcfnet.filter.dcf import Array
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, so that it is a fast dictionary key for launches
 class Program:
-    """Source files, in order, and additional constants; all programs have DEFINES."""
+    """Source files, in order, additional constants, and names of STRUCTURES; all programs have DEFINES."""
 
     files: tuple[str, ...]
     defines: tuple[tuple[str, int], ...] = ()
+    structures: tuple[str, ...] = ()
 
     def source(self) -> str:
-        """The text of all files. `#line` lets a compiler name file and line."""
+        """The structures, then the text of all files. `#line` lets a compiler name file and line."""
         folder = files("dcfnet.devices.cuda.kernels")
-        return "".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in self.files)
+        header = "".join(c_structure(name, STRUCTURES[name]) for name in self.structures)
+        return header + "".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in self.files)
 
     def options(self) -> tuple[str, ...]:
         """The compiler's options: one `-DNAME=VALUE` per constant."""
@@ -32,7 +35,8 @@ TRACKER = Program(
     (
         *("common.cu", "pixel_types.cu", "texture.cu", "patches.cu", "peaks.cu", "matrices.cu", "filters.cu"),
         *("fourier.cu", "normalisation.cu", "layers.cu"),
-    )
+    ),
+    structures=("Place", "Grid"),
 )
 
 

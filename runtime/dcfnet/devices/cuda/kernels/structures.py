@@ -1,0 +1,27 @@
+"""Structures of the kernels, made from NumPy's description of the same records. So each layout is written once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dcfnet.devices.cuda.frame import PLACE
+from dcfnet.devices.cuda.sampling import GRID
+
+# u8: the address of pixels
+C_TYPES = {"f8": "double", "f4": "float", "i8": "long long", "i4": "int", "u8": "const unsigned char*"}
+STRUCTURES: dict[str, np.dtype[Any]] = {"Place": PLACE, "Grid": GRID}
+
+
+def c_structure(name: str, layout: np.dtype[Any]) -> str:
+    """The definition in C of a record with aligned fields: numbers, addresses, and arrays with one axis."""
+    assert layout.isalignedstruct, f"{name}: a compiler would align its fields"
+    lines = [_member(field, layout[field]) for field in layout.names or ()]
+    return f"struct {name} {{\n" + "".join(f"    {line};\n" for line in lines) + "};\n"
+
+
+def _member(name: str, kind: np.dtype[Any]) -> str:
+    base, shape = kind.subdtype or (kind, ())
+    length = f"[{shape[0]}]" if shape else ""
+    return f"{C_TYPES[base.str[1:]]} {name}{length}"
