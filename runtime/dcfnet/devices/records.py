@@ -1,16 +1,21 @@
-"""The record of a target between two frames. The host and the kernels of a device use the same layout."""
+"""Records that the host shares with the kernels of a device: targets, what a search found, and the rules of decisions.
+
+Each layout is written only here. The kernels get it as a C structure (cuda/kernels/structures.py).
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.filter.response import Peak
+
 _PAIRS = ("centre", "size", "initial_size", "frame_size", "size_limits", "confident_centre", "confident_size")
 _COUNTS = ("source", "updates", "frames_since_confident", "occluded_frames", "skipped")
 
-# `TrackState` has the meaning of each field. Kernels get this layout as the structure `Target`.
+# `TrackState` has the meaning of each field.
 TARGET = np.dtype(
     [
         *((name, "f8", (2,)) for name in _PAIRS),
@@ -20,4 +25,50 @@ TARGET = np.dtype(
     ],
     align=True,
 )
+
+# Numbers of a result, in the order of `decided_results`: the box, then numbers of `Result`.
+RESULT_NUMBERS = ("left", "top", "width", "height", "value", "lowest_psr", "apce", "likeness", "confidence")
+# What the search for a target found, and what was decided. psr, shift: of the pass that counts. centre, size: as in
+# `Detection`. level: see `Texture`. winner: index of the scale. status, reason: indices of `Status` and `Reason`.
+# flags: what a kernel is asked to do, and what is left to do; FLAGS.
+OUTCOME = np.dtype(
+    [
+        *((name, "f8") for name in RESULT_NUMBERS),
+        *(("psr", "f8"), ("level", "f8"), ("shift", "f8", (2,)), ("centre", "f8", (2,)), ("size", "f8", (2,))),
+        *((name, "i4") for name in ("winner", "status", "reason", "flags")),
+    ],
+    align=True,
+)
+# SEARCH: search and decide. SECOND: a second search pass is wanted, or this is one. HOST: the host must decide.
+# REPEAT: the host must process the frame from the start. UPDATE: the filter is to be updated.
+SEARCH, SECOND, HOST, REPEAT, UPDATE = FLAGS = (1, 2, 4, 8, 16)
+
+MAX_SCALES = 15  # of `TrackerConfig.scales`
+# Constants of the decisions; `tracking/decision_rules.py` has the values. patches: search patches of a target.
+RULES = np.dtype(
+    [
+        *((name, "f8") for name in ("padding_factor", "squareness", "steps_per_region", "region_per_step")),
+        *((name, "f8") for name in ("patch_factor", "patch_size", "response_side", "centres_a_pixel", "least_side")),
+        *((name, "f8") for name in ("second_pass_distance", "min_psr", "confident_psr", "min_likeness")),
+        *((name, "f8") for name in ("min_strength", "visible_again", "typical_rate", "min_confidence")),
+        *((name, "f8") for name in ("level_change", "weak_response", "light_limit", "light_step")),
+        *(("bias", "f8"), ("weights", "f8", (4,)), ("scale", "f8", (MAX_SCALES,))),
+        *((name, "i4") for name in ("scales", "patches", "update_interval", "lost_after", "redetection")),
+        ("with_confidence", "i4"),
+    ],
+    align=True,
+)
 Targets: TypeAlias = NDArray[np.void]  # TARGET (N,)
+Outcomes: TypeAlias = NDArray[np.void]  # OUTCOME (N,)
+
+
+class Decided(NamedTuple):
+    """What a device decided in a frame of N targets. Targets with the flag HOST are as they were before."""
+
+    targets: Targets
+    outcomes: Outcomes
+
+
+def peak_of(outcomes: Outcomes) -> Peak:
+    """The peaks of N outcomes."""
+    return Peak(*(outcomes[name] for name in ("shift", "value", "psr", "apce", "likeness")))

@@ -18,7 +18,7 @@ from dcfnet.backbones.native import grouped
 from dcfnet.devices.cuda import sampling
 from dcfnet.devices.cuda.kernels.constants import DEFINES
 from dcfnet.devices.cuda.kernels.peaks import STATISTICS_BYTES
-from dcfnet.devices.cuda.kernels.program import TRACKER, Program
+from dcfnet.devices.cuda.kernels.program import DECISIONS, TRACKER, Program
 from dcfnet.devices.cuda.kernels.structures import STRUCTURES, c_structure
 from dcfnet.io.texture import COARSE_SAMPLES
 from dcfnet.model.layers import Convolution, Normalisation, read_layers
@@ -63,7 +63,12 @@ def shipped_features(pixels: int) -> Program:
     return tile_and_program[1]
 
 
-PROGRAMS = {"tracker": TRACKER, "features_large": shipped_features(LARGE), "features_small": shipped_features(SMALL)}
+PROGRAMS = {
+    "tracker": TRACKER,
+    "decisions": DECISIONS,
+    "features_large": shipped_features(LARGE),
+    "features_small": shipped_features(SMALL),
+}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -105,6 +110,7 @@ def test_the_host_runs_complete_kernels() -> None:
         *("multiply_real", "multiply_complex", "take_slots", "store_slots", "sum_rows", "blend"),
         *("respond", "update", "mask_columns"),
         *("initial_residual", "left_side", "advance", "next_direction", "last_step"),
+        *("place_searches", "decide"),
     }
 
 
@@ -189,10 +195,11 @@ def test_extremes_are_those_of_the_pixels_of_each_grid(
 
 def test_structures_have_the_layout_of_c(host_kernels: HostKernels) -> None:
     """The kernels get the structures as text. A compiler gives them the sizes that NumPy has."""
-    for name in TRACKER.structures:
-        layout = STRUCTURES[name]
+    sizes = host_kernels._sizes | host_kernels.program(DECISIONS.source(), DECISIONS.options())._sizes
+    assert set(TRACKER.structures) < set(DECISIONS.structures) == set(STRUCTURES)
+    for name, layout in STRUCTURES.items():
         assert layout.fields is not None
-        assert host_kernels._sizes[name] == layout.itemsize
+        assert sizes[name] == layout.itemsize
         assert all(offset % kind.base.itemsize == 0 for kind, offset, *_ in layout.fields.values())
     assert STATISTICS_BYTES == 2 * 8 + 4 * 4
 

@@ -1,7 +1,7 @@
 """Filters in slots of device memory, and the two programs of a frame, captured for them as CUDA graphs.
 
-    host      patch places, slots -> pinned memory              patch places, slots -> pinned memory
-    device    [copy, DETECT, copy seven numbers per target]     [copy, UPDATE]: only queued
+    host      targets, frames, slots -> pinned memory           patch places, slots -> pinned memory
+    device    [copy, PLACES, DETECT, DECIDE, copy back]         [copy, UPDATE]: only queued
 
 A slot has room for one target. A program runs on the slots that need it (slot_programs.py). So targets can be added and
 removed without a new capture, as long as there are enough slots.
@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL
-from dcfnet.devices.cuda.kernels.constants import NUMBERS_PER_TARGET
-from dcfnet.devices.cuda.kernels.peaks import PeakReader, unpack_peaks
+from dcfnet.devices.cuda.kernels.decisions import Decisions
+from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.sampling import Structures
 from dcfnet.devices.cuda.slot_programs import SlotPrograms, size_classes
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, PendingPeaks, Rows
+from dcfnet.devices.records import Outcomes, Targets, peak_of
 from dcfnet.filter.response import Peak
 
 
@@ -57,10 +58,8 @@ class FilterSlots:
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}
         )
-        peaks = device.pinned(capacity * NUMBERS_PER_TARGET * 8)
-        self._peaks: NDArray[np.float64] = peaks.view(np.float64).reshape(capacity, NUMBERS_PER_TARGET)
-        shared = (self.filters, self._peaks)
-        self._programs = [SlotPrograms(device, reader, programs, *shared, size) for size in size_classes(capacity)]
+        tools = (device, reader, Decisions(device, programs.rules), programs, self.filters)
+        self._programs = [SlotPrograms(*tools, size) for size in size_classes(capacity)]
         self._order = StreamOrder(device)
         # A copy to the pinned memory may still run when the slots are dropped.
         weakref.finalize(self, self._order.finish)
@@ -90,13 +89,27 @@ class FilterSlots:
 
     def detect(self, slots: Rows, places: Structures) -> PendingPeaks:
         """As `Filters.detect`, for these slots."""
-        found = self._prepared(len(slots)).detect(slots, places)
+        programs = self._prepared(len(slots))
+        found = programs.detect(slots, places)
 
         def read(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()
-            return unpack_peaks(self._peaks[found if rows is None else found[rows]])
+            outcomes = programs.found["outcomes"][found if rows is None else found[rows]]
+            return outcomes["winner"].astype(np.intp), peak_of(outcomes)
 
         return read
+
+    def decide(
+        self, slots: Rows, frames: Structures, targets: Targets, before: Outcomes
+    ) -> tuple[Targets, Outcomes, Structures]:
+        """One search pass with its decisions, see `SlotPrograms.decide`. Waits for the device.
+
+        The targets after it, the outcomes, and the places for updates of the filters.
+        """
+        programs = self._prepared(len(slots))
+        rows = programs.decide(slots, frames, targets, before)
+        self._device.wait()
+        return programs.found["targets"][rows], programs.found["outcomes"][rows], programs.found["updates"][rows]
 
     def update(self, slots: Rows, places: Structures) -> None:
         """As `Filters.update`, for these slots."""

@@ -29,6 +29,14 @@ def require_pixels(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centr
         frame.require(centres[rows], regions[rows])
 
 
+def frame_places(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Structures:
+    """A place in the frame of each target, without position, PLACE (N,)."""
+    places = np.empty(len(sources), PLACE)
+    for frame, rows in _by_frame(frames, sources):
+        places[rows] = frame.place
+    return places
+
+
 def patch_places(
     frames: Sequence[CudaFrame],
     sources: NDArray[np.intp],
@@ -38,9 +46,7 @@ def patch_places(
     light: Light = None,
 ) -> Structures:
     """The places of M patches, PLACE (M,). Arguments as for `Backend.patch_places`."""
-    places = np.empty(len(sources), PLACE)
-    for frame, rows in _by_frame(frames, sources):
-        places[rows] = frame.place
+    places = frame_places(frames, sources)
     steps = regions / size
     corners = centres - (size - 1) / 2 * steps
     places["x"], places["y"] = corners[:, 0], corners[:, 1]

@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from dcfnet.devices.cuda.frame import PLACE
 from dcfnet.devices.cuda.graph_capture import CapturedBackbone, CapturedProgram
+from dcfnet.devices.cuda.kernels.decisions import Decisions
 from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.sampling import Structures
+from dcfnet.devices.cuda.slot_records import Sections
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, Rows
+from dcfnet.devices.records import Outcomes, Targets
 from dcfnet.filter.dcf import Array
 from dcfnet.model.backbone import Backbone
 
@@ -34,24 +37,31 @@ def size_classes(capacity: int) -> list[int]:
 
 
 class SlotPrograms:
-    """The two programs for `size` targets. filters: of all slots, used in place if there are `size` of them."""
+    """The two programs for `size` targets. filters: of all slots, used in place if there are `size` of them.
+
+    found: what the last run of *detect* returned, by name (`Sections.found`); valid after a wait.
+    """
 
     def __init__(
         self,
         device: Any,
         reader: PeakReader,
+        decisions: Decisions,
         programs: FramePrograms,
         filters: ArrayFilters,
-        peaks: NDArray[np.float64],
         size: int,
     ) -> None:
-        """peaks: of all slots, float64 (slots, NUMBERS_PER_TARGET), pinned; *detect* writes the first `size` rows."""
-        self.size, self._whole, self._patches = size, size == len(filters), programs.patches_per_target
+        self.size, self._whole = size, size == len(filters)
+        self._searched, self._learnt = Sections.searched(size, programs.patches_per_target), Sections.learnt(size)
+        found = device.pinned(Sections.found(size).nbytes)
+        self.found = Sections.found(size).records(found)
         backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
-        works = [_SlotWork(device, reader, programs.for_capture(each), filters, peaks[:size]) for each in backbones]
-        detect_bytes, update_bytes = (size * (count * PLACE.itemsize + 4) for count in (self._patches, 1))
-        self._detect_program = CapturedProgram(device, detect_bytes, works[0].detect, backbones[0])
-        self._update_program = CapturedProgram(device, update_bytes, works[1].update, backbones[1])
+        tools = (device, reader, decisions)
+        works = [_SlotWork(*tools, programs.for_capture(each), filters, size, found) for each in backbones]
+        self._detect_program = CapturedProgram(device, self._searched.nbytes, works[0].detect, backbones[0])
+        self._update_program = CapturedProgram(device, self._learnt.nbytes, works[1].update, backbones[1])
+        self._to_detect = self._searched.records(self._detect_program.parameters())
+        self._to_update = self._learnt.records(self._update_program.parameters())
 
     def prepare(self) -> None:
         """Captures both programs; see `CapturedProgram.prepare`."""
@@ -64,67 +74,83 @@ class SlotPrograms:
         return {self._detect_program.execution, self._update_program.execution}
 
     def detect(self, slots: Rows, places: Structures) -> Rows:
-        """Queues *detect* for at most `size` slots. places: of their patches. The rows of the targets in the peaks."""
-        rows = self._write(self._detect_program, slots, places.reshape(len(slots), -1))
+        """Queues *detect* for at most `size` slots. places: of their patches. The rows of the targets in `found`."""
+        given, rows = self._begin(self._detect_program, self._to_detect, slots)
+        given["places"][rows] = places.reshape(len(slots), -1)
+        given["before"]["flags"][rows] = 0
+        self._detect_program.run()
+        return rows
+
+    def decide(self, slots: Rows, frames: Structures, targets: Targets, before: Outcomes) -> Rows:
+        """Queues *detect* for at most `size` slots, at places that it computes; it also decides about the targets.
+
+        frames: a place in the frame of each target. before: the flags SEARCH and SECOND, and for a second search pass
+        the outcome of the first. The rows of the targets in `found`.
+        """
+        given, rows = self._begin(self._detect_program, self._to_detect, slots)
+        given["places"][rows, 0] = frames
+        given["targets"][rows] = targets
+        given["before"][rows] = before
         self._detect_program.run()
         return rows
 
     def update(self, slots: Rows, places: Structures) -> None:
         """Queues *update* for at most `size` slots. places: of their patches, one each."""
-        self._write(self._update_program, slots, places.reshape(-1, 1))
+        given, rows = self._begin(self._update_program, self._to_update, slots)
+        given["places"][rows, 0] = places
         self._update_program.run()
 
-    def _write(self, program: CapturedProgram, slots: Rows, places: Structures) -> Rows:
-        """Writes the parameters of a run. Returns the rows of the targets among the places. places: PLACE (N, P).
+    def _begin(
+        self, program: CapturedProgram, records: dict[str, NDArray[Any]], slots: Rows
+    ) -> tuple[dict[str, NDArray[Any]], Rows]:
+        """Writes the slots of a run. Returns the parameters, and the rows of the targets in them.
 
         A place of zeros refers to a frame without pixels, so all of its patch is outside the frame.
         """
-        rows, each = slots if self._whole else np.arange(len(slots)), places.shape[1]
-        parameters, end = program.parameters(), self.size * each * PLACE.itemsize
+        rows = slots if self._whole else np.arange(len(slots))
+        parameters = program.parameters()
         if len(slots) < self.size:
             parameters.fill(0)
-        parameters[:end].view(PLACE).reshape(self.size, each)[rows] = places
-        parameters[end:].view(np.int32)[rows] = slots + FIRST_SLOT
-        return rows
+        records["slots"][rows] = slots + FIRST_SLOT
+        return records, rows
 
 
 @dataclass(frozen=True)
 class _SlotWork:
-    """The work of the programs of one size. It refers to no program, so a dropped program is free at once."""
+    """The work of the programs of one size. It refers to no program, so a dropped program is free at once.
+
+    found: pinned memory for `Sections.found`, uint8.
+    """
 
     device: Any
     reader: PeakReader
+    decisions: Decisions
     programs: FramePrograms
     filters: ArrayFilters
-    peaks: NDArray[np.float64]
-
-    @property
-    def size(self) -> int:
-        """The number of targets."""
-        return len(self.peaks)
+    size: int
+    found: NDArray[np.uint8]
 
     def detect(self, parameters: Array) -> Array:
-        """Places of P patches for each target, then its slot -> the numbers of `PeakReader`, also copied to `peaks`."""
-        places, slots = self._split(parameters, self.programs.patches_per_target)
-        maps = self.programs.responses(places, self._taken(slots, READ_BY_DETECT))
+        """`Sections.searched` -> `Sections.found`, also copied to `found`."""
+        given = Sections.searched(self.size, self.programs.patches_per_target).of(parameters)
+        levels = self.decisions.place_searches(given, self.size)
+        slots = given["slots"].view(np.int32)
+        maps = self.programs.responses(given["places"].reshape(-1, PLACE.itemsize), self._taken(slots, READ_BY_DETECT))
         peaks = self.reader(*maps, self.programs.scale_penalty)
-        self.device.fetch(peaks, self.peaks)
-        return peaks
+        found = self.decisions.decide(given, levels, peaks, self.size)
+        self.device.fetch(found, self.found)
+        return found
 
     def update(self, parameters: Array) -> Array:
         """Places of one patch for each target, then its slot. Filters without a slot are not stored."""
-        places, slots = self._split(parameters, 1)
+        given = Sections.learnt(self.size).of(parameters)
+        places, slots = given["places"].reshape(-1, PLACE.itemsize), given["slots"].view(np.int32)
         before = self._taken(slots, READ_BY_UPDATE)
         for name, array in self.programs.updated_filters(places, before).by_name().items():
             if array is not before.by_name()[name]:
                 new, kept = self.device.contiguous(array), self.filters.by_name()[name]
                 self._launch("store_slots", new, kept, slots)
         return parameters
-
-    def _split(self, parameters: Array, patches: int) -> tuple[Array, Array]:
-        """Places as bytes, uint8 (N x P, bytes of PLACE), and numbers of slots, int32 (N,)."""
-        end = self.size * patches * PLACE.itemsize
-        return parameters[:end].reshape(-1, PLACE.itemsize), parameters[end:].view(np.int32)
 
     def _taken(self, slots: Array, names: tuple[str, ...]) -> ArrayFilters:
         """The filters of these slots: copies of the named arrays. The other arrays have the shapes only."""

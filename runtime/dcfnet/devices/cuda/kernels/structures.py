@@ -8,10 +8,14 @@ import numpy as np
 
 from dcfnet.devices.cuda.frame import PLACE
 from dcfnet.devices.cuda.sampling import GRID
+from dcfnet.devices.records import OUTCOME, RULES, TARGET
 
 # u8: the address of pixels
 C_TYPES = {"f8": "double", "f4": "float", "i8": "long long", "i4": "int", "u8": "const unsigned char*"}
-STRUCTURES: dict[str, np.dtype[Any]] = {"Place": PLACE, "Grid": GRID}
+STRUCTURES: dict[str, np.dtype[Any]] = {
+    **{"Place": PLACE, "Grid": GRID},
+    **{"Target": TARGET, "Outcome": OUTCOME, "Rules": RULES},
+}
 
 
 def c_structure(name: str, layout: np.dtype[Any]) -> str:
