@@ -109,14 +109,14 @@ class TrackState:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def replace(self, filters: Filters | None = None, **changes: Any) -> TrackState:
-        """A copy with some fields replaced."""
-        targets = self.targets
+    def replace(self, **changes: Any) -> TrackState:
+        """A copy with some fields of the records, or the filters, replaced."""
+        targets, filters = self.targets, changes.pop("filters", self.filters)
         if changes:
             targets = targets.copy()
             for name, values in changes.items():
                 targets[name] = values
-        return TrackState(targets, filters or self.filters)
+        return TrackState(targets, filters)
 
     def take(self, rows: NDArray[np.intp]) -> TrackState:
         """The targets in `rows`; the state itself if these are all targets, in order."""
