@@ -100,9 +100,17 @@ gpu cuda="13" *options:
     [ $# -eq 0 ] || shift
     exec .venv-gpu/bin/python benchmarks/gpu_report.py "$@"
 
-# Runs the tests that need other programs, at the same time: OpenCV's contributed trackers, the VOT toolkit, ROS 2.
+# Runs the tests that need other programs, at the same time: OpenCV's contributed trackers, the VOT toolkit, ROS 2, CuPy.
 [parallel]
-test-others: _test-peers _test-vot _test-ros
+test-others: _test-peers _test-vot _test-ros test-cupy
+
+# Tests the CUDA code with CuPy itself, for CUDA 12 and 13, without a GPU: imports, compilation, errors.
+test-cupy *args: _cupy12 _cupy13
+    #!/bin/sh
+    set -eu
+    for cuda in 12 13; do
+        [ ! -f .venv-cupy$cuda/.installed ] || .venv-cupy$cuda/bin/python -m pytest tests/with_cupy "$@"
+    done
 
 # Runs the ROS 2 node in a process of its own, with real messages, in .venv-ros: test-ros. See docs/ros2.md.
 test-ros *args:
@@ -126,7 +134,27 @@ _test-vot: (_install "dev") vot
 
 # Makes the environments of test and test-others at the same time, because an install uses one core.
 [parallel]
-environments: (_install "dev") _peers-tests vot _ros
+environments: (_install "dev") _peers-tests vot _ros _cupy12 _cupy13
+
+_cupy12: (_cupy "12" "nvidia-cuda-nvrtc-cu12")
+
+_cupy13: (_cupy "13" "nvidia-cuda-nvrtc")
+
+# Two packages of CuPy install the same module. Of CUDA's libraries only the compiler is installed: the others need 3 GB.
+_cupy cuda compiler:
+    #!/bin/sh
+    set -eu
+    [ "$(uname -sm)" = "Linux x86_64" ] || { echo "test-cupy: skipped, this is not Linux on x86-64" >&2; exit 0; }
+    venv=".venv-cupy{{cuda}}" stamp=".venv-cupy{{cuda}}/.installed"
+    current="$(cat pyproject.toml constraints.txt | cksum)"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
+        echo "installing CuPy for CUDA {{cuda}} into $venv" >&2
+        [ -x "$venv/bin/python" ] || {{bin}}/python -m venv "$venv"
+        pip() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+        pip --constraint constraints.txt cupy-cuda{{cuda}}x {{compiler}} numpy opencv-python typer onnxruntime pytest
+        pip --no-deps --editable .
+        echo "$current" > "$stamp"
+    fi
 
 _peers-tests: _peers
     .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pytest hypothesis psutil

@@ -89,7 +89,7 @@ def git(*arguments: str) -> str:
 
 def write_clip(clip: Path, footage: Path | None, frames: int, size: str) -> None:
     """Writes the frames and the first box with the present code, so that both commits get the same input."""
-    from dcfnet_evaluation.bench.footage import decode, rendered_sequences, resized, size_of
+    from dcfnet_evaluation.bench.times.footage import decode, rendered_sequences, resized, size_of
     from dcfnet_evaluation.datasets.otb import read_otb
 
     try:
@@ -125,7 +125,7 @@ def order(pairs: int) -> list[str]:
 
 
 def report(runs: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    from dcfnet_evaluation.bench.figures import Interval
+    from dcfnet_evaluation.bench.times.figures import Interval
 
     for name, statistic in (("p50", median), ("p99", lambda row: float(np.percentile(row, 99))), ("mean", np.mean)):
         a, b = ([float(statistic(row)) * 1000 for row in runs[letter]] for letter in "AB")  # type: ignore[operator]

@@ -16,8 +16,8 @@ import onnxruntime
 from dcfnet.backbones.loading import load_model
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet_export.naming import convolutions
-from dcfnet_export.quantise import FORMS, quantise
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.quantise import FORMS, quantise
+from dcfnet_export.precision.ranges import Ranges
 from onnx import load_from_string
 
 ROUNDS, WARM_UP = 400, 5

@@ -16,7 +16,7 @@ from dcfnet.backbones.loading import load_model
 from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet_calibration.patches import collect
 from dcfnet_evaluation.datasets import open_dataset
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.ranges import Ranges
 
 STRIDE = {"conv0": 1, "conv1": 2}  # of the model `dcfnet`
 

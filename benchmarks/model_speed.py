@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from dcfnet import Box, Tracker
 from dcfnet_evaluation.datasets.otb import read_otb
-from dcfnet_evaluation.peers import open_peer
+from dcfnet_evaluation.trackers.peers import open_peer
 
 FRAMES, TURN = 150, 25
 TRACKERS = [("deep", preset) for preset in ("accurate", "balanced", "fast")] + [

@@ -20,9 +20,9 @@ from dcfnet.model.file import Model
 from dcfnet_export.files import load
 from dcfnet_export.graph import make_model
 from dcfnet_export.precision import convert
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.ranges import Ranges
 from dcfnet_export.verify import verify
-from dcfnet_train.videos import open_sequences
+from dcfnet_train.footage.videos import open_sequences
 from numpy.typing import NDArray
 
 KINDS = [

@@ -21,8 +21,8 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init, step
 from dcfnet_evaluation.datasets import open_dataset
-from dcfnet_evaluation.metrics import overlaps
 from dcfnet_evaluation.passes import run_pass
+from dcfnet_evaluation.scores.metrics import overlaps
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 PERCENTILES = [1, 5, 10, 25, 50, 75, 90, 99]

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 from dcfnet.result import Box, Status
 from dcfnet.tracker import Tracker
-from dcfnet_evaluation.metrics import SUCCESS_OVERLAP
 from dcfnet_evaluation.rendered import Image, blob_mask, paste
-from dcfnet_evaluation.trust import FAILED_OVERLAP
+from dcfnet_evaluation.scores.metrics import SUCCESS_OVERLAP
+from dcfnet_evaluation.scores.trust import FAILED_OVERLAP
 from look_alikes import HEIGHT, WIDTH, read, wander
 from numpy.typing import NDArray
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from dcfnet_evaluation.bench.kinds import KINDS
 from dcfnet_evaluation.bench.sheet import read_bench
+from dcfnet_evaluation.bench.times.kinds import KINDS
 
 
 def main(bench: Path, updates: int = 30) -> None:

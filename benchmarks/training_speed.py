@@ -19,12 +19,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from dcfnet.io.image_series import image_files
-from dcfnet_train.crop_manifest import MANIFEST
+from dcfnet_train.footage.crop_manifest import MANIFEST
+from dcfnet_train.footage.videos import read_footage
 from dcfnet_train.loop import train
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import Run
-from dcfnet_train.videos import read_footage
 from torch.utils.data import DataLoader
 
 WARM_UP = 3  # batches that are not counted: processes start, caches fill

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +152,35 @@ def test_files_and_functions_stay_small(package: str) -> None:
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
                 assert length <= 48, f"{file}: {node.name} has {length} lines"
+
+
+def test_folders_stay_small() -> None:
+    """A folder is a room: its modules can be read in one go."""
+    folders = Counter(file.parent for package in ROOMS for file in sources(package) if file.name != "__init__.py")
+    assert not {folder: count for folder, count in folders.items() if count > 15}
+
+
+def test_the_names_in_the_architecture_exist() -> None:
+    """Paths, files and names of the code in docs/architecture.md."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    paths = [f"/{name}" for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    code = "\n".join(
+        (ROOT / path[1:]).read_text("utf-8") for path in paths if path.endswith((".py", ".cu", ".toml", ".cpp"))
+    )
+    words = set(re.findall(r"\w+", code))
+    missing = []
+    for name in re.findall(r"`([\w./-]+)`", (ROOT / "docs/architecture.md").read_text("utf-8")):
+        if re.search(r"/$|\.(py|cu|md|toml|yml|sh|pbtxt|safetensors|onnx|html|json)$", name):
+            known = any(path.endswith(f"/{name}") or f"/{name.rstrip('/')}/" in path for path in paths)
+        elif re.fullmatch(r"[A-Za-z_][\w.]*", name):
+            known = name.rsplit(".", 1)[-1] in words
+        else:
+            continue
+        if not known:
+            missing.append(name)
+    assert not missing
 
 
 @pytest.mark.parametrize("package", ROOMS)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dcfnet.backbones.loading import load_model
-from dcfnet_evaluation.bench.gpu_command import MEMORIES
+from dcfnet_evaluation.bench.gpu.command import MEMORIES
 from dcfnet_evaluation.rendered import Clip
 
 TARGETS = (1, 8, 64, 256)
@@ -23,7 +23,7 @@ Rows = Iterator[dict[str, Any]]
 
 def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> Rows:
     """Rows with the default settings: all numbers of targets and kinds of memory, and several streams."""
-    from dcfnet_evaluation.bench.gpu import Load, sweep  # needs CuPy
+    from dcfnet_evaluation.bench.gpu.speed import Load, sweep  # needs CuPy
 
     every = [(count, memory) for count in targets for memory in MEMORIES]
     ordered = [each for each in REQUIRED if each in every] + [each for each in every if each not in REQUIRED]
@@ -34,7 +34,7 @@ def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: S
 
 def settings(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> Rows:
     """Rows with other settings: without captures, patches in float32, other numbers of patches per call."""
-    from dcfnet_evaluation.bench.gpu import Load, Subject, sweep  # needs CuPy
+    from dcfnet_evaluation.bench.gpu.speed import Load, Subject, sweep  # needs CuPy
 
     on_device = [Load(count, 1, "device") for count in targets]
     yield from sweep(clip, on_device, updates, warm_up, Subject(backend={"captures": False}))
@@ -46,7 +46,7 @@ def settings(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets
 
 def engines(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> Rows:
     """Rows for ONNX Runtime and for TensorRT engines built here. A row has an `error` if its engine is not usable."""
-    from dcfnet_evaluation.bench.gpu import Load, Subject, sweep  # needs CuPy
+    from dcfnet_evaluation.bench.gpu.speed import Load, Subject, sweep  # needs CuPy
 
     loads = [Load(count, 1, "device") for count in targets]
     yield from sweep(clip, loads, updates, warm_up, Subject(engine="onnxruntime"))

@@ -1,11 +1,13 @@
 """A yardstick for the network: its convolutions by torch and cuDNN in a CUDA graph, beside the native kernels.
 
 torch computes the convolutions and ReLUs. The native kernels also compute the normalisation, in the same kernel.
+Patches and maps of torch are channels-last, the layout of cuDNN's kernels for tensor cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
@@ -17,10 +19,18 @@ from dcfnet.model.layers import Convolution, read_layers
 TARGETS = (1, 8, 64, 256)
 REPLAYS, ROUNDS = 50, 9  # of a graph between two events; medians are of the rounds
 FORMS = (("float32", False), ("float32", True), ("float16", False))  # dtype, TF32
+DEVICE = "cuda"  # of torch
+
+
+class SkippedError(RuntimeError):
+    """A form that cannot run on this machine. The message is the reason."""
 
 
 def yardstick(targets: Sequence[int] = TARGETS) -> Iterator[dict[str, Any]]:
-    """A row for each number of targets and form: ms of the network on all search patches, median of ROUNDS."""
+    """A row for each number of targets and form: ms of the network on all search patches, median of ROUNDS.
+
+    A row has "skipped" and the reason if the form cannot run here, and "error" if it failed.
+    """
     config = load_model("dcfnet").preset(DEFAULT_PRESET)
     for count in targets:
         shape = (count * config.scales, 3, config.patch_size, config.patch_size)
@@ -34,7 +44,9 @@ def yardstick(targets: Sequence[int] = TARGETS) -> Iterator[dict[str, Any]]:
             row = {"targets": count, "patches": shape[0], "side": shape[-1], **label}
             try:
                 yield row | {"ms": measure()}
-            except Exception as error:  # no torch, no CUDA in it, or no memory: the other rows are still valid
+            except SkippedError as reason:
+                yield row | {"skipped": str(reason)}
+            except Exception as error:  # for example no memory: the other rows are still valid
                 yield row | {"error": repr(error)}
 
 
@@ -62,16 +74,20 @@ def native_ms(shape: tuple[int, ...]) -> float:
 
 
 def torch_ms(shape: tuple[int, ...], dtype: str, tf32: bool) -> float:
-    """Milliseconds of torch's convolutions on patches of this shape. tf32: whether float32 products may use TF32."""
+    """Milliseconds of torch's convolutions on patches of this shape. tf32: whether float32 products may use TF32.
+
+    Raises SkippedError without torch or without a GPU that it can use.
+    """
+    if find_spec("torch") is None:
+        raise SkippedError("torch is not installed")
     import torch
 
     if not torch.cuda.is_available():
-        raise RuntimeError("torch has no CUDA device")
-    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = tf32, True
+        raise SkippedError(f"torch {torch.__version__} has no CUDA device")
     kind = getattr(torch, dtype)
-    network = as_torch(read_layers(load_model("dcfnet"))[0]).to("cuda", kind).to(memory_format=torch.channels_last)
-    patches = torch.zeros(shape, dtype=kind, device="cuda").to(memory_format=torch.channels_last)
-    with torch.no_grad():
+    network = as_torch(read_layers(load_model("dcfnet"))[0]).to(DEVICE, kind).to(memory_format=torch.channels_last)
+    patches = torch.zeros(shape, dtype=kind, device=DEVICE).to(memory_format=torch.channels_last)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32), torch.no_grad():
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):
             for _ in range(3):  # cuDNN chooses its algorithms here

@@ -15,11 +15,11 @@ from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.model.file import Model
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
+from dcfnet_evaluation.scores.tables import comparison_table, empty_table
 from dcfnet_evaluation.selection import subject_of
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.tables import comparison_table, empty_table
 from dcfnet_export.naming import convolutions
-from dcfnet_export.quantise import FORMS
+from dcfnet_export.precision.quantise import FORMS
 from onnx import load_from_string
 from rich.console import Console
 

@@ -16,10 +16,10 @@ from dcfnet.model.confidence import TERMS, Confidence, terms_of
 from dcfnet.model.file import CONFIDENCE_KEY, Model
 from dcfnet.result import Box, Result
 from dcfnet.tracker import Tracker
-from dcfnet_evaluation.metrics import SUCCESS_OVERLAP, overlaps, scored
 from dcfnet_evaluation.passes import run_pass
+from dcfnet_evaluation.scores.metrics import SUCCESS_OVERLAP, overlaps, scored
+from dcfnet_evaluation.scores.trust import FAILED_OVERLAP, auroc, calibration_error
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from dcfnet_evaluation.trust import FAILED_OVERLAP, auroc, calibration_error
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss

@@ -12,8 +12,8 @@ import numpy as np
 from dcfnet.errors import ConfigError, MissingDependencyError
 from dcfnet.model.file import Model
 from dcfnet_export.naming import INPUT
-from dcfnet_export.quantise import calibrated, check_float32
-from dcfnet_export.ranges import RELU, Ranges
+from dcfnet_export.precision.quantise import calibrated, check_float32
+from dcfnet_export.precision.ranges import RELU, Ranges
 from numpy.typing import NDArray
 from onnx import load_from_string
 

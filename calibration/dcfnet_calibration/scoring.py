@@ -13,7 +13,7 @@ from dcfnet.model.file import Model
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.passes import run_pass
-from dcfnet_evaluation.protocols import Start, ope, tre
+from dcfnet_evaluation.passes.protocols import Start, ope, tre
 from dcfnet_evaluation.scores import Score
 from dcfnet_evaluation.sequences import AnnotatedSequence
 

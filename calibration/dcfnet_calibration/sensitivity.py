@@ -11,10 +11,10 @@ from dcfnet.filter import dcf
 from dcfnet.filter.response import find_peaks
 from dcfnet.model.file import Model
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet_evaluation.tables import empty_table
+from dcfnet_evaluation.scores.tables import empty_table
 from dcfnet_export.naming import convolutions
-from dcfnet_export.quantise import quantise
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.quantise import quantise
+from dcfnet_export.precision.ranges import Ranges
 from numpy.typing import NDArray
 from onnx import load_from_string
 from rich.table import Table

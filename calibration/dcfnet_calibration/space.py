@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, MissingDependencyError
-from dcfnet_evaluation.metrics import centres
+from dcfnet_evaluation.scores.metrics import centres
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 
 try:

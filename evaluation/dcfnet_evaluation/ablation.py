@@ -8,10 +8,10 @@ from pathlib import Path
 from dcfnet.backbones.loading import load_model
 from rich.table import Table
 
-from dcfnet_evaluation.contenders import Contender, Dcfnet
 from dcfnet_evaluation.scores import mean_score
-from dcfnet_evaluation.sheet import Sheet
-from dcfnet_evaluation.tables import empty_table
+from dcfnet_evaluation.scores.sheet import Sheet
+from dcfnet_evaluation.scores.tables import empty_table
+from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet
 
 SEPARATOR = " S="
 

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress as Bar
 
-from dcfnet_evaluation import options, outputs, tables
+from dcfnet_evaluation import options, outputs
 from dcfnet_evaluation.ablation import ablation_contenders, ablation_table
-from dcfnet_evaluation.contenders import Contender
 from dcfnet_evaluation.datasets import LAYOUTS
 from dcfnet_evaluation.evaluate import EvaluationSettings, Subject, evaluate
 from dcfnet_evaluation.faults import evaluate_with_faults, faults_table
 from dcfnet_evaluation.faults.run import SUMMARY
-from dcfnet_evaluation.published import read_table
+from dcfnet_evaluation.passes.published import read_table
 from dcfnet_evaluation.runs import Progress
-from dcfnet_evaluation.scores import CONFIDENCE, compare
+from dcfnet_evaluation.scores import CONFIDENCE, compare, tables
+from dcfnet_evaluation.scores.sheet import read_sheet
 from dcfnet_evaluation.selection import (
     dcfnet_contenders,
     other_contenders,
@@ -32,7 +32,7 @@ from dcfnet_evaluation.selection import (
     subject_of,
 )
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import read_sheet
+from dcfnet_evaluation.trackers.contenders import Contender
 
 WORSE = 2  # exit code of `compare` when B is worse
 FAILED = 3  # exit code when a tracker gave no usable box in some frames; these frames count as misses

@@ -10,16 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dcfnet_evaluation.contenders import Contender, machine
 from dcfnet_evaluation.datasets import LAYOUTS
-from dcfnet_evaluation.memory import peak_memory
 from dcfnet_evaluation.passes import Pass
-from dcfnet_evaluation.protocols import PROTOCOLS
-from dcfnet_evaluation.published import read_results
-from dcfnet_evaluation.records import PUBLISHED, Conditions, Evaluation, Record, Store, read_memory, write_memory
+from dcfnet_evaluation.passes.protocols import PROTOCOLS
+from dcfnet_evaluation.passes.published import read_results
+from dcfnet_evaluation.passes.records import PUBLISHED, Conditions, Evaluation, Record, Store, read_memory, write_memory
 from dcfnet_evaluation.runs import Progress, jobs_left, run
+from dcfnet_evaluation.scores.sheet import SHEET, Sheet, write_sheet
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
-from dcfnet_evaluation.sheet import SHEET, Sheet, write_sheet
+from dcfnet_evaluation.trackers.contenders import Contender, machine
+from dcfnet_evaluation.trackers.memory import peak_memory
 
 RATES = (30, 60)  # Hz of the simulated cameras
 

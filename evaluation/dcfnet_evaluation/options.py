@@ -59,7 +59,7 @@ Limit: TypeAlias = Annotated[int | None, typer.Option(help="Use only the first N
 Rates: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="Rates of a simulated camera in Hz, separated by commas, or none: a tracker misses the frames that arrive "
+        help="Rates of a simulated camera in Hz, separated by commas, or none. A tracker misses the frames that arrive "
         "while it computes. auto: 30,60 for ope with one worker."
     ),
 ]

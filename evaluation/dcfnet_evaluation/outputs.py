@@ -9,12 +9,12 @@ import typer
 from dcfnet.errors import MissingDependencyError
 
 from dcfnet_evaluation.evaluate import EvaluationSettings, Subject
-from dcfnet_evaluation.got10k import average_overlap, write_submission
-from dcfnet_evaluation.metrics import scored
-from dcfnet_evaluation.published import PublishedScores
-from dcfnet_evaluation.records import Evaluation
+from dcfnet_evaluation.passes.published import PublishedScores
+from dcfnet_evaluation.passes.records import Evaluation
+from dcfnet_evaluation.scores.got10k import average_overlap, write_submission
+from dcfnet_evaluation.scores.metrics import scored
+from dcfnet_evaluation.scores.sheet import SHEET, has_truth
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import SHEET, has_truth
 
 
 def check_outputs(subject: Subject, settings: EvaluationSettings, submission: Path | None, report: bool) -> None:

@@ -14,12 +14,12 @@ from threading import Thread
 
 from dcfnet.errors import MissingDependencyError
 
-from dcfnet_evaluation.contenders import Contender, open_once
-from dcfnet_evaluation.latency import run_against_clock
 from dcfnet_evaluation.passes import Pass, SingleTracker, run_passes
-from dcfnet_evaluation.protocols import PROTOCOLS
-from dcfnet_evaluation.records import Conditions, Record, Store
+from dcfnet_evaluation.passes.latency import run_against_clock
+from dcfnet_evaluation.passes.protocols import PROTOCOLS
+from dcfnet_evaluation.passes.records import Conditions, Record, Store
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
+from dcfnet_evaluation.trackers.contenders import Contender, open_once
 
 ATTEMPTS = 3  # process pools: a pool breaks if a worker is killed, for example because memory runs out
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import typer
 from dcfnet.tracker import Tracker
 
-from dcfnet_evaluation.contenders import Contender, Dcfnet, Peer, Python
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.evaluate import RATES, EvaluationSettings, Subject
-from dcfnet_evaluation.peers import available_peers
 from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet, Peer, Python
+from dcfnet_evaluation.trackers.peers import available_peers
 
 
 def subject_of(layout: str, root: Path, subset: str | None, names: str | None) -> Subject:

@@ -11,13 +11,13 @@ from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import DcfnetError
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_train.videos import open_sequences
+from dcfnet_train.footage.videos import open_sequences
 
 from dcfnet_export import options
 from dcfnet_export.files import ExportedFile, Exporter, load
 from dcfnet_export.gate import passes_gate
 from dcfnet_export.graph import STRIDE, ParityError, make_model
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.ranges import Ranges
 
 REFUSED = 2  # exit code if an export tracks worse than --verify allows
 

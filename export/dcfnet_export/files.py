@@ -15,7 +15,7 @@ from dcfnet.model.file import Model
 from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, load_shipped
 
 from dcfnet_export.precision import convert
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.ranges import Ranges
 from dcfnet_export.released import read_released
 
 FP32 = "fp32"

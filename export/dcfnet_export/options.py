@@ -50,7 +50,7 @@ TimingCache = Annotated[
 Verify = Annotated[
     str | None,
     typer.Option(
-        metavar="DATA", help="Compare with torch on sequences, FOLDER or LAYOUT:FOLDER. Exit code 2: too large a loss."
+        metavar="DATA", help="Compare with torch on sequences, FOLDER or LAYOUT:FOLDER. Too large a loss: exit code 2."
     ),
 ]
 Margin = Annotated[

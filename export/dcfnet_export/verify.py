@@ -22,10 +22,10 @@ from dcfnet.result import Box
 from dcfnet.tracker import Tracker
 from dcfnet.tracking import steps
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet_evaluation.metrics import overlaps, scored
 from dcfnet_evaluation.passes import Pass, run_passes
-from dcfnet_evaluation.protocols import few_starts
+from dcfnet_evaluation.passes.protocols import few_starts
 from dcfnet_evaluation.scores import Comparison, Score, compare, mean_score
+from dcfnet_evaluation.scores.metrics import overlaps, scored
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from numpy.typing import NDArray
 

@@ -4,7 +4,7 @@
     ├── InvalidBoxError (ValueError)      the box cannot be tracked
     ├── InvalidFrameError (ValueError)    the frame has a wrong type, shape or dtype, or is empty (`init`, `add`)
     │   └── FrameTypeError (TypeError)    the argument can never be a frame, for example a list (`update` too)
-    ├── TimestampError (ValueError)       the time of a frame is no finite number of seconds
+    ├── TimestampError (ValueError)       the time of a frame is not a finite number of seconds
     ├── NotInitialisedError (RuntimeError) `update`, `correct` or `save` before `init`
     ├── UnknownTargetError (KeyError)     the id is not a target of the MultiTracker
     ├── CapacityError (RuntimeError)      all slots of the MultiTracker are in use
@@ -19,8 +19,8 @@
 
 `update` raises no error because of the content of a frame, for example a black frame or a lost target. Its result then
 has a status and a reason. It raises FrameTypeError for an argument that can never be a frame, and TimestampError for a
-time that is no number: both are errors in the calling program. It raises DeviceError if a GPU fails or cannot be used,
-and in a fork of the process that made the tracker.
+time that is not a number. Both are errors in the calling program. It raises DeviceError if a GPU fails or cannot be
+used, and in a fork of the process that made the tracker.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FrameTypeError(InvalidFrameError, TypeError):
 
 
 class TimestampError(DcfnetError, ValueError):
-    """The time of a frame is no finite number of seconds, or it is of a source without a frame."""
+    """The time of a frame is not a finite number of seconds, or its source has no frame."""
 
 
 class NotInitialisedError(DcfnetError, RuntimeError):

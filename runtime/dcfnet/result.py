@@ -84,8 +84,8 @@ class Reason(_StringEnum):
     NO_TEXTURE = "no_texture"  # lost: the search region has one flat colour, for example in a black frame
     NO_FRAME = "no_frame"  # lost: the frame was None or empty
     BAD_FRAME = "bad_frame"  # lost: the frame is not uint8 with 1, 3 or 4 channels, or it is too small
-    FROZEN_FRAME = "frozen_frame"  # uncertain, or lost if it was: pixels or time equal the frame before; no update
-    OUT_OF_ORDER = "out_of_order"  # uncertain, or lost if it was: the frame is older than the frame before; no update
+    FROZEN_FRAME = "frozen_frame"  # uncertain (lost stays lost): pixels or time are those of the frame before; not used
+    OUT_OF_ORDER = "out_of_order"  # uncertain (lost stays lost): the frame is older than the frame before; not used
     REDETECTED = "redetected"  # tracked: found again at another position, so the box jumped there
     SCALE_LIMIT = "scale_limit"  # tracked: the size reached a limit (config.min_scale, config.max_scale, the frame)
     RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame size changed, and the box was scaled with it
@@ -97,11 +97,12 @@ class Result:
     """The result for one target in one frame.
 
     box: frame pixels, 0-based floats, always finite. It can extend beyond the border of the frame.
-    peak: maximum of the position map; 1 is the peak of the label. psr: the lower peak-to-sidelobe ratio of the first
-    and the second search pass, or that of the redetection if it found the target; `uncertain` is judged by it, `lost`
-    by that of the pass that gave the box. apce: average peak-to-correlation energy. likeness: response of the filter
-    of the first frame at the box; 1 is the peak of the label. The threshold `min_likeness` does not use it. All four
-    are 0 if no response was computed.
+    peak: maximum of the position map; 1 is the peak of the label.
+    psr: the lower peak-to-sidelobe ratio of the first and the second search pass. If redetection found the target, it
+    is that of redetection. `uncertain` depends on this value, `lost` on the PSR of the pass that gave the box.
+    apce: average peak-to-correlation energy.
+    likeness: response of the filter of the first frame at the peak; 1 is the peak of the label. The threshold
+    `min_likeness` does not use it. All four are 0 if no response was computed.
     confidence: probability in [0, 1] that the overlap of the box with the target exceeds 0.5; 0 if no response was
     computed, None if the model has no fit for it (docs/confidence.md).
     """
@@ -124,8 +125,9 @@ class Result:
 class Correction:
     """The result of `Tracker.correct`.
 
-    result: of the target, None if it took no box. Its numbers are those of a search pass at the detector box, before
-    the filter was updated. taken: index of the box that the target took, or None. left: indices of the other boxes.
+    result: the result of the target, or None if it took no box. Its numbers are those of a search pass at the detector
+    box, before the filter was updated. taken: index of the box that the target took, or None. left: indices of the
+    other boxes.
     """
 
     result: Result | None
@@ -137,9 +139,10 @@ class Correction:
 class Corrections:
     """The result of `MultiTracker.correct`.
 
-    results: {id: result} of the targets that took a box, as in `Correction`. taken: {id: index in the boxes of its
-    source, or None} of all targets whose source has boxes, even an empty list. left: {source: indices of the boxes
-    that no target took}.
+    results: {id: result} of the targets that took a box, as in `Correction`.
+    taken: {id: index or None} of all targets whose source has boxes, even an empty list. The index is that of the box
+    that the target took, in the boxes of its source.
+    left: {source: indices of the boxes that no target took}.
     """
 
     results: Mapping[int, Result]

@@ -33,12 +33,12 @@ class Tracker(TrackerLifecycle):
 
     model: a file that dcfnet-export wrote, or the name of a shipped model: "deep" (the default) or "dcfnet" (the
     smallest; the native CUDA kernels run it).
-    device: "cpu", "cuda" or "auto", see `open_backend`; "auto" is the CPU for a model that the native kernels do not
-    support, such as "deep", and for an engine that runs on the CPU only (docs/gpu.md).
+    device: "cpu", "cuda" or "auto", see `open_backend`. "auto" is the CPU in two cases: the native kernels do not
+    support the model, such as "deep", or the engine runs on the CPU only (docs/gpu.md).
     preset: the operating point, "accurate", "balanced" (the default) or "fast", as the model file defines it.
-    config: a mapping of settings that change the preset; or, without a preset, a complete TrackerConfig or the name of
-    one ("paper", "released", "default": for the model "dcfnet"). engine, threads: the library that runs the backbone,
-    and its CPU threads; see `open_backbone`.
+    config: a mapping of settings that change the preset. Without a preset it can also be a complete TrackerConfig, or
+    the name of one: "paper", "released" or "default" (for the model "dcfnet").
+    engine, threads: the library that runs the backbone, and its CPU threads; see `open_backbone`.
     Raises ModelError, ConfigError, MissingDependencyError and DeviceError.
     """
 
@@ -82,14 +82,15 @@ class Tracker(TrackerLifecycle):
             warm_up(self._pipeline)
 
     def update(self, frame: Frame | None, timestamp: float | None = None) -> Result:
-        """Finds the target in the next frame. An array that is no valid frame, or None, gives a result with a reason.
+        """Finds the target in the next frame. For None or an invalid frame, the reason of the result names the problem.
 
-        timestamp: time of the frame, s, of any clock. A frame with the time of the frame before is not searched
-        (`frozen_frame`), nor is a frame that is up to 1 s older (`out_of_order`); the box stays, and the filter is not
-        updated. A larger step back is a new clock. Without it every frame is searched.
-        Raises errors of the program: NotInitialisedError before `init`, FrameTypeError for an argument that can never
-        be a frame (a list, a path), TimestampError, and DeviceError in a fork. On a GPU also DeviceError if the GPU
-        fails or if another GPU is current.
+        frame: as for `init`. timestamp: time of the frame, s, of any clock. Two kinds of frames are not searched: one
+        with the time of the frame before (`frozen_frame`), and one that is up to 1 s older (`out_of_order`). The box
+        then stays, and the filter is not updated. A step back of more than 1 s is the start of a new clock. Without
+        timestamps every frame is searched.
+        Raises errors of the calling program: NotInitialisedError before `init`, FrameTypeError for an argument that can
+        never be a frame (a list, a path), TimestampError, and DeviceError in a fork. On a GPU it also raises
+        DeviceError if the GPU fails or if another GPU is current.
         """
         with self._pipeline.queue.exclusive():
             return self._update(frame, timestamp)
@@ -105,10 +106,11 @@ class Tracker(TrackerLifecycle):
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), work)
 
     def correct(self, frame: Frame, boxes: Boxes, weight: float = 1.0) -> Correction:
-        """Moves the target to one of a detector's boxes, if it is there, and updates its filter (docs/detectors.md).
+        """Moves the target to the detector box that fits it, if one does, and updates its filter (docs/detectors.md).
 
         frame: the frame of the detector, as for `init`. boxes: one box or several, each as for `init`. weight: of the
-        detector box in position and size, in [0, 1]; 1 for a target that is lost or that moves by more than its size.
+        detector box in position and size, in [0, 1]. It is always 1 for a target that had no confident detection, and
+        for one that moves by more than its size.
         Raises NotInitialisedError, InvalidFrameError, InvalidBoxError and ConfigError; then nothing changes.
         """
         with self._pipeline.queue.exclusive():
@@ -143,7 +145,7 @@ class Tracker(TrackerLifecycle):
 class MultiTracker(TrackerLifecycle):
     """Follows many targets, in one camera or several, as one batch. Threads, forks and copies: as for `Tracker`.
 
-    capacity: the largest number of targets. A GPU reserves memory for them at once; without it the memory grows.
+    capacity: the largest number of targets. On a GPU, their memory is allocated at once. Without a capacity it grows.
     Other arguments as for `Tracker`.
     """
 
@@ -194,7 +196,7 @@ class MultiTracker(TrackerLifecycle):
             return self._ids[-1]
 
     def remove(self, target: int) -> None:
-        """Forgets a target. A source without any target forgets its time, as with `init` of a Tracker.
+        """Forgets a target. If its source has no other target, the time of the source is forgotten too.
 
         Raises UnknownTargetError for an id that is not tracked.
         """
@@ -233,7 +235,7 @@ class MultiTracker(TrackerLifecycle):
         return self._pipeline.queue.submit(self._pipeline.backend.thread_context(), work)
 
     def correct(self, frames: Frames, boxes: Boxes | Mapping[int, Boxes], weight: float = 1.0) -> Corrections:
-        """As `Tracker.correct`, for all targets of the sources that have boxes. Each box is for one target at most.
+        """As `Tracker.correct`, for all targets of the sources that have boxes. Each box goes to at most one target.
 
         frames: as for `update`. boxes: {source: boxes}, or the boxes of source 0. Also raises MissingDependencyError
         for several targets and several boxes in one source, without the extra `detector`.

@@ -19,8 +19,8 @@ from dcfnet_calibration.ranges import METHODS, measure_ranges
 from dcfnet_calibration.sensitivity import Cost, layer_costs, most_sensitive
 from dcfnet_evaluation.sequences import AnnotatedSequence, Frames, SequenceError
 from dcfnet_export.precision import convert
-from dcfnet_export.quantise import FORMS, quantise
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.quantise import FORMS, quantise
+from dcfnet_export.precision.ranges import Ranges
 from typer.testing import CliRunner
 
 from tests.export.test_quantise import measured

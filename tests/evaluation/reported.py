@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.passes import Failure, Pass
-from dcfnet_evaluation.records import Conditions, Evaluation, Record
+from dcfnet_evaluation.passes.records import Conditions, Evaluation, Record
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 from tests.train.footage import make_otb_sequence

@@ -14,20 +14,26 @@ from dcfnet.config import TrackerConfig
 from dcfnet.errors import ConfigError, InvalidBoxError
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker, Tracker
-from dcfnet_evaluation.bench import footage as footage_module
-from dcfnet_evaluation.bench.cold_start import arguments_of, cold_starts, seconds_to_first_box
-from dcfnet_evaluation.bench.contestants import BenchTracker, open_for_bench, open_multi
-from dcfnet_evaluation.bench.figures import Interval, Spread, figures_of
-from dcfnet_evaluation.bench.footage import Footage, decode, rendered_sequences, resized, size_of
-from dcfnet_evaluation.bench.kinds import kinds_of
-from dcfnet_evaluation.bench.laps import TimedPasses, time_trackers
-from dcfnet_evaluation.bench.measure import BenchSettings, measure, reference_of, steps
-from dcfnet_evaluation.bench.targets import TargetsRun, parse_target_counts, spread_boxes, target_costs, time_targets
-from dcfnet_evaluation.contenders import Dcfnet, Python
+from dcfnet_evaluation.bench.times import footage as footage_module
+from dcfnet_evaluation.bench.times.cold_start import arguments_of, cold_starts, seconds_to_first_box
+from dcfnet_evaluation.bench.times.contestants import BenchTracker, open_for_bench, open_multi
+from dcfnet_evaluation.bench.times.figures import Interval, Spread, figures_of
+from dcfnet_evaluation.bench.times.footage import Footage, decode, rendered_sequences, resized, size_of
+from dcfnet_evaluation.bench.times.kinds import kinds_of
+from dcfnet_evaluation.bench.times.laps import TimedPasses, time_trackers
+from dcfnet_evaluation.bench.times.measure import BenchSettings, measure, reference_of, steps
+from dcfnet_evaluation.bench.times.targets import (
+    TargetsRun,
+    parse_target_counts,
+    spread_boxes,
+    target_costs,
+    time_targets,
+)
 from dcfnet_evaluation.datasets.otb import read_otb
 from dcfnet_evaluation.passes import Pass
 from dcfnet_evaluation.selection import dcfnet_contenders
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
+from dcfnet_evaluation.trackers.contenders import Dcfnet, Python
 
 from tests.evaluation.doubles import Failing, Identity, Vandal
 from tests.train.footage import make_otb_sequence

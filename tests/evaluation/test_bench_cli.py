@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from dcfnet_evaluation.bench.cli import app
 from dcfnet_evaluation.bench.comparison import compare
-from dcfnet_evaluation.bench.figures import Cost, Figures, Interval, SequenceFigures, Spread
 from dcfnet_evaluation.bench.pareto import front, join_results, markdown_table
 from dcfnet_evaluation.bench.sheet import Bench, BenchError, bench_machine, read_bench, write_bench
-from dcfnet_evaluation.sheet import write_sheet
+from dcfnet_evaluation.bench.times.figures import Cost, Figures, Interval, SequenceFigures, Spread
+from dcfnet_evaluation.scores.sheet import write_sheet
 from typer.testing import CliRunner
 
 from tests.evaluation.test_scores import sheet_of
@@ -174,7 +174,7 @@ def test_an_interrupted_run_keeps_the_old_file(dataset: Path, tmp_path: Path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("dcfnet_evaluation.bench.measure.figures_of", stopped)
+        patched.setattr("dcfnet_evaluation.bench.times.measure.figures_of", stopped)
         assert run(*args)[0] != 0
     with monkeypatch.context() as patched:
         patched.setattr("dcfnet.io.files.os.replace", stopped)

@@ -12,8 +12,8 @@ import pytest
 from dcfnet.backbones.loading import load_model
 from dcfnet_evaluation.cli import app
 from dcfnet_evaluation.datasets import LAYOUTS
-from dcfnet_evaluation.records import Evaluation
-from dcfnet_evaluation.sheet import read_sheet, write_sheet
+from dcfnet_evaluation.passes.records import Evaluation
+from dcfnet_evaluation.scores.sheet import read_sheet, write_sheet
 from typer.testing import CliRunner
 
 from tests.evaluation.test_scores import sheet_of

@@ -11,15 +11,15 @@ from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.model.file import SHIPPED
 from dcfnet.result import Box
 from dcfnet.tracker import Tracker
-from dcfnet_evaluation import passes
 from dcfnet_evaluation.datasets.otb import read_otb
-from dcfnet_evaluation.latency import run_against_clock
 from dcfnet_evaluation.passes import Failure, run_pass, run_passes
-from dcfnet_evaluation.protocols import PROTOCOLS, Start, sre, tre
+from dcfnet_evaluation.passes import single_pass as passes
+from dcfnet_evaluation.passes.latency import run_against_clock
+from dcfnet_evaluation.passes.protocols import PROTOCOLS, Start, sre, tre
 from dcfnet_evaluation.scores import Score
+from dcfnet_evaluation.scores.timing import timing
 from dcfnet_evaluation.sequences import AnnotatedSequence, ImageFrames
-from dcfnet_evaluation.stages import STAGES, ClockedTracker
-from dcfnet_evaluation.timing import timing
+from dcfnet_evaluation.trackers.stages import STAGES, ClockedTracker
 
 from tests.evaluation.doubles import Failing, Identity, NeverStarts, Odd, Vandal, Wandering
 

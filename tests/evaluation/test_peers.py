@@ -10,7 +10,8 @@ import pytest
 from dcfnet.result import Box
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.passes import run_pass
-from dcfnet_evaluation.peers import (
+from dcfnet_evaluation.rendered import Clip
+from dcfnet_evaluation.trackers.peers import (
     PEERS,
     PeerError,
     PeerTracker,
@@ -19,7 +20,6 @@ from dcfnet_evaluation.peers import (
     open_peer,
     whole_rect,
 )
-from dcfnet_evaluation.rendered import Clip
 
 CLASSIC = ("KCF", "CSRT", "MIL", "MOSSE", "MedianFlow")
 CONTRIB = hasattr(cv2, "TrackerCSRT_create")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.datasets.otb import SUBSETS
-from dcfnet_evaluation.published import read_results, read_table
+from dcfnet_evaluation.passes.published import read_results, read_table
 from dcfnet_evaluation.scores import Score
 from dcfnet_evaluation.sequences import SequenceError
 

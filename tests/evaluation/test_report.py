@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dcfnet_evaluation.published import PublishedScores
-from dcfnet_evaluation.records import Evaluation
+from dcfnet_evaluation.passes.published import PublishedScores
+from dcfnet_evaluation.passes.records import Evaluation
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 from tests.evaluation.reported import (

@@ -16,7 +16,7 @@ from dcfnet.model.file import Model
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.steps import init
 from dcfnet.tracking.steps import step as tracking_step
-from dcfnet_evaluation.bench.roofline import Peak, Sizes, Work, floor_ms, step
+from dcfnet_evaluation.bench.gpu.roofline import Peak, Sizes, Work, floor_ms, step
 from dcfnet_evaluation.rendered import Clip
 
 CONFIGS: dict[str, dict[str, Any]] = {

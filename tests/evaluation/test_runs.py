@@ -15,12 +15,12 @@ import numpy as np
 import psutil
 import pytest
 from dcfnet.errors import ConfigError
-from dcfnet_evaluation.contenders import Contender, Dcfnet, Python
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.evaluate import EvaluationSettings, Subject, evaluate
-from dcfnet_evaluation.records import Evaluation, Record, Store
+from dcfnet_evaluation.passes.records import Evaluation, Record, Store
+from dcfnet_evaluation.scores.sheet import Sheet
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import Sheet
+from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet, Python
 
 from tests.evaluation import doubles
 from tests.train.footage import make_otb_sequence

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dcfnet.result import Box
-from dcfnet_evaluation.metrics import (
+from dcfnet_evaluation.scores import Score, by_attribute, compare, mean_score
+from dcfnet_evaluation.scores.metrics import (
     centre_errors,
     centre_location_error,
     overlap_precision,
@@ -19,10 +20,9 @@ from dcfnet_evaluation.metrics import (
     success_auc,
     success_curve,
 )
-from dcfnet_evaluation.scores import Score, by_attribute, compare, mean_score
+from dcfnet_evaluation.scores.sheet import Sheet, read_sheet, write_sheet
+from dcfnet_evaluation.scores.timing import Timing
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import Sheet, read_sheet, write_sheet
-from dcfnet_evaluation.timing import Timing
 
 
 def test_a_perfect_tracker_scores_20_of_21() -> None:

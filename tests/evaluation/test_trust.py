@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dcfnet_evaluation.passes import PassRecorder
-from dcfnet_evaluation.protocols import Start
-from dcfnet_evaluation.records import Record, Store
+from dcfnet_evaluation.passes.protocols import Start
+from dcfnet_evaluation.passes.records import Record, Store
+from dcfnet_evaluation.scores.sheet import Sheet, read_sheet, write_sheet
+from dcfnet_evaluation.scores.tables import trust_table
+from dcfnet_evaluation.scores.trust import Trust, auroc, calibration_error, reliability
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from dcfnet_evaluation.sheet import Sheet, read_sheet, write_sheet
-from dcfnet_evaluation.tables import trust_table
-from dcfnet_evaluation.trust import Trust, auroc, calibration_error, reliability
 from rich.console import Console
 
 from tests.evaluation.reported import LENGTH, MISSING, make_evaluation, make_record, render_sequences

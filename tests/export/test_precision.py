@@ -18,8 +18,8 @@ from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model.file import METADATA_KEYS, PRECISION_KEY, PRECISIONS, Model, parse_model
 from dcfnet_evaluation.rendered import Clip
 from dcfnet_export.precision import convert
-from dcfnet_export.quantise import calibrated
-from dcfnet_export.ranges import Ranges, RangesError
+from dcfnet_export.precision.quantise import calibrated
+from dcfnet_export.precision.ranges import Ranges, RangesError
 from dcfnet_train.backbone import ARCHITECTURES
 from onnx import TensorProto, load_from_string
 from onnx.reference import ReferenceEvaluator

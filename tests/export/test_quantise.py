@@ -16,8 +16,8 @@ from dcfnet.backbones.loading import load_model
 from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model.file import parse_model
 from dcfnet_export.naming import convolutions
-from dcfnet_export.quantise import FORMS, calibrated, quantise
-from dcfnet_export.ranges import Ranges, RangesError
+from dcfnet_export.precision.quantise import FORMS, calibrated, quantise
+from dcfnet_export.precision.ranges import Ranges, RangesError
 from dcfnet_train.backbone import ARCHITECTURES
 
 from tests.export.models import exported
@@ -157,8 +157,8 @@ def test_the_same_inputs_produce_the_same_bytes_in_any_process_without_torch(
     (tmp_path / "m.onnx").write_bytes(content)
     ranges.write(tmp_path / "ranges.json")
     code = (
-        "import sys; from pathlib import Path; from dcfnet_export.quantise import quantise\n"
-        "from dcfnet_export.ranges import Ranges; folder = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; from dcfnet_export.precision.quantise import quantise\n"
+        "from dcfnet_export.precision.ranges import Ranges; folder = Path(sys.argv[1])\n"
         "ranges = Ranges.read(folder / 'ranges.json')\n"
         "quantised = quantise((folder / 'm.onnx').read_bytes(), ranges, ['conv0', 'conv1'], 'cpu')\n"
         "(folder / sys.argv[2]).write_bytes(quantised); print('torch' in sys.modules)"

@@ -17,10 +17,10 @@ from dcfnet_evaluation.scores import Comparison
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from dcfnet_export.cli import REFUSED, app
 from dcfnet_export.files import load
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.ranges import Ranges
 from dcfnet_export.verify import AHEAD, Verification, verify
+from dcfnet_train.footage.videos import open_sequences
 from dcfnet_train.validation import TorchBackbone
-from dcfnet_train.videos import open_sequences
 from typer.testing import CliRunner
 
 from tests.train.footage import make_otb_sequence

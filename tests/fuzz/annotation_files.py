@@ -12,10 +12,10 @@ from dcfnet.cli.targets.starts import read_starts
 from dcfnet_evaluation.bench.sheet import read_bench
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.passes import Pass
-from dcfnet_evaluation.published import read_results, read_table
-from dcfnet_evaluation.records import Conditions, Evaluation, Record, Store, read_memory
+from dcfnet_evaluation.passes.published import read_results, read_table
+from dcfnet_evaluation.passes.records import Conditions, Evaluation, Record, Store, read_memory
+from dcfnet_evaluation.scores.sheet import read_sheet
 from dcfnet_evaluation.sequences import AnnotatedSequence, ImageFrames, read_boxes
-from dcfnet_evaluation.sheet import read_sheet
 from dcfnet_evaluation.vot.session import read_image, read_region
 from dcfnet_evaluation.vot.trax import Message
 

@@ -25,7 +25,7 @@ from dcfnet.lifecycle.warm_up import noise_target
 from dcfnet.model.file import LEVELS_KEY, SHIPPED, read_metadata
 from dcfnet.tracking.steps import step
 from dcfnet_export.deep_graph import ConfidenceFit
-from dcfnet_export.ranges import Ranges
+from dcfnet_export.precision.ranges import Ranges
 
 from tests.conftest import make_raw_pipeline
 from tests.fuzz.damage import Reader

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dcfnet_train.checkpoint import load_checkpoint
-from dcfnet_train.crop_manifest import Clip, CropSettings, Manifest
+from dcfnet_train.footage.crop_manifest import Clip, CropSettings, Manifest
+from dcfnet_train.footage.videos import _read_clip
 from dcfnet_train.recipe import FOLDER, Recipe
 from dcfnet_train.training_set.manifest import SHIPPED as FOOTAGE
 from dcfnet_train.training_set.manifest import load_manifest
-from dcfnet_train.videos import _read_clip
 
 from tests.fuzz.damage import Reader
 

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet_evaluation.datasets import open_dataset
-from dcfnet_evaluation.got10k import average_overlap, write_submission
 from dcfnet_evaluation.passes import Pass
-from dcfnet_evaluation.published import read_results
+from dcfnet_evaluation.passes.published import read_results
 from dcfnet_evaluation.scores import Score, mean_score
+from dcfnet_evaluation.scores.got10k import average_overlap, write_submission
 from dcfnet_evaluation.sequences import SequenceError, read_boxes
 
 experiments = pytest.importorskip("got10k.experiments", reason="needs the got10k toolkit")

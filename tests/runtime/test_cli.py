@@ -107,12 +107,22 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
             "is given for two of --output, --boxes and --record; choose two files",
         ),
         (["VIDEO", "--init", "1,2,30,40", "--format", "xml"], "format xml: must be one of csv, jsonl"),
-        (["VIDEO", "--init", "1,2,30,40", "--threads", "0"], "threads=0: must be a whole number of at least 1"),
+        (["VIDEO", "--init", "1,2,30,40", "--threads", "0"], "--threads 0: must be at least 1; leave it out"),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--preset", "fast", "--config", "paper"],
+            "--preset fast and --config paper: give one of them",
+        ),
+        (["VIDEO", "--init", "1,2,30,40", "--preset", "slow"], "--preset slow: "),
+        (["VIDEO", "--init", "1,2,30,40", "--format", "mot"], "--format mot: is the format of --boxes; give --boxes"),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/b.mcap", "--format", "csv"],
+            "b.mcap: give one of them; a bag has its own format",
+        ),
         (["VIDEO", "--init", "1,2,30,40", "--config", "paper"], "use it with the model 'dcfnet'"),
-        (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "device='tpu': must be one of auto, cpu, cuda"),
+        (["VIDEO", "--init", "1,2,30,40", "--device", "tpu"], "--device tpu: must be one of auto, cpu, cuda"),
         (
             ["VIDEO", "--init", "1,2,30,40", "--config", "best"],
-            "config='best': must be one of paper",
+            "--config best: must be one of paper",
         ),
     ],
 )
@@ -126,6 +136,14 @@ def test_an_error_of_the_user_prints_one_line_and_exits_with_code_1(
     assert text.startswith("dcfnet-run: ")
     assert message in text
     assert "Traceback" not in text
+
+
+def test_options_for_streams_are_noted_as_unused_for_a_file(video: Path, clip: Clip) -> None:
+    code, text = run(video, "--init", init(clip), "--engine", "dcfnet", "--every-frame", "--reconnect", "5")
+    assert code == 0
+    for option in ("--every-frame", "--reconnect 5"):
+        assert f"{video}: {option} is not used; it is for cameras and streams" in text
+    assert "is not used" not in run(video, "--init", init(clip), "--engine", "dcfnet")[1]
 
 
 def test_the_model_and_the_threads_are_those_of_the_options(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dcfnet import Box, MultiTracker, Tracker
 from dcfnet_evaluation.datasets.otb import read_otb
-from dcfnet_evaluation.metrics import success_auc
+from dcfnet_evaluation.scores.metrics import success_auc
 
 
 @pytest.mark.shared

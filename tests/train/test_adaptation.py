@@ -11,9 +11,9 @@ import pytest
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
-from dcfnet_evaluation.metrics import centre_errors
 from dcfnet_evaluation.rendered import Clip, noise_texture, render_clip
 from dcfnet_evaluation.scores import Score
+from dcfnet_evaluation.scores.metrics import centre_errors
 from dcfnet_evaluation.sequences import ImageFrames, SequenceError
 from dcfnet_train.adaptation import adapting, gate
 from dcfnet_train.adaptation.cli import app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from dcfnet.filter.windows import gaussian_label
-from dcfnet_train.correlation_filter import ClosedFormCorrelationFilter, correlation_filter
+from dcfnet_train.objectives.correlation_filter import ClosedFormCorrelationFilter, correlation_filter
 
 SIZES = [(7, 7), (8, 8), (6, 9), (9, 6)]
 

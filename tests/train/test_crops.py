@@ -18,14 +18,14 @@ from dcfnet.io.files import write_atomically
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import noise_texture
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_train.crop_manifest import MANIFEST, CropSettings, Manifest, check_clips
 from dcfnet_train.crops import cutting
 from dcfnet_train.crops.cli import app
 from dcfnet_train.crops.cutting import cut, make_cache
-from dcfnet_train.overlap import overlapping
+from dcfnet_train.footage.crop_manifest import MANIFEST, CropSettings, Manifest, check_clips
+from dcfnet_train.footage.overlap import overlapping
+from dcfnet_train.footage.videos import open_sequences, read_footage, read_videos
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import Recipe
-from dcfnet_train.videos import open_sequences, read_footage, read_videos
 from typer.testing import CliRunner
 
 from tests.train.footage import make_otb_sequence

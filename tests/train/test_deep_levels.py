@@ -2,9 +2,9 @@
 
 import torch
 from dcfnet.filter.windows import cosine_window, gaussian_label
-from dcfnet_train.correlation_filter import correlation_filter
 from dcfnet_train.deep.backbone import DEEP, DeepBackbone
 from dcfnet_train.deep.levels import LEVEL_FILTERS, FeatureLevel, LevelsLoss
+from dcfnet_train.objectives.correlation_filter import correlation_filter
 
 SIDE, STRIDE, TARGET = 28, 4, 40.0
 

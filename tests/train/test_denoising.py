@@ -8,8 +8,8 @@ import pytest
 import torch
 from dcfnet_train.backbone import ARCHITECTURES, Backbone
 from dcfnet_train.checkpoint import load_checkpoint
-from dcfnet_train.denoising import Decoder, DenoisingLoss, Noised
 from dcfnet_train.loop import train
+from dcfnet_train.objectives.denoising import Decoder, DenoisingLoss, Noised
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import LAST, Run
 

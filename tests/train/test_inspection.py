@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dcfnet_train.crop_manifest import CropSettings
 from dcfnet_train.crops.cutting import make_cache
-from dcfnet_train.inspection import describe_boxes, inspect
+from dcfnet_train.footage.crop_manifest import CropSettings
+from dcfnet_train.footage.inspection import describe_boxes, inspect
+from dcfnet_train.footage.videos import read_videos
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import LAST
-from dcfnet_train.videos import read_videos
 
 from tests.evaluation.trees import render_video
 from tests.train.footage import make_otb_sequence, make_photos
@@ -129,7 +129,7 @@ def test_a_damaged_cache_is_detected_by_its_hashes(place: Path) -> None:
 
 def test_the_last_frame_of_a_video_file_is_checked(tmp_path: Path) -> None:
     """The file of boxes has more rows than the video has frames."""
-    from dcfnet_train.videos import read_footage
+    from dcfnet_train.footage.videos import read_footage
 
     render_video(tmp_path / "drive.mp4", 20)
     (tmp_path / "drive.csv").write_text("\n".join(["4,4,20,20"] * 20))

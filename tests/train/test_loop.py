@@ -14,12 +14,12 @@ from dcfnet.errors import ConfigError, ModelError
 from dcfnet.filter.response import find_peaks
 from dcfnet_train.checkpoint import load_checkpoint
 from dcfnet_train.cli import app
+from dcfnet_train.footage.videos import read_videos
 from dcfnet_train.loop import learning_rate, train
-from dcfnet_train.loss import PairLoss
+from dcfnet_train.objectives.loss import PairLoss
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import RECIPES, Recipe
 from dcfnet_train.run import LAST, LOG, Run
-from dcfnet_train.videos import read_videos
 from typer.testing import CliRunner
 
 from tests.train.footage import make_otb_sequence, make_photos

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_train.overlap import fingerprint, overlapping
-from dcfnet_train.videos import Video, open_sequences, read_footage
+from dcfnet_train.footage.overlap import fingerprint, overlapping
+from dcfnet_train.footage.videos import Video, open_sequences, read_footage
 
 from tests.evaluation.trees import rows, touch, write
 from tests.train.footage import make_otb_sequence

@@ -11,11 +11,11 @@ import torch
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import noise_texture, render_clip
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_train.augment import augment_pair, mirror_box
+from dcfnet_train.footage.videos import Video, read_videos
 from dcfnet_train.pairs import Pairs, crop_pair
+from dcfnet_train.pairs.augment import augment_pair, mirror_box
+from dcfnet_train.pairs.synthetic import FRAME_SIDE, render_pair
 from dcfnet_train.recipe import Recipe
-from dcfnet_train.synthetic import FRAME_SIDE, render_pair
-from dcfnet_train.videos import Video, read_videos
 
 
 def pairs(footage: Path, **changes: object) -> Pairs:

@@ -11,14 +11,14 @@ import pytest
 from dcfnet.errors import ConfigError
 from dcfnet_evaluation.sequences import ImageFrames
 from dcfnet_train.checkpoint import load_checkpoint
-from dcfnet_train.crop_manifest import CropSettings
 from dcfnet_train.crops.cutting import make_cache
 from dcfnet_train.footage import Footage
+from dcfnet_train.footage.crop_manifest import CropSettings
+from dcfnet_train.footage.split import hold_out, origin
+from dcfnet_train.footage.videos import Video, read_videos
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import BEST, LOG
-from dcfnet_train.split import hold_out, origin
-from dcfnet_train.videos import Video, read_videos
 
 from tests.train.footage import make_otb_sequence
 from tests.train.test_loop import SMALL

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from dcfnet_train import options
 from dcfnet_train.curves import curves
 from dcfnet_train.footage import Footage
-from dcfnet_train.inspection import images_looked_at, inspect
+from dcfnet_train.footage.inspection import images_looked_at, inspect
 from dcfnet_train.loop import Validate, train
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.ranks import Ranks, joined, restarts

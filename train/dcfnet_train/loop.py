@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dcfnet_train.backbone import ARCHITECTURES
 from dcfnet_train.checkpoint import Checkpoint
-from dcfnet_train.denoising import DenoisingLoss, Noised
-from dcfnet_train.loss import Loss, PairLoss
+from dcfnet_train.objectives.denoising import DenoisingLoss, Noised
+from dcfnet_train.objectives.loss import Loss, PairLoss
 from dcfnet_train.ranks import Ranks
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.run import BEST, HELD_OUT, LOG, Run, learners

@@ -13,7 +13,7 @@ Videos = Annotated[
     list[str] | None,
     typer.Option(help="Folder of annotated footage, LAYOUT:FOLDER or LAYOUT:SUBSET:FOLDER. Repeatable."),
 ]
-Photos = Annotated[Path | None, typer.Option(help="Folder of photos for rendered pairs.")]
+Photos = Annotated[Path | None, typer.Option(help="Folder of photographs, from which pairs are rendered.")]
 Validate = Annotated[
     str | None, typer.Option(help="Sequences for validation, written as for --videos. Saves best.safetensors.")
 ]

@@ -19,7 +19,7 @@ from dcfnet_train.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
-from dcfnet_train.denoising import Decoder
+from dcfnet_train.objectives.denoising import Decoder
 from dcfnet_train.ranks import CPU
 from dcfnet_train.recipe import Recipe
 

@@ -16,7 +16,7 @@ from dcfnet.model.backbone import Backbone as RuntimeBackbone
 from dcfnet.tracker import Tracker
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.passes import run_pass
-from dcfnet_evaluation.protocols import few_starts
+from dcfnet_evaluation.passes.protocols import few_starts
 from dcfnet_evaluation.scores import Score, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray

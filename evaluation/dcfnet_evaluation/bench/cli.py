@@ -19,9 +19,7 @@ from rich.progress import Progress as Bar
 from dcfnet_evaluation import options as shared
 from dcfnet_evaluation.bench import options, tables
 from dcfnet_evaluation.bench.comparison import compare, machines_differ
-from dcfnet_evaluation.bench.footage import rendered_sequences, size_of
-from dcfnet_evaluation.bench.gpu_command import gpu
-from dcfnet_evaluation.bench.measure import BenchSettings, measure, reference_of, steps
+from dcfnet_evaluation.bench.gpu.command import gpu
 from dcfnet_evaluation.bench.pareto import join_results, to_dots, write_page
 from dcfnet_evaluation.bench.sheet import (
     BENCH,
@@ -32,13 +30,15 @@ from dcfnet_evaluation.bench.sheet import (
     run_of,
     write_bench,
 )
-from dcfnet_evaluation.bench.targets import parse_target_counts
-from dcfnet_evaluation.contenders import Contender, Dcfnet
+from dcfnet_evaluation.bench.times.footage import rendered_sequences, size_of
+from dcfnet_evaluation.bench.times.measure import BenchSettings, measure, reference_of, steps
+from dcfnet_evaluation.bench.times.targets import parse_target_counts
 from dcfnet_evaluation.evaluate import Subject
 from dcfnet_evaluation.scores import CONFIDENCE
+from dcfnet_evaluation.scores.sheet import read_sheet
 from dcfnet_evaluation.selection import dcfnet_contenders, other_contenders, parse_numbers, subject_of
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import read_sheet
+from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet
 
 SLOWER = 2  # exit code of `compare` when B is slower
 FAILED = 3  # exit code when a tracker gave no usable box in some frames
@@ -76,7 +76,7 @@ def run(
     memory: shared.Memory = True,
     output: options.Output = Path("out", "bench"),
 ) -> None:
-    """Times whole updates of all trackers in turns, on frames that are already decoded; writes bench.json."""
+    """Times the calls of update of all trackers, in turns, on frames that are already decoded. Writes bench.json."""
     try:
         counts = () if targets == "none" else parse_target_counts(parse_numbers(targets, "--targets"))
         settings = BenchSettings(size_of(size), limit, warm_up, repeats, counts, cold_starts, stages, memory, reference)

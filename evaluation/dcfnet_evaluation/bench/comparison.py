@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dcfnet_evaluation.bench.figures import Interval, SequenceFigures
 from dcfnet_evaluation.bench.sheet import Bench, BenchError
+from dcfnet_evaluation.bench.times.figures import Interval, SequenceFigures
 
 REQUIRED_EQUAL = ("layout", "dataset", "size", "frames", "warm_up", "targets")  # settings of a run
 SAME_MACHINE = ("processor", "cores", "opencv_threads", "threads")

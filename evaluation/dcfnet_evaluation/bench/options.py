@@ -28,7 +28,7 @@ Targets: TypeAlias = Annotated[
 ColdStarts: TypeAlias = Annotated[int, typer.Option(help="Timed starts of dcfnet-run per preset.", min=0)]
 Stages: TypeAlias = Annotated[bool, typer.Option(help="Measure the time of each stage in an additional pass.")]
 Reference: TypeAlias = Annotated[
-    str | None, typer.Option(help="Tracker that FPS are compared to. Default: CSRT, if it runs.")
+    str | None, typer.Option(help="Tracker whose FPS are 1 in ratios. Default: CSRT, if it runs.")
 ]
 Output: TypeAlias = Annotated[Path, typer.Option(help="Folder for bench.json.")]
 A: TypeAlias = Annotated[Path, typer.Argument(metavar="A", help="Current version: an --output folder or a bench.json.")]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from dcfnet.io.files import write_atomically
 
-from dcfnet_evaluation.bench.figures import Figures
 from dcfnet_evaluation.bench.sheet import Bench, BenchError
 from dcfnet_evaluation.bench.tables import NONE, digits, interval_text
+from dcfnet_evaluation.bench.times.figures import Figures
 from dcfnet_evaluation.scores import Score, mean_score
-from dcfnet_evaluation.sheet import Sheet
+from dcfnet_evaluation.scores.sheet import Sheet
 
 
 @dataclass(frozen=True)

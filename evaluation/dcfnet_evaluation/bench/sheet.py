@@ -16,10 +16,10 @@ import cv2
 from dcfnet.errors import DcfnetError
 from dcfnet.io.files import read_json, write_atomically
 
-from dcfnet_evaluation.bench.figures import Cost, Figures, Interval, SequenceFigures, Spread
-from dcfnet_evaluation.bench.measure import BenchSettings
-from dcfnet_evaluation.contenders import Contender, machine
+from dcfnet_evaluation.bench.times.figures import Cost, Figures, Interval, SequenceFigures, Spread
+from dcfnet_evaluation.bench.times.measure import BenchSettings
 from dcfnet_evaluation.sequences import AnnotatedSequence
+from dcfnet_evaluation.trackers.contenders import Contender, machine
 
 BENCH = "bench.json"
 FORMAT = 1

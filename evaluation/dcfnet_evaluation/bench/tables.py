@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from dcfnet_evaluation.bench.comparison import Change
-from dcfnet_evaluation.bench.figures import Interval
-from dcfnet_evaluation.bench.kinds import LABELS
 from dcfnet_evaluation.bench.sheet import Bench
-from dcfnet_evaluation.tables import empty_table
+from dcfnet_evaluation.bench.times.figures import Interval
+from dcfnet_evaluation.bench.times.kinds import LABELS
+from dcfnet_evaluation.scores.tables import empty_table
 
 NONE = "-"
 

@@ -12,14 +12,14 @@ from dcfnet.io.files import write_atomically
 from rich.markup import escape
 from rich.table import Table
 
-from dcfnet_evaluation.contenders import Contender
 from dcfnet_evaluation.evaluate import EvaluationSettings, Subject, evaluate
 from dcfnet_evaluation.faults.catalogue import FAULTS, choose
 from dcfnet_evaluation.faults.sequences import with_fault
 from dcfnet_evaluation.runs import Progress
 from dcfnet_evaluation.scores import mean_score
-from dcfnet_evaluation.sheet import Sheet
-from dcfnet_evaluation.tables import empty_table
+from dcfnet_evaluation.scores.sheet import Sheet
+from dcfnet_evaluation.scores.tables import empty_table
+from dcfnet_evaluation.trackers.contenders import Contender
 
 NONE = "none"  # the row without a fault
 SUMMARY = "faults.json"

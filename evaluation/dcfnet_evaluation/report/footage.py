@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL.Image import Image
 
 from dcfnet_evaluation.passes import Pass
-from dcfnet_evaluation.records import Evaluation
+from dcfnet_evaluation.passes.records import Evaluation
 from dcfnet_evaluation.report.moments import Moment
 from dcfnet_evaluation.report.palette import TRUTH, TRUTH_COLOUR, Colour, colours
 from dcfnet_evaluation.report.pictures import CLIP_RATE, MarkedFrame, clip, draw, still

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dcfnet_evaluation.published import PublishedMean
+from dcfnet_evaluation.passes.published import PublishedMean
 from dcfnet_evaluation.scores import Score, compare, mean_score
+from dcfnet_evaluation.scores.sheet import Sheet
+from dcfnet_evaluation.scores.trust import Trust
 from dcfnet_evaluation.sequences import SequenceError
-from dcfnet_evaluation.sheet import Sheet
-from dcfnet_evaluation.trust import Trust
 
 MISSING = "-"  # text of a missing value
 

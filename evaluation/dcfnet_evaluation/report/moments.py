@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet_evaluation.metrics import overlaps, scored
 from dcfnet_evaluation.passes import Pass
-from dcfnet_evaluation.records import Record
+from dcfnet_evaluation.passes.records import Record
+from dcfnet_evaluation.scores.metrics import overlaps, scored
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
 MISSED = 0.2  # overlap below which a box misses the target; at 0.2 two equal boxes share a third of their area

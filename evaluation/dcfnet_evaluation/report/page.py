@@ -11,17 +11,17 @@ from typing import Any
 import jinja2
 from dcfnet.io.files import write_atomically
 
-from dcfnet_evaluation.metrics import OVERLAP_THRESHOLDS
 from dcfnet_evaluation.passes import failures
-from dcfnet_evaluation.published import PublishedMean, PublishedScores
-from dcfnet_evaluation.records import Evaluation
+from dcfnet_evaluation.passes.published import PublishedMean, PublishedScores
+from dcfnet_evaluation.passes.records import Evaluation
 from dcfnet_evaluation.report import grids, plots
 from dcfnet_evaluation.report.footage import Scene, scenes
 from dcfnet_evaluation.report.moments import MISSED, unaware_share, worst_moments
 from dcfnet_evaluation.report.palette import DARK, LIGHT
 from dcfnet_evaluation.scores import by_attribute, mean_score
+from dcfnet_evaluation.scores.metrics import OVERLAP_THRESHOLDS
+from dcfnet_evaluation.scores.sheet import Sheet, has_truth
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from dcfnet_evaluation.sheet import Sheet, has_truth
 
 REPORT = "report.html"
 REPORT_BYTES = 10_000_000  # limit for mail and issue trackers; clips beyond it are left out

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, ScalarFormatter
 
-from dcfnet_evaluation.metrics import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_PX
 from dcfnet_evaluation.report.palette import LIGHT, Theme, colours, hexadecimal
 from dcfnet_evaluation.scores import by_attribute, mean_score
-from dcfnet_evaluation.sheet import Sheet
-from dcfnet_evaluation.timing import Timing
-from dcfnet_evaluation.trust import Trust
+from dcfnet_evaluation.scores.metrics import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_PX
+from dcfnet_evaluation.scores.sheet import Sheet
+from dcfnet_evaluation.scores.timing import Timing
+from dcfnet_evaluation.scores.trust import Trust
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))  # 7 line styles and
 MARKERS = "oDs^vPX"  # markers with 6 colours distinguish 42 trackers

@@ -61,7 +61,8 @@ DetectionFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--detections",
-        help="Boxes of a detector, which targets take. MOTChallenge's format: frame,id,x,y,w,h,score, 1-based.",
+        help="File with boxes of a detector; targets take these boxes. MOTChallenge's format: frame,id,x,y,w,h,score, "
+        "1-based.",
         rich_help_panel=SEVERAL,
     ),
 ]
@@ -117,7 +118,7 @@ Output: TypeAlias = Annotated[
 Boxes: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        help="Write the boxes to a file, one line per target and frame, each line at once. - is standard output. "
+        help="Write the boxes to a file: one line per target and frame, written at once. - is standard output. "
         "FILE.mcap: a bag with one vision_msgs/Detection2DArray per frame; it needs the extra bags."
     ),
 ]
@@ -129,11 +130,15 @@ Failures: TypeAlias = Annotated[
     typer.Option(
         "--record-failures",
         metavar="DIR",
-        help="If the target is lost, or the confidence is low in 15 frames in a row: write pictures and results, from "
-        "3 s before to 1 s after it, and DIR/index.html. At most 20 failures and 200 MiB. It takes 1 to 3 ms a frame.",
+        help="Record failures: the target is lost, or the confidence is low in 15 frames in a row. DIR gets pictures "
+        "and results from 3 s before to 1 s after each failure, and index.html. At most 20 failures and 200 MiB. It "
+        "takes 1 to 3 ms a frame.",
     ),
 ]
-Format: TypeAlias = Annotated[str, typer.Option("--format", help=f"Format of --boxes: {', '.join((*FORMATS, COCO))}.")]
+Format: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--format", help=f"Format of --boxes: {', '.join((*FORMATS, COCO))}. Default: csv. Not for a bag."),
+]
 Range: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -158,7 +163,7 @@ Reconnect: TypeAlias = Annotated[
     float,
     typer.Option(
         metavar="SECONDS",
-        help="If a camera or stream stops: how long the run tries to connect again. Then it ends with exit code 4.",
+        help="How long the run tries to connect again after a camera or stream stopped. Then the exit code is 4.",
     ),
 ]
 Show: TypeAlias = Annotated[bool, typer.Option(help="Show the video during tracking; q or Esc stops.")]

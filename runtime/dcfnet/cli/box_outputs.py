@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 from dcfnet.cli.options import RunOptions
-from dcfnet.cli.outputs import BAG
+from dcfnet.cli.outputs import is_bag_file
 from dcfnet.io.bags.detections import DetectionWriter
 from dcfnet.io.boxes import BoxWriter
 from dcfnet.io.coco import COCO, CocoWriter
@@ -57,13 +56,8 @@ def open_boxes(options: RunOptions, live: bool) -> Iterator[BoxOutput]:
         with CocoWriter(options.boxes) as images:
             yield images
     else:
-        with BoxWriter(options.boxes, options.layout, live, options.ids) as lines:
+        with BoxWriter(options.boxes, options.layout or "csv", live, options.ids) as lines:
             yield BoxLines(lines, options.ids)
-
-
-def is_bag_file(file: Path) -> bool:
-    """Whether --boxes writes a bag."""
-    return file.suffix.lower() == BAG
 
 
 def header_of(time: float) -> Header:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcfnet.cli.outputs import BAG, check_outputs
+from dcfnet.cli.outputs import BAG, check_outputs, is_bag_file
 from dcfnet.cli.target import display_fault
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import read_detections
@@ -26,7 +26,7 @@ UPLOAD_LIMIT = 500  # MB: several minutes of video of a telephone
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format.
+    """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format; None is csv.
 
     init: boxes of the first frame, frame pixels. starts: --targets. failures: --record-failures. reconnect: seconds.
     births: None is BIRTHS without `init` and `starts`, else 0. deaths: None is DEATHS with births, else 0.
@@ -38,7 +38,7 @@ class RunOptions:
     config: str | None = None
     output: Path | None = None
     boxes: Path | None = None
-    layout: str = "csv"
+    layout: str | None = None
     device: str = "auto"
     show: bool = False
     preset: str | None = None
@@ -69,11 +69,8 @@ def check_options(options: RunOptions) -> None:
     inputs = [file for file in (options.engine, options.starts, options.detections) if file]
     outputs = [file for file in (options.output, options.boxes, options.record) if file]
     check_outputs(options.source, inputs, outputs, options.failures)
-    if options.layout not in (*FORMATS, COCO):
-        raise SinkError(f"--format {options.layout}: must be one of {', '.join((*FORMATS, COCO))}")
-    if options.ids and options.boxes and options.layout not in (*WITH_IDS, COCO):
-        known = ", ".join((*WITH_IDS, COCO))
-        raise SinkError(f"--format {options.layout}: has no ids; for several targets use {known}")
+    _check_format(options)
+    _check_tracker(options)
     if options.record and options.record.suffix.lower() != BAG:
         raise SinkError(f"--record {options.record}: the name must end in {BAG}, for example tracks{BAG}")
     if options.ids and options.failures:
@@ -83,12 +80,52 @@ def check_options(options: RunOptions) -> None:
         raise SinkError(f"--show: {fault}; use --output and watch the video afterwards")
 
 
+def _check_format(options: RunOptions) -> None:
+    """Raises SinkError for an unknown format, or one that --boxes cannot have."""
+    if options.layout is None:
+        return
+    if options.layout not in (*FORMATS, COCO):
+        raise SinkError(f"--format {options.layout}: must be one of {', '.join((*FORMATS, COCO))}")
+    if options.boxes is None:
+        raise SinkError(f"--format {options.layout}: is the format of --boxes; give --boxes FILE")
+    if is_bag_file(options.boxes):
+        raise SinkError(
+            f"--format {options.layout} and --boxes {options.boxes}: give one of them; a bag has its own format"
+        )
+    if options.ids and options.layout not in (*WITH_IDS, COCO):
+        known = ", ".join((*WITH_IDS, COCO))
+        raise SinkError(f"--format {options.layout}: has no ids; for several targets use {known}")
+
+
+def _check_tracker(options: RunOptions) -> None:
+    """Raises ConfigError for options of the tracker. Their errors in the library name arguments of Python."""
+    if options.threads is not None and options.threads < 1:
+        raise ConfigError(f"--threads {options.threads}: must be at least 1; leave it out for one per core")
+    if options.preset is not None and options.config is not None:
+        raise ConfigError(f"--preset {options.preset} and --config {options.config}: give one of them")
+
+
+def unused_live_options(options: RunOptions) -> list[str]:
+    """The given options that only a camera or a stream uses, as typed."""
+    given = {
+        "--every-frame": options.every_frame,
+        f"--reconnect {options.reconnect:g}": options.reconnect != RECONNECT,
+    }
+    return [name for name, value in given.items() if value]
+
+
 def check_page_options(options: RunOptions, init: list[str] | None) -> None:
     """Raises ConfigError for options that the page of --web does not use: it draws the box and has the downloads."""
+    _check_tracker(options)
+    if live := unused_live_options(options):
+        raise ConfigError(
+            f"--web and {live[0]}: give one of them; the page reads cameras and streams with the defaults"
+        )
     unused = {
         "--init": init,
         "--output": options.output,
         "--boxes": options.boxes,
+        "--format": options.layout,
         "--record-failures": options.failures,
         "--targets": options.starts,
         "--detections": options.detections,

@@ -13,6 +13,11 @@ STDOUT = Path("-")
 BAG = ".mcap"
 
 
+def is_bag_file(file: Path) -> bool:
+    """Whether --boxes writes a bag."""
+    return file.suffix.lower() == BAG
+
+
 def check_outputs(source: str, files: list[Path], outputs: list[Path], failures: Path | None = None) -> None:
     """Raises SinkError if an output is a folder, or would overwrite an input or another output.
 

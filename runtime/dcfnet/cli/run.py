@@ -23,7 +23,7 @@ from dcfnet.cli.options import (
     check_page_options,
 )
 from dcfnet.cli.outputs import STDOUT
-from dcfnet.cli.session import open_tracker, run
+from dcfnet.cli.session import check_page_source, open_tracker, run
 from dcfnet.cli.summary import Summary
 from dcfnet.cli.target import parse_box
 from dcfnet.io.addresses import without_secrets
@@ -41,7 +41,7 @@ def main(
     config: arguments.Config = None,
     output: arguments.Output = None,
     boxes: arguments.Boxes = None,
-    format_: arguments.Format = "csv",
+    format_: arguments.Format = None,
     levels: arguments.Range = "first",
     device: arguments.Device = "auto",
     threads: arguments.Threads = None,
@@ -86,6 +86,7 @@ def open_page(options: RunOptions, init: list[str] | None, port: int, upload_lim
 
     def work() -> ExitCode:
         check_page_options(options, init)
+        check_page_source(options)
         from dcfnet.cli.web.server import serve_page  # an extra
 
         serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit, options.topic)

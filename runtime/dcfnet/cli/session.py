@@ -15,7 +15,7 @@ import cv2
 from dcfnet.cli.box_outputs import open_boxes
 from dcfnet.cli.failures.recorder import FailureRecorder
 from dcfnet.cli.log import say, tell_event
-from dcfnet.cli.options import RunOptions, check_options, plan_targets
+from dcfnet.cli.options import RunOptions, check_options, plan_targets, unused_live_options
 from dcfnet.cli.progress import RunProgress
 from dcfnet.cli.summary import Summary, check_frozen, describe_box_error, track
 from dcfnet.cli.target import WINDOW, draw_box
@@ -27,7 +27,7 @@ from dcfnet.errors import ConfigError, EngineError, InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.live.options import LiveOptions
 from dcfnet.io.source_frame import FrameSource, SourceFrame
-from dcfnet.io.sources import open_source
+from dcfnet.io.sources import is_stored, open_source
 from dcfnet.io.target_row import TargetRow
 from dcfnet.io.video import VideoSink, annotate_targets
 from dcfnet.model.file import SHIPPED
@@ -69,6 +69,8 @@ def track_source(
         say(f"{source.name}: {note}", "note")
     frames = iter(source)
     first = next(frames)
+    for option in unused_live_options(options) if first.delay is None else []:
+        say(f"{source.name}: {option} is not used; it is for cameras and streams, and no frame is skipped here", "note")
     if first.pixels is None:  # no source does this
         raise SourceError(f"{source.name}: the first frame {first.problem}")
     if not plan.starts and not options.detections:
@@ -95,6 +97,16 @@ def open_recording(file: Path | None, tracker: MultiTracker) -> Iterator[list[Ob
 
     with Recording(file, tracker.response_maps) as recording:
         yield [recording]
+
+
+def check_page_source(options: RunOptions) -> None:
+    """Reads the first frame of the source of --web, so that its error ends the program. Raises SourceError.
+
+    A camera, a stream or a pipe is opened by the page only: it may not open twice.
+    """
+    if options.source and is_stored(options.source):
+        with closing(open_source(options.source, options.levels, topic=options.topic)) as source:
+            next(iter(source))
 
 
 def open_tracker(options: RunOptions) -> MultiTracker:

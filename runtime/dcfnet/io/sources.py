@@ -79,6 +79,14 @@ def open_source(
         raise SourceError(f"{without_secrets(text):.200}: cannot be read ({error.strerror})") from error
 
 
+def is_stored(source: str) -> bool:
+    """Whether the source is files, also missing ones: it can be opened twice. Not so a camera, a stream or a pipe."""
+    camera = CAMERA_FILES.fullmatch(source) or (source.isdecimal() and not os.path.lexists(source))
+    if camera or is_pipeline(source) or is_url(source) or source in STDIN:
+        return False
+    return os.path.isfile(source) or os.path.isdir(source) or not os.path.lexists(source)
+
+
 def _check_topic(path: Path, topic: str | None) -> None:
     if topic is not None and not is_bag(path):
         name = without_secrets(str(path))

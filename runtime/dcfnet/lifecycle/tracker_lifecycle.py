@@ -59,9 +59,10 @@ class TrackerLifecycle:
     def response_maps(self, frame: Frame) -> NDArray[np.float32]:
         """Response maps of all targets in one frame: float32 (N, 64, 64). For diagnosis: no target changes.
 
-        A map covers the search region around the present box at scale 1; pixel [32, 32] is the centre of the box, and 1
-        is the peak of the label. The response of the colours is not in it. It takes the time of a search pass. For a
-        target that was just reported as lost with `low_psr` or `unlike`, it is the map of the first search pass.
+        A map covers the search region around the present box at scale 1. Pixel [32, 32] is the centre of the box, and 1
+        is the peak of the label. The response of the colours is not in the map. The call takes the time of a search
+        pass. For a target that was just reported as lost with `low_psr` or `unlike`, the map is that of the first
+        search pass.
         Raises NotInitialisedError without a target, InvalidFrameError, and DeviceError as `update` does.
         """
         with self._pipeline.queue.exclusive(), self._pipeline.backend.guarded():
@@ -72,7 +73,7 @@ class TrackerLifecycle:
     def save(self, file: str | Path) -> None:
         """Writes all targets to a safetensors file, completely or not at all. `restore` continues from it.
 
-        It contains no frame and no model. Raises SinkError, and MissingDependencyError without the extra `state`.
+        The file contains no frame and no model. Raises SinkError, and MissingDependencyError without the extra `state`.
         """
         from dcfnet.lifecycle.state_file import SavedTargets, state_bytes
 

@@ -20,8 +20,8 @@ from tests.runtime.cuda.standin import standin
 CUPY_IMPORTERS = (
     "dcfnet.devices.cuda.device",
     "dcfnet.devices.cuda.backend",
-    "dcfnet_evaluation.bench.gpu",
-    "dcfnet_evaluation.bench.gpu_timing",
+    "dcfnet_evaluation.bench.gpu.speed",
+    "dcfnet_evaluation.bench.gpu.timing",
 )
 
 
@@ -57,6 +57,15 @@ def fake(host_kernels: HostKernels, use_cupy: Any) -> Iterator[Any]:
     use_cupy(module)
     yield module
     module.state.copies.finish()
+
+
+@pytest.fixture
+def clocked(fake: Any) -> Any:
+    """The stand-in, with the properties of a GPU."""
+    fake.__version__ = "14"
+    properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 30}
+    fake.cuda.runtime.getDeviceProperties = lambda number: properties
+    return fake
 
 
 @pytest.fixture

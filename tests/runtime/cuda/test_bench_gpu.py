@@ -16,8 +16,8 @@ from dcfnet.backbones.loading import load_model
 from dcfnet.config import PRESETS
 from dcfnet.result import Box
 from dcfnet_evaluation.bench.cli import app
-from dcfnet_evaluation.bench.energy import meter
-from dcfnet_evaluation.bench.roofline import Peak, Sizes, floor_ms, step
+from dcfnet_evaluation.bench.gpu.energy import meter
+from dcfnet_evaluation.bench.gpu.roofline import Peak, Sizes, floor_ms, step
 from dcfnet_evaluation.rendered import Clip, render_clip
 from typer.testing import CliRunner
 
@@ -36,7 +36,7 @@ def clip() -> Clip:
 @pytest.fixture
 def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of `dcfnet-bench gpu` on the stand-in. Its attribute `clock.now` is the simulated time, ms."""
-    module = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    module = importlib.import_module("dcfnet_evaluation.bench.gpu.speed")
     clock = SimpleNamespace(now=0.0)
 
     def taking(function: Any, duration: float) -> Any:
@@ -60,7 +60,7 @@ def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "clock", clock, raising=False)
     device = sys.modules["dcfnet.devices.cuda.device"].CudaDevice
     monkeypatch.setattr(device, "launch", taking(device.launch, KERNEL))
-    timing = importlib.import_module("dcfnet_evaluation.bench.gpu_timing")
+    timing = importlib.import_module("dcfnet_evaluation.bench.gpu.timing")
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now / 1e3))
     monkeypatch.setattr(module, "Copies", timing.Copies, raising=False)
     return module
@@ -213,7 +213,7 @@ def test_a_load_that_exceeds_the_memory_does_not_stop_the_others(
     host_kernels: HostKernels, use_cupy: Any, clip: Clip
 ) -> None:
     use_cupy(standin(host_kernels, memory=30_000_000))
-    bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    bench = importlib.import_module("dcfnet_evaluation.bench.gpu.speed")
     rows = swept(bench, clip, [bench.Load(1), bench.Load(64)], updates=1, warm_up=0)
     assert rows[0]["mean_ms"]["device"] == 2.0
     assert "no memory left" in rows[1]["error"]
@@ -295,7 +295,7 @@ def test_a_missing_gpu_is_an_error(fake: Any, tmp_path: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("place", ["gpu"], indirect=True)
 def test_the_times_of_a_gpu_are_consistent(place: str, clip: Clip) -> None:
-    bench = importlib.import_module("dcfnet_evaluation.bench.gpu")
+    bench = importlib.import_module("dcfnet_evaluation.bench.gpu.speed")
     loads = [bench.Load(targets, 1, memory) for targets in (1, 16) for memory in ("host", "pinned", "device")]
     for row in swept(bench, clip, loads, updates=30, warm_up=10):
         assert "error" not in row

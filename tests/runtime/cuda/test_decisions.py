@@ -13,8 +13,8 @@ import pytest
 from dcfnet.devices.cuda.frame import PLACE, CudaFrame
 from dcfnet.devices.cuda.kernels.decisions import GRID_SIDE
 from dcfnet.devices.cuda.kernels.program import DECISIONS
+from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import GRID, patch_places, texture_grids
-from dcfnet.devices.cuda.slot_records import Sections
 from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET, UPDATE
 from dcfnet.filter.response import Peak
 from dcfnet.io.texture import COARSE_SAMPLES, FLAT_RANGE, Texture, mean_levels

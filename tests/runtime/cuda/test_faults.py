@@ -24,7 +24,7 @@ from dcfnet.model.file import parse_model
 from dcfnet.model.layers import read_layers
 from dcfnet.result import Reason
 from dcfnet_evaluation.rendered import Clip
-from dcfnet_evaluation.stages import ClockedTracker
+from dcfnet_evaluation.trackers.stages import ClockedTracker
 from typer.testing import CliRunner
 
 from tests.runtime.cuda.conftest import CUPY_IMPORTERS

@@ -16,7 +16,7 @@ import pytest
 from dcfnet_evaluation.rendered import Clip, render_clip
 
 from benchmarks.gpu import report as reports
-from benchmarks.gpu import suites, updates, yardstick
+from benchmarks.gpu import suites, updates
 from benchmarks.gpu.budget import Budget
 from tests.scripts import load_script
 
@@ -24,15 +24,6 @@ from tests.scripts import load_script
 @pytest.fixture
 def script() -> ModuleType:
     return load_script("gpu_report")
-
-
-@pytest.fixture
-def clocked(fake: Any) -> Any:
-    """The stand-in, with the properties of a GPU."""
-    fake.__version__ = "14"
-    properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 30}
-    fake.cuda.runtime.getDeviceProperties = lambda number: properties
-    return fake
 
 
 @pytest.fixture
@@ -125,10 +116,10 @@ def test_without_tensorrt_the_error_names_the_extra_that_installs_it() -> None:
 
 # An exception in the middle of the real code of each part: where it is raised, and what the report then holds.
 FAULTS = {
-    "times": ("dcfnet_evaluation.bench.gpu", "started"),
+    "times": ("dcfnet_evaluation.bench.gpu.speed", "started"),
     "yardstick": ("benchmarks.gpu.yardstick", "load_model"),
     "tests": ("benchmarks.gpu.suites", "TemporaryDirectory"),
-    "settings": ("dcfnet_evaluation.bench.gpu", "started"),
+    "settings": ("dcfnet_evaluation.bench.gpu.speed", "started"),
     "engines": ("benchmarks.gpu.updates", "TemporaryDirectory"),
     "sanitizer": ("shutil", "which"),
     "long": ("benchmarks.gpu.suites", "_run"),
@@ -280,31 +271,6 @@ def test_a_sanitizer_that_cannot_run_has_not_failed(
     assert suites.sanitized(Budget(None)) == {"memcheck": "clean", "racecheck": expected}
     assert commands[0][0] == "compute-sanitizer"
     assert suites.SMALL in commands[0]
-
-
-def test_the_yardstick_computes_the_convolutions_of_the_network(clocked: Any, rng: Any) -> None:
-    torch = pytest.importorskip("torch")
-    from dcfnet.backbones.loading import load_model
-    from dcfnet.model.layers import read_layers
-
-    from tests.runtime.cuda.definitions import convolved
-
-    layers = read_layers(load_model("dcfnet"))[0]
-    patches = rng.normal(0, 60, (2, 3, 24, 24)).astype("float32")
-    expected = patches
-    for layer in layers:
-        expected = convolved(expected, layer)
-    with torch.no_grad():
-        found = yardstick.as_torch(layers)(torch.from_numpy(patches)).numpy()
-    assert abs(found - expected).max() < 1e-4 * abs(expected).max()
-
-
-def test_the_yardstick_has_a_row_for_each_form(clocked: Any) -> None:
-    """The events of the stand-in are 2 ms apart. torch has no CUDA device here."""
-    rows = list(yardstick.yardstick(targets=(1,)))
-    assert [(row["by"], row["patches"]) for row in rows] == [("native", 3), *[("torch", 3)] * 3]
-    assert rows[0]["ms"] == 2.0 / yardstick.REPLAYS
-    assert [row["dtype"] for row in rows[1:]] == ["float32", "float32", "float16"]
 
 
 def test_a_broken_device_continues_in_a_new_process(

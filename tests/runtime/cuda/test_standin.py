@@ -1,56 +1,13 @@
-"""The stand-in: it has no names that CuPy lacks (needs CuPy, but no GPU), and it refuses what CuPy and CUDA refuse."""
+"""The stand-in refuses what CuPy and CUDA refuse. tests/with_cupy compares it with CuPy."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.runtime.cuda.host import HostKernels
-from tests.runtime.cuda.memory import CudaError, Graph, Pool, Stream
-from tests.runtime.cuda.standin import ndarray, standin
-
-OWN_NAMES = {"state"}  # names that CuPy does not have
-
-
-def names(module: Any) -> list[str]:
-    """The dotted names of all functions, classes and values of the stand-in."""
-    found = []
-    for name, value in vars(module).items():
-        if name.startswith("__") or name in OWN_NAMES:
-            continue
-        found += [f"{name}.{inner}" for inner in names(value)] if isinstance(value, SimpleNamespace) else [name]
-    return found
-
-
-def has(module: Any, name: str) -> bool:
-    """Whether the module has a dotted name. True if the name needs a CUDA library that is not installed."""
-    try:
-        for part in name.split("."):
-            module = getattr(module, part)
-    except AttributeError:
-        return False
-    except ImportError:
-        return True
-    return True
-
-
-def test_cupy_has_all_names_of_the_standin(host_kernels: HostKernels) -> None:
-    cupy = pytest.importorskip("cupy", reason="needs CuPy", exc_type=ImportError)
-    missing = [name for name in names(standin(host_kernels)) if not has(cupy, name)]
-    assert missing == []
-    defined = {name for name in dir(ndarray) if not hasattr(object, name)}
-    of_all_classes = {"__dict__", "__module__", "__weakref__", "__annotations__"}
-    assert defined - set(dir(cupy.ndarray)) - of_all_classes == set()
-    assert {"shape", "dtype", "ndim", "strides", "data", "flags"} <= set(dir(cupy.ndarray))
-    assert hasattr(cupy.RawModule, "compile")
-    assert hasattr(cupy.RawModule, "get_function")
-    for ours, theirs in ((Stream, cupy.cuda.Stream), (Graph, cupy.cuda.Graph), (Pool, cupy.cuda.MemoryPool)):
-        methods = {name for name, value in vars(ours).items() if callable(value) and not hasattr(object, name)}
-        assert methods - set(dir(theirs)) == set()
-    assert {"begin_capture", "end_capture", "synchronize"} <= set(dir(cupy.cuda.Stream))
+from tests.runtime.cuda.memory import CudaError
 
 
 def test_arrays_refuse_the_operations_that_cupy_refuses(fake: Any) -> None:

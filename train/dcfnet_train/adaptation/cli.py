@@ -24,9 +24,9 @@ from dcfnet_train.adaptation.adapting import Adaptation, Watch, adapt
 from dcfnet_train.adaptation.gate import TOLERANCE, UNSEEN, Consistency, Judge
 from dcfnet_train.adaptation.segments import Unlabelled
 from dcfnet_train.checkpoint import load_checkpoint, load_shipped, save_checkpoint
+from dcfnet_train.footage.videos import open_sequences
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.validation import Validation
-from dcfnet_train.videos import open_sequences
 
 REFUSED = 2  # exit code if the adapted weights do not pass the gate
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -51,7 +51,7 @@ def main(
     workers: options.Workers = 1,
     threads: options.Threads = 0,
 ) -> None:
-    """Adapts the network to videos without annotation. If it does not improve, writes no file and exits with code 2.
+    """Adapts the network to videos without annotation. Without an improvement it writes no file; the exit code is 2.
 
     Convert the result to a model file with dcfnet-export OUTPUT --onnx.
     """

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box
-from dcfnet_evaluation.metrics import overlaps
 from dcfnet_evaluation.passes import Pass, SingleTracker, run_pass
-from dcfnet_evaluation.protocols import Start
+from dcfnet_evaluation.passes.protocols import Start
 from dcfnet_evaluation.scores import Score
+from dcfnet_evaluation.scores.metrics import overlaps
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray
 

@@ -13,9 +13,9 @@ from dcfnet_evaluation.sequences import SequenceError
 
 from dcfnet_train.adaptation.consistency import Trip, candidates
 from dcfnet_train.adaptation.segments import HeldFrames, Unlabelled
-from dcfnet_train.crop_manifest import Clip, CropSettings, Manifest
 from dcfnet_train.crops.cutting import cut_clip
-from dcfnet_train.videos import Video, read_videos
+from dcfnet_train.footage.crop_manifest import Clip, CropSettings, Manifest
+from dcfnet_train.footage.videos import Video, read_videos
 
 FEWEST = 8  # smallest number of targets that came back: half a batch of different targets
 

@@ -15,9 +15,9 @@ from dcfnet.errors import DcfnetError
 from dcfnet_evaluation.sequences import SequenceError
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from dcfnet_train.crop_manifest import Clip, CropSettings, Manifest
 from dcfnet_train.crops.cutting import make_cache
-from dcfnet_train.videos import Video, read_footage
+from dcfnet_train.footage.crop_manifest import Clip, CropSettings, Manifest
+from dcfnet_train.footage.videos import Video, read_footage
 
 SETTINGS = CropSettings()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -21,7 +21,7 @@ from dcfnet.result import Box
 from dcfnet_evaluation.runs import follow_parent
 from dcfnet_evaluation.sequences import SequenceError
 
-from dcfnet_train.crop_manifest import (
+from dcfnet_train.footage.crop_manifest import (
     BOXES,
     MANIFEST,
     RECORD,
@@ -32,9 +32,9 @@ from dcfnet_train.crop_manifest import (
     measure,
     read_json,
 )
-from dcfnet_train.images import Image
-from dcfnet_train.overlap import fingerprint, spread
-from dcfnet_train.videos import Video
+from dcfnet_train.footage.images import Image
+from dcfnet_train.footage.overlap import fingerprint, spread
+from dcfnet_train.footage.videos import Video
 
 COLUMNS = ("source_frame", "x", "y", "w", "h")
 ClipCallback = Callable[[str, Clip], None]

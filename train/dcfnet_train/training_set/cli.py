@@ -21,7 +21,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     repositories: Annotated[Path, typer.Option(help="Folder of the clones, bare or not: OWNER/NAME or OWNER+NAME.")],
     output: Annotated[Path, typer.Option(help="Folder for the sequences. A rerun keeps finished ones.")],
-    manifest: Annotated[Path, typer.Argument(help="Manifest. The default is the project's own.")] = SHIPPED,
+    manifest: Annotated[
+        Path, typer.Argument(help="Manifest. Default: that of this project.", show_default=False)
+    ] = SHIPPED,
     longest: Annotated[
         int, typer.Option(help="Long side of a frame, px. Larger frames are shrunk.")
     ] = SETTINGS.longest,

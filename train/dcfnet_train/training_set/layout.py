@@ -18,7 +18,7 @@ from dcfnet.io.files import read_json, write_atomically
 from dcfnet_evaluation.sequences import Boxes
 from numpy.typing import NDArray
 
-from dcfnet_train.images import Image
+from dcfnet_train.footage.images import Image
 from dcfnet_train.training_set.annotation import Read, read_track
 from dcfnet_train.training_set.manifest import Entry
 from dcfnet_train.training_set.repository import Repository

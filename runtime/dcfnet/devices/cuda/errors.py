@@ -10,13 +10,15 @@ from dcfnet.errors import DeviceError
 
 
 @contextmanager
-def library_errors(message: str) -> Iterator[None]:
-    """A context in which any error of a missing or failing library raises DeviceError."""
+def library_errors(cupy: Any, message: str) -> Iterator[None]:
+    """A context in which any error of a missing or failing library raises DeviceError. cupy: the module."""
     try:
         yield
     except Exception as error:
-        remedy = "CUDA's libraries come with: pip install 'cupy-cuda13x[ctk]'"
-        raise DeviceError(f"{message}: {error}; {remedy}") from error
+        major = cupy.cuda.runtime.runtimeGetVersion() // 1000  # of the CUDA that this CuPy is built for
+        remedy = f"CUDA's libraries come with: pip install 'cupy-cuda{major}x[ctk]'"
+        reason = str(error).partition("\n")[0]  # more lines list folders in which CuPy looked for a library
+        raise DeviceError(f"{message}: {reason}; {remedy}") from error
 
 
 class CudaErrors:

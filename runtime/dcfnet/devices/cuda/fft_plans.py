@@ -41,7 +41,7 @@ class FftPlans:
     @property
     def _library(self) -> Any:
         """The module of cuFFT. Raises DeviceError if its library cannot be loaded."""
-        with library_errors("cuFFT cannot be used"):
+        with library_errors(self._cupy, "cuFFT cannot be used"):
             from_cupy = self._cupy.cuda.cufft
         return from_cupy
 

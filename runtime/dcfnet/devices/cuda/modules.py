@@ -28,7 +28,7 @@ class Modules:
         """Compiles a program for the current GPU; CuPy keeps the result on disk. Raises DeviceError if that fails."""
         if program in self._modules:
             return
-        with library_errors("the CUDA kernels cannot be compiled"):
+        with library_errors(self._cupy, "the CUDA kernels cannot be compiled"):
             module = self._cupy.RawModule(code=program.source(), options=program.options())
             module.compile()
         self._modules[program] = module

@@ -18,8 +18,8 @@ from dcfnet.devices.cuda.frame import PLACE
 from dcfnet.devices.cuda.graph_capture import CapturedBackbone, CapturedProgram
 from dcfnet.devices.cuda.kernels.decisions import Decisions
 from dcfnet.devices.cuda.kernels.peaks import PeakReader
+from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import Structures
-from dcfnet.devices.cuda.slot_records import Sections
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, Rows
 from dcfnet.devices.records import Outcomes, Targets
 from dcfnet.filter.dcf import Array

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.devices.cuda.kernels.program import DECISIONS
+from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import GRID
-from dcfnet.devices.cuda.slot_records import Sections
 from dcfnet.filter.dcf import Array
 from dcfnet.io.texture import SAMPLES
 
