@@ -1,7 +1,7 @@
-"""What int8 would gain for the model `deep` on a CPU: python benchmarks/deep_int8.py [ROUNDS].
+"""What int8 and float16 would gain for the model `deep` on a CPU: python benchmarks/deep_int8.py [ROUNDS].
 
 ONNX Runtime quantises all convolutions of the shipped file. The ranges come from random patches, so the result is for
-times only. Prints the median CPU time of one call on one thread, float32 and int8 in turn, and of a whole update.
+times only. Prints the median CPU time of one call on one thread, all files in turn, and of a whole update.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 import dcfnet
 import numpy as np
 import onnxruntime
+from dcfnet.backbones.loading import load_model
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import render_clip
+from dcfnet_export.precision import convert
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 MODEL = Path(dcfnet.__file__).parent / "model" / "shipped" / "deep.onnx"
@@ -71,6 +73,8 @@ def main() -> None:
             quantize_static(
                 MODEL, files[name], Patches(rng), QuantFormat.QDQ, operators, per_channel=per_channel, **kinds
             )
+        files["float16"] = Path(folder) / "half.onnx"
+        files["float16"].write_bytes(convert(load_model("deep"), "fp16", "cpu").onnx)
         sessions = {name: session(file) for name, file in files.items()}
         for batch in BATCHES:
             feed = {"patches": patches(rng, batch)}

@@ -58,6 +58,16 @@ def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: py
         ("dcfnet_export.cli", ["FOLDER", "--onnx"], "not a readable safetensors file (it is a folder)"),
         ("dcfnet_export.cli", ["none.npz", "--onnx"], "none.npz: no such file"),
         (
+            "dcfnet_train.crops.cli",
+            ["--videos", "FOLDER", "--output", "FOLDER", "--quality", "0"],
+            "--quality 0: must be a whole number from 1 to 100",
+        ),
+        (
+            "dcfnet_train.training_set.cli",
+            ["--repositories", "FOLDER", "--output", "FOLDER", "--longest", "-1"],
+            "--longest -1: must be",
+        ),
+        (
             "dcfnet_train.cli",
             ["--videos", "none", "--output", "FOLDER"],
             "none: no such folder; give a folder of videos",

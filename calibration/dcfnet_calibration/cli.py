@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
+from dcfnet.cli.entry import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from dcfnet.lifecycle.opening import open_pipeline
@@ -192,5 +193,5 @@ def confidence(
 
 
 def _exit_with(error: Exception) -> typer.Exit:
-    typer.echo(f"dcfnet-calibrate: {error}", err=True)
+    typer.echo(f"dcfnet-calibrate: {as_options(error, 'preset')}", err=True)
     return typer.Exit(1)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from rich.console import Console
@@ -181,5 +182,5 @@ def _evaluate_faults(
 
 
 def _failed(error: Exception) -> typer.Exit:
-    typer.echo(f"dcfnet-eval: {error}", err=True)
+    typer.echo(f"dcfnet-eval: {as_options(error, 'config', 'preset')}", err=True)
     return typer.Exit(1)

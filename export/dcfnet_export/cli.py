@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.config import TrackerConfig
 from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
@@ -65,9 +66,10 @@ def main(
         files = [_report(exporter.write_onnx())] if onnx else []
         if opened:
             files.append(_report(exporter.write_engine(opened, targets, scales, timing_cache, build_options)))
-        passed = not sequences or passes_gate(weights, model, files, sequences, verify, margin)
+        network = weights.backbone(padding=True, stride=model.stride)
+        passed = not sequences or passes_gate(network, model, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
-        typer.echo(f"dcfnet-export: {error}", err=True)
+        typer.echo(f"dcfnet-export: {as_options(error, 'config')}", err=True)
         raise typer.Exit(1) from error
     if not passed:
         raise typer.Exit(REFUSED)

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 from dcfnet.config import DEFAULT_PRESET, TrackerConfig
 from dcfnet.errors import ConfigError
-from dcfnet.io.files import read_json, write_atomically
+from dcfnet.io.files import read_json
 from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import CONFIDENCE_KEY, LEVELS_KEY, WEIGHTS_KEY, Model, parse_model
 from dcfnet_train.deep.backbone import DEEP
@@ -54,15 +54,6 @@ class ConfidenceFit:
                 f"{self.name}: fitted for weights {self.weights_sha256:.12}, the checkpoint has {weights_sha256:.12}: "
                 "fit it for this checkpoint with dcfnet-calibrate confidence, or export without --confidence"
             )
-
-
-def export_deep(
-    checkpoint: DeepCheckpoint, config: TrackerConfig, file: Path, fit: ConfidenceFit | None = None
-) -> Model:
-    """Writes the model of `make_deep` to a file. Raises as `make_deep`, and SinkError."""
-    model = make_deep(checkpoint, config, str(file), fit)
-    write_atomically(model.onnx, file)
-    return model
 
 
 def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str, fit: ConfidenceFit | None = None) -> Model:

@@ -15,28 +15,28 @@ from dcfnet.model.backbone import Backbone
 from dcfnet.model.file import Model
 from dcfnet_evaluation.scores import CONFIDENCE
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from dcfnet_train.checkpoint import Checkpoint
 from dcfnet_train.validation import TorchBackbone
 from rich.console import Console
 from rich.progress import Progress, TaskID
+from torch import nn
 
 from dcfnet_export.files import ExportedFile
 from dcfnet_export.verify import MARGINS, Verification, verify
 
 
 def passes_gate(
-    checkpoint: Checkpoint,
+    network: nn.Module,
     float32: Model,
     files: Sequence[ExportedFile],
     sequences: Sequence[AnnotatedSequence],
     data: str | None,
     margin: float | None,
 ) -> bool:
-    """Whether all files of a checkpoint, in one precision, track as well as the checkpoint.
+    """Whether all files of a network, in one precision, track as well as the network.
 
-    float32: the model that the files were converted from. data: name of the sequences. margin: see
-    `Verification.objections`; None uses the margin of the precision. Prints the results, and writes them into the
-    passport of an engine. Raises SequenceError.
+    network: in torch, with the zeros and the stride of the files. float32: the model that they were converted from.
+    data: name of the sequences. margin: see `Verification.objections`; None uses the margin of the precision. Prints
+    the results, and writes them into the passport of an engine. Raises SequenceError.
     """
     model, console = files[0].model, Console(soft_wrap=True)
     config = model.preset(DEFAULT_PRESET)
@@ -46,12 +46,11 @@ def passes_gate(
     }
     for exported in files:
         backbones |= _open_engine(exported.file, config.patch_size, console) if exported.engine else {}
-    network = TorchBackbone(checkpoint.backbone(padding=True, stride=model.stride))
     control = open_backbone(float32, "onnxruntime", config.patch_size)
     with CommandProgress("dcfnet-export") as bar:
         task = bar.add_task("verify", total=1)
         advance = partial(_advance, bar, task)
-        results = verify(model, network, control, backbones, sequences, config, progress=advance)
+        results = verify(model, TorchBackbone(network), control, backbones, sequences, config, progress=advance)
     objections = {name: result.objections(model.precision, margin) for name, result in results.items()}
     for name, result in results.items():
         _report(console, name, result, objections[name], margin)

@@ -35,8 +35,11 @@ def rename(graph: onnx.GraphProto) -> None:
 
 
 def convolutions(graph: onnx.GraphProto) -> list[str]:
-    """Names of the convolutions of the network, first to last, without the convolution of the normalisation."""
-    return [node.name for node in graph.node if node.op_type == "Conv" and node.name.startswith(CONVOLUTION)]
+    """Names of the convolutions of a network, first to last, without the convolution of the normalisation.
+
+    In a deep network they have the names of torch's exporter.
+    """
+    return [node.name for node in graph.node if node.op_type == "Conv" and not node.name.startswith(NORM)]
 
 
 def _is_normalisation(node: onnx.NodeProto) -> bool:

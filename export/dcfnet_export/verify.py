@@ -134,11 +134,13 @@ def verify(
         raise SequenceError(
             f"sequences for verification: {len(sequences)}, an interval needs at least 2; add sequences"
         )
-    reference, other = (Pipeline.build(config, CpuBackend(), b, model.mean, model.stride) for b in (network, control))
-    exports = {
-        name: Pipeline.build(config, CpuBackend(), backbone, model.mean, model.stride, model.folded)
-        for name, backbone in backbones.items()
-    }
+
+    def opened(backbone: Backbone, folded: Sequence[str] = ()) -> Pipeline:
+        features = (model.mean, model.stride, folded, model.levels, model.confidence)
+        return Pipeline.build(config, CpuBackend(), backbone, *features)
+
+    reference, other = opened(network), opened(control)
+    exports = {name: opened(backbone, model.folded) for name, backbone in backbones.items()}
     places = _search_frames(sequences, -(-patches // len(reference.scales)))
     differences = _differences(reference, exports, places, progress)
     tracked = _track([reference, other, *exports.values()], sequences, progress)

@@ -191,7 +191,7 @@ def test_the_command_writes_ranges_for_int8(footage: Path, tmp_path: Path) -> No
         (["--method", "mean"], "no method 'mean'"),
         (["--sequences", "Z"], "no sequence Z"),
         (["--layout", "mine"], "no layout 'mine'"),
-        (["--preset", "best"], "preset='best': "),
+        (["--preset", "best"], "--preset best: "),
         (["--model", "none.onnx"], "none.onnx: no such file"),
         (["--model", "deep"], "deep.onnx: has 2 feature levels, and int8 supports one; use --model dcfnet"),
     ],

@@ -177,6 +177,8 @@ def test_clips_are_refused_by_name(sequences: list[AnnotatedSequence], tmp_path:
     make_clip(tmp_path / "Middle", np.stack([40 - sizes / 2, 30 - sizes / 2, sizes, sizes], axis=1))
     make_clip(tmp_path / "Still", np.tile([3.0, 4, 20, 20], (8, 1)))
     make_clip(tmp_path / "Moving", np.stack([np.arange(8) * 2.0, np.full(8, 4), *np.full((2, 8), 20)], axis=1))
+    repeated = np.repeat([0.0, 6], [5, 3])  # the annotation of a slow target repeats its boxes
+    make_clip(tmp_path / "Slow", np.stack([repeated, np.full(8, 4), *np.full((2, 8), 20)], axis=1))
     code, text = run("tune", tmp_path, "--output", tmp_path / "out", "--folds", 3)
     assert code == 1
     assert "in Middle, Still: these are target-centred clips" in text

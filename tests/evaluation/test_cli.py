@@ -88,7 +88,8 @@ def test_every_protocol_runs(dataset: Path, tmp_path: Path, protocol: str) -> No
         (["--rates", "30", "--workers", "2"], "leave out --rates"),
         (["--model", "none.onnx"], "none.onnx: no such file"),
         (["--set", "scales=2"], "odd"),
-        (["--config", "quick"], "config='quick': must be one of paper, released, default"),
+        (["--config", "paper", "--preset", "fast"], "--preset fast and --config paper: give one of them"),
+        (["--config", "quick"], "--config quick: must be one of paper, released, default"),
     ],
 )
 def test_an_invalid_option_gives_one_line_and_exit_code_1(

@@ -158,7 +158,7 @@ def test_a_protocol_error_gives_one_line_a_quit_message_and_exit_code_1(client: 
 def test_an_invalid_option_is_reported_on_both_streams() -> None:
     code, out, err = Client((*PROGRAM, "--config", "fastest")).end()
     assert code == 1
-    assert err == "dcfnet-vot: config='fastest': must be one of paper, released, default\n"
+    assert err == "dcfnet-vot: --config fastest: must be one of paper, released, default\n"
     assert shlex.split(out)[1] == f"trax.reason={err.strip().removeprefix('dcfnet-vot: ')}"
 
 

@@ -113,7 +113,7 @@ def test_the_command_exports_the_shipped_weights(tmp_path: Path) -> None:
     [
         (["none.safetensors", "--onnx"], "none.safetensors"),
         (["none.npz", "--onnx"], "none.npz"),
-        (["--onnx", "--config", "best"], "config='best': must be one of"),
+        (["--onnx", "--config", "best"], "--config best: must be one of"),
         ([], "--onnx"),
     ],
 )

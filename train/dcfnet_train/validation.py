@@ -20,8 +20,9 @@ from dcfnet_evaluation.passes.protocols import few_starts
 from dcfnet_evaluation.scores import Score, mean_score
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray
+from torch import nn
 
-from dcfnet_train.backbone import MEAN_BGR, Backbone
+from dcfnet_train.backbone import MEAN_BGR
 from dcfnet_train.checkpoint import Checkpoint
 
 
@@ -29,7 +30,7 @@ from dcfnet_train.checkpoint import Checkpoint
 class TorchBackbone(RuntimeBackbone):
     """The torch network as a backbone of the tracker, on NumPy arrays."""
 
-    network: Backbone
+    network: nn.Module
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """Patches float32 (B, 3, S, S), BGR minus mean -> features float32 (B, C, H, W)."""

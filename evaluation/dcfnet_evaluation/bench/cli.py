@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.config import PRESETS
 from dcfnet.errors import ConfigError, DcfnetError, MissingDependencyError, SinkError
 from rich.console import Console
@@ -242,5 +243,5 @@ def _plot_writer() -> Callable[..., None]:
 
 
 def _failed(error: Exception) -> typer.Exit:
-    typer.echo(f"dcfnet-bench: {error}", err=True)
+    typer.echo(f"dcfnet-bench: {as_options(error, 'preset', 'engine')}", err=True)
     return typer.Exit(1)

@@ -80,7 +80,10 @@ class ClockedBackend:
         self.respond, self.blend, self.filter_update = backend.respond, backend.blend, backend.filter_update
         self.count_colours, self.likelihood = backend.count_colours, backend.likelihood
         self.guarded, self.frame, self.check_texture = backend.guarded, backend.frame, backend.check_texture
-        self.thread_context, self.fourier_transform = backend.thread_context, backend.fourier_transform
+        self.along_both_axes, self.empty, self.thread_context = (
+            *(backend.along_both_axes, backend.empty, backend.thread_context),
+        )
+        self.fourier_transform, self.matrix_transform = backend.fourier_transform, backend.matrix_transform
         self.crop, self.patch_places = backend.crop, backend.patch_places
         self.sample_patches = clock.enclose("crop", "crop", backend.sample_patches)
 

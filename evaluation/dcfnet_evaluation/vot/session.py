@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from dcfnet.cli.entry import as_options
 from dcfnet.errors import DcfnetError, InvalidBoxError, InvalidFrameError, SourceError
 from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.decoding.levels import Levels
@@ -38,7 +39,7 @@ def open_tracker(
         tracker = Tracker(model, config=config, preset=preset)
         return Tracker(model, config=tracker.config.assign(changes)) if changes else tracker
     except DcfnetError as error:
-        raise VotError(str(error)) from error
+        raise VotError(as_options(error, "config", "preset")) from error
 
 
 class Session:

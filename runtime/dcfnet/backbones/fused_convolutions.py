@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.cuda.kernels.constants import GROUP_CHANNELS, LANES, RUN_LENGTH, WARP_OUTPUTS, WARPS
+from dcfnet.devices.cuda.kernels.constants import GROUP_CHANNELS, LANES, MAX_SHARED, RUN_LENGTH, WARP_OUTPUTS, WARPS
 from dcfnet.devices.cuda.kernels.program import Program, features_program, for_pixels
 from dcfnet.filter.dcf import Array
 from dcfnet.model.layers import Convolution, Normalisation
 
 MAX_OUTPUTS = WARPS * WARP_OUTPUTS  # channels of the features that a block can sum
 LARGE, SMALL = 8, 2  # features per thread, in large and in small tiles
-MAX_SHARED = 48 * 1024  # bytes of shared memory that a kernel gets on every CUDA device without an opt-in
 FOUR = 16  # bytes of the structure Four of common.cu
 
 

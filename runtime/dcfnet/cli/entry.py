@@ -1,12 +1,21 @@
-"""The start of the commands of all packages: `--version`, and a message if a library is missing."""
+"""The start and the error messages of the commands of all packages."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from dcfnet.config.version import __version__
+
+
+def as_options(error: Exception, *options: str) -> str:
+    """The message of an error, with options instead of arguments of Python: `--device cpu` for `device='cpu'`.
+
+    options: those of the command, without `--`.
+    """
+    return re.sub(rf"\b({'|'.join(options)})=(?:'([^']*)'|(-?[\d.]+))", r"--\1 \2\3", str(error))
 
 
 def start(command: str, extra: str, load: Callable[[], Any]) -> None:

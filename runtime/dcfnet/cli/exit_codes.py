@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from enum import IntEnum
 
+from dcfnet.cli.entry import as_options
 from dcfnet.cli.log import say
 from dcfnet.errors import DcfnetError
 
@@ -24,11 +24,6 @@ class ExitCode(IntEnum):
     BROKEN_PIPE = 141  # of a shell, for a program that wrote into a closed pipe
 
 
-def as_options(message: str) -> str:
-    """The message with options instead of the arguments of Python: `--device cpu` for `device='cpu'`."""
-    return re.sub(r"\b(device|config|preset)='([^']*)'", r"--\1 \2", message)
-
-
 def exit_code(work: Callable[[], ExitCode], interrupted: Callable[[], None]) -> ExitCode:
     """Does the work and returns its code. An error of the user prints one line on standard error.
 
@@ -41,7 +36,7 @@ def exit_code(work: Callable[[], ExitCode], interrupted: Callable[[], None]) -> 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
         return ExitCode.BROKEN_PIPE
     except DcfnetError as error:
-        say(as_options(str(error)), "error", logging.ERROR, exit_code=int(ExitCode.ERROR))
+        say(as_options(error, "device", "config", "preset"), "error", logging.ERROR, exit_code=int(ExitCode.ERROR))
         return ExitCode.ERROR
     except KeyboardInterrupt:
         say("interrupted; the results up to this frame are saved", "interrupted", logging.WARNING)

@@ -102,21 +102,33 @@ class Backend(Protocol):
     def matmul(self, left: Array, right: Array) -> Array:
         """`left @ right`, (..., n, k) and (..., k, m), both float32 or both complex64; at least one has two axes."""
 
+    def along_both_axes(self, left: Array, maps: Array, right: Array) -> Array:
+        """`left @ maps @ right` for each map, float32: (R, H), (N, H, W) and (W, C) -> (N, R, C)."""
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """A new array, contiguous, with any values."""
+
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         """The arrays, concatenated along their first axis; a single array is returned as it is."""
 
     def stack(self, arrays: Sequence[Array]) -> Array:
         """S arrays of one shape, (M, ...) each, as one array (M, S, ...)."""
 
+    def matrix_transform(
+        self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int, scale: float
+    ) -> SpectralTransform:
+        """The transform by products of matrices, on this device: `Transform.build`."""
+
     def fourier_transform(
         self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int
     ) -> SpectralTransform:
         """The transform by fast Fourier transforms, on this device. Arguments as for `Transform.build`."""
 
-    def respond(self, search_f: Array, filter_f: Array) -> Array:
-        """Responses of N filters to S search spectra each (eq. 3): `dcf.respond`, complex64 (N, S, K, B+1).
+    def respond(self, search_f: Array, filter_f: Array, first_f: Array) -> Array:
+        """Responses of the filters of N targets (eq. 3): `dcf.respond`, complex64 (N x S + N, K, B+1).
 
-        search_f: complex64 (N, S, C, K, B+1). filter_f: complex64 (N, C, K, B+1).
+        The first N x S are those of N filters to S search spectra each. The last N are those of the first filters to
+        the middle search spectrum. search_f: complex64 (N, S, C, K, B+1). filter_f, first_f: complex64 (N, C, K, B+1).
         """
 
     def blend(self, old: Array, new: Array, rate: float) -> Array:

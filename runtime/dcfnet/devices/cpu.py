@@ -18,6 +18,7 @@ from dcfnet.filter.dcf import Array
 from dcfnet.filter.fourier_transform import FourierTransform, window_of_both_axes
 from dcfnet.filter.response import Peak, read_maps
 from dcfnet.filter.spatial_penalty import SpatialPenalty
+from dcfnet.filter.transform import Transform
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.io.frame import Frame
 from dcfnet.io.pixel_formats import CheckedFrame, bgr_around, black_level, host_frame, texture_plane
@@ -115,11 +116,22 @@ class CpuBackend:
     def matmul(self, left: Array, right: Array) -> Array:
         return left @ right
 
+    def along_both_axes(self, left: Array, maps: Array, right: Array) -> Array:
+        return left @ maps @ right
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        return np.empty(shape, dtype)
+
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
     def stack(self, arrays: Sequence[Array]) -> Array:
         return np.stack(arrays, axis=1)
+
+    def matrix_transform(
+        self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int, scale: float
+    ) -> Transform:
+        return Transform.build(side, band, response_side, window, self.asarray, self.matmul, margin, scale)
 
     def fourier_transform(
         self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int
@@ -129,8 +141,12 @@ class CpuBackend:
         values = window_of_both_axes(window)
         return FourierTransform(side, band, response_side, margin, values, rfft2, irfft2)
 
-    def respond(self, search_f: Array, filter_f: Array) -> Array:
-        return dcf.respond(search_f, filter_f[:, None])[:, :, 0]
+    def respond(self, search_f: Array, filter_f: Array, first_f: Array) -> Array:
+        middle = search_f.shape[1] // 2
+        responses = dcf.respond(search_f, filter_f[:, None])
+        of_first = dcf.respond(search_f[:, middle : middle + 1], first_f[:, None])
+        frequencies = responses.shape[-2:]
+        return np.concatenate([responses.reshape(-1, *frequencies), of_first.reshape(-1, *frequencies)])
 
     def blend(self, old: Array, new: Array, rate: float) -> Array:
         return dcf.blend(old, new, rate)

@@ -31,7 +31,7 @@ class ColourBackend(Protocol):
 
     def asarray(self, values: NDArray[np.generic]) -> Array: ...
 
-    def matmul(self, left: Array, right: Array) -> Array: ...
+    def along_both_axes(self, left: Array, maps: Array, right: Array) -> Array: ...
 
     def blend(self, old: Array, new: Array, rate: float) -> Array: ...
 
@@ -99,7 +99,7 @@ class ColourModel:
         patches: (N, 3, S, S), search patches at scale 1. histograms: (N, 2, BINS).
         """
         pixels = self.backend.likelihood(patches, self.mean, self.step, histograms)
-        return self.backend.matmul(self.backend.matmul(self.windows, pixels), self.windows_across)
+        return self.backend.along_both_axes(self.windows, pixels, self.windows_across)
 
 
 def bins_of(patches: NDArray[np.float32], mean: NDArray[np.float32], step: int) -> NDArray[np.int32]:

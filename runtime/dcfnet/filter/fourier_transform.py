@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.filter.dcf import Array
+from dcfnet.filter.transform import placed
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class FourierTransform:
     rfft2: Callable[[Array], Array]
     irfft2: Callable[[Array, int], Array]
 
-    def forward(self, maps: Array) -> Array:
-        """float32 (..., H + 2M, H + 2M) -> complex64 (..., K, B+1)."""
+    def forward(self, maps: Array, into: Array | None = None) -> Array:
+        """float32 (..., H + 2M, H + 2M) -> complex64 (..., K, B+1); see `SpectralTransform`."""
         middle = slice(self.margin, self.margin + self.side)
         spectra = self.rfft2(maps[..., middle, middle] * self.window)
         kept: NDArray[Any] = spectra[..., self._rows(), : self.band + 1]
-        return kept
+        return placed(kept, into)
 
     def inverse(self, spectra: Array) -> Array:
         """complex64 (..., K, B+1) -> float32 (..., R, R); [0, 0] is shift zero."""

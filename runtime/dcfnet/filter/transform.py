@@ -31,8 +31,8 @@ class SpectralTransform(Protocol):
     The setting `transform` selects `Transform` ("matrices") or `FourierTransform` ("fft").
     """
 
-    def forward(self, maps: Array) -> Array:
-        """float32 (..., H, H) -> complex64 (..., K, B+1)."""
+    def forward(self, maps: Array, into: Array | None = None) -> Array:
+        """float32 (..., H, H) -> complex64 (..., K, B+1). into: contiguous memory for the result; None: new memory."""
 
     def inverse(self, spectra: Array) -> Array:
         """complex64 (..., K, B+1) -> float32 (..., R, R); [0, 0] is shift zero."""
@@ -96,9 +96,9 @@ class Transform:
             matmul,
         )
 
-    def forward(self, maps: Array) -> Array:
-        """float32 (..., H, H) -> complex64 (..., K, B+1)."""
-        return self.matmul(self.rows, self.matmul(maps, self.columns).view(np.complex64))
+    def forward(self, maps: Array, into: Array | None = None) -> Array:
+        """See `SpectralTransform`."""
+        return placed(self.matmul(self.rows, self.matmul(maps, self.columns).view(np.complex64)), into)
 
     def inverse(self, spectra: Array) -> Array:
         """complex64 (..., K, B+1) -> float32 (..., R, R); [0, 0] is shift zero."""
@@ -107,6 +107,14 @@ class Transform:
     def for_capture(self) -> Transform:
         """See `SpectralTransform`: the transform itself, which has no working memory."""
         return self
+
+
+def placed(values: Array, into: Array | None) -> Array:
+    """The values, copied to `into` if that is given."""
+    if into is None:
+        return values
+    into[...] = values
+    return into
 
 
 def _interleaved(matrix: NDArray[np.complex128]) -> NDArray[np.float32]:

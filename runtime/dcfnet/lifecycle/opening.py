@@ -53,7 +53,9 @@ def _chosen_config(config: ConfigLike, preset: str | None, model: Model) -> Trac
     if config is None or isinstance(config, Mapping):
         return model.preset(preset or DEFAULT_PRESET).replace(**(config or {}))
     if preset is not None:
-        raise ConfigError(f"preset={preset!r} and config={config!r}: give one, or the config as a mapping of changes")
+        raise ConfigError(
+            f"preset={preset!r} and config={config!r}: give one of them, or a preset with single settings"
+        )
     if isinstance(config, TrackerConfig):
         return config
     if isinstance(config, str):

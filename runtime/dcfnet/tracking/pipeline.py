@@ -17,12 +17,11 @@ from numpy.typing import DTypeLike, NDArray
 from dcfnet.config import TrackerConfig
 from dcfnet.devices.backend import Backend, Light, Pairs
 from dcfnet.devices.filters import ArrayFilters, PatchPlaces
-from dcfnet.errors import ConfigError
 from dcfnet.filter.colour_histogram import ColourModel
 from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import RESPONSE_SIDE, Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
-from dcfnet.filter.transform import SpectralTransform, band_of_label, label_spectrum
+from dcfnet.filter.transform import SpectralTransform, band_of_label, label_spectrum, placed
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.filter.windows import cosine_window
 from dcfnet.model.backbone import Backbone, as_backbone
@@ -30,6 +29,7 @@ from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import NO_FILE, FeatureLevel, ModelIdentity
 from dcfnet.tracking.decision_rules import decision_rules
 from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
+from dcfnet.tracking.patch_sizes import check_sizes
 from dcfnet.tracking.transforms import transform_of_scale
 from dcfnet.tracking.work_queue import WorkQueue
 
@@ -81,7 +81,7 @@ class Pipeline:
         Raises ConfigError if the patch size or the margin does not fit the stride, or the margin the scales.
         """
         scales = scale_pyramid(config.scales, config.scale_step)
-        _check_sizes(config, stride, folded, float(scales[-1]))
+        check_sizes(config, stride, folded, float(scales[-1]))
         side, margin = config.search_side() // stride, config.margin // stride
         backbone = as_backbone(backbone)
         sigmas = [sigma / stride for sigma in _label_sigmas(config, levels)]  # map pixels
@@ -156,17 +156,19 @@ class Pipeline:
 
     def spectrum(self, places: PatchPlaces) -> Array:
         """Spectrum of the windowed features of M patches: complex64 (M, C, K, B+1)."""
-        return self._spectra_and_patches(places, 0, self.transform.forward)[0]
+        return self._spectra_and_patches(places, 0)[0]
 
     def _spectra_and_patches(
-        self, places: PatchPlaces, group: int, transform: Callable[[Array], Array]
+        self, places: PatchPlaces, group: int, scaled: Sequence[SpectralTransform] = ()
     ) -> tuple[Array, Array | None]:
         """Spectra of M patches, and the middle patch of each `group` of them if colours are on and group > 0.
+
+        scaled: transforms of one map for S scales. Spectra are then (M, S, C, K, B+1), else (M, C, K, B+1).
 
         The backbone gets `patches_per_call` patches at a time; other patches are not kept. Patches for the colours have
         no margin.
         """
-        size, margin, spectra, middle = self.config.patch_size, self.config.margin, [], []
+        size, margin, middle, spectra = self.config.patch_size, self.config.margin, list[Array](), None
         inner = slice(margin, size - margin)
         for part in np.array_split(np.arange(len(places)), -(-len(places) // self.backend.patches_per_call)):
             first, last = int(part[0]), int(part[-1]) + 1
@@ -175,8 +177,21 @@ class Pipeline:
             if self.colours is not None and first + start < last:
                 middle.append(patches[start::group, :, inner, inner] if margin else patches[start::group])
             patches = patches if self.unsubtracted_mean is None else patches + self.unsubtracted_mean
-            spectra.append(transform(self.backbone(patches)))
-        return self.backend.concatenate(spectra), self.backend.concatenate(middle) if middle else None
+            features = self.backbone(patches)
+            if last - first == len(places):
+                spectra = self._spectra(features, scaled, None)
+                break
+            if spectra is None:
+                shape = (len(places), *([len(scaled)] if scaled else []), features.shape[1])
+                spectra = self.backend.empty((*shape, *self.filter_update.label_f.shape[-2:]), np.complex64)
+            self._spectra(features, scaled, spectra[first:last])
+        return spectra, self.backend.concatenate(middle) if middle else None
+
+    def _spectra(self, features: Array, scaled: Sequence[SpectralTransform], into: Array | None) -> Array:
+        """The spectra of maps (M, C, H, H), in `into` if that is given. scaled: see `_spectra_and_patches`."""
+        if scaled:
+            return placed(self.backend.stack([each.forward(features) for each in scaled]), into)
+        return self.transform.forward(features, into)
 
     def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array, Array]:
         """The program *detect* without its readout (steps 2 to 4): float32 (N, S, R, R) twice, and (N, 1, R, R).
@@ -184,21 +199,15 @@ class Pipeline:
         The first maps are the filters' responses. The second include the response of the colours, which is the same at
         every scale; without colours both are one array. The third are the responses of the first filters at scale 1.
         """
-        search_f, middle = self._spectra_and_patches(places, self.patches_per_target, self._search_transform)
+        search_f, middle = self._spectra_and_patches(places, self.patches_per_target, self.scaled)
         search_f = search_f.reshape(len(filters), len(self.scales), *search_f.shape[-3:])  # (N, S, C, K, B+1)
-        maps = self.transform.inverse(self.backend.respond(search_f, filters.filter_f))
-        unscaled_f = search_f[:, len(self.scales) // 2 : len(self.scales) // 2 + 1]
-        first_maps = self.transform.inverse(self.backend.respond(unscaled_f, filters.first_f))
+        both = self.transform.inverse(self.backend.respond(search_f, filters.filter_f, filters.first_f))
+        count = len(filters) * len(self.scales)
+        maps, first_maps = both[:count].reshape(len(filters), len(self.scales), *both.shape[1:]), both[count:, None]
         if self.colours is None or middle is None:
             return maps, maps, first_maps
         colour_maps = self.colours.response(middle, filters.colours)[:, None]  # (N, 1, R, R)
         return maps, self.backend.blend(maps, colour_maps, self.config.colour_share), first_maps
-
-    def _search_transform(self, features: Array) -> Array:
-        """Maps (M, C, H, H) -> spectra (M, C, K, B+1), or (M, S, C, K, B+1) if one map gives all scales."""
-        if not self.scaled:
-            return self.transform.forward(features)
-        return self.backend.stack([each.forward(features) for each in self.scaled])
 
     def read_peaks(self, maps: Array, position_maps: Array, first_maps: Array) -> tuple[NDArray[np.intp], Peak]:
         """See `FramePrograms`."""
@@ -206,7 +215,7 @@ class Pipeline:
 
     def initial_filters(self, places: PatchPlaces) -> ArrayFilters:
         """Filters of N targets, learnt from N template patches alone."""
-        template_f, patches = self._spectra_and_patches(places, 1, self.transform.forward)
+        template_f, patches = self._spectra_and_patches(places, 1)
         solution = self.filter_update.initial(template_f)
         if self.colours is None or patches is None:
             colours = self.backend.asarray(np.zeros((len(places), 2, 1), np.float32))
@@ -216,33 +225,11 @@ class Pipeline:
 
     def updated_filters(self, places: PatchPlaces, filters: ArrayFilters) -> ArrayFilters:
         """The program *update*: the filters of N targets, blended towards N template patches (step 6)."""
-        template_f, patches = self._spectra_and_patches(places, 1, self.transform.forward)
+        template_f, patches = self._spectra_and_patches(places, 1)
         solution = self.filter_update.updated(template_f, filters.solution)
         if self.colours is None or patches is None:
             return ArrayFilters(*solution, filters.colours, filters.first_f)
         return ArrayFilters(*solution, self.colours.blend(filters.colours, patches), filters.first_f)
-
-
-def _check_sizes(config: TrackerConfig, stride: int, folded: Sequence[str], largest_scale: float) -> None:
-    """Raises ConfigError for a patch size or a margin that does not fit the model or the scales."""
-    if config.patch_size % stride:
-        raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
-    if not config.margin:
-        return
-    if config.margin % stride or config.search_side() < 2 * stride:
-        raise ConfigError(
-            f"margin={config.margin}: must be a multiple of the model's stride, {stride}, and leave room for the "
-            f"search region in patch_size={config.patch_size}"
-        )
-    if config.search_side() * largest_scale > config.patch_size:
-        raise ConfigError(
-            f"margin={config.margin}: too small for the largest scale, {largest_scale:.3f}; it must be at least "
-            f"{config.search_side() * (largest_scale - 1) / 2:.1f} px"
-        )
-    if "window" in folded:
-        raise ConfigError(
-            f"margin={config.margin}: the model contains the cosine window; export it without --fold window"
-        )
 
 
 def _label_sigmas(config: TrackerConfig, levels: Sequence[FeatureLevel]) -> list[float]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.devices.backend import Backend
-from dcfnet.filter.transform import SpectralTransform, Transform
+from dcfnet.filter.transform import SpectralTransform
 
 
 def transform_of_scale(
@@ -19,4 +19,4 @@ def transform_of_scale(
     """
     if name == "fft" and scale == 1:
         return backend.fourier_transform(*sizes, window, margin)
-    return Transform.build(*sizes, window, backend.asarray, backend.matmul, margin, scale)
+    return backend.matrix_transform(*sizes, window, margin, scale)

@@ -34,11 +34,13 @@ def assert_close(found: Any, expected: np.ndarray, share: float = 1e-5) -> None:
 
 @pytest.mark.parametrize(("targets", "scales", "channels"), [(1, 1, 1), (3, 3, 5), (2, 5, 32)])
 def test_responses_follow_eq_3(place: str, rng: np.random.Generator, targets: int, scales: int, channels: int) -> None:
-    search, filters = spectra(rng, targets, scales, channels), spectra(rng, targets, channels)
+    search, filters, first = (spectra(rng, targets, *stack, channels) for stack in ((scales,), (), ()))
     backend = open_backend("cuda")
-    assert_close(
-        backend.respond(backend.asarray(search), backend.asarray(filters)), CpuBackend().respond(search, filters)
-    )
+    responses = (filters.conj()[:, None] * search).sum(axis=2).reshape(-1, *SPECTRUM)
+    of_first = (first.conj() * search[:, scales // 2]).sum(axis=1)
+    expected = np.concatenate([responses, of_first])
+    assert_close(backend.respond(*map(backend.asarray, (search, filters, first))), expected)
+    assert_close(backend.asarray(CpuBackend().respond(search, filters, first)), expected)
 
 
 @pytest.mark.parametrize(("old", "new"), [((3, 5, 4, 4), (3, 1, 4, 4)), ((2, 2, 7), (2, 2, 7)), ((4, 1, 3), (4, 1, 3))])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from dcfnet_evaluation.sequences import SequenceError
@@ -45,7 +46,7 @@ def main(
         footage = _footage(videos)
         manifest = _cut(footage, videos, settings, output, workers)
     except (DcfnetError, ValueError, OSError) as error:
-        typer.echo(f"dcfnet-crops: {error}", err=True)
+        typer.echo(f"dcfnet-crops: {as_options(error, 'around', 'longest', 'image', 'quality')}", err=True)
         raise typer.Exit(1) from error
     for clip in manifest.clips.values():
         for message in clip.unreadable:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.errors import ConfigError, DcfnetError
 
 from dcfnet_train.training_set.layout import FootageSettings, Written, write_sequence
@@ -38,7 +39,7 @@ def main(
         settings = FootageSettings(longest=longest, quality=quality, smallest=smallest)
         entries = _chosen(load_manifest(manifest), only or [])
     except DcfnetError as error:
-        _tell(f"python -m dcfnet_train.training_set: {error}")
+        _tell(f"python -m dcfnet_train.training_set: {as_options(error, 'longest', 'quality', 'smallest')}")
         raise typer.Exit(1) from error
     written = [found for entry in entries if (found := _write(entry, repositories, settings, output)) is not None]
     frames, boxes = sum(one.frames for one in written), sum(one.boxes for one in written)

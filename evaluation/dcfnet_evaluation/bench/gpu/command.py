@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.devices.selection import open_backend
 from dcfnet.errors import ConfigError, DcfnetError
@@ -71,7 +72,7 @@ def gpu(
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically((json.dumps({**report, "rows": rows}, indent=1) + "\n").encode(), output)
     except (DcfnetError, SequenceError, OSError) as error:
-        typer.echo(f"dcfnet-bench: {error}", err=True)
+        typer.echo(f"dcfnet-bench: {as_options(error, 'preset', 'engine')}", err=True)
         raise typer.Exit(1) from error
     Console().print(table(rows))
     typer.echo("times in ms; host: p50 of calls without and with an update of the filter, and the larger p99;")

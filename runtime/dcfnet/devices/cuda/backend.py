@@ -22,6 +22,7 @@ from dcfnet.devices.cuda.kernels.fourier import CudaFourierTransform
 from dcfnet.devices.cuda.kernels.matrix_product import matrix_product
 from dcfnet.devices.cuda.kernels.peaks import PeakReader, unpack_peaks
 from dcfnet.devices.cuda.kernels.program import for_pixels
+from dcfnet.devices.cuda.kernels.separable import CudaTransform, along_both_axes
 from dcfnet.devices.cuda.kernels.texture import TextureReader
 from dcfnet.devices.cuda.sampling import Structures, patch_places, require_pixels
 from dcfnet.devices.cuda.slots import SlotPool
@@ -32,6 +33,7 @@ from dcfnet.filter.dcf import Array
 from dcfnet.filter.fourier_transform import window_of_both_axes
 from dcfnet.filter.response import Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
+from dcfnet.filter.transform import Transform
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.io.texture import Texture
 
@@ -126,11 +128,24 @@ class CudaBackend:
     def matmul(self, left: Array, right: Array) -> Array:
         return matrix_product(self._device, left, right)
 
+    def along_both_axes(self, left: Array, maps: Array, right: Array) -> Array:
+        return along_both_axes(self._device, left, maps, right)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        return self._device.empty(shape, dtype)
+
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         return self._device.concatenate(arrays)
 
     def stack(self, arrays: Sequence[Array]) -> Array:
         return self._device.stack(arrays)
+
+    def matrix_transform(
+        self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int, scale: float
+    ) -> CudaTransform:
+        sizes = (side, band, response_side)
+        matrices = Transform.build(*sizes, window, self.asarray, self.matmul, margin, scale)
+        return CudaTransform(**vars(matrices), device=self._device)
 
     def fourier_transform(
         self, side: int, band: int, response_side: int, window: NDArray[np.float64], margin: int
@@ -139,8 +154,8 @@ class CudaBackend:
         sizes = (side, band, response_side, margin)
         return CudaFourierTransform(device, device.fft_plans(), *sizes, values)
 
-    def respond(self, search_f: Array, filter_f: Array) -> Array:
-        return respond(self._device, search_f, filter_f)
+    def respond(self, search_f: Array, filter_f: Array, first_f: Array) -> Array:
+        return respond(self._device, search_f, filter_f, first_f)
 
     def blend(self, old: Array, new: Array, rate: float) -> Array:
         return blend(self._device, old, new, rate)

@@ -6,11 +6,14 @@ from dcfnet.filter.colour_histogram import LEVELS
 from dcfnet.io.pixel_formats import SHIFT
 from dcfnet.io.texture import COARSE_SAMPLES
 
+MAX_SHARED = 48 * 1024  # bytes of shared memory that a block gets on every CUDA device without an opt-in
 # Peaks
 READER_THREADS = 256  # threads of a block, which reads the maps of one target
 NUMBERS_PER_TARGET = 7  # winning scale, shift along x and y, value, PSR, APCE, likeness
 # Matrix products: rows and columns of the result that one thread computes. More results per loaded number are faster.
 ROWS_PER_THREAD, COLUMNS_PER_THREAD = 4, 3
+# Products along both axes: threads of a block, which computes one map
+SEPARABLE_THREADS = 128
 # Convolutions, one kernel per layer: channels of the result that a thread sums for each pixel that it reads
 OUTPUTS_PER_THREAD = 16
 # Fused convolutions
@@ -25,6 +28,7 @@ DEFINES: tuple[tuple[str, int], ...] = (
     ("NUMBERS_PER_TARGET", NUMBERS_PER_TARGET),
     ("ROWS_PER_THREAD", ROWS_PER_THREAD),
     ("COLUMNS_PER_THREAD", COLUMNS_PER_THREAD),
+    ("SEPARABLE_THREADS", SEPARABLE_THREADS),
     ("OUTPUTS_PER_THREAD", OUTPUTS_PER_THREAD),
     ("LANES", LANES),
     ("WARPS", WARPS),

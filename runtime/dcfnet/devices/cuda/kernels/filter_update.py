@@ -17,13 +17,13 @@ from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.update import FilterSolution, FilterUpdate
 
 
-def respond(device: Any, search_f: Array, filter_f: Array) -> Array:
-    """`Backend.respond`, queued: (N, S, C, K, B+1) and (N, C, K, B+1) -> (N, S, K, B+1), complex64."""
+def respond(device: Any, search_f: Array, filter_f: Array, first_f: Array) -> Array:
+    """`Backend.respond`, queued: (N, S, C, K, B+1) and twice (N, C, K, B+1) -> (N x S + N, K, B+1), complex64."""
     targets, scales, channels, *area = search_f.shape
-    search_f = device.contiguous(search_f)  # one scale of several is a strided view
-    responses = device.empty((targets, scales, *area), np.complex64)
+    responses = device.empty((targets * (scales + 1), *area), np.complex64)
     sizes = map(np.int32, (targets, scales, channels, math.prod(area)))
-    device.launch("respond", targets * scales * math.prod(area), search_f, filter_f, responses, *sizes)
+    threads = len(responses) * math.prod(area)
+    device.launch("respond", threads, search_f, filter_f, first_f, responses, *sizes)
     return responses
 
 

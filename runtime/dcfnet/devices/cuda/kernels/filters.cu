@@ -3,13 +3,17 @@
 // and loops over the channels, so a sum over channels needs one thread only. A sum over frequencies has two steps: `sum_rows`
 // sums each row, and the kernel that needs the total adds the row sums.
 
-// Responses (targets, scales, area) of filters to search spectra (targets, scales, channels, area) (eq. 3). One
-// thread per frequency of a response.
+// Responses (targets * scales + targets, area) to search spectra (targets, scales, channels, area) (eq. 3): first those of the
+// filters at each scale, then those of the first filters at the middle scale. One thread per frequency of a response.
 extern "C" __global__ void respond(const Complex* __restrict__ search, const Complex* __restrict__ filters,
-                                   Complex* __restrict__ responses, int targets, int scales, int channels, int area) {
-    const long long at = position(), map = at / area, each = (long long)channels * area;
-    if (at >= (long long)targets * scales * area) return;
-    const Complex *features = search + map * each + at % area, *filter = filters + map / scales * each + at % area;
+                                   const Complex* __restrict__ first, Complex* __restrict__ responses, int targets,
+                                   int scales, int channels, int area) {
+    const long long at = position(), map = at / area, each = (long long)channels * area, later = (long long)targets * scales;
+    if (map >= later + targets) return;
+    const bool of_first = map >= later;
+    const long long target = of_first ? map - later : map / scales;
+    const Complex* features = search + (of_first ? target * scales + scales / 2 : map) * each + at % area;
+    const Complex* filter = (of_first ? first : filters) + target * each + at % area;
     Complex sum = {0.0f, 0.0f};
     for (int channel = 0; channel < channels; ++channel, features += area, filter += area)
         add_conjugate_product(sum, *filter, *features);

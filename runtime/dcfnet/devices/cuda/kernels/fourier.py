@@ -26,7 +26,7 @@ class CudaFourierTransform:
     margin: int
     window: Array
 
-    def forward(self, maps: Array) -> Array:
+    def forward(self, maps: Array, into: Array | None = None) -> Array:
         """See `FourierTransform`."""
         device, side, (count, stack) = self.device, self.side, _stack(maps)
         pitch = side + side % 2
@@ -36,7 +36,7 @@ class CudaFourierTransform:
         spectra = device.empty((count, side, side // 2 + 1), np.complex64)
         self.plans.forward(windowed, spectra)
         rows, columns = 2 * self.band + 1, self.band + 1
-        kept = device.empty((*stack, rows, columns), np.complex64)
+        kept = device.empty((*stack, rows, columns), np.complex64) if into is None else into
         device.launch("keep_band", count * rows * columns, spectra, kept, *map(np.int32, (count, side, self.band)))
         return kept
 

@@ -36,9 +36,38 @@ __device__ static inline float total(const float* values, int count) {
     return sum;
 }
 
+// R x C numbers of the product of two matrices, left (rows, inner) and right (inner, columns), by one thread, from (row, column)
+// on. Numbers outside the matrix are not stored.
+template <int R, int C, typename Number>
+__device__ static inline void multiply_tile(const Number* left, const Number* right, Number* result, int rows, int inner,
+                                            int columns, int row, int column) {
+    const Number* rows_from[R];
+#pragma unroll
+    for (int r = 0; r < R; ++r) rows_from[r] = left + (long long)(row + r < rows ? row + r : rows - 1) * inner;
+    const Number* numbers = right + column;
+    Number sums[R][C] = {};
+#pragma unroll 4
+    for (int index = 0; index < inner; ++index, numbers += columns) {
+        Number values[C];
+#pragma unroll
+        for (int c = 0; c < C; ++c) values[c] = column + c < columns ? numbers[c] : Number();
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+            const Number value = *rows_from[r]++;
+#pragma unroll
+            for (int c = 0; c < C; ++c) add_product(sums[r][c], value, values[c]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < R; ++r)
+#pragma unroll
+        for (int c = 0; c < C; ++c)
+            if (row + r < rows && column + c < columns) result[(long long)(row + r) * columns + column + c] = sums[r][c];
+}
+
 // Matrices (stack, rows, inner) times (stack, inner, columns) -> result (stack, rows, columns). `left_step` and `right_step`
 // are the distances between two matrices in numbers; 0 means one matrix for the whole stack. One thread computes
-// ROWS_PER_THREAD x COLUMNS_PER_THREAD results, and does not store those outside the matrix.
+// ROWS_PER_THREAD x COLUMNS_PER_THREAD results.
 template <typename Number>
 __device__ static inline void multiply(const Number* __restrict__ left, const Number* __restrict__ right,
                                        Number* __restrict__ result, int stack, int rows, int inner, int columns,
@@ -47,30 +76,8 @@ __device__ static inline void multiply(const Number* __restrict__ left, const Nu
     const long long at = position(), place = at / across / down;
     if (place >= stack) return;
     const int row = (int)(at / across % down) * ROWS_PER_THREAD, column = (int)(at % across) * COLUMNS_PER_THREAD;
-    const Number* rows_from[ROWS_PER_THREAD];
-#pragma unroll
-    for (int r = 0; r < ROWS_PER_THREAD; ++r)
-        rows_from[r] = left + place * left_step + (long long)(row + r < rows ? row + r : rows - 1) * inner;
-    const Number* numbers = right + place * right_step + column;
-    Number sums[ROWS_PER_THREAD][COLUMNS_PER_THREAD] = {};
-#pragma unroll 4
-    for (int index = 0; index < inner; ++index, numbers += columns) {
-        Number values[COLUMNS_PER_THREAD];
-#pragma unroll
-        for (int c = 0; c < COLUMNS_PER_THREAD; ++c) values[c] = column + c < columns ? numbers[c] : Number();
-#pragma unroll
-        for (int r = 0; r < ROWS_PER_THREAD; ++r) {
-            const Number value = *rows_from[r]++;
-#pragma unroll
-            for (int c = 0; c < COLUMNS_PER_THREAD; ++c) add_product(sums[r][c], value, values[c]);
-        }
-    }
-#pragma unroll
-    for (int r = 0; r < ROWS_PER_THREAD; ++r)
-#pragma unroll
-        for (int c = 0; c < COLUMNS_PER_THREAD; ++c)
-            if (row + r < rows && column + c < columns)
-                result[(place * rows + row + r) * columns + column + c] = sums[r][c];
+    multiply_tile<ROWS_PER_THREAD, COLUMNS_PER_THREAD>(left + place * left_step, right + place * right_step,
+                                                       result + place * rows * columns, rows, inner, columns, row, column);
 }
 
 extern "C" __global__ void multiply_real(const float* __restrict__ left, const float* __restrict__ right,

@@ -43,7 +43,8 @@ class Program:
 
 TRACKER = Program(
     (
-        *("common.cu", "pixel_types.cu", "texture.cu", "patches.cu", "peaks.cu", "matrices.cu", "filters.cu"),
+        *("common.cu", "pixel_types.cu", "texture.cu", "patches.cu", "peaks.cu", "matrices.cu"),
+        *("separable.cu", "filters.cu"),
         *("fourier.cu", "normalisation.cu", "layers.cu"),
     ),
     structures=("Place", "Grid"),
