@@ -76,8 +76,8 @@ def disable_device(module: Any, tracker: Any, pinned: bool) -> None:
         graph.steps.clear()
     Event.record = Event.synchronize = do_nothing  # type: ignore[method-assign]
     for programs in tracker._state.filters.allocation.slots._programs:
-        programs.found["outcomes"]["shift"] = 0
-        programs.found["outcomes"]["winner"] = tracker.config.scales // 2
+        programs.found.outcomes["shift"] = 0
+        programs.found.outcomes["winner"] = tracker.config.scales // 2
 
 
 def in_memory(module: Any, device: Any, frame: NDArray[np.uint8], memory: str) -> Any:
@@ -105,7 +105,7 @@ def main() -> None:
         tracker.update(frame)
     disable_device(module, tracker, memory == "pinned")
     decide, interval, times = SlotFilters.decide, tracker.config.update_interval, dict[str, list[float]]()
-    outcomes = [each.found["outcomes"] for each in tracker._state.filters.allocation.slots._programs]
+    outcomes = [each.found.outcomes for each in tracker._state.filters.allocation.slots._programs]
     for turn in range(2 * UPDATES):
         on_device, learns = turn % 2 == 0, turn // 2 % interval == interval - 1
         SlotFilters.decide = decide if on_device else lambda *_: None  # type: ignore[method-assign, assignment]

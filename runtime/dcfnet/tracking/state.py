@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet.devices.backend import Backend, Pairs
 from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
-from dcfnet.devices.records import TARGET, Targets
+from dcfnet.devices.records import TARGET, Targets, copied, put, raw, taken
 from dcfnet.result import Box
 
 MAX_SOURCE = 2**31 - 1  # largest index of a camera; it fits into 32 bits
@@ -113,19 +113,24 @@ class TrackState:
         """A copy with some fields of the records, or the filters, replaced."""
         targets, filters = self.targets, changes.pop("filters", self.filters)
         if changes:
-            targets = targets.copy()
+            targets = copied(targets)
             for name, values in changes.items():
                 targets[name] = values
         return TrackState(targets, filters)
 
     def take(self, rows: NDArray[np.intp]) -> TrackState:
         """The targets in `rows`; the state itself if these are all targets, in order."""
-        return self if self._is_all(rows) else TrackState(self.targets[rows], self.filters.take(rows))
+        return self if self._is_all(rows) else TrackState(taken(self.targets, rows), self.filters.take(rows))
 
     def of_sources(self, sources: Iterable[int]) -> tuple[NDArray[np.intp], TrackState]:
-        """The rows of the targets of these sources, and these targets with indices into `sources` as their sources."""
-        numbered = {source: index for index, source in enumerate(sources)}
-        rows = np.flatnonzero([int(source) in numbered for source in self.source])
+        """The rows of the targets of these sources, and these targets with indices into `sources` as their sources.
+
+        The state itself if each target has a frame and each source is its own index.
+        """
+        numbered, own = {source: index for index, source in enumerate(sources)}, self.source.tolist()
+        if all(numbered.get(source) == source for source in set(own)):  # nearly always
+            return np.arange(len(self)), self
+        rows = np.flatnonzero([source in numbered for source in own])
         part = self.take(rows)
         return rows, part.replace(source=np.array([numbered[int(s)] for s in part.source], dtype=np.intp))
 
@@ -133,15 +138,15 @@ class TrackState:
         """The state with the targets in `rows` replaced by `part`, which `take` returned and a step advanced."""
         if self._is_all(rows):
             return part
-        targets = self.targets.copy()
-        targets[rows] = part.targets
+        targets = copied(self.targets)
+        put(targets, rows, part.targets)
         return TrackState(targets, self.filters.put(rows, part.filters))
 
     @classmethod
     def concatenate(cls, parts: Sequence[TrackState], capacity: int | None = None) -> TrackState:
         """The targets of all parts, in order. The parts are consumed. capacity: see `Filters.extended`."""
         first, *others = parts
-        targets = np.concatenate([part.targets for part in parts])
+        targets = np.concatenate([raw(part.targets) for part in parts]).view(TARGET)
         return cls(targets, first.filters.extended([other.filters for other in others], capacity))
 
     def boxes(self) -> list[Box]:

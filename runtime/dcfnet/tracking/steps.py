@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.records import HOST
+from dcfnet.devices.records import HOST, taken
 from dcfnet.errors import InvalidBoxError
 from dcfnet.filter.dcf import Array
 from dcfnet.io.frame import Frame, frame_size
@@ -123,18 +123,18 @@ def _decided_by_device(
 
     The host decides about targets that are searched in another light or at other positions.
     """
-    if any(isinstance(frame, Reason) for frame in frames):
+    if any(isinstance(frames[source], Reason) for source in set(state.source.tolist())):
         return None
     decided = state.filters.decide(pipeline, state.targets, frames)
     if decided is None:
         return None
     moved, outcomes = TrackState(decided.targets, state.filters), decided.outcomes
     results = decided_results(outcomes, pipeline.confidence is not None)
-    rows = np.flatnonzero(outcomes["flags"] & HOST)
-    if not len(rows):
+    if not decided.for_host:
         return moved, results
+    rows = np.flatnonzero(outcomes["flags"] & HOST)
     part, levels = state.take(rows), outcomes["level"][rows]
-    part, detection = follow_light(pipeline, part, frames, Detection.of(outcomes[rows]), levels)
+    part, detection = follow_light(pipeline, part, frames, Detection.of(taken(outcomes, rows)), levels)
     part, found = _track(pipeline, part, frames, detection, levels)
     for row, result in zip(rows, found, strict=True):
         results[row] = result

@@ -83,13 +83,16 @@ def test_results_equal_those_of_decisions_on_the_host(
 def test_the_host_decides_nothing_about_a_target_that_is_tracked(
     fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frame is one launch; one more for a second search pass, and one more for an update of the filter."""
+    """A frame is one launch; one more for a second search pass, and one more for an update of the filter.
+
+    In frame 3 the target jumps, and in frame 4 it jumps back. Frames 2 and 4 have an update.
+    """
     tracker, launches = dcfnet.Tracker("dcfnet", device="cuda", config={"patch_size": 48}), []
     tracker.init(clip.frame(0), clip.box(0))
     for name in ("_track", "search", "update_filters"):
         monkeypatch.setattr(steps, name, None)
     for index in range(1, 5):
-        before, jump = len(fake.state.launched), 9 * (index == 3)
+        before, jump = len(fake.state.launched), 22 * (index == 3)
         tracker.update(fake.asarray(np.roll(clip.frame(index), jump, axis=1)))
         launches.append(len(fake.state.launched) - before)
-    assert launches == [1, 2, 2, 2] or launches == [2, 1, 3, 2]
+    assert launches == [1, 2, 2, 3]

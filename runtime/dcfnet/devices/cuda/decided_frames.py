@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dcfnet.devices.cuda.filter_slots import FilterSlots
 from dcfnet.devices.cuda.frame import CudaFrame
 from dcfnet.devices.cuda.sampling import frame_places, require_pixels
+from dcfnet.devices.cuda.uploads import HostFrame
 from dcfnet.devices.filters import FramePrograms, Rows
-from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, UPDATE, Decided, Targets
+from dcfnet.devices.records import HOST, REPEAT, SEARCH, SECOND, UPDATE, Decided, Targets, copied, taken
 
 
 def decide(
@@ -24,28 +25,31 @@ def decide(
     """See `Filters.decide`. rows: the slots of the targets."""
     require = _Requirements(programs, frames)
     require(targets, targets["centre"])
-    places, before = frame_places(frames, targets["source"]), np.zeros(len(targets), OUTCOME)
-    before["flags"] = SEARCH
-    after, outcomes, updates = slots.decide(rows, places, targets, before)
-    flags = outcomes["flags"]
-    if (flags & REPEAT).any():
+    places = frame_places(frames, targets["source"])
+    found = slots.decide(rows, places, targets)
+    flags = found.outcomes["flags"]
+    every = int(np.bitwise_or.reduce(flags))
+    if every & REPEAT:
         return None
-    far = np.flatnonzero(flags & SECOND)
-    if len(far):
-        part, first = targets[far], outcomes[far]
+    if every & SECOND:
+        found = found.copy()
+        flags = found.outcomes["flags"]
+        far = np.flatnonzero(flags & SECOND)
+        part, first = taken(targets, far), taken(found.outcomes, far)
         first["flags"] = SEARCH | SECOND
         require(part, np.minimum(np.maximum(first["centre"], 0.0), part["frame_size"] - 1.0))
-        second = slots.decide(rows[far], places[far], part, first)
-        decided = second[1]["flags"] & HOST == 0
-        outcomes["flags"][far] = HOST  # the host begins with the first pass, and repeats the second
-        for values, found in zip((after, outcomes, updates), second, strict=True):
-            values[far[decided]] = found[decided]
-    learnt = np.flatnonzero(flags & UPDATE)
-    if len(learnt):
-        moved = after[learnt]
+        second = slots.decide(rows[far], places if len(places) == 1 else taken(places, far), part, first)
+        decided = second.outcomes["flags"] & HOST == 0
+        flags[far] = HOST  # the host begins with the first pass, and repeats the second
+        found.put(far[decided], second.take(decided))
+        every = int(np.bitwise_or.reduce(flags))
+    if every & UPDATE:
+        every_target = bool(int(np.bitwise_and.reduce(flags)) & UPDATE)
+        learnt = rows if every_target else np.flatnonzero(flags & UPDATE)
+        moved, places = (each if every_target else taken(each, learnt) for each in (found.targets, found.updates))
         require(moved, moved["centre"])
-        slots.update(rows[learnt], updates[learnt])
-    return Decided(after, outcomes)
+        slots.update(rows if every_target else rows[learnt], places)
+    return Decided(copied(found.targets), found.outcomes, every & HOST != 0)
 
 
 class _Requirements:
@@ -53,7 +57,7 @@ class _Requirements:
 
     def __init__(self, programs: FramePrograms, frames: Sequence[CudaFrame]) -> None:
         self._programs, self._frames = programs, frames
-        self._on_host = any(frame.texture_plane is not None for frame in frames)
+        self._on_host = any(isinstance(frame, HostFrame) for frame in frames)
 
     def __call__(self, targets: Targets, centres: NDArray[np.float64]) -> None:
         """The pixels around these centres are on the device for work that is queued next."""

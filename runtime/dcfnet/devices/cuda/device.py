@@ -175,7 +175,8 @@ class CudaDevice(GpuDescription):
 
     def with_contiguous_rows(self, pixels: Array) -> Array:
         """The pixels, or a copy if the pixels of a row are not contiguous. Rows may have any pitch."""
-        return pixels if pixels[0].flags.c_contiguous else cupy.ascontiguousarray(pixels)
+        packed = (1,) if pixels.ndim == 2 else (pixels.shape[2], 1)
+        return pixels if tuple(pixels.strides[1:]) == packed else cupy.ascontiguousarray(pixels)
 
     def to_host(self, array: Array) -> NDArray[Any]:
         """The array on the host. Waits for all queued work; raises DeviceError if it failed."""

@@ -10,6 +10,7 @@ removed without a new capture, as long as there are enough slots.
 from __future__ import annotations
 
 import weakref
+from bisect import bisect_left
 from contextlib import suppress
 from typing import Any
 
@@ -20,9 +21,9 @@ from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL
 from dcfnet.devices.cuda.kernels.decisions import Decisions
 from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.sampling import Structures
-from dcfnet.devices.cuda.slot_programs import SlotPrograms, size_classes
+from dcfnet.devices.cuda.slot_programs import Found, SlotPrograms, size_classes
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, PendingPeaks, Rows
-from dcfnet.devices.records import Outcomes, Targets, peak_of
+from dcfnet.devices.records import Outcomes, Targets, copied, peak_of, taken
 from dcfnet.filter.response import Peak
 
 
@@ -58,8 +59,9 @@ class FilterSlots:
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}
         )
+        self._sizes, self._ready = size_classes(capacity), False
         tools = (device, reader, Decisions(device, programs.rules), programs, self.filters)
-        self._programs = [SlotPrograms(*tools, size) for size in size_classes(capacity)]
+        self._programs = [SlotPrograms(*tools, size) for size in self._sizes]
         self._order = StreamOrder(device)
         # A copy to the pinned memory may still run when the slots are dropped.
         weakref.finalize(self, self._order.finish)
@@ -94,22 +96,18 @@ class FilterSlots:
 
         def read(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()
-            outcomes = programs.found["outcomes"][found if rows is None else found[rows]]
+            outcomes = copied(programs.found.outcomes[found])
+            outcomes = outcomes if rows is None else taken(outcomes, rows)
             return outcomes["winner"].astype(np.intp), peak_of(outcomes)
 
         return read
 
-    def decide(
-        self, slots: Rows, frames: Structures, targets: Targets, before: Outcomes
-    ) -> tuple[Targets, Outcomes, Structures]:
-        """One search pass with its decisions, see `SlotPrograms.decide`. Waits for the device.
-
-        The targets after it, the outcomes, and the places for updates of the filters.
-        """
+    def decide(self, slots: Rows, frames: Structures, targets: Targets, first: Outcomes | None = None) -> Found:
+        """One search pass with its decisions, see `SlotPrograms.decide`. Waits. The next pass overwrites the result."""
         programs = self._prepared(len(slots))
-        rows = programs.decide(slots, frames, targets, before)
+        rows = programs.decide(slots, frames, targets, first)
         self._device.wait()
-        return programs.found["targets"][rows], programs.found["outcomes"][rows], programs.found["updates"][rows]
+        return programs.found.take(rows)
 
     def update(self, slots: Rows, places: Structures) -> None:
         """As `Filters.update`, for these slots."""
@@ -117,7 +115,9 @@ class FilterSlots:
 
     def _prepared(self, count: int) -> SlotPrograms:
         """The programs for `count` targets. All are captured before the first use of any, so no later frame waits."""
-        for programs in self._programs:
-            programs.prepare()
+        if not self._ready:
+            for programs in self._programs:
+                programs.prepare()
+            self._ready = True
         self._order.follow()
-        return next(programs for programs in self._programs if programs.size >= count)
+        return self._programs[bisect_left(self._sizes, count)]

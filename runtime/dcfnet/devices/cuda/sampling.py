@@ -30,7 +30,9 @@ def require_pixels(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centr
 
 
 def frame_places(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Structures:
-    """A place in the frame of each target, without position, PLACE (N,)."""
+    """A place in the frame of each target, without position: PLACE (N,), or (1,) if there is one frame."""
+    if len(frames) == 1:
+        return frames[0].place
     places = np.empty(len(sources), PLACE)
     for frame, rows in _by_frame(frames, sources):
         places[rows] = frame.place
@@ -46,7 +48,8 @@ def patch_places(
     light: Light = None,
 ) -> Structures:
     """The places of M patches, PLACE (M,). Arguments as for `Backend.patch_places`."""
-    places = frame_places(frames, sources)
+    places = np.empty(len(sources), PLACE)
+    places[:] = frame_places(frames, sources)
     steps = regions / size
     corners = centres - (size - 1) / 2 * steps
     places["x"], places["y"] = corners[:, 0], corners[:, 1]

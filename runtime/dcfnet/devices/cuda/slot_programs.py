@@ -9,7 +9,7 @@ for all slots reads filters in place.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import Structures
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, Rows
-from dcfnet.devices.records import Outcomes, Targets
+from dcfnet.devices.records import SEARCH, Outcomes, Targets, copied, put, raw, taken
 from dcfnet.filter.dcf import Array
 from dcfnet.model.backbone import Backbone
 
@@ -36,10 +36,31 @@ def size_classes(capacity: int) -> list[int]:
     return [*(1 << power for power in range((capacity - 1).bit_length())), capacity]
 
 
+class Found(NamedTuple):
+    """What *detect* returned: targets, outcomes, and places for updates of filters; see `Sections.found`."""
+
+    targets: Targets
+    outcomes: Outcomes
+    updates: Structures
+
+    def take(self, rows: Rows | NDArray[np.bool_] | slice) -> Found:
+        """The records of some targets; a view for a slice."""
+        return Found(*(taken(values, rows) for values in self))
+
+    def put(self, rows: Rows, others: Found) -> None:
+        """Replaces the records in `rows`."""
+        for values, new in zip(self, others, strict=True):
+            put(values, rows, new)
+
+    def copy(self) -> Found:
+        """Records that the next pass does not change."""
+        return Found(*map(copied, self))
+
+
 class SlotPrograms:
     """The two programs for `size` targets. filters: of all slots, used in place if there are `size` of them.
 
-    found: what the last run of *detect* returned, by name (`Sections.found`); valid after a wait.
+    found: what the last run of *detect* returned; valid after a wait, until the next run.
     """
 
     def __init__(
@@ -52,16 +73,16 @@ class SlotPrograms:
         size: int,
     ) -> None:
         self.size, self._whole = size, size == len(filters)
-        self._searched, self._learnt = Sections.searched(size, programs.patches_per_target), Sections.learnt(size)
+        searched, learnt = Sections.searched(size, programs.patches_per_target), Sections.learnt(size)
         found = device.pinned(Sections.found(size).nbytes)
-        self.found = Sections.found(size).records(found)
+        self.found = Found(**Sections.found(size).records(found))
         backbones = [_capture_backbone(programs.backbone) for _ in range(2)]
         tools = (device, reader, decisions)
         works = [_SlotWork(*tools, programs.for_capture(each), filters, size, found) for each in backbones]
-        self._detect_program = CapturedProgram(device, self._searched.nbytes, works[0].detect, backbones[0])
-        self._update_program = CapturedProgram(device, self._learnt.nbytes, works[1].update, backbones[1])
-        self._to_detect = self._searched.records(self._detect_program.parameters())
-        self._to_update = self._learnt.records(self._update_program.parameters())
+        self._detect_program = CapturedProgram(device, searched.nbytes, works[0].detect, backbones[0])
+        self._update_program = CapturedProgram(device, learnt.nbytes, works[1].update, backbones[1])
+        self._to_detect = _Parameters(self._detect_program, searched, self._whole)
+        self._to_update = _Parameters(self._update_program, learnt, self._whole)
 
     def prepare(self) -> None:
         """Captures both programs; see `CapturedProgram.prepare`."""
@@ -73,46 +94,70 @@ class SlotPrograms:
         """How the programs run, of the constants of `graph_capture`."""
         return {self._detect_program.execution, self._update_program.execution}
 
-    def detect(self, slots: Rows, places: Structures) -> Rows:
+    def detect(self, slots: Rows, places: Structures) -> Rows | slice:
         """Queues *detect* for at most `size` slots. places: of their patches. The rows of the targets in `found`."""
-        given, rows = self._begin(self._detect_program, self._to_detect, slots)
-        given["places"][rows] = places.reshape(len(slots), -1)
-        given["before"]["flags"][rows] = 0
+        given = self._to_detect
+        rows = given.begin(slots)
+        given.raw["places"][rows] = raw(places).reshape(len(slots), -1)
+        given.flags[rows] = 0
         self._detect_program.run()
         return rows
 
-    def decide(self, slots: Rows, frames: Structures, targets: Targets, before: Outcomes) -> Rows:
+    def decide(self, slots: Rows, frames: Structures, targets: Targets, first: Outcomes | None) -> Rows | slice:
         """Queues *detect* for at most `size` slots, at places that it computes; it also decides about the targets.
 
-        frames: a place in the frame of each target. before: the flags SEARCH and SECOND, and for a second search pass
-        the outcome of the first. The rows of the targets in `found`.
+        frames: a place in the frame of each target, or in the frame of all. first: for a second search pass, the
+        outcomes of the first one, with the flags of a second pass. The rows of the targets in `found`.
         """
-        given, rows = self._begin(self._detect_program, self._to_detect, slots)
-        given["places"][rows, 0] = frames
-        given["targets"][rows] = targets
-        given["before"][rows] = before
+        given = self._to_detect
+        rows = given.begin(slots)
+        given.raw["frames"][rows] = raw(frames)
+        given.raw["targets"][rows] = raw(targets)
+        if first is None:
+            given.flags[rows] = SEARCH
+        else:
+            given.raw["before"][rows] = raw(first)
         self._detect_program.run()
         return rows
 
     def update(self, slots: Rows, places: Structures) -> None:
         """Queues *update* for at most `size` slots. places: of their patches, one each."""
-        given, rows = self._begin(self._update_program, self._to_update, slots)
-        given["places"][rows, 0] = places
+        given = self._to_update
+        given.raw["frames"][given.begin(slots)] = raw(places)
         self._update_program.run()
 
-    def _begin(
-        self, program: CapturedProgram, records: dict[str, NDArray[Any]], slots: Rows
-    ) -> tuple[dict[str, NDArray[Any]], Rows]:
-        """Writes the slots of a run. Returns the parameters, and the rows of the targets in them.
+
+class _Parameters:
+    """The parameters of a program, and their rows.
+
+    raw: the sections as records without fields; also frames (size,), the first place of each target. flags: int32
+    (size,), of the outcomes; empty if there are none.
+    """
+
+    def __init__(self, program: CapturedProgram, sections: Sections, whole: bool) -> None:
+        self._program, self._size, self._whole = program, sections.size, whole
+        records = sections.records(program.parameters())
+        self._slot_numbers = records.pop("slots")
+        self.flags = records["before"]["flags"] if "before" in records else np.zeros(0, np.int32)
+        self.raw = {name: raw(values) for name, values in records.items()}
+        self.raw["frames"] = self.raw["places"][:, 0]
+        self._slots: Rows | None = None  # of the last run
+        self._rows: Rows | slice = slice(0, 0)
+
+    def begin(self, slots: Rows) -> Rows | slice:
+        """Waits for the end of the last run, and writes the slots of the next one. Returns their rows in the records.
 
         A place of zeros refers to a frame without pixels, so all of its patch is outside the frame.
         """
-        rows = slots if self._whole else np.arange(len(slots))
-        parameters = program.parameters()
-        if len(slots) < self.size:
+        parameters = self._program.parameters()
+        if slots is self._slots:  # nearly always
+            return self._rows
+        if len(slots) < self._size:
             parameters.fill(0)
-        records["slots"][rows] = slots + FIRST_SLOT
-        return records, rows
+        in_order = not self._whole or np.array_equal(slots, np.arange(len(slots)))
+        self._slots, self._rows = slots, slice(0, len(slots)) if in_order else slots
+        self._slot_numbers[self._rows] = slots + FIRST_SLOT
+        return self._rows
 
 
 @dataclass(frozen=True)
