@@ -30,12 +30,13 @@ TARGET = np.dtype(
 # Numbers of a result, in the order of `decided_results`: the box, then numbers of `Result`.
 RESULT_NUMBERS = ("left", "top", "width", "height", "value", "lowest_psr", "apce", "likeness", "confidence")
 # What the search for a target found, and what was decided. psr, shift: of the pass that counts. centre, size: as in
-# `Detection`. level: see `Texture`. winner: index of the scale. status, reason: indices of `Status` and `Reason`.
-# flags: what a kernel is asked to do, and what is left to do; FLAGS.
+# `Detection`. level: see `Texture`. reach: the largest region of the next search. winner: index of the scale.
+# status, reason: indices of `Status` and `Reason`. flags: what a kernel is asked to do, and what is left to do; FLAGS.
 OUTCOME = np.dtype(
     [
         *((name, "f8") for name in RESULT_NUMBERS),
         *(("psr", "f8"), ("level", "f8"), ("shift", "f8", (2,)), ("centre", "f8", (2,)), ("size", "f8", (2,))),
+        ("reach", "f8", (2,)),
         *((name, "i4") for name in ("winner", "status", "reason", "flags")),
     ],
     align=True,

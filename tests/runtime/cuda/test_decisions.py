@@ -260,6 +260,8 @@ def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, r
         )
         for name in TARGET.names or ():
             np.testing.assert_array_equal(after[name][decided], state.targets[name][decided], name)
+        largest = pipeline.largest_regions(after["size"][decided])
+        np.testing.assert_array_equal(outcomes["reach"][decided], largest)
         for row, result in enumerate(decided_results(outcomes, with_confidence=pipeline.confidence is not None)):
             if decided[row]:
                 compare(result, results[row])

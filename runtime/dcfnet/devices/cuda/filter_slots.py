@@ -12,18 +12,19 @@ from __future__ import annotations
 import weakref
 from bisect import bisect_left
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.backend import Pairs
 from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL
 from dcfnet.devices.cuda.kernels.decisions import Decisions
 from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.sampling import Structures
 from dcfnet.devices.cuda.slot_programs import Found, SlotPrograms, size_classes
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, PendingPeaks, Rows
-from dcfnet.devices.records import Outcomes, Targets, copied, peak_of, taken
+from dcfnet.devices.records import TARGET, Outcomes, Targets, copied, peak_of, taken
 from dcfnet.filter.response import Peak
 
 
@@ -46,6 +47,13 @@ class StreamOrder:
             self._stream.synchronize()
 
 
+class KnownRegions(NamedTuple):
+    """The largest regions of the next search, (N, 2), of these targets. They are valid for this array only."""
+
+    targets: Targets
+    regions: Pairs
+
+
 class FilterSlots:
     """Device memory for the filters of `capacity` targets, and the captured programs on it."""
 
@@ -54,6 +62,7 @@ class FilterSlots:
     ) -> None:
         """like: filters of the same shapes and types, for any number of targets."""
         self.capacity = capacity
+        self.known_regions = KnownRegions(np.zeros(0, TARGET), np.zeros((0, 2)))
         self.outgrown = False  # true if the targets moved to a larger object: this one is not used again
         self._device, shapes = device, like.by_name().items()
         self.filters = ArrayFilters(

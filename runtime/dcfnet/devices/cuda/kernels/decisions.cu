@@ -280,9 +280,13 @@ extern "C" __global__ void decide(const Rules* __restrict__ rules_at, const Targ
     } else {
         found.flags = searchable(rules, target, frame) ? decide_pass(rules, frame, levels + at * 9, peak, target, found) : FLAG_REPEAT;
     }
+    const Pair region = search_region(rules, target.size);
+    const double largest = rules.patches > 1 ? rules.scale[rules.scales - 1] : 1.0;
+    found.reach[0] = to_step_grid(rules, region.x * largest) * rules.patch_factor;
+    found.reach[1] = to_step_grid(rules, region.y * largest) * rules.patch_factor;
     if (found.flags & FLAG_UPDATE) {
         update = frame;
-        set_place(rules, {target.centre[0], target.centre[1]}, search_region(rules, target.size), target.light, update);
+        set_place(rules, {target.centre[0], target.centre[1]}, region, target.light, update);
     }
     after[at] = target;
     outcomes[at] = found;
