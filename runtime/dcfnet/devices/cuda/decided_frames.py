@@ -50,10 +50,10 @@ def decide(
     if every & UPDATE:
         every_target = bool(int(np.bitwise_and.reduce(flags)) & UPDATE)
         learnt = rows if every_target else np.flatnonzero(flags & UPDATE)
-        part = found if every_target else found.take(learnt)
+        learning = found if every_target else found.take(learnt)
         if on_host:
-            require_pixels(frames, part.targets["source"], part.targets["centre"], part.outcomes["reach"])
-        slots.update(rows if every_target else rows[learnt], part.updates)
+            require_pixels(frames, learning.targets["source"], learning.targets["centre"], learning.outcomes["reach"])
+        slots.update(rows if every_target else rows[learnt], learning.updates)
     after = copied(found.targets)
     if on_host:
         slots.known_regions = KnownRegions(after, found.outcomes["reach"].copy())
