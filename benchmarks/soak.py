@@ -1,6 +1,7 @@
-"""Measures resident memory while many 1080p frames are tracked: python benchmarks/soak.py [FRAMES].
+"""Measures resident memory while many 1080p frames are tracked: python benchmarks/soak.py [FRAMES] [MODEL].
 
-The target is rendered on a large scene. Prints a line per thousand frames; memory in MB.
+The target is rendered on a large scene. MODEL: "dcfnet" (the default) or "deep". Prints a line per thousand frames;
+memory in MB.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import psutil
 from dcfnet_evaluation.rendered import noise_texture, paste
 
 
-def main(frames: int) -> None:
+def main(frames: int, model: str) -> None:
     rng = np.random.default_rng(0)
     scene, texture = noise_texture(rng, 1080, 1920), noise_texture(rng, 120, 90, contrast=90)
     mask, process = np.ones((120, 90), np.float32), psutil.Process()
-    tracker, sizes, overlaps, start = dcfnet.Tracker("dcfnet"), [], [], time.perf_counter()
+    tracker, sizes, overlaps, start = dcfnet.Tracker(model), [], [], time.perf_counter()
     buffer = np.empty_like(scene)
     for t in range(frames + 1):
         truth = dcfnet.Box.of((960 + 700 * np.sin(t / 150), 540 + 300 * np.sin(t / 97)), (90, 120))
@@ -46,4 +47,4 @@ def _draw(buffer: np.ndarray, scene: np.ndarray, texture: np.ndarray, mask: np.n
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, sys.argv[2] if len(sys.argv) > 2 else "dcfnet")

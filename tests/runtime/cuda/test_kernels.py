@@ -108,7 +108,7 @@ def test_the_host_runs_complete_kernels() -> None:
         *("extremes", "convolve", "normalise", "read_peaks"),
         *("window_maps", "keep_band", "spread_band", "thin_maps"),
         *("along_both_axes", "to_spectra", "to_maps"),
-        *("multiply_real", "multiply_complex", "take_slots", "store_slots", "sum_rows", "blend"),
+        *("multiply_real", "multiply_complex", "take_slots", "store_slots", "sum_maps", "blend"),
         *("respond", "update", "mask_columns"),
         *("initial_residual", "left_side", "advance", "next_direction", "last_step"),
         *("place_searches", "decide"),

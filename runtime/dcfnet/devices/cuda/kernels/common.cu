@@ -1,7 +1,7 @@
 // Code that all kernels share. The files of a program (program.py) are compiled as one text, with constants.py as -D
 // options. Arrays are contiguous. A launch may have more threads than there is work. Every kernel is also valid C++: the
 // tests compile it with g++ and run it on a CPU (tests/runtime/cuda). Only the threads of features.cu, peaks.cu and
-// separable.cu cooperate, through shared memory; all other threads work alone.
+// separable.cu, and those of sum_maps, cooperate, through shared memory; all other threads work alone.
 
 typedef unsigned char uint8;
 

@@ -12,6 +12,7 @@ READER_THREADS = 256  # threads of a block, which reads the maps of one target
 NUMBERS_PER_TARGET = 7  # winning scale, shift along x and y, value, PSR, APCE, likeness
 # Matrix products: rows and columns of the result that one thread computes. More results per loaded number are faster.
 ROWS_PER_THREAD, COLUMNS_PER_THREAD = 4, 3
+SUM_THREADS = 256  # at most, of a block that sums the rows of one map
 # Products along both axes: threads of a block, which computes one map
 SEPARABLE_THREADS = 128
 # Convolutions, one kernel per layer: channels of the result that a thread sums for each pixel that it reads

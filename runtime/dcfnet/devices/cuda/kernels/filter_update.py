@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dcfnet.devices.cuda.kernels.constants import LANES, SUM_THREADS
 from dcfnet.filter.dcf import Array
 from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.update import FilterSolution, FilterUpdate
@@ -71,7 +72,7 @@ class _ConjugateGradients:
         self.area, self.shape = self.rows * self.columns, template_f.shape
         weights = (regularisation, penalty.weight, penalty.temporal, penalty.share)
         self.scalars = (*map(np.float32, weights), *map(np.int32, template_f.shape))
-        self.energy_sums = self._row_sums(energy)
+        self.energy_sums = self._sums(energy)
 
     def solve(self, newest: Array, previous: Array, closed: Array) -> tuple[Array, Array]:
         """The mean of the focused filter and the filter in closed form, and the focused filter."""
@@ -79,14 +80,14 @@ class _ConjugateGradients:
         inputs = (self.templates, newest, previous, self._masked(previous), self.energy, self.energy_sums)
         parts = self._parts()
         self._by_frequency("initial_residual", *inputs, self.penalty.twice, residual, direction, parts)
-        norms = self._row_sums(parts)
+        norms = self._sums(parts)
         for _ in range(self.penalty.steps - 1):
             left, curvatures = self._left_side(direction)
             following, conditioned, parts = self._spectra(), self._spectra(), self._parts()
             inputs = (self.templates, iterate, direction, left, self.energy, self.energy_sums)
             products = (self.penalty.twice, norms, curvatures)
             self._by_frequency("advance", *inputs, *products, following, residual, conditioned, parts)
-            iterate, last_norms, norms = following, norms, self._row_sums(parts)
+            iterate, last_norms, norms = following, norms, self._sums(parts)
             self._by_number("next_direction", conditioned, norms, last_norms, direction)
         _, curvatures = self._left_side(direction)
         focused, mean = self._spectra(), self._spectra()
@@ -94,11 +95,11 @@ class _ConjugateGradients:
         return mean, focused
 
     def _left_side(self, direction: Array) -> tuple[Array, Array]:
-        """The left side for a search direction, and the row sums of the inner product of both."""
+        """The left side for a search direction, and the inner product of both."""
         left, parts = self._spectra(), self._parts()
         inputs = (self.templates, direction, self._masked(direction), self.energy_sums, self.penalty.twice)
         self._by_frequency("left_side", *inputs, left, parts)
-        return left, self._row_sums(parts)
+        return left, self._sums(parts)
 
     def _masked(self, spectra: Array) -> Array:
         """`SpatialPenalty.masked`."""
@@ -107,10 +108,11 @@ class _ConjugateGradients:
         self.device.launch("mask_columns", maps * self.area, *inputs, *map(np.int32, (maps, self.rows, self.columns)))
         return self.penalty.matmul(self.penalty.rows, result)
 
-    def _row_sums(self, parts: Array) -> Array:
-        """Sums of rows: float32 (N, ..., K, B+1) -> (N, K)."""
-        sums, count = self.device.empty((self.targets, self.rows)), self.targets * self.rows
-        self.device.launch("sum_rows", count, parts, sums, np.int32(count), np.int32(self.columns))
+    def _sums(self, parts: Array) -> Array:
+        """Sums over all frequencies: float32 (N, ..., K, B+1) -> (N,)."""
+        sums, sizes = self.device.empty((self.targets,)), map(np.int32, (self.rows, self.columns))
+        threads = min(-(-self.rows // LANES) * LANES, SUM_THREADS)
+        self.device.launch_blocks("sum_maps", self.targets, threads, 4 * self.rows, parts, sums, *sizes)
         return sums
 
     def _by_frequency(self, kernel: str, *arrays: Array) -> None:
@@ -118,7 +120,7 @@ class _ConjugateGradients:
 
     def _by_number(self, kernel: str, *arrays: Array) -> None:
         each = self.channels * self.area
-        self.device.launch(kernel, self.targets * each, *arrays, *map(np.int32, (self.targets, each, self.rows)))
+        self.device.launch(kernel, self.targets * each, *arrays, *map(np.int32, (self.targets, each)))
 
     def _spectra(self) -> Array:
         return self.device.empty(self.shape, np.complex64)

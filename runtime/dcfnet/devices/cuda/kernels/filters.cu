@@ -1,7 +1,7 @@
 // Kernels of filter_update.py: dcf.py and spatial_penalty.py with few passes through memory. Spectra are (targets, channels,
 // area), area = rows x columns = K x (B+1) frequencies as in transform.py. One thread computes one frequency of one target
-// and loops over the channels, so a sum over channels needs one thread only. A sum over frequencies has two steps: `sum_rows`
-// sums each row, and the kernel that needs the total adds the row sums.
+// and loops over the channels, so a sum over channels needs one thread only. A sum over frequencies is computed once per
+// target, by `sum_maps`, for the kernel that needs it.
 
 // Responses (targets * scales + targets, area) to search spectra (targets, scales, channels, area) (eq. 3): first those of the
 // filters at each scale, then those of the first filters at the middle scale. One thread per frequency of a response.
@@ -71,10 +71,10 @@ struct Weights {
     float gamma, mu, diagonal, preconditioner;
 };
 
-// energy_sums: row sums of the template's energy. The other arguments are as in SpatialPenalty.
-__device__ static inline Weights weights_of(const float* energy_sums, int rows, int columns, float regularisation,
-                                            float weight, float temporal, float share) {
-    const float mean = total(energy_sums, rows) / (rows * columns);
+// energy_sum: of the template's energy. The other arguments are as in SpatialPenalty.
+__device__ static inline Weights weights_of(float energy_sum, int rows, int columns, float regularisation, float weight,
+                                            float temporal, float share) {
+    const float mean = energy_sum / (rows * columns);
     const float gamma = weight * mean, mu = temporal * mean, diagonal = regularisation + gamma + mu;
     return {gamma, mu, diagonal, diagonal - gamma * (1.0f - share)};
 }
@@ -123,7 +123,7 @@ extern "C" __global__ void initial_residual(const Complex* __restrict__ template
     const long long at = position(), start = at / area * channels * area + at % area;
     if (at >= (long long)targets * area) return;
     const Weights weights =
-        weights_of(energy_sums + at / area * rows, rows, columns, regularisation, weight, temporal, share);
+        weights_of(energy_sums[at / area], rows, columns, regularisation, weight, temporal, share);
     Complex response = {0.0f, 0.0f}, along = {0.0f, 0.0f};
     for (int channel = 0; channel < channels; ++channel) {
         const long long index = start + (long long)channel * area;
@@ -151,7 +151,7 @@ extern "C" __global__ void left_side(const Complex* __restrict__ templates, cons
     const long long at = position(), start = at / area * channels * area + at % area;
     if (at >= (long long)targets * area) return;
     const Weights weights =
-        weights_of(energy_sums + at / area * rows, rows, columns, regularisation, weight, temporal, share);
+        weights_of(energy_sums[at / area], rows, columns, regularisation, weight, temporal, share);
     Complex response = {0.0f, 0.0f};
     float sum = 0.0f;
     for (int channel = 0; channel < channels; ++channel) {
@@ -167,15 +167,13 @@ extern "C" __global__ void left_side(const Complex* __restrict__ templates, cons
     parts[at] = twice[at % columns] * sum;
 }
 
-// The ratio of two inner products, from their row sums: a step length, or the weight of the last direction in the next one.
+// The ratio of two inner products: a step length, or the weight of the last direction in the next one.
 #define TINY 1e-30f
-__device__ static inline float ratio_of(const float* numerator, const float* denominator, int rows) {
-    return total(numerator, rows) / (total(denominator, rows) + TINY);
-}
+__device__ static inline float ratio_of(float numerator, float denominator) { return numerator / (denominator + TINY); }
 
 // One step of conjugate gradients: computes the next iterate, updates the residual in place, and computes the preconditioned
-// residual and the partial sums of the inner product of both. norms: row sums of the previous such product. curvatures: row
-// sums of the inner product of the direction and its left side. One thread per frequency.
+// residual and the partial sums of the inner product of both. norms: the previous such product. curvatures: the
+// inner product of the direction and its left side. One thread per frequency.
 extern "C" __global__ void advance(const Complex* __restrict__ templates, const Complex* __restrict__ iterate,
                                    const Complex* __restrict__ direction, const Complex* __restrict__ left,
                                    const float* __restrict__ energy, const float* __restrict__ energy_sums,
@@ -187,8 +185,8 @@ extern "C" __global__ void advance(const Complex* __restrict__ templates, const 
     const long long at = position(), start = at / area * channels * area + at % area, target = at / area;
     if (at >= (long long)targets * area) return;
     const Weights weights =
-        weights_of(energy_sums + target * rows, rows, columns, regularisation, weight, temporal, share);
-    const float step_length = ratio_of(norms + target * rows, curvatures + target * rows, rows);
+        weights_of(energy_sums[target], rows, columns, regularisation, weight, temporal, share);
+    const float step_length = ratio_of(norms[target], curvatures[target]);
     Complex along = {0.0f, 0.0f};
     for (int channel = 0; channel < channels; ++channel) {
         const long long index = start + (long long)channel * area;
@@ -203,22 +201,19 @@ extern "C" __global__ void advance(const Complex* __restrict__ templates, const 
 // The next search direction: the preconditioned residual plus a share of the last direction, which changes in place. norms,
 // last_norms: as in `advance`. One thread per number.
 extern "C" __global__ void next_direction(const Complex* __restrict__ conditioned, const float* __restrict__ norms,
-                                          const float* __restrict__ last_norms, Complex* direction, int targets, int each,
-                                          int rows) {
+                                          const float* __restrict__ last_norms, Complex* direction, int targets, int each) {
     const long long at = position();
     if (at >= (long long)targets * each) return;
-    const long long first = at / each * rows;
-    direction[at] = moved(conditioned[at], direction[at], ratio_of(norms + first, last_norms + first, rows));
+    direction[at] = moved(conditioned[at], direction[at], ratio_of(norms[at / each], last_norms[at / each]));
 }
 
 // The last step: the focused filter, and its mean with the closed-form filter. One thread per number.
 extern "C" __global__ void last_step(const Complex* __restrict__ iterate, const Complex* __restrict__ direction,
                                      const Complex* __restrict__ closed, const float* __restrict__ norms,
                                      const float* __restrict__ curvatures, Complex* __restrict__ focused,
-                                     Complex* __restrict__ mean, int targets, int each, int rows) {
+                                     Complex* __restrict__ mean, int targets, int each) {
     const long long at = position();
     if (at >= (long long)targets * each) return;
-    const long long first = at / each * rows;
-    focused[at] = moved(iterate[at], direction[at], ratio_of(norms + first, curvatures + first, rows));
+    focused[at] = moved(iterate[at], direction[at], ratio_of(norms[at / each], curvatures[at / each]));
     mean[at] = {(closed[at].real + focused[at].real) * 0.5f, (closed[at].imaginary + focused[at].imaginary) * 0.5f};
 }

@@ -1,4 +1,4 @@
-// Complex numbers, and kernels of matrix_product.py, slot_programs.py and filter_update.py: matrix products, row sums, and
+// Complex numbers, and kernels of matrix_product.py, slot_programs.py and filter_update.py: matrix products, sums, and
 // elementwise operations.
 
 struct alignas(8) Complex {
@@ -110,13 +110,14 @@ extern "C" __global__ void store_slots(const float* __restrict__ updated, float*
     kept[(number[at / each] - 1LL) * each + at % each] = updated[at];
 }
 
-// Values (count, columns) -> sums of rows (count). One thread per row.
-extern "C" __global__ void sum_rows(const float* __restrict__ values, float* __restrict__ sums, int count, int columns) {
-    const long long at = position();
-    if (at >= count) return;
-    float sum = 0.0f;
-    for (int column = 0; column < columns; ++column) sum += values[at * columns + column];
-    sums[at] = sum;
+// Values (count, rows, columns) -> their sums (count). One block per sum: each row is summed by a thread, then one thread adds
+// the sums of rows.
+extern "C" __global__ void sum_maps(const float* __restrict__ values, float* __restrict__ sums, int rows, int columns) {
+    float* row_sums = reinterpret_cast<float*>(shared);
+    for (int row = threadIdx.x; row < rows; row += blockDim.x)
+        row_sums[row] = total(values + ((long long)blockIdx.x * rows + row) * columns, columns);
+    __syncthreads();
+    if (threadIdx.x == 0) sums[blockIdx.x] = total(row_sums, rows);
 }
 
 // result = old + rate (newest - old) (eq. 13): old (count, repeat, area), newest (count, area). One thread per number.
