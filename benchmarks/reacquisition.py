@@ -1,11 +1,13 @@
 """How often a tracker finds a target again: python benchmarks/reacquisition.py PHOTOS [--count 40] [--preset balanced].
 
-Three kinds of clips are rendered from photographs; in each the target is not visible for 10 to 60 frames:
+Four kinds of clips are rendered from photographs. In the first three the target is not visible for 10 to 60 frames:
 covered: a board hides it, and it reappears where its path has led it. exit: it leaves the frame and comes back through
-another side. cut: another photograph is shown, and then the scene again. Per kind, after the target is whole again:
-reacquired: share of the clips in which the box is on it (overlap above 0.5, not lost) within 30 frames. delay: median
-number of frames until then. wrong: share in which, 30 frames later, the result is `tracked` with an overlap under 0.1.
-lost: share of the invisible frames with the status `lost`; the first 5 (`lost_after`) of each clip do not count.
+another side. cut: another photograph is shown, and then the scene again. shot: the next shot shows the target in front
+of another photograph, elsewhere in the frame. Per kind, after the target is whole again, or after the shot started:
+reacquired: share of the clips in which the box is on it (overlap above 0.5, not lost) within 30 frames. delay: number
+of frames until then, median, mean and 90 % of the clips. wrong: share in which, 30 frames later, the result is
+`tracked` with an overlap under 0.1. lost: share of the invisible frames with the status `lost`; the first 5
+(`lost_after`) of each clip do not count.
 """
 
 from __future__ import annotations
@@ -29,16 +31,20 @@ from numpy.typing import NDArray
 VISIBLE, WITHIN, SETTLED = 35, 30, 5  # frames: before the target is hidden; to find it again; until it must be lost
 LEAVING = 8  # frames that a target takes from its path to outside the frame, and back
 LAST = 5  # frames rendered after the last one that counts
-KINDS = ("covered", "exit", "cut")
+KINDS = ("covered", "exit", "cut", "shot")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A target on its path in front of a photograph. at(t): its box. frame(t, box): the frame with the target there."""
+    """A target on its path in front of a photograph. at(t): its box. frame(t, box): the frame with the target there.
+
+    cover: another photograph. in_cover(box): a frame of it, with the target there.
+    """
 
     at: Callable[[int], Box]
     frame: Callable[[int, Box], Image]
     cover: Image
+    in_cover: Callable[[Box], Image]
     gap: int  # frames without the target
 
     @property
@@ -66,7 +72,12 @@ def scene(rng: np.random.Generator, photos: list[Path]) -> Scene:
         paste(image, texture, mask, box)
         return image
 
-    return Scene(lambda t: Box.of(path(t), size), frame, cover, int(rng.integers(10, 61)))
+    def in_cover(box: Box) -> Image:
+        image = cover[:HEIGHT, :WIDTH].copy()
+        paste(image, texture, mask, box)
+        return image
+
+    return Scene(lambda t: Box.of(path(t), size), frame, cover, in_cover, int(rng.integers(10, 61)))
 
 
 def covered(it: Scene, rng: np.random.Generator) -> Iterator[tuple[Image, Box | None]]:
@@ -103,6 +114,20 @@ def cut(it: Scene, rng: np.random.Generator) -> Iterator[tuple[Image, Box | None
         yield image, None if hidden else it.at(t)
 
 
+def shot(it: Scene, rng: np.random.Generator) -> Iterator[tuple[Image, Box | None]]:
+    """The next shot: another photograph, and the target elsewhere."""
+    middle = np.array([WIDTH / 2, HEIGHT / 2])
+    jump = rng.uniform(-middle, middle)
+    for t in range(VISIBLE + WITHIN + LAST):
+        box = it.at(t)
+        if t < VISIBLE:
+            yield it.frame(t, box), box
+        else:
+            margin = np.array(box.size) / 2
+            moved = Box.of(np.clip(box.centre + jump, margin, 2 * middle - margin - 1), box.size)
+            yield it.in_cover(moved), moved
+
+
 def outside(box: Box, side: int) -> Box:
     """The box, moved out of the frame through a side: 0 left, 1 right, 2 top, 3 bottom."""
     x = (-box.w, WIDTH + 2.0, box.x, box.x)[side]
@@ -120,7 +145,7 @@ def whole(box: Box) -> bool:
     return box.x >= 0 and box.y >= 0 and box.x + box.w <= WIDTH and box.y + box.h <= HEIGHT
 
 
-RENDER = {"covered": covered, "exit": leaves, "cut": cut}
+RENDER = {"covered": covered, "exit": leaves, "cut": cut, "shot": shot}
 
 
 def judged(tracker: Tracker, kind: str, seed: int, photos: list[Path]) -> tuple[float, bool, float]:
@@ -145,10 +170,10 @@ def event(
 ) -> tuple[float, bool, float]:
     """See `judged`. All arrays have an entry per frame."""
     hidden = np.flatnonzero(~visible)
-    back = hidden[-1] + 1
+    back = hidden[-1] + 1 if len(hidden) else VISIBLE
     on = np.flatnonzero((overlap > SUCCESS_OVERLAP)[back : back + WITHIN] & ~lost[back : back + WITHIN])
     wrong = bool(tracked[back + WITHIN] and overlap[back + WITHIN] < FAILED_OVERLAP)
-    return float(on[0]) if len(on) else np.inf, wrong, float(lost[hidden[SETTLED:]].mean())
+    return float(on[0]) if len(on) else np.inf, wrong, float(lost[hidden[SETTLED:]].mean()) if len(hidden) else np.nan
 
 
 def blurred(image: Image) -> Image:
@@ -160,6 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--count", type=int, default=40, help="clips of each kind")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--model")
     parser.add_argument("--preset")
     parser.add_argument("--first", type=int, default=0, help="first seed")
@@ -168,12 +194,14 @@ def main() -> None:
     photos = sorted(file for file in chosen.photos.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
     changes = {name: json.loads(value) for name, value in (each.split("=") for each in chosen.set)}
     tracker = Tracker(chosen.model, "cpu", preset=chosen.preset, config=changes or None)
-    for kind in KINDS:
+    for kind in chosen.kinds:
         found = [judged(tracker, kind, seed, photos) for seed in range(chosen.first, chosen.first + chosen.count)]
         delays, wrong, lost = (np.array(each) for each in zip(*found, strict=True))
-        delay = np.median(delays[np.isfinite(delays)])
+        known = np.sort(delays[np.isfinite(delays)])
+        most = np.percentile(delays, 90, method="inverted_cdf")
         print(
-            f"{kind}: reacquired {np.isfinite(delays).mean():.2f}, delay {delay:.0f}, wrong {wrong.mean():.2f}, "
+            f"{kind}: reacquired {np.isfinite(delays).mean():.2f}, delay {np.median(known):.0f}, mean "
+            f"{known.mean():.2f}, 90 % {most:.0f}, wrong {wrong.mean():.2f}, "
             f"lost {lost.mean():.2f} ({len(found)} clips)",
             flush=True,
         )

@@ -84,7 +84,7 @@ class ClockedBackend:
             *(backend.along_both_axes, backend.empty, backend.thread_context),
         )
         self.fourier_transform, self.matrix_transform = backend.fourier_transform, backend.matrix_transform
-        self.crop, self.patch_places = backend.crop, backend.patch_places
+        self.crop, self.patch_places, self.read_pixels = backend.crop, backend.patch_places, backend.read_pixels
         self.sample_patches = clock.enclose("crop", "crop", backend.sample_patches)
 
     def store_filters(self, programs: FramePrograms, filters: ArrayFilters) -> Filters:

@@ -113,6 +113,13 @@ class TrackerConfig(Settings):
         """Half the side of the box in which filter values have almost no penalty, patch px."""
         return self.filter_extent * self.target_side() / 2
 
+    def searches_after_cuts(self) -> bool:
+        """Whether a lost target is searched for in the whole frame at once after a camera cut (tracking/view.py).
+
+        Only with `min_strength`: two filters must agree on a target far from its last position.
+        """
+        return bool(self.min_strength and self.redetection_rings and self.redetection_patches > 1)
+
     def scale_limits(self) -> tuple[float, float]:
         """Smallest and largest size / initial size."""
         return self.min_scale, self.max_scale

@@ -60,6 +60,12 @@ class Backend(Protocol):
         returned function waits for it.
         """
 
+    def read_pixels(self, frame: Any, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """Some pixels of a frame on the host: uint8 (R, C) or (R, C, channels). For NV12 they are luma.
+
+        Waits for the device if the frame came from it.
+        """
+
     def crop(
         self,
         frames: Sequence[Any],

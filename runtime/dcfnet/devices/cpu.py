@@ -76,6 +76,9 @@ class CpuBackend:
             result.textured[rows], result.levels[rows] = found
         return lambda: result
 
+    def read_pixels(self, frame: CheckedFrame, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        return texture_plane(frame)[rows, columns]
+
     def crop(
         self,
         frames: Sequence[CheckedFrame],

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dcfnet.filter.response import Peak
 
+VIEW_SIDE = 8  # cells along each side of a view
 _PAIRS = ("centre", "size", "initial_size", "frame_size", "size_limits", "confident_centre", "confident_size")
 _COUNTS = ("source", "updates", "frames_since_confident", "occluded_frames", "skipped")
 
@@ -23,6 +24,7 @@ TARGET = np.dtype(
         ("typical", "f8", (3,)),
         *((name, "f8") for name in ("level", "light")),
         *((name, "i8") for name in _COUNTS),
+        ("view", "u1", (VIEW_SIDE, VIEW_SIDE)),
     ],
     align=True,
 )

@@ -1,7 +1,8 @@
 """The state file: the targets of a tracker between two frames, in one safetensors file.
 
-Tensors have the target axis first. They are the host arrays of `TrackState` by name, float64 or int64; the arrays of
-`Filters` as `filters.NAME`, float32, with a last axis (real, imaginary) for complex numbers; and `ids`, int64 (N,).
+Tensors have the target axis first. They are the host arrays of `TrackState` by name, float64, int64 or uint8; the
+arrays of `Filters` as `filters.NAME`, float32, with a last axis (real, imaginary) for complex numbers; and `ids`,
+int64 (N,).
 This layout is the same for every backend. The metadata has the keys of METADATA_KEYS. Only this module of the package
 imports safetensors.
 """
@@ -31,7 +32,7 @@ try:
 except ImportError as error:
     raise MissingDependencyError("safetensors", "state") from error
 
-FORMAT = "3"
+FORMAT = "4"
 FORMAT_KEY, KIND_KEY, MODEL_KEY, HASH_KEY, CONFIG_KEY, NEXT_KEY = METADATA_KEYS = (
     "dcfnet.state",  # FORMAT
     "dcfnet.kind",  # the class of the tracker: Tracker or MultiTracker
@@ -43,7 +44,7 @@ FORMAT_KEY, KIND_KEY, MODEL_KEY, HASH_KEY, CONFIG_KEY, NEXT_KEY = METADATA_KEYS 
 IDS, FILTERS = "ids", "filters."
 MAX_HEADER = 2**16  # bytes: the largest header that is read; ours have about 3,000
 COMPLEX = tuple(FILTERS + name for name in ("numerator", "filter_f", "focused_f", "first_f"))
-TYPES = {"float64": "F64", "int64": "I64", "float32": "F32"}  # NumPy's names -> those of safetensors
+TYPES = {"float64": "F64", "int64": "I64", "float32": "F32", "uint8": "U8"}  # NumPy's names -> those of safetensors
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # type and shape of each tensor
 Tensors = dict[str, NDArray[Any]]
 

@@ -17,6 +17,7 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.typical_response import occluded, relative_strength, unlike
+from dcfnet.tracking.view import Views, is_cut
 
 # Distance of two redetection positions / search region. It is below 1 because the cosine window hides the outer part.
 REDETECTION_STEP = 0.4
@@ -24,10 +25,12 @@ REDETECTION_STEP = 0.4
 REDETECTED_PSR, REDETECTED_PEAK = 0.5, 0.75
 # With `min_strength`: it must also reach this share of its typical strength, and this multiple of the present strength.
 REDETECTED_STRENGTH, STRONGER = 0.3, 1.5
+# After a camera cut: the most positions of one frame. This is the whole frame, unless the target is small in it.
+PLACES_AFTER_CUT = 64
 
 
 def redetect(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, views: Views
 ) -> tuple[TrackState, Detection]:
     """Searches for lost and occluded targets at more positions. Returns the detections, replaced where it succeeded.
 
@@ -35,12 +38,20 @@ def redetect(
     per frame: the first is on rings around the last confident position, the others are anywhere in the frame. A search
     succeeds if its response is close to the target's typical one. With `redetection_ms` the positions end when the next
     one would take too long; the next frame goes on with those that are left. The first position is always searched.
+    After a camera cut, all lost and occluded targets are searched in the whole frame. views: of their frames.
     """
     config = pipeline.config
-    if not config.redetection_rings or not state.frames_since_confident.any():  # nearly always
+    if not config.redetection_rings:
+        return state, detection
+    if not (state.frames_since_confident.any() or config.searches_after_cuts()):  # nearly always
         return state, detection
     lost = (detection.peak.psr < config.min_psr) | unlike(pipeline, state, detection)
-    rows = np.flatnonzero((state.frames_since_confident > 0) & (lost | occluded(pipeline, state, detection)))
+    rows = np.flatnonzero(lost | occluded(pipeline, state, detection))
+    if config.searches_after_cuts() and len(rows):
+        cut = is_cut(state.view[rows], views[rows])
+        detection = _search_whole_frame(pipeline, state, frames, detection, rows[cut])
+        rows = rows[~cut]
+    rows = rows[state.frames_since_confident[rows] > 0]
     skipped, clock = state.skipped.copy(), SearchClock(config.redetection_ms)
     for turn in range(config.redetection_patches):
         if not len(rows):
@@ -58,6 +69,42 @@ def redetect(
         rows = rows[~accepted]
         clock.searched()
     return state.replace(skipped=skipped), detection
+
+
+def _search_whole_frame(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, rows: NDArray[np.intp]
+) -> Detection:
+    """The detections of N targets, replaced for those of `rows` that are found somewhere in their frames.
+
+    Up to PLACES_AFTER_CUT positions are searched, the nearest first, and then the place of the strongest detection: a
+    target between two positions has a weak response.
+    """
+    if not len(rows):  # nearly always
+        return detection
+    part, clock = state.take(rows), SearchClock(pipeline.config.redetection_ms)
+    part, best = part.replace(size=part.confident_size), detection.take(rows)
+    places = _places_in_frame(pipeline, part)
+    for turn in range(min(PLACES_AFTER_CUT, max(map(len, places)))):
+        if turn and not clock.has_time():
+            break
+        offsets = np.array([each[turn % len(each)] for each in places])
+        best = _stronger(pipeline, part, frames, best, _at_offsets(pipeline, part, offsets), first=turn == 0)
+        clock.searched()
+    best = _stronger(pipeline, part, frames, best, limit_centre(best.centre, part.frame_size))
+    accepted = _is_target(pipeline, part, best, detection.take(rows))
+    found = dataclasses.replace(best.take(accepted), redetected=np.ones(accepted.sum(), np.bool_))
+    return detection.put(rows[accepted], found)
+
+
+def _stronger(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], best: Detection, centres: Pairs, first: bool = False
+) -> Detection:
+    """The detections of searches at these centres (N, 2) where they are stronger than `best`, or all if `first`."""
+    there = state.replace(centre=centres)
+    found = search(pipeline, there, frames, pipeline.search_regions(there.size))()
+    stronger = relative_strength(state, found) > relative_strength(state, best)
+    (rows,) = (stronger | first).nonzero()
+    return best.put(rows, found.take(rows))
 
 
 class SearchClock:
@@ -94,18 +141,28 @@ def _is_target(pipeline: Pipeline, state: TrackState, found: Detection, present:
 
 def _centres(pipeline: Pipeline, state: TrackState, turn: int) -> Pairs:
     """The position of this frame and turn at which each of N targets is searched for, (N, 2), frame pixels."""
-    step = REDETECTION_STEP * pipeline.search_regions(state.confident_size)
     frames, config = state.frames_since_confident - 1, pipeline.config
     if turn == 0:
         near = ring_offsets(config.redetection_rings)
         offsets = near[frames % len(near)]
     else:
-        last = state.frame_size - 1
-        to_border = np.concatenate([state.confident_centre // step, (last - state.confident_centre) // step], axis=1)
         visited = frames * (config.redetection_patches - 1) + turn - 1 - state.skipped
-        places = [frame_offsets(*border) for border in to_border.astype(int).tolist()]
+        places = _places_in_frame(pipeline, state)
         offsets = np.array([each[index % len(each)] for each, index in zip(places, visited.tolist(), strict=True)])
+    return _at_offsets(pipeline, state, offsets)
+
+
+def _at_offsets(pipeline: Pipeline, state: TrackState, offsets: NDArray[np.float64]) -> Pairs:
+    """The positions at these offsets (N, 2), in steps from the last confident ones; (N, 2), frame pixels."""
+    step = REDETECTION_STEP * pipeline.search_regions(state.confident_size)
     return limit_centre(to_centre_grid(state.confident_centre + offsets * step), state.frame_size)
+
+
+def _places_in_frame(pipeline: Pipeline, state: TrackState) -> list[NDArray[np.float64]]:
+    """The results of `frame_offsets` for N targets."""
+    step, last = REDETECTION_STEP * pipeline.search_regions(state.confident_size), state.frame_size - 1
+    to_border = np.concatenate([state.confident_centre // step, (last - state.confident_centre) // step], axis=1)
+    return [frame_offsets(*border) for border in to_border.astype(int).tolist()]
 
 
 @lru_cache(maxsize=16)

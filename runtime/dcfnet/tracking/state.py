@@ -47,6 +47,8 @@ class TrackState:
     of the levels of pixels, see `light.py`. frames_since_confident (N,): number of frames after the last one.
     occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
+    view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
+    searched for, see `view.py`; 0 if unknown.
     """
 
     targets: Targets
@@ -67,6 +69,7 @@ class TrackState:
     frames_since_confident = _Column[np.intp]()
     occluded_frames = _Column[np.intp]()
     skipped = _Column[np.intp]()
+    view = _Column[np.uint8]()
 
     @classmethod
     def initial(

@@ -44,6 +44,7 @@ from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import Evidence, decided_results, rejected_results, searched_results, with_reason
 from dcfnet.tracking.typical_response import occluded, record_confident, unlike
+from dcfnet.tracking.view import read_views
 
 
 def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
@@ -74,7 +75,8 @@ def init_target(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) ->
         if not texture.textured.all():
             text = f"{target}: the region around it has one flat colour; choose a box with texture"
             raise InvalidBoxError(text, no_texture=True)
-        return init(pipeline, [checked], [target], sources=[0]).replace(level=texture.levels)
+        view = read_views(pipeline, [checked], source)
+        return init(pipeline, [checked], [target], sources=[0]).replace(level=texture.levels, view=view)
 
 
 def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
@@ -123,6 +125,8 @@ def _decided_by_device(
 
     The host decides about targets that are searched in another light or at other positions.
     """
+    if pipeline.config.searches_after_cuts():
+        return None
     if any(isinstance(frames[source], Reason) for source in set(state.source.tolist())):
         return None
     decided = state.filters.decide(pipeline, state.targets, frames)
@@ -150,7 +154,8 @@ def _track(
     """
     config = pipeline.config
     detection = second_pass(pipeline, state, frames, first)
-    state, detection = redetect(pipeline, state, frames, detection)
+    views = read_views(pipeline, frames, state.source)
+    state, detection = redetect(pipeline, state, frames, detection, views)
     inside = limit_centre(detection.centre, state.frame_size)
     limited = limit_size(detection.size, state.initial_size, state.size_limits)
     clear = (detection.peak.psr >= config.min_psr) & (detection.peak.psr > 0)
@@ -178,7 +183,7 @@ def _track(
     facts = (clear, in_view, similar, visible, lasting, confident, probable, detection.redetected, at_limit)
     evidence = Evidence(*facts)
     results = searched_results(state.boxes(), detection, evidence, confidence)
-    return state.replace(updates=state.updates + 1, occluded_frames=occluded_frames), results
+    return state.replace(updates=state.updates + 1, occluded_frames=occluded_frames, view=views), results
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:

@@ -182,6 +182,14 @@ def test_the_texture_check_has_the_results_of_the_cpu(place: str, rng: np.random
         np.testing.assert_array_equal(found.levels, expected.levels)
 
 
+def test_pixels_on_the_host_are_those_of_the_frame(place: str, rng: np.random.Generator) -> None:
+    backend, frame = open_backend("cuda"), rng.integers(0, 256, size=(70, 90, 4), dtype=np.uint8)
+    for whole in (frame, np.ascontiguousarray(frame[..., 0])):
+        for convert in (on_device, np.asarray):
+            found = backend.read_pixels(backend.frame(convert(whole)), slice(3, 60, 7), slice(1, 88, 5))
+            np.testing.assert_array_equal(found, whole[3:60:7, 1:88:5])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])
 @pytest.mark.parametrize(
     ("left_shape", "right_shape"),

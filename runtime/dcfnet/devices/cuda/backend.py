@@ -78,6 +78,12 @@ class CudaBackend:
     ) -> Callable[[], Texture]:
         return self._texture(frames, sources, centres, regions)
 
+    def read_pixels(self, frame: CudaFrame, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        if frame.texture_plane is not None:
+            return frame.texture_plane[rows, columns]
+        pixels: NDArray[np.uint8] = self._device.to_host(frame.pixels[rows, columns])
+        return pixels
+
     def crop(
         self,
         frames: Sequence[CudaFrame],

@@ -11,7 +11,14 @@ from dcfnet.devices.cuda.sampling import GRID
 from dcfnet.devices.records import OUTCOME, RULES, TARGET
 
 # u8: the address of pixels
-C_TYPES = {"f8": "double", "f4": "float", "i8": "long long", "i4": "int", "u8": "const unsigned char*"}
+C_TYPES = {
+    "f8": "double",
+    "f4": "float",
+    "i8": "long long",
+    "i4": "int",
+    "u1": "unsigned char",
+    "u8": "const unsigned char*",
+}
 STRUCTURES: dict[str, np.dtype[Any]] = {
     **{"Place": PLACE, "Grid": GRID},
     **{"Target": TARGET, "Outcome": OUTCOME, "Rules": RULES},
@@ -19,7 +26,7 @@ STRUCTURES: dict[str, np.dtype[Any]] = {
 
 
 def c_structure(name: str, layout: np.dtype[Any]) -> str:
-    """The definition in C of a record with aligned fields: numbers, addresses, and arrays with one axis."""
+    """The definition in C of a record with aligned fields: numbers, addresses, and arrays."""
     assert layout.isalignedstruct, f"{name}: a compiler would align its fields"
     lines = [_member(field, layout[field]) for field in layout.names or ()]
     return f"struct {name} {{\n" + "".join(f"    {line};\n" for line in lines) + "};\n"
@@ -27,5 +34,5 @@ def c_structure(name: str, layout: np.dtype[Any]) -> str:
 
 def _member(name: str, kind: np.dtype[Any]) -> str:
     base, shape = kind.subdtype or (kind, ())
-    length = f"[{shape[0]}]" if shape else ""
-    return f"{C_TYPES[base.str[1:]]} {name}{length}"
+    lengths = "".join(f"[{length}]" for length in shape)
+    return f"{C_TYPES[base.str[1:]]} {name}{lengths}"
