@@ -59,7 +59,7 @@ def bench(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(Stream, "synchronize", taking(Stream.synchronize, WAIT))
     monkeypatch.setattr(module, "clock", clock, raising=False)
     device = sys.modules["dcfnet.devices.cuda.device"].CudaDevice
-    monkeypatch.setattr(device, "launch", taking(device.launch, KERNEL))
+    monkeypatch.setattr(device, "launch_blocks", taking(device.launch_blocks, KERNEL))
     timing = importlib.import_module("dcfnet_evaluation.bench.gpu.timing")
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now / 1e3))
     monkeypatch.setattr(module, "Copies", timing.Copies, raising=False)
