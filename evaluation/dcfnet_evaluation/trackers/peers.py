@@ -112,8 +112,9 @@ class PeerTracker:
         is_tracked, rect = self._tracker.update(frame)
         if is_tracked:
             self._box = Box(*map(float, rect))
-        score = getattr(self._tracker, "getTrackingScore", None)
-        return PeerAnswer(self._box, "tracked" if is_tracked else "lost", float(score()) if score else None)
+        read_score = getattr(self._tracker, "getTrackingScore", None)
+        score = float(read_score()) if read_score else -1.0  # OpenCV 5 gives -1 for trackers without a score
+        return PeerAnswer(self._box, "tracked" if is_tracked else "lost", score if score >= 0 else None)
 
 
 def whole_rect(box: Box, frame: Frame) -> Rect:
