@@ -202,7 +202,7 @@ def test_a_failing_tracker_is_reported_with_exit_code_3(dataset: Path, tmp_path:
         (["--reference", "CSRT"], "--reference CSRT: must be one of dcfnet-accurate"),
         (["--preset", "quick"], "--preset quick: "),
         (["--preset", "fast", "--config", "paper"], "give one"),
-        (["--engine", "abacus"], "engine='abacus': must be one of auto"),
+        (["--engine", "abacus"], "--engine abacus: must be one of auto"),
         (["--sequences", "Gamma"], "no sequence Gamma; choose from Alpha, Beta"),
         (["--peer", "TLD"], "TLD"),
         (["--add", "mine"], "NAME=package.module:Class"),

@@ -23,11 +23,9 @@ IMPORTS = """
 import importlib, pkgutil
 import benchmarks.gpu_report, benchmarks.host_share
 packages = ("dcfnet.devices.cuda", "dcfnet.devices.cuda.kernels", "dcfnet.backbones")
-packages += ("dcfnet_evaluation.bench", "benchmarks.gpu")
-for package in map(importlib.import_module, packages):
+for package in map(importlib.import_module, (*packages, "dcfnet_evaluation.bench.gpu", "benchmarks.gpu")):
     for module in pkgutil.iter_modules(package.__path__):
-        if package.__name__ != "dcfnet_evaluation.bench" or module.name.startswith("gpu"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+        importlib.import_module(f"{package.__name__}.{module.name}")
 from dcfnet.devices.cuda.device import cupy
 print(cupy.cuda.runtime.runtimeGetVersion() // 1000)
 """
