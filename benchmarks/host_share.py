@@ -1,8 +1,9 @@
 """Measures the host's own time for an update on a GPU: python benchmarks/host_share.py TARGETS {host,pinned,device}.
 
 It runs on the tests' stand-in for CuPy, from the root of the repository. After the graph capture every call to CuPy is
-empty, so that only the project's own code is timed; every peak is the last one again, with no shift. Prints the median
-and the minimum of UPDATES updates of a 1280 x 720 frame, in ms, with and without an update of the filter.
+empty, so that only the project's own code is timed. Every result is the last one again, with no shift. Two forms are
+timed in one run, in turn: decisions on the device, and on the host as before. Prints the median and the minimum of
+UPDATES updates of a 1280 x 720 frame each, in ms, with and without an update of the filter.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from dcfnet.devices import selection
 from dcfnet.devices.cuda.kernels.program import TRACKER
+from dcfnet.devices.records import UPDATE
 from dcfnet_evaluation.rendered import render_clip
 from numpy.typing import NDArray
 
@@ -73,7 +75,9 @@ def disable_device(module: Any, tracker: Any, pinned: bool) -> None:
     for graph in module.state.launched:
         graph.steps.clear()
     Event.record = Event.synchronize = do_nothing  # type: ignore[method-assign]
-    tracker._state.filters.allocation.slots._peaks[:, 1:3] = 0  # the shift
+    for programs in tracker._state.filters.allocation.slots._programs:
+        programs.found.outcomes["shift"] = 0
+        programs.found.outcomes["winner"] = tracker.config.scales // 2
 
 
 def in_memory(module: Any, device: Any, frame: NDArray[np.uint8], memory: str) -> Any:
@@ -90,6 +94,7 @@ def in_memory(module: Any, device: Any, frame: NDArray[np.uint8], memory: str) -
 def main() -> None:
     targets, memory, module = int(sys.argv[1]), sys.argv[2], stand_in()
     import dcfnet  # with the stand-in in place
+    from dcfnet.devices.cuda.slots import SlotFilters
 
     clip = render_clip(length=WARM_UP + 1, width=1280, height=720, occluder=False)
     tracker, (x, y, w, h) = dcfnet.MultiTracker("dcfnet", device="cuda", capacity=targets), clip.box(0)
@@ -99,18 +104,21 @@ def main() -> None:
     for frame in frames:
         tracker.update(frame)
     disable_device(module, tracker, memory == "pinned")
-    times, interval = list[float](), tracker.config.update_interval
-    for _ in range(UPDATES):
+    decide, interval, times = SlotFilters.decide, tracker.config.update_interval, dict[str, list[float]]()
+    outcomes = [each.found.outcomes for each in tracker._state.filters.allocation.slots._programs]
+    for turn in range(2 * UPDATES):
+        on_device, learns = turn % 2 == 0, turn // 2 % interval == interval - 1
+        SlotFilters.decide = decide if on_device else lambda *_: None  # type: ignore[method-assign, assignment]
+        tracker._state.targets["updates"] = interval - 1 if learns else 0
+        for each in outcomes:
+            each["flags"] = UPDATE if on_device and learns else 0
         start = time.perf_counter()
         tracker.update(frames[-1])
-        times.append(1e3 * (time.perf_counter() - start))
-    first = (interval - 1 - WARM_UP) % interval  # index of the first call that updates the filter
-    groups = {
-        "without filter update": times[(first + 1) % interval :: interval],
-        "with filter update": times[first::interval],
-    }
-    for name, values in groups.items():
-        print(f"{targets} targets, {memory}, {name}: median {median(values):.3f} ms, minimum {min(values):.3f} ms")
+        elapsed = 1e3 * (time.perf_counter() - start)
+        form = f"decisions on the {'device' if on_device else 'host'}, with{'' if learns else 'out'} filter update"
+        times.setdefault(form, []).append(elapsed)
+    for form, values in sorted(times.items()):
+        print(f"{targets} targets, {memory}, {form}: median {median(values):.3f} ms, minimum {min(values):.3f} ms")
 
 
 if __name__ == "__main__":

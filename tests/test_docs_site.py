@@ -14,11 +14,11 @@ from urllib.parse import unquote, urldefrag
 import dcfnet
 import pytest
 from dcfnet.devices.filters import ArrayFilters
+from dcfnet.devices.records import TARGET
 from dcfnet.io.boxes import HEADERS
 from dcfnet.lifecycle import state_file
 from dcfnet.model import file as model_file
 from dcfnet.model.file import METADATA_KEYS
-from dcfnet.tracking.state import TrackState
 
 ROOT = Path(__file__).parents[1]
 REMEDY = (
@@ -120,7 +120,7 @@ def test_the_pictures_of_the_method_are_those_of_their_script(tmp_path: Path) ->
 def test_the_formats_page_has_all_columns_and_tensors() -> None:
     page = (ROOT / "docs/formats.md").read_text("utf-8")
     assert f"```text\n{HEADERS['csv']}\n```" in page, "describe the new columns in docs/formats.md"
-    tensors = [field.name for field in dataclasses.fields(TrackState) if field.name != "filters"]
+    tensors = TARGET.names or ()
     filters = [f"filters.{field.name}" for field in dataclasses.fields(ArrayFilters)]
     names = [*HEADERS["csv"].split(","), *tensors, *filters, *METADATA_KEYS]
     missing = [name for name in names if f"`{name}`" not in page]

@@ -10,7 +10,8 @@ import pytest
 from dcfnet import Box, MultiTracker, Result, Status, Tracker
 from dcfnet.model.file import SHIPPED
 from dcfnet.tracking import light
-from dcfnet.tracking.light import LIGHT_LIMIT, LIGHT_STEP, matching_light
+from dcfnet.tracking.decision_rules import LIGHT_LIMIT, LIGHT_STEP
+from dcfnet.tracking.light import matching_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.records import Decided, Targets
 from dcfnet.filter.dcf import Array
 from dcfnet.filter.response import Peak
 from dcfnet.filter.update import FilterSolution
@@ -30,7 +31,8 @@ class FramePrograms(Protocol):
     """The two array programs of a frame. `tracking.Pipeline` implements it.
 
     backbone: runs inside both programs. scales: float64 (S,), the scale pyramid. patches_per_target: P, the number of
-    search patches of a target: S, or 1 if all scales are read from one patch.
+    search patches of a target: S, or 1 if all scales are read from one patch. rules: the constants of the decisions,
+    RULES (1,).
     """
 
     @property
@@ -44,6 +46,12 @@ class FramePrograms(Protocol):
 
     @property
     def scale_penalty(self) -> float: ...
+
+    @property
+    def rules(self) -> NDArray[np.void]: ...
+
+    def largest_regions(self, size: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The largest regions of the search patches of targets of these sizes, (N, 2) each, frame pixels."""
 
     def responses(self, places: PatchPlaces, filters: ArrayFilters) -> tuple[Array, Array, Array]:
         """The program *detect* without its readout: N x P patches -> the three arguments of `read_peaks`, float32."""
@@ -99,6 +107,13 @@ class Filters(Protocol):
 
     def update(self, programs: FramePrograms, places: PatchPlaces) -> Filters:
         """The filters, blended towards the targets' appearance in N patches. A device only queues the work."""
+
+    def decide(self, programs: FramePrograms, targets: Targets, frames: Sequence[Any]) -> Decided | None:
+        """Searches for N targets in their frames, decides as `tracking.steps.step` does, and updates the filters.
+
+        The filters change in place. None: nothing has changed, and the host must process the frame. frames: as
+        `Backend.frame` returns them.
+        """
 
 
 @dataclass(frozen=True)
@@ -165,3 +180,6 @@ class ArrayFilters:
     def update(self, programs: FramePrograms, places: PatchPlaces) -> ArrayFilters:
         """See `Filters`."""
         return programs.updated_filters(places, self)
+
+    def decide(self, programs: FramePrograms, targets: Targets, frames: Sequence[Any]) -> None:
+        """See `Filters`; the host decides."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.errors import StateError
+from dcfnet.tracking.decision_rules import LIGHT_LIMIT
 from dcfnet.tracking.geometry import LARGEST_NUMBER
-from dcfnet.tracking.light import LIGHT_LIMIT
 from dcfnet.tracking.state import MAX_SOURCE
 
 SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay finite

@@ -125,10 +125,9 @@ class TrackerLifecycle:
             rows, batch = state.of_sources(shown)
             if not len(rows):
                 return {}
-            sources = state.source[rows]
-            batch, found = step(self._pipeline, batch, list(shown.values()))
-            self._state = state.put(rows, batch.replace(source=sources))
-        results = {self._ids[row]: result for row, result in zip(rows, found, strict=True)}
+            after, found = step(self._pipeline, batch, list(shown.values()))
+            self._state = after if batch is state else state.put(rows, after.replace(source=state.source[rows]))
+        results = {self._ids[row]: result for row, result in zip(rows.tolist(), found, strict=True)}
         self._times.results.update(results)
         return results
 

@@ -13,15 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.tracking.decision_rules import LEVEL_CHANGE, LIGHT_LIMIT, LIGHT_STEP, WEAK_RESPONSE
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
-
-LEVEL_CHANGE = 1.3  # ratio of grey levels above which the light may have changed (docs/tuning.md)
-WEAK_RESPONSE = 0.5  # share of the typical PSR x peak below which the tracker searches again (docs/tuning.md)
-LIGHT_LIMIT = 16.0  # largest factor: with a larger one, less than 4 bits of a pixel are left
-# Factors are multiples of this. A product with a level, 0 to 255, is then exact in float32, as on a GPU.
-LIGHT_STEP = 1 / 1024
 
 
 def follow_light(

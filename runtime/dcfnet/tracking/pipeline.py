@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from dcfnet.filter.windows import cosine_window
 from dcfnet.model.backbone import Backbone, as_backbone
 from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import NO_FILE, FeatureLevel, ModelIdentity
+from dcfnet.tracking.decision_rules import decision_rules
 from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
 from dcfnet.tracking.patch_sizes import check_sizes
 from dcfnet.tracking.transforms import transform_of_scale
@@ -118,6 +119,11 @@ class Pipeline:
         """See `FramePrograms`."""
         return self.config.scale_penalty
 
+    @cached_property
+    def rules(self) -> NDArray[np.void]:
+        """See `FramePrograms`."""
+        return decision_rules(self.config, self.scales, self.patches_per_target, self.confidence)
+
     def for_capture(self, backbone: Backbone | None) -> Pipeline:
         """See `FramePrograms`."""
         transform, scaled = self.transform.for_capture(), tuple(each.for_capture() for each in self.scaled)
@@ -126,6 +132,11 @@ class Pipeline:
     def search_regions(self, size: Pairs) -> Pairs:
         """Search regions of targets of these sizes, (..., 2) each, frame pixels."""
         return self.to_step_grid(search_region(size, self.config.padding, self.config.squareness))
+
+    def largest_regions(self, size: Pairs) -> Pairs:
+        """See `FramePrograms`."""
+        scale = 1.0 if self.patches_per_target == 1 else float(self.scales[-1])
+        return self.patch_regions(self.to_step_grid(self.search_regions(size) * scale))
 
     def to_step_grid(self, regions: Pairs) -> Pairs:
         """The nearest regions that patches can be cropped from; see `geometry.to_step_grid`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet.devices.backend import Pairs
 from dcfnet.devices.filters import PatchPlaces
+from dcfnet.devices.records import Outcomes, peak_of
 from dcfnet.filter.response import RESPONSE_SIDE, Peak
 from dcfnet.tracking.geometry import any_true, limit_centre, to_centre_grid
 from dcfnet.tracking.pipeline import Pipeline
@@ -30,6 +31,12 @@ class Detection:
     size: Pairs
     lowest_psr: NDArray[np.float64]
     redetected: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, outcomes: Outcomes) -> Detection:
+        """The detections of a device in a first search pass."""
+        arrays = (outcomes["centre"], outcomes["size"], outcomes["psr"], np.zeros(len(outcomes), np.bool_))
+        return cls(peak_of(outcomes), *arrays)
 
     def put(self, rows: NDArray[np.intp], others: Detection) -> Detection:
         """The detections, with those of `rows` replaced by `others`."""

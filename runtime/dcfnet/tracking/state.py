@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.devices.backend import Backend, Pairs
 from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
+from dcfnet.devices.records import TARGET, Targets, copied, put, raw, taken
 from dcfnet.result import Box
 
 MAX_SOURCE = 2**31 - 1  # largest index of a camera; it fits into 32 bits
-VIEW_SIDE = 8  # cells along each side of a view
+FIELDS = TARGET.names or ()
+Number = TypeVar("Number", bound=np.generic)
+
+
+class _Column(Generic[Number]):
+    """A field of all targets, as an array of `TrackState.targets`."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        assert name in FIELDS, name
+        self._name = name
+
+    def __get__(self, state: TrackState, owner: type) -> NDArray[Number]:
+        column: NDArray[Number] = state.targets[self._name]
+        return column
 
 
 @dataclass(frozen=True)
 class TrackState:
     """N targets. The target axis comes first in every array.
 
-    Host arrays, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2), each (x, y)
-    or (width, height). initial_size: of the first box or of the last correction; the size keeps its aspect ratio.
+    targets: the records of the targets, TARGET (N,), host. filters: on the backend.
+    Fields of the records, float64, frame pixels: centre (N, 2), size (N, 2), initial_size (N, 2), frame_size (N, 2),
+    each (x, y) or (width, height). initial_size: of the first box or of the last correction; the size keeps its aspect
+    ratio.
     size_limits (N, 2): see `geometry.size_limits`. source (N,): index of each target's frame.
     updates (N,): number of frames in which the target was searched for.
     confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 3): running
@@ -34,26 +49,27 @@ class TrackState:
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
     view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
     searched for, see `view.py`; 0 if unknown.
-    filters: on the backend.
     """
 
-    centre: NDArray[np.float64]
-    size: NDArray[np.float64]
-    initial_size: NDArray[np.float64]
-    frame_size: NDArray[np.float64]
-    size_limits: NDArray[np.float64]
-    source: NDArray[np.intp]
-    updates: NDArray[np.intp]
-    confident_centre: NDArray[np.float64]
-    confident_size: NDArray[np.float64]
-    typical: NDArray[np.float64]
-    level: NDArray[np.float64]
-    light: NDArray[np.float64]
-    frames_since_confident: NDArray[np.intp]
-    occluded_frames: NDArray[np.intp]
-    skipped: NDArray[np.intp]
-    view: NDArray[np.uint8]
+    targets: Targets
     filters: Filters
+
+    centre = _Column[np.float64]()
+    size = _Column[np.float64]()
+    initial_size = _Column[np.float64]()
+    frame_size = _Column[np.float64]()
+    size_limits = _Column[np.float64]()
+    source = _Column[np.intp]()
+    updates = _Column[np.intp]()
+    confident_centre = _Column[np.float64]()
+    confident_size = _Column[np.float64]()
+    typical = _Column[np.float64]()
+    level = _Column[np.float64]()
+    light = _Column[np.float64]()
+    frames_since_confident = _Column[np.intp]()
+    occluded_frames = _Column[np.intp]()
+    skipped = _Column[np.intp]()
+    view = _Column[np.uint8]()
 
     @classmethod
     def initial(
@@ -66,11 +82,10 @@ class TrackState:
         filters: Filters,
     ) -> TrackState:
         """The state of targets in their first frame."""
-        zero, typical = np.zeros_like(source), np.zeros((len(centre), 3))
-        lights, counts = (np.zeros(len(centre)), np.ones(len(centre))), (zero, zero, zero)
-        confident, view = (centre, size, typical), np.zeros((len(centre), VIEW_SIDE, VIEW_SIDE), np.uint8)
-        places = (centre, size, size, frame_size, size_limits)
-        return cls(*places, source, zero, *confident, *lights, *counts, view, filters)
+        state = cls(np.zeros(len(centre), TARGET), filters)
+        sizes = {"size": size, "initial_size": size, "confident_size": size, "frame_size": frame_size}
+        places = {"centre": centre, "confident_centre": centre, "size_limits": size_limits, "source": source}
+        return state.replace(**sizes, **places, light=np.ones(len(centre)))
 
     @classmethod
     def stored(
@@ -85,35 +100,40 @@ class TrackState:
 
         capacity: see `Filters.extended`.
         """
-        return cls.concatenate([cls(**arrays, filters=backend.store_filters(programs, filters))], capacity)
+        assert arrays.keys() == set(FIELDS), arrays.keys()
+        state = cls(np.zeros(len(filters), TARGET), backend.store_filters(programs, filters))
+        return cls.concatenate([state.replace(**arrays)], capacity)
 
     def copy(self, backend: Backend, programs: FramePrograms, capacity: int | None = None) -> TrackState:
         """A state that shares no memory with this one; other arguments as for `stored`."""
         filters = {name: array.copy() for name, array in self.filters.arrays.by_name().items()}
-        arrays = {name: array.copy() for name, array in self.host_arrays().items()}
-        return TrackState.stored(backend, programs, arrays, ArrayFilters(**filters), capacity)
+        return TrackState.stored(backend, programs, self.host_arrays(), ArrayFilters(**filters), capacity)
 
     def __len__(self) -> int:
-        return len(self.centre)
+        return len(self.targets)
 
     def replace(self, **changes: Any) -> TrackState:
-        """A copy with some fields replaced."""
-        assert changes.keys() <= vars(self).keys(), changes.keys()
-        copy = object.__new__(type(self))  # dataclasses.replace takes six times as long
-        vars(copy).update(vars(self), **changes)
-        return copy
+        """A copy with some fields of the records, or the filters, replaced."""
+        targets, filters = self.targets, changes.pop("filters", self.filters)
+        if changes:
+            targets = copied(targets)
+            for name, values in changes.items():
+                targets[name] = values
+        return TrackState(targets, filters)
 
     def take(self, rows: NDArray[np.intp]) -> TrackState:
         """The targets in `rows`; the state itself if these are all targets, in order."""
-        if self._is_all(rows):
-            return self
-        taken = {name: array[rows] for name, array in self.host_arrays().items()}
-        return TrackState(**taken, filters=self.filters.take(rows))
+        return self if self._is_all(rows) else TrackState(taken(self.targets, rows), self.filters.take(rows))
 
     def of_sources(self, sources: Iterable[int]) -> tuple[NDArray[np.intp], TrackState]:
-        """The rows of the targets of these sources, and these targets with indices into `sources` as their sources."""
-        numbered = {source: index for index, source in enumerate(sources)}
-        rows = np.flatnonzero([int(source) in numbered for source in self.source])
+        """The rows of the targets of these sources, and these targets with indices into `sources` as their sources.
+
+        The state itself if each target has a frame and each source is its own index.
+        """
+        numbered, own = {source: index for index, source in enumerate(sources)}, self.source.tolist()
+        if all(numbered.get(source) == source for source in set(own)):  # nearly always
+            return np.arange(len(self)), self
+        rows = np.flatnonzero([source in numbered for source in own])
         part = self.take(rows)
         return rows, part.replace(source=np.array([numbered[int(s)] for s in part.source], dtype=np.intp))
 
@@ -121,18 +141,16 @@ class TrackState:
         """The state with the targets in `rows` replaced by `part`, which `take` returned and a step advanced."""
         if self._is_all(rows):
             return part
-        changed = {}
-        for name, array in self.host_arrays().items():
-            changed[name] = array.copy()
-            changed[name][rows] = getattr(part, name)
-        return TrackState(**changed, filters=self.filters.put(rows, part.filters))
+        targets = copied(self.targets)
+        put(targets, rows, part.targets)
+        return TrackState(targets, self.filters.put(rows, part.filters))
 
     @classmethod
     def concatenate(cls, parts: Sequence[TrackState], capacity: int | None = None) -> TrackState:
         """The targets of all parts, in order. The parts are consumed. capacity: see `Filters.extended`."""
         first, *others = parts
-        arrays = {name: np.concatenate([part.host_arrays()[name] for part in parts]) for name in first.host_arrays()}
-        return cls(**arrays, filters=first.filters.extended([other.filters for other in others], capacity))
+        targets = np.concatenate([raw(part.targets) for part in parts]).view(TARGET)
+        return cls(targets, first.filters.extended([other.filters for other in others], capacity))
 
     def boxes(self) -> list[Box]:
         """Target boxes, frame pixels."""
@@ -144,5 +162,5 @@ class TrackState:
         return len(rows) == len(self) and (len(rows) == 1 or bool((rows[1:] > rows[:-1]).all()))  # no target twice
 
     def host_arrays(self) -> dict[str, NDArray[Any]]:
-        """The host arrays by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "filters"}
+        """The fields of the records by name."""
+        return {name: self.targets[name] for name in FIELDS}

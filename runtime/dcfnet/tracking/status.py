@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.records import RESULT_NUMBERS, Outcomes
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracking.search import Detection
+
+STATUSES, REASONS = tuple(Status), tuple(Reason)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,28 @@ def searched_results(
     )
     rows = zip(boxes, numbers, evidence.statuses(), beliefs, strict=True)
     return [Result(box, *measures, *status, *belief) for box, measures, status, belief in rows]
+
+
+def decided_results(outcomes: Outcomes, with_confidence: bool) -> list[Result]:
+    """Results of targets that a device decided about. with_confidence: the model has a fit for it."""
+    count, numbers = len(outcomes), len(RESULT_NUMBERS)
+    measured = outcomes.view(np.float64).reshape(count, -1)[:, :numbers].tolist()
+    codes = outcomes.view(np.int32).reshape(count, -1)[:, -3:].tolist()
+    results = []
+    for (x, y, w, h, value, psr, apce, likeness, belief), (status, reason, _) in zip(measured, codes, strict=True):
+        result = object.__new__(Result)  # the constructor of a frozen class takes three times as long
+        vars(result).update(
+            box=Box(x, y, w, h),
+            peak=value,
+            psr=psr,
+            apce=apce,
+            status=STATUSES[status],
+            reason=REASONS[reason],
+            likeness=likeness,
+            confidence=belief if with_confidence else None,
+        )
+        results.append(result)
+    return results
 
 
 def rejected_results(boxes: Sequence[Box], reasons: Sequence[Reason | None], with_confidence: bool) -> list[Result]:

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.records import HOST, taken
 from dcfnet.errors import InvalidBoxError
 from dcfnet.filter.dcf import Array
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.result import Box, Reason, Result
-from dcfnet.tracking.frame_validation import follow_resolution, rejection_reasons, validate_frames
+from dcfnet.tracking.frame_validation import ValidatedFrames, follow_resolution, rejection_reasons, validate_frames
 from dcfnet.tracking.geometry import (
     any_true,
     both_true,
@@ -41,7 +42,7 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import redetect
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.status import Evidence, rejected_results, searched_results, with_reason
+from dcfnet.tracking.status import Evidence, decided_results, rejected_results, searched_results, with_reason
 from dcfnet.tracking.typical_response import occluded, record_confident, unlike
 from dcfnet.tracking.view import read_views
 
@@ -85,6 +86,8 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     target's state.
     """
     validated = validate_frames(pipeline.backend, frames, state.source)
+    if (decided := _decided_by_device(pipeline, state, validated)) is not None:
+        return decided
     present, changed = follow_resolution(state, validated, pipeline.config.scale_limits())
     rejected = rejection_reasons(present, validated)
     rows = np.array([row for row, reason in enumerate(rejected) if reason is None], dtype=np.intp)
@@ -113,6 +116,33 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     for row, result in zip(rows, found, strict=True):
         results[row] = result
     return state.put(rows, moved), results
+
+
+def _decided_by_device(
+    pipeline: Pipeline, state: TrackState, frames: ValidatedFrames
+) -> tuple[TrackState, list[Result]] | None:
+    """As `step`, if the device decides about at least the first search pass of all targets. None: nothing has changed.
+
+    The host decides about targets that are searched in another light or at other positions.
+    """
+    if pipeline.config.searches_after_cuts():
+        return None
+    if any(isinstance(frames[source], Reason) for source in set(state.source.tolist())):
+        return None
+    decided = state.filters.decide(pipeline, state.targets, frames)
+    if decided is None:
+        return None
+    moved, outcomes = TrackState(decided.targets, state.filters), decided.outcomes
+    results = decided_results(outcomes, pipeline.confidence is not None)
+    if not decided.for_host:
+        return moved, results
+    rows = np.flatnonzero(outcomes["flags"] & HOST)
+    part, levels = state.take(rows), outcomes["level"][rows]
+    part, detection = follow_light(pipeline, part, frames, Detection.of(taken(outcomes, rows)), levels)
+    part, found = _track(pipeline, part, frames, detection, levels)
+    for row, result in zip(rows, found, strict=True):
+        results[row] = result
+    return moved.put(rows, part), results
 
 
 def _track(

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.filter import dcf
+from dcfnet.tracking.decision_rules import TYPICAL_RATE, VISIBLE_AGAIN
 from dcfnet.tracking.geometry import select_rows
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
-
-VISIBLE_AGAIN = 1.5  # multiple of `min_strength` that ends an occlusion (docs/tuning.md)
-TYPICAL_RATE = 0.1  # weight of a frame in the typical PSR, peak and likeness
 
 
 def unlike(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.bool_]:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.records import VIEW_SIDE
 from dcfnet.io.texture import FLAT_RANGE
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.state import VIEW_SIDE
 
 Views = NDArray[np.uint8]  # (N, VIEW_SIDE, VIEW_SIDE), see `TrackState.view`
 CUT_CORRELATION = 0.6  # correlation of two views below which they are of a cut (docs/tuning.md)

@@ -15,10 +15,11 @@ import pytest
 from dcfnet.backbones.fused_convolutions import LARGE, SMALL, FusedConvolutions
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.native import grouped
-from dcfnet.devices.cuda import frame, sampling
+from dcfnet.devices.cuda import sampling
 from dcfnet.devices.cuda.kernels.constants import DEFINES
 from dcfnet.devices.cuda.kernels.peaks import STATISTICS_BYTES
-from dcfnet.devices.cuda.kernels.program import TRACKER, Program
+from dcfnet.devices.cuda.kernels.program import DECISIONS, TRACKER, Program
+from dcfnet.devices.cuda.kernels.structures import STRUCTURES, c_structure
 from dcfnet.io.texture import COARSE_SAMPLES
 from dcfnet.model.layers import Convolution, Normalisation, read_layers
 
@@ -62,7 +63,12 @@ def shipped_features(pixels: int) -> Program:
     return tile_and_program[1]
 
 
-PROGRAMS = {"tracker": TRACKER, "features_large": shipped_features(LARGE), "features_small": shipped_features(SMALL)}
+PROGRAMS = {
+    "tracker": TRACKER,
+    "decisions": DECISIONS,
+    "features_large": shipped_features(LARGE),
+    "features_small": shipped_features(SMALL),
+}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -105,6 +111,7 @@ def test_the_host_runs_complete_kernels() -> None:
         *("multiply_real", "multiply_complex", "take_slots", "store_slots", "sum_maps", "blend"),
         *("respond", "update", "mask_columns"),
         *("initial_residual", "left_side", "advance", "next_direction", "last_step"),
+        *("place_searches", "decide"),
     }
 
 
@@ -187,10 +194,18 @@ def test_extremes_are_those_of_the_pixels_of_each_grid(
     assert (found[3] == [[255], [0], [0]]).all()  # no grid belongs to this row
 
 
-def test_structures_have_the_layout_of_c() -> None:
-    """Every field is aligned, and the size is a multiple of 8, so that the pointer of the next element is aligned."""
-    for dtype, size in ((frame.PLACE, 96), (sampling.GRID, 48)):
-        assert dtype.fields is not None
-        assert dtype.itemsize == size
-        assert all(offset % kind.itemsize == 0 for kind, offset, *_ in dtype.fields.values())
+def test_structures_have_the_layout_of_c(host_kernels: HostKernels) -> None:
+    """The kernels get the structures as text. A compiler gives them the sizes that NumPy has."""
+    sizes = host_kernels._sizes | host_kernels.program(DECISIONS.source(), DECISIONS.options())._sizes
+    assert set(TRACKER.structures) < set(DECISIONS.structures) == set(STRUCTURES)
+    for name, layout in STRUCTURES.items():
+        assert layout.fields is not None
+        assert sizes[name] == layout.itemsize
+        assert all(offset % kind.base.itemsize == 0 for kind, offset, *_ in layout.fields.values())
     assert STATISTICS_BYTES == 2 * 8 + 4 * 4
+
+
+def test_a_structure_is_written_as_c() -> None:
+    layout = np.dtype([("pixels", "u8"), ("corner", "f8", (2,)), ("count", "i8"), ("x", "f4"), ("y", "i4")], align=True)
+    members = "const unsigned char* pixels;", "double corner[2];", "long long count;", "float x;", "int y;"
+    assert c_structure("Five", layout).split("\n") == ["struct Five {", *(f"    {each}" for each in members), "};", ""]

@@ -6,9 +6,10 @@ All work is queued on CuPy's current stream. Only these wait for it: `read_peaks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from threading import RLock
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -51,20 +52,15 @@ class CudaBackend:
         self._device = device or CudaDevice()
         self._device.compile()
         self._uploads = Uploads(self._device)
-        self._lock = RLock()
+        self._guard = _Guard(self._device, self._uploads)
         self._reader, self._texture = PeakReader(self._device), TextureReader(self._device)
         self._slots: SlotPool | None = None
 
     def asarray(self, values: NDArray[np.generic]) -> Array:
         return self._device.constant(values)
 
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        with self._lock, self._device.guarded():
-            try:
-                yield
-            finally:
-                self._uploads.finish()
+    def guarded(self) -> AbstractContextManager[None]:
+        return self._guard
 
     def thread_context(self) -> AbstractContextManager[None]:
         return self._device.thread_context()
@@ -209,3 +205,23 @@ class CudaBackend:
 
     def to_host(self, array: Array) -> NDArray[np.float32]:
         return self._device.to_host(array)
+
+
+class _Guard(AbstractContextManager[None]):
+    """See `Backend.guarded`. A class: a generator takes about 2 us longer."""
+
+    def __init__(self, device: CudaDevice, uploads: Uploads) -> None:
+        self._lock, self._errors, self._uploads = RLock(), device.guarded(), uploads
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with self._errors:
+                self._uploads.finish()
+            self._errors.__exit__(kind, error, trace)
+        finally:
+            self._lock.release()

@@ -175,13 +175,13 @@ class CudaDevice(GpuDescription):
 
     def with_contiguous_rows(self, pixels: Array) -> Array:
         """The pixels, or a copy if the pixels of a row are not contiguous. Rows may have any pitch."""
-        return pixels if pixels[0].flags.c_contiguous else cupy.ascontiguousarray(pixels)
+        packed = tuple(pixels.strides[1:]) == ((1,) if pixels.ndim == 2 else (pixels.shape[2], 1))
+        return pixels if packed else cupy.ascontiguousarray(pixels)
 
     def to_host(self, array: Array) -> NDArray[Any]:
         """The array on the host. Waits for all queued work; raises DeviceError if it failed."""
         with _errors:
-            values: NDArray[Any] = cupy.asnumpy(array)
-        return values
+            return cupy.asnumpy(array)  # type: ignore[no-any-return]
 
     def fetch(self, array: Array, to: NDArray[Any]) -> None:
         """Queues a copy of a contiguous array to pinned memory of the same size, which is valid after `wait`."""

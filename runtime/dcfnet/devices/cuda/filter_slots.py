@@ -1,7 +1,7 @@
 """Filters in slots of device memory, and the two programs of a frame, captured for them as CUDA graphs.
 
-    host      patch places, slots -> pinned memory              patch places, slots -> pinned memory
-    device    [copy, DETECT, copy seven numbers per target]     [copy, UPDATE]: only queued
+    host      targets, frames, slots -> pinned memory           patch places, slots -> pinned memory
+    device    [copy, PLACES, DETECT, DECIDE, copy back]         [copy, UPDATE]: only queued
 
 A slot has room for one target. A program runs on the slots that need it (slot_programs.py). So targets can be added and
 removed without a new capture, as long as there are enough slots.
@@ -10,18 +10,21 @@ removed without a new capture, as long as there are enough slots.
 from __future__ import annotations
 
 import weakref
+from bisect import bisect_left
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.backend import Pairs
 from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL
-from dcfnet.devices.cuda.kernels.constants import NUMBERS_PER_TARGET
-from dcfnet.devices.cuda.kernels.peaks import PeakReader, unpack_peaks
+from dcfnet.devices.cuda.kernels.decisions import Decisions
+from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.sampling import Structures
-from dcfnet.devices.cuda.slot_programs import SlotPrograms, size_classes
+from dcfnet.devices.cuda.slot_programs import Found, SlotPrograms, size_classes
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, PendingPeaks, Rows
+from dcfnet.devices.records import TARGET, Outcomes, Targets, copied, peak_of, taken
 from dcfnet.filter.response import Peak
 
 
@@ -44,6 +47,13 @@ class StreamOrder:
             self._stream.synchronize()
 
 
+class KnownRegions(NamedTuple):
+    """The largest regions of the next search, (N, 2), of these targets. They are valid for this array only."""
+
+    targets: Targets
+    regions: Pairs
+
+
 class FilterSlots:
     """Device memory for the filters of `capacity` targets, and the captured programs on it."""
 
@@ -52,15 +62,15 @@ class FilterSlots:
     ) -> None:
         """like: filters of the same shapes and types, for any number of targets."""
         self.capacity = capacity
+        self.known_regions = KnownRegions(np.zeros(0, TARGET), np.zeros((0, 2)))
         self.outgrown = False  # true if the targets moved to a larger object: this one is not used again
         self._device, shapes = device, like.by_name().items()
         self.filters = ArrayFilters(
             **{name: device.zeros((capacity, *array.shape[1:]), array.dtype) for name, array in shapes}
         )
-        peaks = device.pinned(capacity * NUMBERS_PER_TARGET * 8)
-        self._peaks: NDArray[np.float64] = peaks.view(np.float64).reshape(capacity, NUMBERS_PER_TARGET)
-        shared = (self.filters, self._peaks)
-        self._programs = [SlotPrograms(device, reader, programs, *shared, size) for size in size_classes(capacity)]
+        self._sizes, self._ready = size_classes(capacity), False
+        tools = (device, reader, Decisions(device, programs.rules), programs, self.filters)
+        self._programs = [SlotPrograms(*tools, size) for size in self._sizes]
         self._order = StreamOrder(device)
         # A copy to the pinned memory may still run when the slots are dropped.
         weakref.finalize(self, self._order.finish)
@@ -90,13 +100,23 @@ class FilterSlots:
 
     def detect(self, slots: Rows, places: Structures) -> PendingPeaks:
         """As `Filters.detect`, for these slots."""
-        found = self._prepared(len(slots)).detect(slots, places)
+        programs = self._prepared(len(slots))
+        found = programs.detect(slots, places)
 
         def read(rows: Rows | None = None) -> tuple[NDArray[np.intp], Peak]:
             self._device.wait()
-            return unpack_peaks(self._peaks[found if rows is None else found[rows]])
+            outcomes = copied(programs.found.outcomes[found])
+            outcomes = outcomes if rows is None else taken(outcomes, rows)
+            return outcomes["winner"].astype(np.intp), peak_of(outcomes)
 
         return read
+
+    def decide(self, slots: Rows, frames: Structures, targets: Targets, first: Outcomes | None = None) -> Found:
+        """One search pass with its decisions, see `SlotPrograms.decide`. Waits. The next pass overwrites the result."""
+        programs = self._prepared(len(slots))
+        rows = programs.decide(slots, frames, targets, first)
+        self._device.wait()
+        return programs.found.take(rows)
 
     def update(self, slots: Rows, places: Structures) -> None:
         """As `Filters.update`, for these slots."""
@@ -104,7 +124,9 @@ class FilterSlots:
 
     def _prepared(self, count: int) -> SlotPrograms:
         """The programs for `count` targets. All are captured before the first use of any, so no later frame waits."""
-        for programs in self._programs:
-            programs.prepare()
+        if not self._ready:
+            for programs in self._programs:
+                programs.prepare()
+            self._ready = True
         self._order.follow()
-        return next(programs for programs in self._programs if programs.size >= count)
+        return self._programs[bisect_left(self._sizes, count)]

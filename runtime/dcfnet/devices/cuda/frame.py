@@ -13,7 +13,7 @@ from dcfnet.filter.dcf import Array
 from dcfnet.io.frame import Frame
 from dcfnet.io.pixel_formats import BGR, Colours
 
-# The place of one patch. `Place` of patches.cu has the same layout.
+# The place of one patch: `Place` of the kernels (kernels/structures.py).
 PLACE = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),

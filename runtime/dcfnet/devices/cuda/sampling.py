@@ -12,7 +12,7 @@ from dcfnet.devices.backend import Light, Pairs
 from dcfnet.devices.cuda.frame import PLACE, CudaFrame
 from dcfnet.io.texture import grid_of
 
-# The pixels of one texture check. `Grid` of texture.cu has the same layout.
+# The pixels of one texture check: `Grid` of the kernels (kernels/structures.py).
 GRID = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("channels", "i4"), ("x", "i4"), ("y", "i4")),
@@ -29,6 +29,16 @@ def require_pixels(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centr
         frame.require(centres[rows], regions[rows])
 
 
+def frame_places(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Structures:
+    """A place in the frame of each target, without position: PLACE (N,), or (1,) if there is one frame."""
+    if len(frames) == 1:
+        return frames[0].place
+    places = np.empty(len(sources), PLACE)
+    for frame, rows in _by_frame(frames, sources):
+        places[rows] = frame.place
+    return places
+
+
 def patch_places(
     frames: Sequence[CudaFrame],
     sources: NDArray[np.intp],
@@ -39,8 +49,7 @@ def patch_places(
 ) -> Structures:
     """The places of M patches, PLACE (M,). Arguments as for `Backend.patch_places`."""
     places = np.empty(len(sources), PLACE)
-    for frame, rows in _by_frame(frames, sources):
-        places[rows] = frame.place
+    places[:] = frame_places(frames, sources)
     steps = regions / size
     corners = centres - (size - 1) / 2 * steps
     places["x"], places["y"] = corners[:, 0], corners[:, 1]

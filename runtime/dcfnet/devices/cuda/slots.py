@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from dcfnet.devices.cuda import decided_frames
 from dcfnet.devices.cuda.filter_slots import FilterSlots
 from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.sampling import Structures
 from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms, PendingPeaks, Rows
+from dcfnet.devices.records import Decided, Targets
 
 
 class SlotPool:
@@ -129,6 +131,12 @@ class SlotFilters:
             return self.arrays.update(programs, places)
         self.allocation.slots.update(self.rows, places)
         return self
+
+    def decide(self, programs: FramePrograms, targets: Targets, frames: Sequence[Any]) -> Decided | None:
+        """See `Filters`."""
+        if programs is not self.allocation.pool.programs:
+            return None
+        return decided_frames.decide(self.allocation.slots, programs, self.rows, targets, frames)
 
 
 def slots_for(count: int, capacity: int | None) -> int:

@@ -1,18 +1,9 @@
 // Patches: how they are cropped from frames, and the colours of their pixels (filter/colour_histogram.py). A kernel whose
 // name ends in _half works on float16 patches.
 
-// Where a patch is: pixels (height, width, channels) of its frame, rows `pitch` bytes apart; patch pixel (j, i) is at frame
-// pixel (x + j * step_x, y + i * step_y). The levels of its pixels are multiplied by `light`. If `chroma` (height / 2, width / 2, 2) is not null, `pixels` is luma; `Colours` of
-// pixel_formats.py has the formula for BGR. PLACE of frame.py has the same layout.
-struct Place {
-    const uint8* pixels;
-    long long pitch;
-    const uint8* chroma;
-    long long chroma_pitch;
-    int height, width, channels;
-    float x, y, step_x, step_y, light;
-    int red_first, black, gain, blue_u, green_u, green_v, red_v;
-};
+// Place (PLACE of frame.py): where a patch is. pixels (height, width, channels) of its frame have rows `pitch` bytes apart;
+// patch pixel (j, i) is at frame pixel (x + j * step_x, y + i * step_y). The levels of its pixels are multiplied by `light`.
+// If `chroma` (height / 2, width / 2, 2) is not null, `pixels` is luma; `Colours` of pixel_formats.py has the formula for BGR.
 
 // Levels of blue, green and red.
 struct Colour {

@@ -8,24 +8,37 @@ from importlib.resources import files
 import numpy as np
 
 from dcfnet.devices.cuda.kernels.constants import DEFINES
+from dcfnet.devices.cuda.kernels.structures import STRUCTURES, c_structure
+from dcfnet.devices.records import HOST, REPEAT, SEARCH, SECOND, UPDATE
 from dcfnet.filter.dcf import Array
+from dcfnet.io.texture import FLAT_RANGE, SAMPLES
+from dcfnet.result import Reason, Status
+
+SEPARATE = "--fmad=false"  # NVRTC's option: a product and a sum are two operations, as in NumPy
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, so that it is a fast dictionary key for launches
 class Program:
-    """Source files, in order, and additional constants; all programs have DEFINES."""
+    """Source files, in order, additional constants, and names of STRUCTURES; all programs have DEFINES.
+
+    contracted: whether the compiler may fuse a product and a sum, which rounds once instead of twice.
+    """
 
     files: tuple[str, ...]
     defines: tuple[tuple[str, int], ...] = ()
+    structures: tuple[str, ...] = ()
+    contracted: bool = True
 
     def source(self) -> str:
-        """The text of all files. `#line` lets a compiler name file and line."""
+        """The structures, then the text of all files. `#line` lets a compiler name file and line."""
         folder = files("dcfnet.devices.cuda.kernels")
-        return "".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in self.files)
+        header = "".join(c_structure(name, STRUCTURES[name]) for name in self.structures)
+        return header + "".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in self.files)
 
     def options(self) -> tuple[str, ...]:
-        """The compiler's options: one `-DNAME=VALUE` per constant."""
-        return tuple(f"-D{name}={value}" for name, value in (*DEFINES, *self.defines))
+        """The compiler's options: one `-DNAME=VALUE` per constant, and `SEPARATE` for a program without contraction."""
+        defines = tuple(f"-D{name}={value}" for name, value in (*DEFINES, *self.defines))
+        return defines if self.contracted else (*defines, SEPARATE)
 
 
 TRACKER = Program(
@@ -33,7 +46,22 @@ TRACKER = Program(
         *("common.cu", "pixel_types.cu", "texture.cu", "patches.cu", "peaks.cu", "matrices.cu"),
         *("separable.cu", "filters.cu"),
         *("fourier.cu", "normalisation.cu", "layers.cu"),
-    )
+    ),
+    structures=("Place", "Grid"),
+)
+
+_STATUSES, _REASONS = list(Status), list(Reason)
+_DECIDED = ("LOW_PSR", "OUT_OF_VIEW", "UNLIKE", "OCCLUDED", "LOW_CONFIDENCE", "SCALE_LIMIT", "FOUND", "NO_TEXTURE")
+DECISIONS = Program(
+    ("common.cu", "decisions.cu"),
+    (
+        *(("FLAG_SEARCH", SEARCH), ("FLAG_SECOND", SECOND), ("FLAG_HOST", HOST), ("FLAG_REPEAT", REPEAT)),
+        *(("FLAG_UPDATE", UPDATE), ("FLAT_RANGE", FLAT_RANGE), ("TEXTURE_SAMPLES", SAMPLES)),
+        *((f"STATUS_{status.name}", index) for index, status in enumerate(_STATUSES)),
+        *((f"REASON_{name}", _REASONS.index(Reason[name])) for name in _DECIDED),
+    ),
+    structures=("Place", "Grid", "Target", "Outcome", "Rules"),
+    contracted=False,
 )
 
 

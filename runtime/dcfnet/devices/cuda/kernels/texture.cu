@@ -1,12 +1,6 @@
 // Kernel of texture.py: the contrast and the grey level of regions of frames.
 
-// The pixels of one texture check: (x + j * step_x, y + i * step_y) for j < columns, i < rows. GRID of sampling.py has the
-// same layout.
-struct Grid {
-    const uint8* pixels;
-    long long pitch;
-    int channels, x, y, step_x, step_y, columns, rows;
-};
+// Grid (GRID of sampling.py): the pixels of one texture check, (x + j * step_x, y + i * step_y) for j < columns, i < rows.
 
 // How often pixel `at` of `pixels` in a row is among the COARSE_SAMPLES of texture_of: more than once in a short row.
 __device__ static inline int coarse_samples(int at, int pixels) {

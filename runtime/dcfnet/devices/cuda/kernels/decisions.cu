@@ -1,0 +1,294 @@
+// Kernels of slot_programs.py: where targets are searched, and what is decided about them. tracking/ has the same formulas
+// (steps.py, search.py, light.py, typical_response.py, status.py, geometry.py). One thread per target.
+//
+// All numbers are float64, and the program is compiled without fused multiply-adds. So a result has the same bits as in
+// NumPy, except for `pow` (a squareness other than 0, 0.5 and 1) and for the confidence (logarithms, exponential).
+// Structures: Rules, Target and Outcome of devices/records.py.
+
+struct Pair {
+    double x, y;
+};
+
+// As np.minimum and np.maximum for numbers.
+__device__ static inline double least(double one, double other) { return other < one ? other : one; }
+__device__ static inline double most(double one, double other) { return other > one ? other : one; }
+__device__ static inline double within(double value, double low, double high) { return least(most(value, low), high); }
+
+// geometry.py: `to_step_grid`, `search_region`, `to_centre_grid`, `limit_centre`.
+__device__ static inline double to_step_grid(const Rules& rules, double region) {
+    return most(rint(region * rules.steps_per_region), 1.0) * rules.region_per_step;
+}
+
+__device__ static inline double shaped(const Rules& rules, double side, double length) {
+    const double ratio = side / length;
+    const double factor = rules.squareness == 0.5 ? sqrt(ratio) : pow(ratio, rules.squareness);
+    return to_step_grid(rules, length * factor * rules.padding_factor);
+}
+
+__device__ static inline Pair search_region(const Rules& rules, const double* size) {
+    const double side = sqrt(size[0] * size[1]);
+    return {shaped(rules, side, size[0]), shaped(rules, side, size[1])};
+}
+
+__device__ static inline double to_centre_grid(const Rules& rules, double position) {
+    return rint(position * rules.centres_a_pixel) / rules.centres_a_pixel;
+}
+
+__device__ static inline Pair limit_centre(const double* centre, const Target& target) {
+    return {within(centre[0], 0.0, target.frame_size[0] - 1.0), within(centre[1], 0.0, target.frame_size[1] - 1.0)};
+}
+
+// Whether the target can be searched for in this frame: otherwise the host scales the state or rejects the frame.
+__device__ static inline bool searchable(const Rules& rules, const Target& target, const Place& frame) {
+    return target.frame_size[0] == frame.width && target.frame_size[1] == frame.height &&
+           target.size[0] >= rules.least_side && target.size[1] >= rules.least_side;
+}
+
+// Writes position, steps and light of a patch of this region, as `patch_places` of sampling.py.
+__device__ static inline void set_place(const Rules& rules, Pair centre, Pair region, double light, Place& place) {
+    const double half = (rules.patch_size - 1.0) / 2.0;
+    const double step_x = region.x * rules.patch_factor / rules.patch_size;
+    const double step_y = region.y * rules.patch_factor / rules.patch_size;
+    place.x = (float)(centre.x - half * step_x);
+    place.y = (float)(centre.y - half * step_y);
+    place.step_x = (float)step_x;
+    place.step_y = (float)step_y;
+    place.light = (float)light;
+}
+
+// One axis of `grid_of` of io/texture.py: first pixel, step and number of the examined pixels of a side of `length` pixels.
+__device__ static inline void set_axis(double centre, double region, int length, int& low, int& step, int& count) {
+    low = (int)most(floor(centre - region / 2.0), 0.0);
+    const int end = (int)ceil(centre + region / 2.0) + 1, after = end > low + 1 ? end : low + 1;
+    const int high = after < length ? after : length;
+    step = (high - low) / TEXTURE_SAMPLES > 1 ? (high - low) / TEXTURE_SAMPLES : 1;
+    count = high > low ? (high - low + step - 1) / step : 0;
+}
+
+// The places (count, patches) of the search patches, and the grids (count) of the texture checks. The first place of a
+// target has its frame. A target without the flag SEARCH keeps its places. levels (count, 3, 3): see `extremes`.
+extern "C" __global__ void place_searches(const Rules* __restrict__ rules_at, const Target* __restrict__ targets,
+                                          const Outcome* __restrict__ before, Place* places, Grid* __restrict__ grids,
+                                          int* __restrict__ levels, int count) {
+    const long long at = position();
+    if (at >= count) return;
+    const Rules& rules = rules_at[0];
+    const Target& target = targets[at];
+    Place* own = places + at * rules.patches;
+    Grid grid = {};
+    for (int index = 0; index < 9; ++index) levels[at * 9 + index] = index < 3 ? 255 : 0;
+    if (before[at].flags & FLAG_SEARCH && searchable(rules, target, own[0])) {
+        const bool second = before[at].flags & FLAG_SECOND;
+        const Pair own_centre = {target.centre[0], target.centre[1]};
+        const Pair centre = second ? limit_centre(before[at].centre, target) : own_centre;
+        const Pair region = search_region(rules, target.size);
+        if (!second) {
+            grid.pixels = own[0].pixels;
+            grid.pitch = own[0].pitch;
+            grid.channels = own[0].channels;
+            set_axis(centre.x, region.x, own[0].width, grid.x, grid.step_x, grid.columns);
+            set_axis(centre.y, region.y, own[0].height, grid.y, grid.step_y, grid.rows);
+        }
+        for (int index = rules.patches - 1; index >= 0; --index) {
+            Pair scaled = region;
+            if (rules.patches > 1) {
+                scaled.x = to_step_grid(rules, region.x * rules.scale[index]);
+                scaled.y = to_step_grid(rules, region.y * rules.scale[index]);
+            }
+            own[index] = own[0];
+            set_place(rules, centre, scaled, target.light, own[index]);
+        }
+    }
+    grids[at] = grid;
+}
+
+// search.py: the detection at a peak (7 numbers of `read_peaks`), from the centre of the search.
+__device__ static inline void set_detection(const Rules& rules, const Target& target, Pair centre, const double* peak,
+                                            Outcome& found) {
+    const double scale = rules.scale[(int)peak[0]];
+    const Pair region = search_region(rules, target.size);
+    found.winner = (int)peak[0];
+    found.shift[0] = peak[1];
+    found.shift[1] = peak[2];
+    found.value = peak[3];
+    found.psr = found.lowest_psr = peak[4];
+    found.apce = peak[5];
+    found.likeness = peak[6];
+    found.centre[0] = to_centre_grid(rules, centre.x + peak[1] / rules.response_side * (region.x * scale));
+    found.centre[1] = to_centre_grid(rules, centre.y + peak[2] / rules.response_side * (region.y * scale));
+    found.size[0] = target.size[0] * scale;
+    found.size[1] = target.size[1] * scale;
+}
+
+// typical_response.py: `unlike`, `occluded`.
+__device__ static inline bool unlike(const Rules& rules, const Target& target, const Outcome& found) {
+    return found.psr * found.value < rules.min_likeness * target.typical[0] * target.typical[1];
+}
+
+__device__ static inline bool occluded(const Rules& rules, const Target& target, const Outcome& found) {
+    if (rules.min_strength == 0.0) return false;
+    const double threshold = rules.min_strength * (target.occluded_frames > 0 ? rules.visible_again : 1.0);
+    const double typical = target.typical[0] * target.typical[1] * target.typical[2];
+    return (typical > 0.0 ? found.psr * found.value * found.likeness / typical : 1.0) < threshold;
+}
+
+// light.py: whether the light has changed and the response is weak, so that the tracker searches in another light.
+__device__ static inline bool in_other_light(const Rules& rules, const Target& target, const Outcome& found) {
+    const bool known = target.level > 0.0 && found.level > 0.0;
+    const double factor = known ? target.level / found.level : target.light;
+    const double light = rint(within(factor, 1.0 / rules.light_limit, rules.light_limit) / rules.light_step) * rules.light_step;
+    const double ratio = light / target.light, typical = target.typical[0] * target.typical[1];
+    if (!(most(ratio, 1.0 / ratio) > rules.level_change)) return false;
+    return typical == 0.0 || found.psr * found.value < rules.weak_response * typical;
+}
+
+// search.py: whether the target moved so far that it is searched again.
+__device__ static inline bool moved_far(const Rules& rules, const Target& target, const Outcome& found) {
+    return fabs(found.centre[0] - target.centre[0]) / target.size[0] > rules.second_pass_distance ||
+           fabs(found.centre[1] - target.centre[1]) / target.size[1] > rules.second_pass_distance;
+}
+
+// model/confidence.py.
+__device__ static inline double confidence_of(const Rules& rules, const Outcome& found) {
+    const double terms[4] = {found.likeness, log(most(found.likeness, 0.01)), found.value, log1p(most(found.lowest_psr, 0.0))};
+    double score = rules.bias;
+    for (int index = 0; index < 4; ++index) score += rules.weights[index] * terms[index];
+    return 1.0 / (1.0 + exp(-within(score, -50.0, 50.0)));
+}
+
+// The mean grey level of a region, above black, and whether it has texture (io/texture.py). levels: of `extremes`.
+__device__ static inline double level_of(const Place& frame, const int* levels) {
+    const int colours = frame.channels < 3 ? frame.channels : 3;
+    const double samples = COARSE_SAMPLES * COARSE_SAMPLES * colours;
+    return most((levels[6] + levels[7] + levels[8]) / samples - frame.black, 0.0);
+}
+
+__device__ static inline bool has_texture(const int* levels) {
+    for (int colour = 0; colour < 3; ++colour)
+        if (levels[3 + colour] - levels[colour] > FLAT_RANGE) return true;
+    return false;
+}
+
+// Writes the box of a target, and its status and reason.
+__device__ static inline void conclude(const Target& target, int status, int reason, Outcome& found) {
+    found.left = target.centre[0] - (target.size[0] - 1.0) / 2.0;
+    found.top = target.centre[1] - (target.size[1] - 1.0) / 2.0;
+    found.width = target.size[0];
+    found.height = target.size[1];
+    found.status = status;
+    found.reason = reason;
+}
+
+// typical_response.py: `record_confident`.
+__device__ static inline void record_confident(const Rules& rules, const Outcome& found, Target& target) {
+    const double now[3] = {found.psr, found.value, found.likeness};
+    for (int axis = 0; axis < 2; ++axis) {
+        target.confident_centre[axis] = target.centre[axis];
+        target.confident_size[axis] = target.size[axis];
+    }
+    for (int index = 0; index < 3; ++index) {
+        const double old = target.typical[index], rate = old == 0.0 ? 1.0 : rules.typical_rate;
+        target.typical[index] = old + rate * (now[index] - old);
+    }
+    target.level = found.level * target.light;
+    target.frames_since_confident = target.skipped = 0;
+}
+
+// `_track` of steps.py after the search passes: the new state, and the result. Returns whether the filter is to be updated.
+__device__ static inline bool decide_target(const Rules& rules, Target& target, Outcome& found) {
+    const Pair inside = limit_centre(found.centre, target);
+    const double scale = found.size[0] / target.initial_size[0];
+    const double limited = within(scale, target.size_limits[0], target.size_limits[1]);
+    const bool at_limit = limited != scale && (target.initial_size[0] * limited != found.size[0] ||
+                                               target.initial_size[1] * limited != found.size[1]);
+    const bool clear = found.psr >= rules.min_psr && found.psr > 0.0, similar = !unlike(rules, target, found);
+    const bool visible = !occluded(rules, target, found), is_found = clear && similar;
+    const bool confident = found.lowest_psr >= rules.confident_psr;
+    const double* seen = is_found ? found.centre : target.centre;
+    const bool in_view = seen[0] > 0.0 && seen[1] > 0.0 && seen[0] < target.frame_size[0] - 1.0 && seen[1] < target.frame_size[1] - 1.0;
+    const bool kept = is_found && in_view, sure = kept && visible;
+    const bool due = target.updates % rules.update_interval == rules.update_interval - 1;
+    if (is_found) {
+        target.centre[0] = inside.x;
+        target.centre[1] = inside.y;
+    }
+    if (kept)
+        for (int axis = 0; axis < 2; ++axis)
+            target.size[axis] = limited == scale ? found.size[axis] : target.initial_size[axis] * limited;
+    target.frames_since_confident += 1;
+    target.occluded_frames = visible ? 0 : target.occluded_frames + 1;
+    target.updates += 1;
+    if (sure && confident) record_confident(rules, found, target);
+    found.confidence = rules.with_confidence ? confidence_of(rules, found) : 0.0;
+    const bool probable = !rules.with_confidence || found.confidence >= rules.min_confidence;
+    // status.py
+    if (!clear) conclude(target, STATUS_LOST, REASON_LOW_PSR, found);
+    else if (!in_view) conclude(target, STATUS_LOST, REASON_OUT_OF_VIEW, found);
+    else if (!similar) conclude(target, STATUS_LOST, REASON_UNLIKE, found);
+    else if (!visible)
+        conclude(target, target.occluded_frames > rules.lost_after ? STATUS_LOST : STATUS_UNCERTAIN, REASON_OCCLUDED, found);
+    else if (!confident) conclude(target, STATUS_UNCERTAIN, REASON_LOW_PSR, found);
+    else if (!probable) conclude(target, STATUS_UNCERTAIN, REASON_LOW_CONFIDENCE, found);
+    else conclude(target, STATUS_TRACKED, at_limit ? REASON_SCALE_LIMIT : REASON_FOUND, found);
+    return sure && due;
+}
+
+// The flags that are left after a search pass. first: the outcome of the first pass, if this is the second.
+__device__ static inline int decide_pass(const Rules& rules, const Place& frame, const int* levels, const double* peak,
+                                         Target& target, Outcome& found) {
+    if (found.flags & FLAG_SECOND) {
+        Outcome again = found;
+        set_detection(rules, target, limit_centre(found.centre, target), peak, again);
+        const double lowest = least(found.lowest_psr, again.lowest_psr);
+        if (again.value > found.value) found = again;
+        found.lowest_psr = lowest;
+    } else {
+        found = Outcome();
+        if (!has_texture(levels)) {
+            conclude(target, STATUS_LOST, REASON_NO_TEXTURE, found);
+            return 0;
+        }
+        found.level = level_of(frame, levels);
+        set_detection(rules, target, {target.centre[0], target.centre[1]}, peak, found);
+        if (in_other_light(rules, target, found)) return FLAG_HOST;
+        if (moved_far(rules, target, found)) return FLAG_SECOND;
+    }
+    const bool lost = found.psr < rules.min_psr || unlike(rules, target, found);
+    // The host searches for the target at other positions.
+    if (rules.redetection && target.frames_since_confident > 0 && (lost || occluded(rules, target, found))) return FLAG_HOST;
+    return decide_target(rules, target, found) ? FLAG_UPDATE : 0;
+}
+
+// The outcomes (count) of a search pass, the targets (count) after it, and the places (count) of the template patches of
+// filters that are to be updated. peaks (count, NUMBERS_PER_TARGET). before: flags, and for a second pass the first outcome.
+extern "C" __global__ void decide(const Rules* __restrict__ rules_at, const Target* __restrict__ targets,
+                                  const Outcome* __restrict__ before, const Place* __restrict__ places,
+                                  const int* __restrict__ levels, const double* __restrict__ peaks,
+                                  Target* __restrict__ after, Outcome* __restrict__ outcomes, Place* __restrict__ updates,
+                                  int count) {
+    const long long at = position();
+    if (at >= count) return;
+    const Rules& rules = rules_at[0];
+    const Place& frame = places[at * rules.patches];
+    const double* peak = peaks + at * NUMBERS_PER_TARGET;
+    Target target = targets[at];
+    Outcome found = before[at];
+    Place update = {};
+    if (!(found.flags & FLAG_SEARCH)) {  // the host asked for the peak alone
+        set_detection(rules, target, {target.centre[0], target.centre[1]}, peak, found);
+        found.flags = 0;
+    } else {
+        found.flags = searchable(rules, target, frame) ? decide_pass(rules, frame, levels + at * 9, peak, target, found) : FLAG_REPEAT;
+    }
+    const Pair region = search_region(rules, target.size);
+    const double largest = rules.patches > 1 ? rules.scale[rules.scales - 1] : 1.0;
+    found.reach[0] = to_step_grid(rules, region.x * largest) * rules.patch_factor;
+    found.reach[1] = to_step_grid(rules, region.y * largest) * rules.patch_factor;
+    if (found.flags & FLAG_UPDATE) {
+        update = frame;
+        set_place(rules, {target.centre[0], target.centre[1]}, region, target.light, update);
+    }
+    after[at] = target;
+    outcomes[at] = found;
+    updates[at] = update;
+}

@@ -1,0 +1,110 @@
+"""Records that the host shares with the kernels of a device: targets, what a search found, and the rules of decisions.
+
+Each layout is written only here. The kernels get it as a C structure (cuda/kernels/structures.py).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.filter.response import Peak
+
+VIEW_SIDE = 8  # cells along each side of a view
+_PAIRS = ("centre", "size", "initial_size", "frame_size", "size_limits", "confident_centre", "confident_size")
+_COUNTS = ("source", "updates", "frames_since_confident", "occluded_frames", "skipped")
+
+# `TrackState` has the meaning of each field.
+TARGET = np.dtype(
+    [
+        *((name, "f8", (2,)) for name in _PAIRS),
+        ("typical", "f8", (3,)),
+        *((name, "f8") for name in ("level", "light")),
+        *((name, "i8") for name in _COUNTS),
+        ("view", "u1", (VIEW_SIDE, VIEW_SIDE)),
+    ],
+    align=True,
+)
+
+# Numbers of a result, in the order of `decided_results`: the box, then numbers of `Result`.
+RESULT_NUMBERS = ("left", "top", "width", "height", "value", "lowest_psr", "apce", "likeness", "confidence")
+# What the search for a target found, and what was decided. psr, shift: of the pass that counts. centre, size: as in
+# `Detection`. level: see `Texture`. reach: the largest region of the next search. winner: index of the scale.
+# status, reason: indices of `Status` and `Reason`. flags: what a kernel is asked to do, and what is left to do; FLAGS.
+OUTCOME = np.dtype(
+    [
+        *((name, "f8") for name in RESULT_NUMBERS),
+        *(("psr", "f8"), ("level", "f8"), ("shift", "f8", (2,)), ("centre", "f8", (2,)), ("size", "f8", (2,))),
+        ("reach", "f8", (2,)),
+        *((name, "i4") for name in ("winner", "status", "reason", "flags")),
+    ],
+    align=True,
+)
+# SEARCH: search and decide. SECOND: a second search pass is wanted, or this is one. HOST: the host must decide.
+# REPEAT: the host must process the frame from the start. UPDATE: the filter is to be updated.
+SEARCH, SECOND, HOST, REPEAT, UPDATE = FLAGS = (1, 2, 4, 8, 16)
+
+MAX_SCALES = 15  # of `TrackerConfig.scales`
+# Constants of the decisions; `tracking/decision_rules.py` has the values. patches: search patches of a target.
+RULES = np.dtype(
+    [
+        *((name, "f8") for name in ("padding_factor", "squareness", "steps_per_region", "region_per_step")),
+        *((name, "f8") for name in ("patch_factor", "patch_size", "response_side", "centres_a_pixel", "least_side")),
+        *((name, "f8") for name in ("second_pass_distance", "min_psr", "confident_psr", "min_likeness")),
+        *((name, "f8") for name in ("min_strength", "visible_again", "typical_rate", "min_confidence")),
+        *((name, "f8") for name in ("level_change", "weak_response", "light_limit", "light_step")),
+        *(("bias", "f8"), ("weights", "f8", (4,)), ("scale", "f8", (MAX_SCALES,))),
+        *((name, "i4") for name in ("scales", "patches", "update_interval", "lost_after", "redetection")),
+        ("with_confidence", "i4"),
+    ],
+    align=True,
+)
+Targets: TypeAlias = NDArray[np.void]  # TARGET (N,)
+Outcomes: TypeAlias = NDArray[np.void]  # OUTCOME (N,)
+
+
+class Decided(NamedTuple):
+    """What a device decided in a frame of N targets. Targets with the flag HOST are as they were before.
+
+    for_host: whether there are such targets. outcomes: valid until the next search.
+    """
+
+    targets: Targets
+    outcomes: Outcomes
+    for_host: bool
+
+
+@cache
+def _without_fields(itemsize: int) -> np.dtype[np.void]:
+    return np.dtype((np.void, itemsize))
+
+
+def raw(records: NDArray[np.void]) -> NDArray[np.void]:
+    """The same memory without fields: NumPy copies records field by field, which takes 20 times as long or longer."""
+    return records.view(_without_fields(records.itemsize))
+
+
+def copied(records: NDArray[np.void]) -> NDArray[np.void]:
+    """A contiguous copy of records."""
+    return raw(records).copy().view(records.dtype)
+
+
+def taken(records: NDArray[np.void], rows: NDArray[np.generic] | slice) -> NDArray[np.void]:
+    """A copy of the records in `rows`, indices or bool; a view for a slice."""
+    if isinstance(rows, slice):
+        return records[rows]
+    selected: NDArray[np.void] = raw(records)[rows].view(records.dtype)
+    return selected
+
+
+def put(records: NDArray[np.void], rows: NDArray[np.generic] | slice, others: NDArray[np.void]) -> None:
+    """Overwrites the records in `rows` with others of the same layout."""
+    raw(records)[rows] = raw(others)
+
+
+def peak_of(outcomes: Outcomes) -> Peak:
+    """The peaks of N outcomes."""
+    return Peak(*(outcomes[name] for name in ("shift", "value", "psr", "apce", "likeness")))
