@@ -69,7 +69,7 @@ class Status(_StringEnum):
 
     TRACKED = "tracked"  # the target was found; the box is its position
     UNCERTAIN = "uncertain"  # something similar was found; the box follows it and can be wrong
-    LOST = "lost"  # the target was not found; the filter is not updated; the box stays (reason occluded: it can move)
+    LOST = "lost"  # the target was not found; the box stays (it can move if the reason is occluded or low_confidence)
 
 
 class Reason(_StringEnum):
@@ -79,7 +79,7 @@ class Reason(_StringEnum):
     LOW_PSR = "low_psr"  # uncertain or lost: the PSR is too low (config.confident_psr, config.min_psr)
     UNLIKE = "unlike"  # lost: PSR x peak is far below the target's typical one (config.min_likeness)
     OCCLUDED = "occluded"  # uncertain, then lost: PSR x peak x likeness is far below typical (config.min_strength)
-    LOW_CONFIDENCE = "low_confidence"  # uncertain: the box is probably wrong (config.min_confidence)
+    LOW_CONFIDENCE = "low_confidence"  # uncertain, then lost: the box is probably wrong (config.min_confidence)
     OUT_OF_VIEW = "out_of_view"  # lost: the centre of the target left the frame; the box stays at the border
     NO_TEXTURE = "no_texture"  # lost: the search region has one flat colour, for example in a black frame
     NO_FRAME = "no_frame"  # lost: the frame was None or empty

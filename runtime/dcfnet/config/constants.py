@@ -50,9 +50,10 @@ class TrackerConfig(Settings):
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
     min_likeness: float = 0.12  # share of the typical PSR x peak below which a target is lost: it shows something else
     min_strength: float = 0.0  # share of the typical PSR x peak x likeness below which a target is occluded; 0: off
-    lost_after: int = 5  # frames after which an occluded target is lost
+    lost_after: int = 5  # frames after which a target that is occluded, or below `lost_confidence`, is lost
     confident_psr: float = 7.0  # PSR below which a target is uncertain: the box follows the peak, the status says so
     min_confidence: float = 0.5  # confidence below which a target is uncertain, if the model has a fit for it
+    lost_confidence: float = 0.4  # confidence below which a target is lost after `lost_after` frames; 0: never
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
@@ -88,6 +89,7 @@ class TrackerConfig(Settings):
             "lost_after": whole(0, 1000),
             "confident_psr": number(0),
             "min_confidence": number(0, 1),
+            "lost_confidence": number(0, 1),
         }
 
     @classmethod

@@ -15,7 +15,7 @@ from dcfnet.filter.response import Peak
 
 VIEW_SIDE = 8  # cells along each side of a view
 _PAIRS = ("centre", "size", "initial_size", "frame_size", "size_limits", "confident_centre", "confident_size")
-_COUNTS = ("source", "updates", "frames_since_confident", "occluded_frames", "skipped")
+_COUNTS = ("source", "updates", "frames_since_confident", "occluded_frames", "doubtful_frames", "skipped")
 
 # `TrackState` has the meaning of each field.
 TARGET = np.dtype(
@@ -55,6 +55,7 @@ RULES = np.dtype(
         *((name, "f8") for name in ("patch_factor", "patch_size", "response_side", "centres_a_pixel", "least_side")),
         *((name, "f8") for name in ("second_pass_distance", "min_psr", "confident_psr", "min_likeness")),
         *((name, "f8") for name in ("min_strength", "visible_again", "typical_rate", "min_confidence")),
+        ("lost_confidence", "f8"),
         *((name, "f8") for name in ("level_change", "weak_response", "light_limit", "light_step")),
         *(("bias", "f8"), ("weights", "f8", (4,)), ("scale", "f8", (MAX_SCALES,))),
         *((name, "i4") for name in ("scales", "patches", "update_interval", "lost_after", "redetection")),

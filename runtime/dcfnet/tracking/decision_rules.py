@@ -24,7 +24,7 @@ LIGHT_LIMIT = 16.0  # largest factor: with a larger one, less than 4 bits of a p
 LIGHT_STEP = 1 / 1024
 _OF_CONFIG = (
     *("squareness", "patch_size", "second_pass_distance", "min_psr", "confident_psr", "min_likeness", "min_strength"),
-    *("min_confidence", "update_interval", "lost_after", "scales"),
+    *("min_confidence", "lost_confidence", "update_interval", "lost_after", "scales"),
 )
 
 

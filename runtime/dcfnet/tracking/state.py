@@ -46,6 +46,7 @@ class TrackState:
     level (N,): grey level around the target in the last such frame, times its light; 0 if unknown. light (N,): factor
     of the levels of pixels, see `light.py`. frames_since_confident (N,): number of frames after the last one.
     occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
+    doubtful_frames (N,): the same for frames in which the confidence was below `lost_confidence`.
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
     view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
     searched for, see `view.py`; 0 if unknown.
@@ -68,6 +69,7 @@ class TrackState:
     light = _Column[np.float64]()
     frames_since_confident = _Column[np.intp]()
     occluded_frames = _Column[np.intp]()
+    doubtful_frames = _Column[np.intp]()
     skipped = _Column[np.intp]()
     view = _Column[np.uint8]()
 

@@ -21,8 +21,9 @@ class Evidence:
 
     clear: the peak reaches `min_psr`. in_view: the centre is inside the frame. similar: the response is like the
     target's typical one (`min_likeness`). visible: not occluded (`min_strength`). lasting: occluded for more than
-    `lost_after` frames. confident: the peak reaches `confident_psr`. probable: the confidence reaches
-    `min_confidence`. redetected: found by redetection. at_size_limit: the size reached a limit.
+    `lost_after` frames. doubtful: the confidence was below `lost_confidence` for more than `lost_after` frames.
+    confident: the peak reaches `confident_psr`. probable: the confidence reaches `min_confidence`. redetected: found by
+    redetection. at_size_limit: the size reached a limit.
     """
 
     clear: NDArray[np.bool_]
@@ -30,6 +31,7 @@ class Evidence:
     similar: NDArray[np.bool_]
     visible: NDArray[np.bool_]
     lasting: NDArray[np.bool_]
+    doubtful: NDArray[np.bool_]
     confident: NDArray[np.bool_]
     probable: NDArray[np.bool_]
     redetected: NDArray[np.bool_]
@@ -47,27 +49,26 @@ def _status(
     similar: bool,
     visible: bool,
     lasting: bool,
+    doubtful: bool,
     confident: bool,
     probable: bool,
     redetected: bool,
     at_size_limit: bool,
 ) -> tuple[Status, Reason]:
-    """The rule of `lost` and `uncertain`."""
-    if not clear:
-        return Status.LOST, Reason.LOW_PSR
-    if not in_view:
-        return Status.LOST, Reason.OUT_OF_VIEW
-    if not similar:
-        return Status.LOST, Reason.UNLIKE
-    if not visible:
-        return Status.LOST if lasting else Status.UNCERTAIN, Reason.OCCLUDED
-    if not confident:
-        return Status.UNCERTAIN, Reason.LOW_PSR
-    if not probable:
-        return Status.UNCERTAIN, Reason.LOW_CONFIDENCE
-    if redetected:
-        return Status.TRACKED, Reason.REDETECTED
-    return Status.TRACKED, Reason.SCALE_LIMIT if at_size_limit else Reason.FOUND
+    """The rule of `lost` and `uncertain`: the first line that holds counts."""
+    rules = (
+        (not clear, Status.LOST, Reason.LOW_PSR),
+        (not in_view, Status.LOST, Reason.OUT_OF_VIEW),
+        (not similar, Status.LOST, Reason.UNLIKE),
+        (lasting, Status.LOST, Reason.OCCLUDED),
+        (doubtful, Status.LOST, Reason.LOW_CONFIDENCE),
+        (not visible, Status.UNCERTAIN, Reason.OCCLUDED),
+        (not confident, Status.UNCERTAIN, Reason.LOW_PSR),
+        (not probable, Status.UNCERTAIN, Reason.LOW_CONFIDENCE),
+        (redetected, Status.TRACKED, Reason.REDETECTED),
+        (at_size_limit, Status.TRACKED, Reason.SCALE_LIMIT),
+    )
+    return next(((status, reason) for holds, status, reason in rules if holds), (Status.TRACKED, Reason.FOUND))
 
 
 def searched_results(

@@ -175,15 +175,18 @@ def _track(
     due = state.updates % config.update_interval == config.update_interval - 1
     state = update_filters(pipeline, state, frames, (sure & due).nonzero()[0])
     peak = detection.peak
-    confidence, probable = None, np.ones_like(found)
+    confidence, probable, doubtful_frames = None, np.ones_like(found), state.doubtful_frames
     if pipeline.confidence is not None:
         confidence = pipeline.confidence(peak.likeness, peak.value, detection.lowest_psr)
         probable = confidence >= config.min_confidence
+        doubtful_frames = np.where(confidence < config.lost_confidence, doubtful_frames + 1, 0)
     at_limit = any_true(limited != detection.size)
-    facts = (clear, in_view, similar, visible, lasting, confident, probable, detection.redetected, at_limit)
+    doubtful = doubtful_frames > config.lost_after
+    facts = (clear, in_view, similar, visible, lasting, doubtful, confident, probable, detection.redetected, at_limit)
     evidence = Evidence(*facts)
     results = searched_results(state.boxes(), detection, evidence, confidence)
-    return state.replace(updates=state.updates + 1, occluded_frames=occluded_frames, view=views), results
+    counts = {"occluded_frames": occluded_frames, "doubtful_frames": doubtful_frames}
+    return state.replace(updates=state.updates + 1, view=views, **counts), results
 
 
 def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:

@@ -19,7 +19,7 @@ from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET
 from dcfnet.filter.response import Peak
 from dcfnet.io.texture import COARSE_SAMPLES, FLAT_RANGE, Texture, mean_levels
 from dcfnet.model.confidence import Confidence
-from dcfnet.result import Reason, Result
+from dcfnet.result import Reason, Result, Status
 from dcfnet.tracking import light, redetection
 from dcfnet.tracking.geometry import size_limits, to_centre_grid
 from dcfnet.tracking.pipeline import Pipeline
@@ -34,7 +34,7 @@ TARGETS, FRAMES = 250, 8
 CONFIGS: dict[str, dict[str, Any]] = {
     "balanced": {"preset": "balanced"},
     "fast": {"preset": "fast"},
-    "occlusions": {"config": {"min_strength": 0.3, "lost_after": 2}},
+    "occlusions": {"config": {"min_strength": 0.3, "lost_after": 2, "lost_confidence": 0.9}},
     "no redetection": {"config": {"redetection_rings": 0, "scales": 5, "squareness": 0.0}},
     "one patch": {"config": {"margin": 8, "update_interval": 1, "squareness": 1.0, "second_pass_distance": 0.1}},
 }
@@ -134,6 +134,7 @@ def initial_targets(rng: np.random.Generator, pipeline: Pipeline, frames: list[C
     targets["size_limits"] = size_limits(size, frame_size.astype(float), pipeline.config.scale_limits())
     targets["size_limits"][::4] = 0.98, 1.01  # these targets reach a limit
     targets["updates"], targets["level"] = rng.integers(0, 4, TARGETS), rng.choice([0, 100], TARGETS)
+    targets["doubtful_frames"] = rng.integers(0, 8, TARGETS) if pipeline.confidence else 0
     return targets
 
 
@@ -265,7 +266,7 @@ def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, r
         for row, result in enumerate(decided_results(outcomes, with_confidence=pipeline.confidence is not None)):
             if decided[row]:
                 compare(result, results[row])
-                seen.add(result.reason)
+                seen.add((result.status, result.reason))
         wanted = np.flatnonzero(outcomes["flags"] & UPDATE)
         rows, template = script.updates[0] if script.updates else (wanted[:0], updates[:0])
         mine = np.isin(rows, numbers[decided])
@@ -275,8 +276,11 @@ def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, r
         targets = np.where(decided, after, state.targets)
     assert min(second_passes, learnt, by_host) > TARGETS // 50
     usual = {Reason.FOUND, Reason.LOW_PSR, Reason.OUT_OF_VIEW, Reason.UNLIKE, Reason.NO_TEXTURE, Reason.SCALE_LIMIT}
+    assert (Status.LOST, Reason.LOW_CONFIDENCE) in seen or pipeline.config.lost_after > 2
     unsure = set() if pipeline.confidence is None else {Reason.LOW_CONFIDENCE}
-    assert seen == usual | unsure | ({Reason.OCCLUDED} if pipeline.config.min_strength else set())
+    assert {reason for _, reason in seen} == usual | unsure | (
+        {Reason.OCCLUDED} if pipeline.config.min_strength else set()
+    )
 
 
 @pytest.mark.parametrize("pipeline", ["balanced"], indirect=True)

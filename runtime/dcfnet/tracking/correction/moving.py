@@ -78,14 +78,15 @@ def move_to_boxes(
     centre = to_centre_grid((1 - share) * state.centre + share * there.centre)
     size = np.maximum((1 - share) * state.size + share * there.size, MIN_TARGET_SIDE)
     limits = size_limits(size, state.frame_size, pipeline.config.scale_limits())
-    seen = np.zeros_like(state.occluded_frames)
-    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, occluded_frames=seen)
+    zero = np.zeros_like(state.occluded_frames)
+    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits)
+    state = state.replace(occluded_frames=zero, doubtful_frames=zero)
     state = record_confident(state.replace(light=there.light), found, every, levels)
     state = update_filters(pipeline, state, frames, np.arange(len(state)))
     peak, confidence = found.peak, None
     if pipeline.confidence is not None:
         confidence = pipeline.confidence(peak.likeness, peak.value, found.lowest_psr)
-    evidence = Evidence(every, every, every, every, none, every, every, none, none)
+    evidence = Evidence(every, every, every, every, none, none, every, every, none, none)
     results = searched_results(state.boxes(), found, evidence, confidence)
     return state, [with_reason(result, Reason.CORRECTED) for result in results]
 

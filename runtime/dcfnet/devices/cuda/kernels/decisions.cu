@@ -221,12 +221,15 @@ __device__ static inline bool decide_target(const Rules& rules, Target& target, 
     if (sure && confident) record_confident(rules, found, target);
     found.confidence = rules.with_confidence ? confidence_of(rules, found) : 0.0;
     const bool probable = !rules.with_confidence || found.confidence >= rules.min_confidence;
+    if (rules.with_confidence)
+        target.doubtful_frames = found.confidence < rules.lost_confidence ? target.doubtful_frames + 1 : 0;
     // status.py
     if (!clear) conclude(target, STATUS_LOST, REASON_LOW_PSR, found);
     else if (!in_view) conclude(target, STATUS_LOST, REASON_OUT_OF_VIEW, found);
     else if (!similar) conclude(target, STATUS_LOST, REASON_UNLIKE, found);
-    else if (!visible)
-        conclude(target, target.occluded_frames > rules.lost_after ? STATUS_LOST : STATUS_UNCERTAIN, REASON_OCCLUDED, found);
+    else if (!visible && target.occluded_frames > rules.lost_after) conclude(target, STATUS_LOST, REASON_OCCLUDED, found);
+    else if (target.doubtful_frames > rules.lost_after) conclude(target, STATUS_LOST, REASON_LOW_CONFIDENCE, found);
+    else if (!visible) conclude(target, STATUS_UNCERTAIN, REASON_OCCLUDED, found);
     else if (!confident) conclude(target, STATUS_UNCERTAIN, REASON_LOW_PSR, found);
     else if (!probable) conclude(target, STATUS_UNCERTAIN, REASON_LOW_CONFIDENCE, found);
     else conclude(target, STATUS_TRACKED, at_limit ? REASON_SCALE_LIMIT : REASON_FOUND, found);
