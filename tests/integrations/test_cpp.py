@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import runpy
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from dcfnet import Box, Result, Tracker
+from dcfnet.config import TrackerConfig
+from dcfnet.model.file import CONFIG_KEY
 from dcfnet_evaluation.rendered import Clip, Image, blob_mask, noise_texture, paste, render_clip
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +136,20 @@ def test_the_arrays_are_those_of_the_golden_vectors(port: Path, tmp_path: Path) 
     features[0, 3, 5, 5] += 1e-4 * np.abs(features).max()
     np.save(found / "002_features.npy", features)
     assert golden.too_large(golden.compare(expected, found)) == ["features"]
+
+
+def test_the_port_reads_a_model_that_is_exported_today(port: Path, tmp_path: Path) -> None:
+    """An exported file has every constant of today's config; the shipped file has those of its own time."""
+    model, clip = onnx.load(SHIPPED / "dcfnet.onnx"), render_clip(3)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == CONFIG_KEY)
+    constants = json.loads(entry.value)
+    entry.value = json.dumps(TrackerConfig.from_mapping(constants).to_mapping())
+    assert "lost_confidence" in json.loads(entry.value)
+    onnx.save(model, tmp_path / "today.onnx")
+    expected = track(port, clip, tmp_path, "balanced")
+    box = (tmp_path / "first_box.txt").read_text().strip()
+    done = run(port, tmp_path / "today.onnx", "balanced", tmp_path / "frames.ppm", box)
+    assert done.stdout == expected, done.stderr
 
 
 def test_errors_of_the_port_are_one_line(port: Path, tmp_path: Path) -> None:

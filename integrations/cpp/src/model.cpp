@@ -16,7 +16,7 @@ namespace {
 // Constants that this port uses, and the values of those that a file may leave out (runtime/dcfnet/config/constants.py).
 const std::map<std::string, double> DEFAULTS = {
     {"margin", 0},     {"redetection_patches", 1}, {"redetection_ms", 0},
-    {"min_strength", 0}, {"lost_after", 5},        {"min_confidence", 0.5}};
+    {"min_strength", 0}, {"lost_after", 5},        {"min_confidence", 0.5}, {"lost_confidence", 0.4}};
 const std::set<std::string> KNOWN = {
     "patch_size", "padding", "squareness", "label_sigma", "regularisation", "background_penalty", "filter_extent",
     "solver_steps", "temporal_penalty", "colour_share", "colour_rate", "band", "learning_rate", "update_interval",
