@@ -1,7 +1,7 @@
 """The constants of the decisions: those that no config has, and all of them as a record for a device.
 
 The formulas are in `steps.py`, `search.py`, `light.py`, `typical_response.py` and `status.py`. Kernels repeat them
-(devices/cuda/kernels/decisions.cu), and tests/runtime/cuda/test_decisions.py compares both.
+(devices/cuda/kernels/places.cu, decisions.cu), and tests/runtime/cuda/test_decisions.py compares both.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ TRACKER = Program(
 _STATUSES, _REASONS = list(Status), list(Reason)
 _DECIDED = ("LOW_PSR", "OUT_OF_VIEW", "UNLIKE", "OCCLUDED", "LOW_CONFIDENCE", "SCALE_LIMIT", "FOUND", "NO_TEXTURE")
 DECISIONS = Program(
-    ("common.cu", "decisions.cu"),
+    ("common.cu", "places.cu", "decisions.cu"),
     (
         *(("FLAG_SEARCH", SEARCH), ("FLAG_SECOND", SECOND), ("FLAG_HOST", HOST), ("FLAG_REPEAT", REPEAT)),
         *(("FLAG_UPDATE", UPDATE), ("FLAT_RANGE", FLAT_RANGE), ("TEXTURE_SAMPLES", SAMPLES)),
