@@ -15,11 +15,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from dcfnet import Box, Tracker
-from dcfnet_evaluation.datasets.otb import read_otb
+from dcfnet import Tracker
 from dcfnet_evaluation.trackers.peers import open_peer
+from turns import in_turns
 
-FRAMES, TURN = 150, 25
+FRAMES = 150
 TRACKERS = [("deep", preset) for preset in ("accurate", "balanced", "fast")] + [
     ("dcfnet", preset) for preset in ("balanced", "fast")
 ]
@@ -33,14 +33,8 @@ def main(folder: Path, names: list[str]) -> None:
     }
     trackers["CSRT"] = open_peer("CSRT")
     turns: dict[str, list[list[float]]] = {name: [] for name in trackers}
-    for name in names:
-        sequence = read_otb(folder / name)
-        frames = [sequence.read(index) for index in range(min(len(sequence), FRAMES + 1))]
-        for tracker in trackers.values():
-            tracker.init(frames[0].copy(), Box(*sequence.boxes[0]))
-        for number, first in enumerate(range(1, len(frames), TURN)):
-            for key in list(trackers)[:: 1 if number % 2 else -1]:
-                turns[key].append([timed(trackers[key], frame) for frame in frames[first : first + TURN]])
+    for key, frames in in_turns(folder, names, trackers, FRAMES):
+        turns[key].append([timed(trackers[key], frame) for frame in frames])
     csrt = np.array([np.sum(turn) for turn in turns["CSRT"]])
     for key, measured in turns.items():
         each = np.concatenate(measured) * 1e3

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from dcfnet import Box, Tracker
-from dcfnet_evaluation.datasets.otb import read_otb
+from dcfnet import Tracker
 from numpy.typing import NDArray
+from turns import in_turns
 
-FRAMES, TURN, PERIOD = 125, 25, 1 / 30
+FRAMES, PERIOD = 125, 1 / 30
 PRESETS, THREADS = ("balanced", "fast"), (1, 2, None)
 
 
@@ -30,15 +30,9 @@ def main(folder: Path, names: list[str]) -> None:
         (preset, count): Tracker(device="cpu", preset=preset, threads=count) for preset in PRESETS for count in THREADS
     }
     times: dict[tuple[str, int | None], list[tuple[float, float, float]]] = {key: [] for key in trackers}
-    for name in names:
-        sequence = read_otb(folder / name)
-        frames = [sequence.read(index) for index in range(min(len(sequence), FRAMES + 1))]
-        for tracker in trackers.values():
-            tracker.init(frames[0].copy(), Box(*sequence.boxes[0]))
-        for number, first in enumerate(range(1, len(frames), TURN)):
-            for key in list(trackers)[:: 1 if number % 2 else -1]:
-                time.sleep(PERIOD)  # threads of the previous tracker stop spinning
-                times[key] += [timed(trackers[key], frame) for frame in frames[first : first + TURN]]
+    for key, frames in in_turns(folder, names, trackers, FRAMES):
+        time.sleep(PERIOD)  # threads of the previous tracker stop spinning
+        times[key] += [timed(trackers[key], frame) for frame in frames]
     for (preset, count), measured in times.items():
         wall, cpu, period = 1e3 * np.median(np.array(measured), axis=0)
         print(f"{preset:9s} threads={count}  wall {wall:6.2f} ms, CPU {cpu:6.2f} ms, CPU in a period {period:6.2f} ms")

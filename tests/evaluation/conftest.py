@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation import doubles
-from tests.train.footage import make_otb_sequence
+from tests.train.footage import make_otb_dataset
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder in the OTB layout with two rendered sequences of 12 frames, Alpha and Beta."""
-    root = tmp_path_factory.mktemp("otb")
-    for seed, name in enumerate(["Alpha", "Beta"]):
-        make_otb_sequence(root / name, length=12, seed=seed)
-    return root
+    return make_otb_dataset(tmp_path_factory.mktemp("otb"), length=12)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dcfnet_evaluation.passes import Failure, Pass
 from dcfnet_evaluation.passes.records import Conditions, Evaluation, Record
 from dcfnet_evaluation.sequences import AnnotatedSequence
 
-from tests.train.footage import make_otb_sequence
+from tests.train.footage import make_otb_dataset
 
 LENGTH = 48
 BOLD = "<b>bold</b> & co"
@@ -22,9 +22,7 @@ BROKEN = 5  # first frame without a box of the third tracker
 
 def render_sequences(root: Path) -> list[AnnotatedSequence]:
     """Three rendered sequences: one has HTML in its name, and one has frames without the target."""
-    for seed, name in enumerate(["Alpha", "Beta", "Gamma"]):
-        make_otb_sequence(root / name, LENGTH, seed=seed)
-    first, second, third = open_dataset("otb", root)
+    first, second, third = open_dataset("otb", make_otb_dataset(root, LENGTH, ("Alpha", "Beta", "Gamma")))
     absent = third.boxes.copy()
     absent[33:38] = np.nan
     return [

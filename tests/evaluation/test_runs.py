@@ -23,7 +23,7 @@ from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet, Python
 
 from tests.evaluation import doubles
-from tests.train.footage import make_otb_sequence
+from tests.train.footage import make_otb_dataset, make_otb_sequence
 
 
 def run(
@@ -84,8 +84,7 @@ def test_the_job_of_a_killed_worker_runs_again(dataset: Path, tmp_path: Path, im
 
 
 def test_a_killed_run_continues_with_the_same_result(tmp_path: Path) -> None:
-    for seed, name in enumerate("ABC"):
-        make_otb_sequence(tmp_path / "data" / name, length=15, seed=seed)
+    make_otb_dataset(tmp_path / "data", 15, "ABC")
     command = [sys.executable, "-m", "dcfnet_evaluation", "otb", str(tmp_path / "data"), "--no-report", "--no-memory"]
     command += ["--rates", "none", "--output"]
     uninterrupted = subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, text=True)
@@ -196,8 +195,7 @@ def test_published_boxes_are_scored_with_the_others(dataset: Path, tmp_path: Pat
 
 
 def test_an_unreadable_frame_does_not_stop_other_sequences(tmp_path: Path, importable: str) -> None:
-    for seed, name in enumerate("ABC"):
-        make_otb_sequence(tmp_path / "data" / name, length=4, seed=seed)
+    make_otb_dataset(tmp_path / "data", 4, "ABC")
     (tmp_path / "data" / "A" / "img" / "0003.png").write_bytes(b"")
     own = [Python("own", f"{importable}:Identity")]
     for workers in (1, 2):

@@ -24,7 +24,7 @@ from dcfnet_train.footage.videos import open_sequences
 from onnx import TensorProto, load_from_string
 from typer.testing import CliRunner
 
-from tests.train.footage import make_otb_sequence
+from tests.train.footage import make_otb_dataset
 
 SHIPPED = Path(dcfnet.model.__file__).parent / "shipped"
 CHECKPOINT = str(SHIPPED / "deep.safetensors")
@@ -76,10 +76,7 @@ def test_tensorrt_rtx_parses_and_builds_it(precision: str) -> None:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("otb")
-    for seed, name in enumerate(["Alpha", "Beta"]):
-        make_otb_sequence(root / name, length=10, seed=seed)
-    return root
+    return make_otb_dataset(tmp_path_factory.mktemp("otb"), length=10)
 
 
 def test_the_gate_tracks_with_the_filter_of_each_level(dataset: Path, tmp_path: Path) -> None:

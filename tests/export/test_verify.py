@@ -23,17 +23,14 @@ from dcfnet_train.footage.videos import open_sequences
 from dcfnet_train.validation import TorchBackbone
 from typer.testing import CliRunner
 
-from tests.train.footage import make_otb_sequence
+from tests.train.footage import make_otb_dataset
 
 NETWORK = TorchBackbone(load(None)[0].backbone(padding=True, stride=2))
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("otb")
-    for seed, name in enumerate(["Alpha", "Beta"]):
-        make_otb_sequence(root / name, length=16, seed=seed)
-    return root
+    return make_otb_dataset(tmp_path_factory.mktemp("otb"), length=16)
 
 
 def verified(dataset: Path, weaken: float = 0.0) -> Verification:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,13 @@ def make_otb_sequence(folder: Path, length: int, seed: int = 0) -> None:
         cv2.imwrite(str(folder / "img" / f"{t + 1:04d}.png"), frame)
         rows.append(f"{box.x + 1},{box.y + 1},{box.w},{box.h}")
     (folder / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
+
+
+def make_otb_dataset(root: Path, length: int, names: Iterable[str] = ("Alpha", "Beta")) -> Path:
+    """A data set in the layout of OTB: a rendered sequence for each name, all different. Returns `root`."""
+    for seed, name in enumerate(names):
+        make_otb_sequence(root / name, length, seed)
+    return root
 
 
 def make_photos(folder: Path, count: int) -> None:

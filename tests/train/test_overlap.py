@@ -13,7 +13,7 @@ from dcfnet_train.footage.overlap import fingerprint, overlapping
 from dcfnet_train.footage.videos import Video, open_sequences, read_footage
 
 from tests.evaluation.trees import rows, touch, write
-from tests.train.footage import make_otb_sequence
+from tests.train.footage import make_otb_dataset, make_otb_sequence
 from tests.train.test_loop import SMALL
 from tests.train.test_loop import run as command
 
@@ -32,8 +32,7 @@ def copy_smaller(source: Path, target: Path) -> None:
 def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of footage (a copy, a namesake, one of its own) and of a test set."""
     root = tmp_path_factory.mktemp("overlap")
-    for seed, name in enumerate(("Shown", "Named", "Kept")):
-        make_otb_sequence(root / "test" / name, length=22, seed=seed)
+    make_otb_dataset(root / "test", 22, ("Shown", "Named", "Kept"))
     (root / "test" / "Kept").rename(root / "away")
     (root / "footage").mkdir()
     copy_smaller(root / "test" / "Shown", root / "footage" / "video_17")

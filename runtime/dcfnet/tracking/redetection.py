@@ -45,14 +45,15 @@ def redetect(
         return state, detection
     if not (state.frames_since_confident.any() or config.searches_after_cuts()):  # nearly always
         return state, detection
+    clock = SearchClock(config.redetection_ms)
     lost = (detection.peak.psr < config.min_psr) | unlike(pipeline, state, detection)
     rows = np.flatnonzero(lost | occluded(pipeline, state, detection))
     if config.searches_after_cuts() and len(rows):
         cut = is_cut(state.view[rows], views[rows])
-        detection = _search_whole_frame(pipeline, state, frames, detection, rows[cut])
+        detection = _search_whole_frame(pipeline, state, frames, detection, rows[cut], clock)
         rows = rows[~cut]
     rows = rows[state.frames_since_confident[rows] > 0]
-    skipped, clock = state.skipped.copy(), SearchClock(config.redetection_ms)
+    skipped = state.skipped.copy()
     for turn in range(config.redetection_patches):
         if not len(rows):
             break
@@ -64,15 +65,19 @@ def redetect(
         found = search(pipeline, there, frames, pipeline.search_regions(there.size))()
         accepted = _is_target(pipeline, part, found, detection.take(rows))
         if accepted.any():
-            found = dataclasses.replace(found.take(accepted), redetected=np.ones(accepted.sum(), np.bool_))
-            detection = detection.put(rows[accepted], found)
+            detection = _with_redetected(detection, rows[accepted], found.take(accepted))
         rows = rows[~accepted]
         clock.searched()
     return state.replace(skipped=skipped), detection
 
 
 def _search_whole_frame(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, rows: NDArray[np.intp]
+    pipeline: Pipeline,
+    state: TrackState,
+    frames: Sequence[Any],
+    detection: Detection,
+    rows: NDArray[np.intp],
+    clock: SearchClock,
 ) -> Detection:
     """The detections of N targets, replaced for those of `rows` that are found somewhere in their frames.
 
@@ -81,8 +86,8 @@ def _search_whole_frame(
     """
     if not len(rows):  # nearly always
         return detection
-    part, clock = state.take(rows), SearchClock(pipeline.config.redetection_ms)
-    part, best = part.replace(size=part.confident_size), detection.take(rows)
+    part, best = state.take(rows), detection.take(rows)
+    part = part.replace(size=part.confident_size)
     places = _places_in_frame(pipeline, part)
     for turn in range(min(PLACES_AFTER_CUT, max(map(len, places)))):
         if turn and not clock.has_time():
@@ -92,8 +97,12 @@ def _search_whole_frame(
         clock.searched()
     best = _stronger(pipeline, part, frames, best, limit_centre(best.centre, part.frame_size))
     accepted = _is_target(pipeline, part, best, detection.take(rows))
-    found = dataclasses.replace(best.take(accepted), redetected=np.ones(accepted.sum(), np.bool_))
-    return detection.put(rows[accepted], found)
+    return _with_redetected(detection, rows[accepted], best.take(accepted))
+
+
+def _with_redetected(detection: Detection, rows: NDArray[np.intp], found: Detection) -> Detection:
+    """The detections, those of `rows` replaced by others, which are marked as redetected."""
+    return detection.put(rows, dataclasses.replace(found, redetected=np.ones(len(rows), np.bool_)))
 
 
 def _stronger(

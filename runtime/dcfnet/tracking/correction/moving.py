@@ -78,10 +78,9 @@ def move_to_boxes(
     centre = to_centre_grid((1 - share) * state.centre + share * there.centre)
     size = np.maximum((1 - share) * state.size + share * there.size, MIN_TARGET_SIDE)
     limits = size_limits(size, state.frame_size, pipeline.config.scale_limits())
-    zero = np.zeros_like(state.occluded_frames)
-    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits)
-    state = state.replace(occluded_frames=zero, doubtful_frames=zero)
-    state = record_confident(state.replace(light=there.light), found, every, levels)
+    counts = dict.fromkeys(("occluded_frames", "doubtful_frames"), np.zeros_like(state.occluded_frames))
+    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=there.light, **counts)
+    state = record_confident(state, found, every, levels)
     state = update_filters(pipeline, state, frames, np.arange(len(state)))
     peak, confidence = found.peak, None
     if pipeline.confidence is not None:
