@@ -13,10 +13,10 @@ from dcfnet import MultiTracker, Tracker
 from dcfnet.result import Box, Reason, Status
 from dcfnet.tracking import redetection
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import PLACES_AFTER_CUT
+from dcfnet.tracking.redetection.camera_cuts import CUT_CORRELATION, is_cut, read_views
+from dcfnet.tracking.redetection.present_filter import PLACES_AFTER_CUT
 from dcfnet.tracking.search import PendingDetection, search
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.view import CUT_CORRELATION, is_cut, read_views
 from dcfnet_evaluation.rendered import Image, noise_texture
 
 from tests.conftest import make_raw_pipeline

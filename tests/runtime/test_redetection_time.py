@@ -10,7 +10,7 @@ import pytest
 from dcfnet.result import Box
 from dcfnet.tracking import redetection
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import SearchClock
+from dcfnet.tracking.redetection.searches import SearchClock
 from dcfnet.tracking.search import PendingDetection, search
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init, step
@@ -76,7 +76,7 @@ def test_without_a_limit_all_positions_are_searched(monkeypatch: pytest.MonkeyPa
 
 def test_the_clock_expects_the_longest_search(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("dcfnet.tracking.redetection.time.perf_counter", lambda: now)
+    monkeypatch.setattr("dcfnet.tracking.redetection.searches.time.perf_counter", lambda: now)
     clock = SearchClock(limit=20)
     for moment, expected in [(0.004, True), (0.010, True), (0.014, True), (0.0141, False)]:
         now = moment
