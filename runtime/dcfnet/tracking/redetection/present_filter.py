@@ -1,4 +1,4 @@
-"""Redetection of lost and occluded targets with their present filters, near the last confident position and anywhere."""
+"""Redetection of lost and occluded targets with present filters, near the last confident position and anywhere."""
 
 from __future__ import annotations
 
