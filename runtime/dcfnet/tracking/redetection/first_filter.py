@@ -29,7 +29,9 @@ FOUND_STRENGTH, FOUND_FRAMES = 0.5, 3
 
 
 def doubtful(pipeline: Pipeline, state: TrackState) -> NDArray[np.bool_]:
-    """Whether the confidence was too low for too long before this frame, so that the target is lost; bool (N,)."""
+    """Whether targets are searched for here: their confidence was too low for too long before this frame; bool (N,)."""
+    if not pipeline.config.searches_whole_frame():
+        return np.zeros(len(state), np.bool_)
     return state.doubtful_frames > pipeline.config.lost_after
 
 

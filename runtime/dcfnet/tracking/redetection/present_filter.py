@@ -43,8 +43,7 @@ def redetect(
     if not (state.frames_since_confident.any() or config.searches_whole_frame()):  # nearly always
         return state, detection
     clock = SearchClock(config.redetection_ms)
-    if config.searches_whole_frame():
-        state, detection = find_doubtful(pipeline, state, frames, detection, clock)
+    state, detection = find_doubtful(pipeline, state, frames, detection, clock)
     lost = (detection.peak.psr < config.min_psr) | unlike(pipeline, state, detection)
     rows = np.flatnonzero(lost | occluded(pipeline, state, detection))
     if config.searches_whole_frame() and len(rows):
