@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from dcfnet import __version__
+from dcfnet.cli.entry import as_options
 from dcfnet.cli.progress import CommandProgress
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
+DEEP = ROOT / "runtime/dcfnet/model/shipped/deep.safetensors"
 SCRIPTS = re.findall(r'^(dcfnet-[a-z]+) = "([\w.]+):(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
 
 
@@ -78,15 +80,47 @@ def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: py
             "there is no layout 'vto', the layouts are",
         ),
         ("dcfnet_train.cli", ["--resume", "--output", "FOLDER"], "last.safetensors: no such file; give a checkpoint"),
+        ("dcfnet_train.cli", ["--device", "gpu"], "--device gpu: must be auto, cpu or cuda"),
+        ("dcfnet_train.cli", ["--set", "steps"], "'steps': a setting must be given as NAME=VALUE"),
+        ("dcfnet_train.cli", ["--recipe", "none.toml"], "--recipe none.toml: no such file; give another .toml file"),
+        ("dcfnet_train.cli", ["--photos", "none"], "--photos none: no such folder; give a folder of photographs"),
+        ("dcfnet_train.cli", ["--photos", "FOLDER"], "has no images; give a folder of photographs"),
+        ("dcfnet_train.cli", ["--output", "FILE.engine"], "FILE.engine is not a folder; choose another --output"),
+        ("dcfnet_train.deep.cli", ["--photos", "FOLDER"], "has no images; give a folder of photographs"),
+        ("dcfnet_train.deep.cli", ["--output", "FILE.engine/new"], "FILE.engine is not a folder"),
+        ("dcfnet_train.deep.cli", ["--set", "patch_size=33"], "patch_size=33: must be a multiple of 8 from 32 to 512"),
+        ("dcfnet_export.deep", ["DEEP", "--margin", "1"], "--margin 1: no effect without --verify; add --verify"),
+        ("dcfnet_export.deep", ["DEEP", "--set", "patch_size=116"], "patch_size=116: must be a multiple of 8, the"),
+        ("dcfnet_export.deep", ["DEEP", "--set", "margin=3"], "margin=3: must be a multiple of the model's stride, 4"),
+        ("dcfnet_export.cli", ["--onnx", "--set", "margin=3"], "margin=3: must be a multiple of the model's stride, 2"),
     ],
 )
-def test_a_message_names_the_cause(tmp_path: Path, module: str, arguments: list[str], message: str) -> None:
+def test_a_message_names_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, arguments: list[str], message: str
+) -> None:
     (tmp_path / "FILE.engine").write_bytes(b"plan")
-    given = [argument.replace("FILE", f"{tmp_path}/FILE").replace("FOLDER", str(tmp_path)) for argument in arguments]
+    (tmp_path / "FOLDER").mkdir()
+    places = {"FILE": f"{tmp_path}/FILE", "FOLDER": f"{tmp_path}/FOLDER", "DEEP": str(DEEP)}
+    monkeypatch.chdir(tmp_path)
+    given = [re.sub("|".join(places), lambda found: places[found[0]], argument) for argument in arguments]
     result = CliRunner().invoke(import_module(module).app, given)
     assert result.exit_code == 1
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("device='cuda': no GPU; use device='cpu'", "--device cuda: no GPU; use --device cpu"),
+        ("hold_out=2: must be a share", "--hold-out 2: must be a share"),
+        ("hold_out=-1e-05: must be a share", "--hold-out -1e-05: must be a share"),
+        ("preset='': must be fast", "--preset : must be fast"),
+        ("steps=0: must be above 0", "steps=0: must be above 0"),
+    ],
+)
+def test_a_message_names_options_and_not_arguments(message: str, shown: str) -> None:
+    assert as_options(ValueError(message), "device", "hold_out", "preset") == shown
 
 
 @pytest.mark.parametrize("library", ["torch"])

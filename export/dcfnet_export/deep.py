@@ -49,6 +49,8 @@ def main(
             raise ConfigError(
                 f"--precision {precision}: must be {' or '.join(PRECISIONS)}; int8 needs the model dcfnet"
             )
+        if margin is not None and verify is None:
+            raise ConfigError(f"--margin {margin:g}: no effect without --verify; add --verify")
         sequences, weights = open_sequences(verify) if verify else (), load_deep(checkpoint)
         fit = ConfidenceFit.read(confidence) if confidence else None
         float32 = make_deep(weights, _config(weights.patch_size).assign(set_ or []), str(output), fit)

@@ -13,7 +13,7 @@ from dcfnet.errors import ConfigError
 from dcfnet.io.files import read_json
 from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import CONFIDENCE_KEY, LEVELS_KEY, WEIGHTS_KEY, Model, parse_model
-from dcfnet_train.deep.backbone import DEEP
+from dcfnet_train.deep.backbone import COARSEST_STRIDE, DEEP
 from dcfnet_train.deep.checkpoint import DeepCheckpoint
 from dcfnet_train.deep.levels import LEVEL_FILTERS
 
@@ -60,9 +60,14 @@ def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str, fit:
     """The checkpoint as an ONNX model with metadata. The result is compared with torch. name: shown in messages.
 
     Input "patches" float32 (batch, 3, S, S), S a multiple of the coarsest stride; output "features" float32
-    (batch, C, S / stride, S / stride). Raises ParityError, and ConfigError if the fit is of other weights.
+    (batch, C, S / stride, S / stride). Raises ParityError. Raises ConfigError if the fit is
+    of other weights, or if constants do not fit the network.
     """
     backbone, architecture = checkpoint.backbone(), DEEP[checkpoint.architecture]
+    if config.patch_size % COARSEST_STRIDE:
+        raise ConfigError(
+            f"patch_size={config.patch_size}: must be a multiple of {COARSEST_STRIDE}, the coarsest stride of the model"
+        )
     properties = metadata(checkpoint.weights, config, PRESETS, architecture.stride)
     if fit is not None:
         fit.check_model(properties[WEIGHTS_KEY])

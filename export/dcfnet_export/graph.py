@@ -19,6 +19,8 @@ from dcfnet.backbones.selection import open_backbone
 from dcfnet.config import PRESETS, TrackerConfig
 from dcfnet.io.files import write_atomically
 from dcfnet.model.file import CONFIG_KEY, FORMAT, FORMAT_KEY, INPUT_KEY, PRESETS_KEY, WEIGHTS_KEY, Model, parse_model
+from dcfnet.tracking.geometry import scale_pyramid
+from dcfnet.tracking.patch_sizes import check_sizes
 from dcfnet_train.backbone import MEAN_BGR, LocalResponseNorm
 from dcfnet_train.checkpoint import Checkpoint
 from torch import Tensor, nn
@@ -62,7 +64,8 @@ def make_model(
     Input "patches": float32 (batch, 3, S, S), S a multiple of the stride. Output "features": float32 (batch, C,
     S / stride, S / stride). The convolutions are padded; the last one includes the mean over stride x stride px.
     lrn: "fast" is two square roots and a 1 x 1 convolution, "op" is the LRN node; both compute the same function.
-    Raises ParityError if ONNX Runtime and torch differ by more than TOLERANCE.
+    Raises ParityError if ONNX Runtime and torch differ by more than TOLERANCE. Raises ConfigError if constants do not
+    fit the network.
     """
     backbone = checkpoint.backbone(padding=True, stride=stride)
     norm = backbone.normalisation if lrn == "fast" else _LrnOp(backbone.normalisation)
@@ -179,7 +182,11 @@ def _strip(proto: onnx.ModelProto) -> None:
 def metadata(
     weights: Mapping[str, Tensor], config: TrackerConfig, presets: Mapping[str, Mapping[str, Any]], stride: int
 ) -> dict[str, str]:
-    """The metadata that every model file has. weights: for their hash."""
+    """The metadata that every model file has. weights: for their hash.
+
+    Raises ConfigError if the constants do not fit a model of this stride: no tracker would open it.
+    """
+    check_sizes(config, stride, (), float(scale_pyramid(config.scales, config.scale_step)[-1]))
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())

@@ -91,7 +91,7 @@ def test_assignments_are_parsed_as_the_type_of_the_setting() -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [("scales=many", "a whole number"), ("scales=3.5", "a whole number"), ("padding=x", "a number"),
-     ("lambda=1", "unknown setting lambda"), ("padding", "a number"), ("padding=-1", "above 0")],
+     ("lambda=1", "unknown setting lambda"), ("padding", "must be given as NAME=VALUE"), ("padding=-1", "above 0")],
 )  # fmt: skip
 def test_an_assignment_that_cannot_be_parsed_raises(assignment: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

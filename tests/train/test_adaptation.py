@@ -273,8 +273,10 @@ def test_a_model_that_passes_is_written(folder: Path, tmp_path: Path, monkeypatc
         (["--box", "1,2,30,40", "--box", "1,2,30,40"], "2 --box for 1 --video"),
         (["--box", "900,2,30,40"], "is in the frame of 320 x 240"),
         (["--start", "none.safetensors"], "none.safetensors"),
-        (["--recipe", "best"], "no recipe 'best'"),
+        (["--recipe", "best"], "--recipe best: must be one of"),
         (["--set", "lambda=1"], "unknown setting lambda"),
+        (["--set", "architecture=conv1"], "must be that of the initial weights, released"),
+        (["--output", "."], "--output .: is a folder; give the name of a file"),
         (["--validate", "none"], "no such folder"),
     ],
 )

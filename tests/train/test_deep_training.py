@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from dcfnet_train.deep.checkpoint import load_deep
+from dcfnet_train.deep.cli import app
 from dcfnet_train.deep.pretrained import pretrained_file, read_pretrained
 from dcfnet_train.deep.recipe import DeepRecipe
 from dcfnet_train.deep.training import WEIGHTS, DeepRun, rate_share, train_deep
+from typer.testing import CliRunner
 
 RECIPE = DeepRecipe(patch_size=48, steps=4, batch=2, train_lr=1e-2)
 
@@ -54,6 +57,22 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(tmp_path: Path, pretrai
     train_deep(again, Noise())
     for name, tensor in whole.average.items():
         torch.testing.assert_close(again.average[name], tensor, rtol=0, atol=0)
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path, pretrained: dict[str, torch.Tensor]) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    noise = torch.randint(0, 255, (200, 200, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    cv2.imwrite(str(photos / "1.png"), noise.numpy())
+    data = ["--photos", str(photos), "--output", str(tmp_path / "run")]
+    sets = [f"--set={change}" for change in ("synthetic=1", "patch_size=48", "steps=1", "batch=1")]
+    assert CliRunner().invoke(app, [*data, *sets, "--resume"]).output.endswith("or start without --resume\n")
+    assert CliRunner().invoke(app, [*data, *sets]).exit_code == 0
+    before = (tmp_path / "run" / WEIGHTS).read_bytes()
+    again = CliRunner().invoke(app, [*data, *sets, "--set=seed=1"])
+    assert again.exit_code == 1
+    assert "already contains a run; add --resume" in again.output
+    assert (tmp_path / "run" / WEIGHTS).read_bytes() == before
 
 
 def test_rates_rise_and_fall() -> None:

@@ -217,9 +217,9 @@ def test_a_mistake_in_a_recipe_is_reported_with_its_file(tmp_path: Path, text: s
 
 
 def test_a_missing_recipe_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no recipe 'best'; there are .*paper"):
+    with pytest.raises(ConfigError, match=r"recipe='best': must be one of .*paper"):
         Recipe.load("best")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"recipe=.*no such file"):
         Recipe.load(str(tmp_path / "none.toml"))
 
 
@@ -227,7 +227,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(fo
     recipe = Recipe(**{**SMALL, "train_lr": 1e30}, steps=20)  # type: ignore[arg-type]
     run = Run.start(recipe, tmp_path)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
-    with pytest.raises(FloatingPointError, match="lower train_lr"):
+    with pytest.raises(FloatingPointError, match=r"the loss is \w+, with train_lr=1e\+30; use a lower one"):
         train(run, pairs(footage, recipe), workers=0)
     kept = load_checkpoint(tmp_path / LAST)
     assert kept.step == 0
@@ -279,7 +279,7 @@ def test_the_command_trains_and_resumes(footage: Path, tmp_path: Path) -> None:
     [
         (["--set", "lambda=3"], "unknown setting lambda"),
         (["--set", "steps=many"], "many"),
-        (["--recipe", "best"], "no recipe 'best'"),
+        (["--recipe", "best"], "--recipe best: must be one of"),
         (["--videos", "none"], "none: no such folder"),
         ([], "--videos"),
         (["--resume"], "last.safetensors"),

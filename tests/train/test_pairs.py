@@ -11,6 +11,7 @@ import torch
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import noise_texture, render_clip
 from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_train.footage.images import photographs
 from dcfnet_train.footage.videos import Video, read_videos
 from dcfnet_train.pairs import Pairs, crop_pair
 from dcfnet_train.pairs.augment import augment_pair, mirror_box
@@ -110,6 +111,15 @@ def test_clips_lose_their_black_border_and_keep_their_target(tmp_path: Path) -> 
     frame, box = video.read(0)
     assert frame.shape == (80, 90, 3)
     assert tuple(box) == (40, 30, 20, 10)
+
+
+def test_photographs_are_those_of_all_subfolders_in_one_order(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.png", "more/a.jpg", "c.WEBP", "text.txt", "._b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [file.relative_to(tmp_path).as_posix() for file in photographs(tmp_path)]
+    assert found == ["b.jpg", "more/a.jpg", "a.png", "c.WEBP"]
+    assert photographs(None) == []
 
 
 def test_unusable_footage_is_reported(tmp_path: Path, footage: Path) -> None:

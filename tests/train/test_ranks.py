@@ -114,12 +114,12 @@ def test_no_thread_of_the_group_remains_at_the_end(restarted: Restarted) -> None
 
 def test_a_batch_that_is_not_a_multiple_is_refused() -> None:
     assert [Ranks(rank, 4).share(16) for rank in (0, 3)] == [slice(0, 4), slice(12, 16)]
-    with pytest.raises(ConfigError, match="batch=16: not a multiple of the 3 processes; set batch to a multiple"):
+    with pytest.raises(ConfigError, match="batch=16: must be a multiple of the 3 processes; give --set batch=N"):
         Ranks(0, 3).share(16)
 
 
 def test_a_missing_device_is_reported() -> None:
-    with pytest.raises(ConfigError, match="device 'tpu': must be auto, cpu or cuda"), joined("tpu"):
+    with pytest.raises(ConfigError, match="device='tpu': must be auto, cpu or cuda"), joined("tpu"):
         pass
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="torch finds no GPU"), joined("cuda"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import ConfigError, DcfnetError
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -15,8 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from dcfnet_train import options
 from dcfnet_train.curves import curves
 from dcfnet_train.footage import Footage
+from dcfnet_train.footage.images import photographs
 from dcfnet_train.footage.inspection import images_looked_at, inspect
 from dcfnet_train.loop import Validate, train
+from dcfnet_train.outputs import check_new_run
 from dcfnet_train.pairs import Pairs
 from dcfnet_train.ranks import Ranks, joined, restarts
 from dcfnet_train.recipe import Recipe
@@ -61,7 +64,7 @@ def main(
             ranks.wait()  # a process must not find the first checkpoint of another process
             footage = Footage.gather(videos or [], exclude or [], hold_out, verify)
             footage.check_held_out(run.held_out_before())
-            images = sorted(photos.glob("*.jpg")) + sorted(photos.glob("*.png")) if photos else []
+            images = photographs(photos)
             run.held_out = tuple(video.name for video in footage.held_out)
             validation = _prepare(footage, images, validate, run.recipe, verify) if ranks.first else None
             pairs = Pairs(footage.videos, images, run.recipe, run.recipe.steps * run.recipe.batch)
@@ -69,15 +72,15 @@ def main(
             with _progress_bar(run, ranks), tensorboard_curves:
                 file = train(run, pairs, workers, save_every, validation, ranks)
     except (DcfnetError, ValueError, FloatingPointError, OSError) as error:
-        typer.echo(f"dcfnet-train: {_message(error)}", err=True)
+        message = as_options(error, "device", "hold_out", "recipe")
+        typer.echo(f"dcfnet-train: {_last_of(message)}", err=True)
         raise typer.Exit(1) from error
     if ranks.first:
         typer.echo(f"{file}: trained {run.step} steps")
 
 
-def _message(error: Exception) -> str:
-    """Message of an error. The text of an error in a worker process is a traceback that ends with the message."""
-    text = str(error)
+def _last_of(text: str) -> str:
+    """The message of an error. The text of an error in a worker process is a traceback that ends with the message."""
     return text.strip().splitlines()[-1] if "Original Traceback" in text else text
 
 
@@ -88,8 +91,7 @@ def _open(output: Path, recipe: Recipe | None, ranks: Ranks) -> Run:
     """
     if recipe is None:
         return Run.resume(output, ranks.device)
-    if (output / LAST).exists():
-        raise ConfigError(f"{output} already contains a run; add --resume, or choose another --output")
+    check_new_run(output, LAST)
     return Run.start(recipe, output, ranks.device)
 
 

@@ -65,7 +65,9 @@ def train(
             rate = learning_rate(run.recipe, run.step)
             loss = _step(run, loss_of, *batch, rate, ranks)
             if not math.isfinite(loss):
-                raise FloatingPointError(f"step {run.step}: loss is {loss}; lower train_lr ({run.recipe.train_lr:g})")
+                raise FloatingPointError(
+                    f"step {run.step}: the loss is {loss}, with train_lr={run.recipe.train_lr:g}; use a lower one"
+                )
             run.step += 1
             if journal:
                 journal.record_step(loss, rate)

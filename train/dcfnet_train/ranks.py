@@ -39,7 +39,7 @@ class Ranks:
         """The pairs of a batch for this process. Raises ConfigError if the batch is not a multiple of `count`."""
         size, rest = divmod(batch, self.count)
         if rest:
-            raise ConfigError(f"batch={batch}: not a multiple of the {self.count} processes; set batch to a multiple")
+            raise ConfigError(f"batch={batch}: must be a multiple of the {self.count} processes; give --set batch=N")
         return slice(self.rank * size, (self.rank + 1) * size)
 
     def wait(self) -> None:
@@ -91,10 +91,12 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
 
 def _device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device {name!r}: must be auto, cpu or cuda")
+        raise ConfigError(f"device={name!r}: must be auto, cpu or cuda")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise ConfigError("device 'cuda': torch finds no GPU; install a CUDA build of torch and a driver, or use cpu")
+        raise ConfigError(
+            "device='cuda': torch finds no GPU; install a CUDA build of torch and a driver, or use device='cpu'"
+        )
     if name == "cpu" or not available:
         return CPU
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -104,11 +104,15 @@ class Recipe(Settings):
         """
         file = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
         if file.parent == FOLDER and name not in RECIPES:
-            raise ConfigError(f"no recipe {name!r}; there are {', '.join(RECIPES)}, or give the path of a .toml file")
+            raise ConfigError(f"recipe={name!r}: must be one of {', '.join(RECIPES)}, or the path of a .toml file")
         try:
             return cls.from_mapping(tomllib.loads(read_limited(file).decode()))
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"recipe={name!r}: no such file; give another .toml file, or one of {', '.join(RECIPES)}"
+            ) from error
         except (OSError, ValueError, RecursionError) as error:  # the file is not readable, not text or not TOML
             raise ConfigError(f"{file}: cannot be read ({error})") from error
 

@@ -13,9 +13,10 @@ from dcfnet.config.version import __version__
 def as_options(error: Exception, *options: str) -> str:
     """The message of an error, with options instead of arguments of Python: `--device cpu` for `device='cpu'`.
 
-    options: those of the command, without `--`.
+    options: arguments that the command has as options, for example "hold_out" for `--hold-out`.
     """
-    return re.sub(rf"\b({'|'.join(options)})=(?:'([^']*)'|(-?[\d.]+))", r"--\1 \2\3", str(error))
+    given = rf"(?<!--)\b({'|'.join(options)})=(?:'([^']*)'|(-?[\d.]+(?:e[+-]?\d+)?))"
+    return re.sub(given, lambda found: f"--{found[1].replace('_', '-')} {found[2] or found[3] or ''}", str(error))
 
 
 def start(command: str, extra: str, load: Callable[[], Any]) -> None:

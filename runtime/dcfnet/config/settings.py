@@ -57,11 +57,13 @@ class Settings:
     def assign(self: S, assignments: Sequence[str]) -> S:
         """A copy with "NAME=VALUE" changes. A value is parsed as the type of its setting.
 
-        Raises ConfigError for an unknown name or a value that cannot be parsed.
+        Raises ConfigError for another form, an unknown name or a value that cannot be parsed.
         """
         values, changes = self.to_mapping(), {}
         for assignment in assignments:
-            name, _, text = assignment.partition("=")
+            name, equals, text = assignment.partition("=")
+            if not equals:
+                raise ConfigError(f"{assignment!r}: a setting must be given as NAME=VALUE")
             changes[name] = _parse(name, text, type(values.get(name, text)))
         return self.replace(**changes)
 
@@ -78,6 +80,12 @@ def whole(low: int, high: int, *, odd: bool = False) -> Rule:
     """The rule of a whole number from low to high."""
     rule = f"{'an odd' if odd else 'a whole'} number from {low} to {high}"
     return lambda v: _is_number(v) and isinstance(v, int) and low <= v <= high and (not odd or v % 2 == 1), rule
+
+
+def multiple(of: int, low: int, high: int) -> Rule:
+    """The rule of a multiple of a number, from low to high."""
+    is_whole, _ = whole(low, high)
+    return lambda v: is_whole(v) and v % of == 0, f"a multiple of {of} from {low} to {high}"
 
 
 def one_of(*names: str) -> Rule:

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import torch
 import typer
+from dcfnet.cli.entry import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.cli.target import parse_box
 from dcfnet.errors import ConfigError, DcfnetError
-from dcfnet.io.image_series import image_files
 from dcfnet_evaluation.scores import CONFIDENCE
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
@@ -24,7 +24,9 @@ from dcfnet_train.adaptation.adapting import Adaptation, Watch, adapt
 from dcfnet_train.adaptation.gate import TOLERANCE, UNSEEN, Consistency, Judge
 from dcfnet_train.adaptation.segments import Unlabelled
 from dcfnet_train.checkpoint import load_checkpoint, load_shipped, save_checkpoint
+from dcfnet_train.footage.images import photographs
 from dcfnet_train.footage.videos import open_sequences
+from dcfnet_train.outputs import check_file
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.validation import Validation
 
@@ -59,9 +61,10 @@ def main(
         torch.set_num_threads(threads)
     try:
         initial = load_shipped() if start is None else load_checkpoint(start)
-        settings = Recipe.load(recipe).assign(set_ or []).replace(architecture=initial.recipe.architecture)
+        check_file(output)
+        settings = _settings(recipe, set_ or [], initial.recipe.architecture)
         footage = _open(video, box or [])
-        images = image_files(photos) if photos else ()
+        images = photographs(photos)
         with TemporaryDirectory() as folder, _progress_bars(footage, settings, validate) as (judge, watch):
             tolerance = TOLERANCE if validate else UNSEEN
             adaptation = adapt(footage, initial, settings, judge, tolerance, Path(folder), images, workers, watch)
@@ -71,9 +74,20 @@ def main(
             raise typer.Exit(REFUSED)
         save_checkpoint(replace(adaptation.checkpoint, optimiser={}), output)
     except (DcfnetError, ValueError, FloatingPointError, OSError) as error:
-        typer.echo(f"dcfnet-adapt: {error}", err=True)
+        typer.echo(f"dcfnet-adapt: {as_options(error, 'recipe')}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"{output}: adapted in {settings.steps} steps")
+
+
+def _settings(recipe: str, changes: list[str], architecture: str) -> Recipe:
+    """The recipe for weights of this architecture. Raises ConfigError if the changes name another one."""
+    chosen = Recipe.load(recipe).replace(architecture=architecture).assign(changes)
+    if chosen.architecture != architecture:
+        raise ConfigError(
+            f"--set architecture={chosen.architecture}: must be that of the initial weights, {architecture}; leave it "
+            "out, or give other weights with --start"
+        )
+    return chosen
 
 
 def _open(places: list[Path], boxes: list[str]) -> list[Unlabelled]:

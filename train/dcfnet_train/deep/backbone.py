@@ -28,6 +28,8 @@ class DeepArchitecture:
 DEEP: dict[str, DeepArchitecture] = {
     "deep": DeepArchitecture((2, 4), (32, 32), 4),
 }
+# The side of a patch must be a multiple of it. Otherwise the enlarged maps of the levels do not have the same size.
+COARSEST_STRIDE = max(stride_of(architecture.levels[-1]) for architecture in DEEP.values())
 
 
 class EnergyNorm(nn.Module):

@@ -9,8 +9,10 @@ from dcfnet.errors import DcfnetError
 
 from dcfnet_train import options
 from dcfnet_train.deep.recipe import DeepRecipe
-from dcfnet_train.deep.training import DeepRun, train_deep
+from dcfnet_train.deep.training import LAST, DeepRun, train_deep
 from dcfnet_train.footage import Footage
+from dcfnet_train.footage.images import photographs
+from dcfnet_train.outputs import check_new_run
 from dcfnet_train.pairs import Pairs
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -44,10 +46,12 @@ def _train(
     resume: bool,
     save_every: int,
 ) -> Path:
+    if not resume:
+        check_new_run(output, LAST)
     footage = Footage.gather(videos or [], exclude or [])
     for name, reason in footage.left_out.items():
         typer.echo(f"excluded: {name}: {reason}")
-    images = sorted(photos.rglob("*.jpg")) if photos else []
+    images = photographs(photos)
     pairs = Pairs(footage.videos, images, recipe.of_pairs(), recipe.steps * recipe.batch)
     run = DeepRun.start(recipe, output)
     if resume:

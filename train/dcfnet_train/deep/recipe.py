@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcfnet.config.settings import Rule, Settings, number, one_of, whole
+from dcfnet.config.settings import Rule, Settings, multiple, number, one_of, whole
 
-from dcfnet_train.deep.backbone import DEEP
+from dcfnet_train.deep.backbone import COARSEST_STRIDE, DEEP
 from dcfnet_train.recipe import Recipe
 
 
@@ -37,7 +37,7 @@ class DeepRecipe(Settings):
     def rules(cls) -> dict[str, Rule]:
         return {
             "architecture": one_of(*DEEP),
-            "patch_size": whole(32, 512),
+            "patch_size": multiple(COARSEST_STRIDE, 32, 512),
             "padding": number(above=0, high=10),
             "regularisation": number(above=0),
             "scale_weight": number(0),

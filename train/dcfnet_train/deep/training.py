@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from dcfnet.errors import ConfigError
 from dcfnet.io.files import write_atomically
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -46,8 +48,14 @@ class DeepRun:
         return cls(recipe, folder, network, _optimiser(recipe, network), average)
 
     def resume(self) -> None:
-        """Loads the saved state of the run in the folder. Raises OSError if there is no saved state."""
-        tensors = load_file(self.folder / LAST)
+        """Loads the saved state of the run in the folder. Raises ConfigError if there is no saved state."""
+        try:
+            tensors = load_file(self.folder / LAST)
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(
+                f"{self.folder / LAST}: is missing or not the state of a run; give the --output of the run, or start "
+                "without --resume"
+            ) from error
         self.step = int(tensors.pop("step"))
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimiser": {}}
         for name, tensor in tensors.items():
@@ -111,7 +119,10 @@ def _step(run: DeepRun, loss_of: LevelsLoss, pairs: Tensor, shifts: Tensor) -> f
     run.optimiser.zero_grad()
     loss: Tensor = loss_of(run.network, pairs, shifts)
     if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"step {run.step}: loss is {loss.item()}; lower train_lr ({recipe.train_lr:g})")
+        raise FloatingPointError(
+            f"step {run.step}: the loss is {loss.item()}, with train_lr={recipe.train_lr:g} and "
+            f"stage_lr={recipe.stage_lr:g}; use lower ones"
+        )
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip)
     run.optimiser.step()

@@ -31,13 +31,13 @@ def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[V
     between 0 and 1, or if one side is empty.
     """
     if not 0 < share < 1:
-        raise ConfigError(f"hold-out {share:g}: must be a share above 0 and below 1")
+        raise ConfigError(f"hold_out={share:g}: must be a share above 0 and below 1")
     held_out = [video for video in videos if _hash(origin(video.name)) < share]
     names = {video.name for video in held_out}
     training = [video for video in videos if video.name not in names]
     if not held_out or not training:
         count = "none" if not held_out else "all"
-        raise ConfigError(f"hold-out {share:g}: selects {count} of {len(videos)} videos; choose another share")
+        raise ConfigError(f"hold_out={share:g}: selects {count} of {len(videos)} videos; choose another share")
     return training, held_out
 
 

@@ -39,9 +39,14 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
         self.videos = [video for video in videos if len(video.usable())]
         self.photos, self.recipe, self.count = photos, recipe, count
         if recipe.synthetic < 1 and not self.videos:
-            raise ValueError("no video with a usable box; give --videos, or set synthetic=1 to train on photos")
+            raise ValueError(
+                "no video with a usable box; give --videos, or train on photographs alone with --set synthetic=1"
+            )
         if recipe.synthetic > 0 and not photos:
-            raise ValueError(f"synthetic={recipe.synthetic:g} needs photos; give --photos, or set synthetic=0")
+            raise ValueError(
+                f"synthetic={recipe.synthetic:g}: this share of the pairs is rendered from photographs; give --photos, "
+                "or --set synthetic=0"
+            )
         lengths = np.array([len(video.usable()) for video in self.videos], dtype=np.float64)
         weights = np.sqrt(lengths)  # a long video has more frames, but they are similar
         self.weights = weights / max(weights.sum(), 1)
