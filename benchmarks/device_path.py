@@ -1,0 +1,68 @@
+"""Compares a GPU's path with the CPU's on real footage: python benchmarks/device_path.py FOLDER... [--output FILE].
+
+It runs on the tests' stand-in for CuPy, from the root of the repository. FOLDER: sequences in OTB's layout. Each
+tracker has CAMERAS sequences as its cameras, and several targets in each (`Cameras` in gpu/paths.py). For each of
+SETTINGS three trackers get the same frames: `device` (the kernels decide), `host` (the same kernels up to the peaks,
+and `tracking/steps.py` decides), and `cpu` (device="cpu"). Boxes, statuses and reasons of `device` are compared with
+those of both others, to the last bit; whole results and states with those of `host` (the confidence, which has
+logarithms, to 10 digits). Prints the counts of each setting, and writes them as JSON. ONNX Runtime's CPU provider runs
+the model `deep`. Its features of one patch differ in the last digits from those of the same patch in a larger batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from dcfnet_evaluation.datasets.otb import read_otb
+from host_share import stand_in
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.gpu.paths import Comparison, compare
+
+CAMERAS = 4
+# Arguments of the trackers. With more than one patch for redetection the model `deep` also searches after camera cuts,
+# and then the host decides (docs/gpu.md).
+SETTINGS: dict[str, dict[str, Any]] = {
+    "dcfnet": {"model": "dcfnet"},
+    "occlusions": {"model": "dcfnet", "preset": "fast", "config": {"min_strength": 0.3}},
+    "deep": {"model": "deep", "preset": "fast", "engine": "onnxruntime", "config": {"redetection_patches": 1}},
+}
+
+
+def use_cpu_provider() -> None:
+    """ONNX Runtime's CPU provider runs on the memory of the stand-in."""
+    from dcfnet.backbones.ort import OrtCudaBackbone
+
+    OrtCudaBackbone.provider, OrtCudaBackbone.memory = "CPUExecutionProvider", "cpu"
+    OrtCudaBackbone._options = lambda self: {}  # type: ignore[method-assign]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--share", type=float, default=0.35, help="of each sequence, from its end")
+    parser.add_argument("--output", type=Path)
+    arguments, done = parser.parse_args(), dict[str, Any]()
+    stand_in()
+    use_cpu_provider()
+    sequences = [
+        read_otb(one) for folder in arguments.folders for one in sorted(folder.iterdir()) if (one / "img").is_dir()
+    ]
+    for name in arguments.settings:
+        comparison = Comparison()
+        for first in range(0, len(sequences), CAMERAS):
+            compare(SETTINGS[name], sequences[first : first + CAMERAS], arguments.share, comparison)
+            print(name, first, vars(comparison), flush=True)
+        done[name] = vars(comparison)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(done, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
