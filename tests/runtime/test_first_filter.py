@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ import pytest
 from dcfnet import MultiTracker, Tracker
 from dcfnet.io.frame import Frame
 from dcfnet.result import Reason, Result, Status
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.redetection import searches
 from dcfnet.tracking.redetection.first_filter import FOUND_FRAMES
+from dcfnet.tracking.search import PendingDetection, search
+from dcfnet.tracking.state import TrackState
 from dcfnet_evaluation.rendered import Image
 
 from tests.runtime.scenes import SIDE, box_at, render_scenes, render_target, with_target
@@ -88,6 +93,28 @@ def test_something_else_in_one_frame_is_no_target(followed: tuple[Tracker, list[
     for t in range(RETURNS, len(clip)):
         result = tracker.update(clip[t] if t % 2 else without)
         assert result.box.iou(box_at(STOP)) > 0.8
+
+
+def test_positions_without_time_are_searched_in_later_frames(
+    monkeypatch: pytest.MonkeyPatch, followed: tuple[Tracker, list[Result]], clip: list[Frame]
+) -> None:
+    def positions(frames: int) -> list[tuple[float, ...]]:
+        """The searched positions of frames without the target. In each frame the last one is the strongest again."""
+        tracker, found = copy(followed[0]), list[tuple[float, ...]]()
+
+        def record(pipeline: Pipeline, there: TrackState, frames: Sequence[Any], regions: Any) -> PendingDetection:
+            found.append(tuple(there.centre[0]))
+            return search(pipeline, there, frames, regions)
+
+        monkeypatch.setattr(searches, "search", record)
+        for _ in range(frames):
+            tracker.update(clip[RETURNS - 1])
+        return found
+
+    unlimited = positions(2)
+    assert len(unlimited) == 2 * 9
+    monkeypatch.setattr(searches.SearchClock, "has_time", lambda self: False)
+    assert positions(16) == unlimited[:8] + unlimited[9:17]
 
 
 @pytest.mark.parametrize("constants", [{"redetection_patches": 1}, {"redetection_rings": 0}, {"lost_confidence": 0.0}])

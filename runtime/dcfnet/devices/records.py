@@ -33,6 +33,7 @@ _COUNTS = (
     "occluded_frames",
     "doubtful_frames",
     "candidate_frames",
+    "positions_searched",
     "skipped",
 )
 

@@ -17,7 +17,15 @@ from dcfnet.tracking.state import MAX_SOURCE
 SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay finite
 SIZES = ("size", "initial_size", "frame_size", "size_limits", "confident_size", "sure_size")
 OTHERS = ("centre", "confident_centre", "candidate_centre", "sure_centre", "typical", "sure_response")
-COUNTS = ("updates", "frames_since_confident", "occluded_frames", "doubtful_frames", "candidate_frames", "skipped")
+COUNTS = (
+    "updates",
+    "frames_since_confident",
+    "occluded_frames",
+    "doubtful_frames",
+    "candidate_frames",
+    "positions_searched",
+    "skipped",
+)
 # Far above the values of networks on 8-bit pixels. Products and squares in the solver stay below the largest float32.
 LARGEST_SUM, LARGEST_WEIGHT = 1e12, 1e4
 

@@ -50,7 +50,7 @@ class TrackState:
     sure_centre, sure_size (N, 2), sure_response (N, 3): as confident_centre, confident_size and typical, but of frames
     with a high confidence, see `redetection/first_filter.py`. Only these settings keep them that search with it.
     candidate_centre (N, 2), candidate_frames (N,): where a doubtful target perhaps is, and in how many frames in
-    a row.
+    a row. positions_searched (N,): number of positions that were searched with the first filter since it is doubtful.
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
     view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
     searched for, see
@@ -80,6 +80,7 @@ class TrackState:
     sure_response = _Column[np.float64]()
     candidate_centre = _Column[np.float64]()
     candidate_frames = _Column[np.intp]()
+    positions_searched = _Column[np.intp]()
     skipped = _Column[np.intp]()
     view = _Column[np.uint8]()
 

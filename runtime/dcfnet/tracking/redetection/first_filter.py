@@ -59,18 +59,19 @@ def find_doubtful(
     FOUND_STRENGTH, it is the candidate. A candidate that is as strong in FOUND_FRAMES frames in a row is the target.
     Its filter is then learnt anew from the last of them, because the present one has learnt something else.
     """
-    rows, counts = np.flatnonzero(doubtful(pipeline, state)), np.zeros(len(state), np.intp)
+    rows, none = np.flatnonzero(doubtful(pipeline, state)), np.zeros(len(state), np.intp)
     if not len(rows):  # nearly always
-        return state.replace(candidate_frames=counts) if state.candidate_frames.any() else state, detection
+        ended = bool(state.positions_searched.any())
+        return state.replace(candidate_frames=none, positions_searched=none) if ended else state, detection
     part, present = _as_sure(state.take(rows)), detection.take(rows)
-    best, known, skipped = _strongest(pipeline, part, frames, clock)
+    best, known, searched = _strongest(pipeline, part, frames, clock)
     strength = relative_strength(part, best)
     strong = (strength >= FOUND_STRENGTH) & (strength > STRONGER * relative_strength(part, present))
     strong &= part.typical.all(axis=1)  # else there is nothing to compare with
-    counts[rows] = np.where(strong, np.where(known, part.candidate_frames, 0) + 1, 0)
-    candidates = {"candidate_centre": _put(state.candidate_centre, rows, best.centre), "candidate_frames": counts}
-    state = state.replace(**candidates, skipped=_put(state.skipped, rows, skipped))
-    found = counts[rows] >= FOUND_FRAMES
+    count = np.where(strong, np.where(known, part.candidate_frames, 0) + 1, 0)
+    candidates = {"candidate_centre": _put(state.candidate_centre, rows, best.centre)}
+    counts = {"candidate_frames": _put(none, rows, count), "positions_searched": _put(none, rows, searched)}
+    state, found = state.replace(**candidates, **counts), count >= FOUND_FRAMES
     if not found.any():
         return state, detection
     state = _learnt_anew(pipeline, state, frames, rows[found], best.take(found))
@@ -88,35 +89,33 @@ def _as_sure(state: TrackState) -> TrackState:
 def _strongest(
     pipeline: Pipeline, state: TrackState, frames: Sequence[Any], clock: SearchClock
 ) -> tuple[Detection, NDArray[np.bool_], NDArray[np.intp]]:
-    """The strongest detections of N targets, whether each is that of its known candidate, and the new `skipped`.
+    """The strongest detections of N targets, whether each is that of its known candidate, and `positions_searched`.
 
     The candidate of the frame before is searched first. No other position is searched if it is strong again.
     """
-    known, skipped, patches = state.candidate_frames > 0, state.skipped.copy(), pipeline.config.redetection_patches
-    centres = select_rows(known, state.candidate_centre, _centres_of_turn(pipeline, state, 0))
+    known, searched, patches = state.candidate_frames > 0, state.positions_searched, pipeline.config.redetection_patches
+    centres = select_rows(known, state.candidate_centre, _next_centres(pipeline, state, searched))
     best = stronger(pipeline, state, frames, None, limit_centre(centres, state.frame_size))
+    searched = searched + ~known
     clock.searched()
     known &= relative_strength(state, best) >= FOUND_STRENGTH
     rows = np.flatnonzero(~known)
     for turn in range(1, patches + 1):
-        if not len(rows):
-            break
-        if not clock.has_time():
-            skipped[rows] += patches - turn
+        if not len(rows) or not clock.has_time():
             break
         part, last = state.take(rows), turn == patches
-        at = limit_centre(best.centre[rows], part.frame_size) if last else _centres_of_turn(pipeline, part, turn)
-        best = best.put(rows, stronger(pipeline, part, frames, best.take(rows), at))
+        strongest = limit_centre(best.centre[rows], part.frame_size)
+        centres = strongest if last else _next_centres(pipeline, part, searched[rows])
+        best = best.put(rows, stronger(pipeline, part, frames, best.take(rows), centres))
+        searched[rows] += not last
         clock.searched()
-    return best, known, skipped
+    return best, known, searched
 
 
-def _centres_of_turn(pipeline: Pipeline, state: TrackState, turn: int) -> Pairs:
-    """The position of this frame and turn at which each of N doubtful targets is searched for, (N, 2), frame pixels."""
-    frames = state.doubtful_frames - pipeline.config.lost_after - 1
-    visited = frames * pipeline.config.redetection_patches + turn - state.skipped
+def _next_centres(pipeline: Pipeline, state: TrackState, searched: NDArray[np.intp]) -> Pairs:
+    """The position of each of N targets after those that were searched (N,), (N, 2), frame pixels."""
     places = places_in_frame(pipeline, state)
-    offsets = np.array([each[index % len(each)] for each, index in zip(places, visited.tolist(), strict=True)])
+    offsets = np.array([each[index % len(each)] for each, index in zip(places, searched.tolist(), strict=True)])
     return at_offsets(pipeline, state, offsets)
 
 
@@ -130,7 +129,10 @@ def _learnt_anew(
     learnt = dataclasses.replace(
         pipeline.initial_filters(places), first_f=before.first_f, first_colours=before.first_colours
     )
-    counts = {name: _put(getattr(state, name), rows, 0) for name in ("doubtful_frames", "candidate_frames")}
+    counts = {
+        name: _put(getattr(state, name), rows, 0)
+        for name in ("doubtful_frames", "candidate_frames", "positions_searched")
+    }
     return state.replace(**counts, filters=state.filters.put(rows, learnt))
 
 
