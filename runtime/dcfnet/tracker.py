@@ -245,6 +245,8 @@ class MultiTracker(TrackerLifecycle):
     def _update(self, frames: Frames, timestamps: Timestamps) -> dict[int, Result]:
         given = frames_by_source(frames)
         unseen = self._times.unseen(times_by_source(timestamps, given))
+        if not unseen:  # nearly always
+            return self._search(given)
         shown = {source: frame for source, frame in given.items() if source not in unseen}
         results = self._unseen_results(unseen) | self._search(shown)
         return {target: results[target] for target in self._ids if target in results}

@@ -15,7 +15,7 @@ from dcfnet.devices.cuda.frame import CudaFrame
 from dcfnet.devices.cuda.sampling import frame_places, require_pixels
 from dcfnet.devices.cuda.uploads import HostFrame
 from dcfnet.devices.filters import FramePrograms, Rows
-from dcfnet.devices.records import HOST, REPEAT, SEARCH, SECOND, UPDATE, Decided, Targets, copied, taken
+from dcfnet.devices.records import HOST, REPEAT, SEARCH, SECOND, UPDATE, Decided, Targets, all_flags, copied, taken
 
 
 def decide(
@@ -30,7 +30,7 @@ def decide(
     places = frame_places(frames, sources)
     found = slots.decide(rows, places, targets)
     flags = found.outcomes["flags"]
-    every = int(np.bitwise_or.reduce(flags))
+    every = all_flags(found.outcomes)
     if every & REPEAT:
         return None
     if every & SECOND:
@@ -46,9 +46,9 @@ def decide(
         decided = second.outcomes["flags"] & HOST == 0
         flags[far] = HOST  # the host begins with the first pass, and repeats the second
         found.put(far[decided], second.take(decided))
-        every = int(np.bitwise_or.reduce(flags))
+        every = all_flags(found.outcomes)
     if every & UPDATE:
-        every_target = bool(int(np.bitwise_and.reduce(flags)) & UPDATE)
+        every_target = bool((flags & UPDATE).all())
         learnt = rows if every_target else np.flatnonzero(flags & UPDATE)
         learning = found if every_target else found.take(learnt)
         if on_host:
