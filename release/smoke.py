@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import dcfnet
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet_evaluation.rendered import render_clip
 
 FRAMES = 12

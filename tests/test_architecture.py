@@ -193,7 +193,7 @@ def test_the_readme_program_is_the_docstrings_and_runs(
 ) -> None:
     """What a newcomer copies is one text, the package's docstring, shown again in the README."""
     import dcfnet
-    from dcfnet.io.video import VideoSink
+    from dcfnet.io.sinks.video import VideoSink
     from dcfnet_evaluation.rendered import render_clip
 
     program = textwrap.dedent((dcfnet.__doc__ or "").split("to the end:\n\n", 1)[1]).strip()

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import dcfnet
 import pytest
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import render_clip
 

@@ -15,7 +15,7 @@ import dcfnet
 import pytest
 from dcfnet.devices.filters import ArrayFilters
 from dcfnet.devices.records import TARGET
-from dcfnet.io.boxes import HEADERS
+from dcfnet.io.sinks.boxes import HEADERS
 from dcfnet.lifecycle import state_file
 from dcfnet.model import file as model_file
 from dcfnet.model.file import METADATA_KEYS

@@ -15,9 +15,9 @@ from dcfnet.cli.options import RunOptions
 from dcfnet.cli.session import run
 from dcfnet.cli.target import parse_box
 from dcfnet.errors import DcfnetError, SinkError
-from dcfnet.io.boxes import BoxWriter
+from dcfnet.io.sinks.boxes import BoxWriter
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet.io.sources import open_source
-from dcfnet.io.video import VideoSink
 from dcfnet.result import Box
 
 from dcfnet_evaluation.street import render_street

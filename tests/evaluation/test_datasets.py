@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dcfnet.io.boxes import BoxWriter
+from dcfnet.io.sinks.boxes import BoxWriter
 from dcfnet.result import Box
 from dcfnet_evaluation.datasets import LAYOUTS, open_dataset
 from dcfnet_evaluation.sequences import SequenceError, read_boxes

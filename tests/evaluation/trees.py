@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 
 NAN = [np.nan] * 4
 

@@ -16,7 +16,7 @@ from dcfnet.cli.targets.detections import Detection
 from dcfnet.errors import EngineError
 from dcfnet.io.bags.images import decode_message
 from dcfnet.io.decoding.levels import Levels
-from dcfnet.io.target_row import TargetRow
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import MultiTracker
 from dcfnet_evaluation.rendered import Clip

@@ -17,7 +17,7 @@ import pytest
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.cli.run import app
 from dcfnet.config import TrackerConfig
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet_evaluation.rendered import Clip

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from dcfnet.cli.run import app
 from dcfnet.errors import SinkError
-from dcfnet.io.coco import CocoWriter
+from dcfnet.io.sinks.coco import CocoWriter
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import SinkError, SourceError
-from dcfnet.io.boxes import BoxWriter
 from dcfnet.io.files import write_atomically
+from dcfnet.io.sinks.boxes import BoxWriter
+from dcfnet.io.sinks.video import CODECS, VideoSink, annotate
 from dcfnet.io.sources import open_source
-from dcfnet.io.video import CODECS, VideoSink, annotate
 from dcfnet.result import Box, Reason, Result, Status
 
 
@@ -93,7 +93,7 @@ def test_a_video_that_does_not_fit_on_the_disk_raises_sink_error(tmp_path: Path)
     code = f"""
 import resource, numpy as np
 from pathlib import Path
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # simulates a full disk
 rng = np.random.default_rng(0)
 with VideoSink(Path({str(tmp_path / "v.avi")!r}), 30, (320, 240)) as video:
@@ -118,7 +118,7 @@ def test_a_full_disk_ends_a_video_at_the_frame_where_it_happens(
                 video.write(np.full((48, 64, 3), value, np.uint8))
                 written += 1
 
-    monkeypatch.setattr("dcfnet.io.video.shutil.disk_usage", lambda folder: SimpleNamespace(free=free.pop(0)))
+    monkeypatch.setattr("dcfnet.io.sinks.video.shutil.disk_usage", lambda folder: SimpleNamespace(free=free.pop(0)))
     monkeypatch.setattr(Path, "write_bytes", lambda file, content: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(SinkError, match=r"v\.mp4: cannot be written after frame 3 \(No space left"):
         write()

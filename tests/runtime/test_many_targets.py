@@ -14,9 +14,9 @@ from dcfnet.cli.exit_codes import ExitCode
 from dcfnet.cli.run import app
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import Detection, read_detections
+from dcfnet.io.sinks.target_row import TargetRow
+from dcfnet.io.sinks.video import annotate_targets
 from dcfnet.io.sources import open_source
-from dcfnet.io.target_row import TargetRow
-from dcfnet.io.video import annotate_targets
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import MultiTracker
 from dcfnet_evaluation.rendered import noise_texture

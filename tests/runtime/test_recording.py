@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from dcfnet.cli.run import app
 from dcfnet.errors import SinkError
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import Header, SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner

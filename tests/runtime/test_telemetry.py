@@ -16,8 +16,8 @@ import pytest
 from dcfnet.cli.run import app
 from dcfnet.cli.telemetry.health import Health
 from dcfnet.errors import SinkError
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import Delay, SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner

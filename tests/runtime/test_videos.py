@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from dcfnet.errors import SourceError
 from dcfnet.io.decoding.complete_file import is_truncated
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import open_source
-from dcfnet.io.video import VideoSink
 from dcfnet_evaluation.rendered import Clip
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import InvalidBoxError
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip, noise_texture, render_clip
 from dcfnet_evaluation.scores import Score

@@ -12,8 +12,8 @@ from dcfnet.cli.log import LAYOUTS
 from dcfnet.cli.options import BIRTHS, DEATHS
 from dcfnet.config import CONSTANTS, DEFAULT_PRESET, PRESETS
 from dcfnet.config.version import __version__
-from dcfnet.io.boxes import FORMATS
-from dcfnet.io.coco import COCO
+from dcfnet.io.sinks.boxes import FORMATS
+from dcfnet.io.sinks.coco import COCO
 from dcfnet.model.file import SHIPPED
 
 SEVERAL, PAGE, TELEMETRY = "Several targets", "Page", "Telemetry"  # titles of parts of the help

@@ -9,10 +9,10 @@ from typing import Protocol
 from dcfnet.cli.options import RunOptions
 from dcfnet.cli.outputs import is_bag_file
 from dcfnet.io.bags.detections import DetectionWriter
-from dcfnet.io.boxes import BoxWriter
-from dcfnet.io.coco import COCO, CocoWriter
+from dcfnet.io.sinks.boxes import BoxWriter
+from dcfnet.io.sinks.coco import COCO, CocoWriter
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import Header, SourceFrame
-from dcfnet.io.target_row import TargetRow
 
 
 class BoxOutput(Protocol):

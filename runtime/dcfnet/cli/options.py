@@ -12,8 +12,8 @@ from dcfnet.cli.targets.detections import read_detections
 from dcfnet.cli.targets.run_targets import TargetPlan
 from dcfnet.cli.targets.starts import numbered, read_starts
 from dcfnet.errors import ConfigError, SinkError
-from dcfnet.io.boxes import FORMATS, WITH_IDS
-from dcfnet.io.coco import COCO
+from dcfnet.io.sinks.boxes import FORMATS, WITH_IDS
+from dcfnet.io.sinks.coco import COCO
 from dcfnet.result import Box
 
 MIN_SCORE, BIRTH_SCORE = 0.0, 0.5  # for scores from 0 to 1

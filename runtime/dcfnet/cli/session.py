@@ -26,10 +26,10 @@ from dcfnet.config.version import __version__
 from dcfnet.errors import ConfigError, EngineError, InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.live.options import LiveOptions
+from dcfnet.io.sinks.target_row import TargetRow
+from dcfnet.io.sinks.video import VideoSink, annotate_targets
 from dcfnet.io.source_frame import FrameSource, SourceFrame
 from dcfnet.io.sources import is_stored, open_source
-from dcfnet.io.target_row import TargetRow
-from dcfnet.io.video import VideoSink, annotate_targets
 from dcfnet.model.file import SHIPPED
 from dcfnet.tracker import MultiTracker
 

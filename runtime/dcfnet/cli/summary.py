@@ -12,8 +12,8 @@ from dcfnet.cli.log import say
 from dcfnet.cli.targets.run_targets import RunTargets
 from dcfnet.errors import InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import FrameSource, SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Status
 
 MANY_FROZEN = 0.1  # share of frozen frames at which the decoder is suspected

@@ -13,7 +13,7 @@ from dcfnet.engines.bundle import read_engine
 from dcfnet.engines.make import rebuild
 from dcfnet.errors import EngineError, ModelError, SinkError
 from dcfnet.io import files
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet_evaluation.rendered import Clip
 from typer.testing import CliRunner
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from dcfnet.cli.delays import Delays
 from dcfnet.cli.run import app
-from dcfnet.io.boxes import BoxWriter
+from dcfnet.io.sinks.boxes import BoxWriter
 from dcfnet.io.source_frame import Delay
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip

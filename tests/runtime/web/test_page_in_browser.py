@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip
 

@@ -15,8 +15,8 @@ import pytest
 from dcfnet.cli.web.uploads import Uploads, shown_name
 from dcfnet.cli.web.view import LONG_SIDE, View
 from dcfnet.cli.web.viewer import Viewer
-from dcfnet.io.boxes import HEADERS, LIVE_COLUMNS, BoxLine
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.boxes import HEADERS, LIVE_COLUMNS, BoxLine
+from dcfnet.io.sinks.video import VideoSink
 from dcfnet.result import Box
 from dcfnet.tracker import MultiTracker, Tracker
 from dcfnet_evaluation.rendered import Clip

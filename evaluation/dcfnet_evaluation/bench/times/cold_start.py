@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from dcfnet.backbones.loading import load_model
 from dcfnet.config import CONSTANTS
 from dcfnet.errors import ConfigError
-from dcfnet.io.video import VideoSink
+from dcfnet.io.sinks.video import VideoSink
 
 from dcfnet_evaluation.bench.times.footage import Footage
 from dcfnet_evaluation.trackers.contenders import Contender, Dcfnet

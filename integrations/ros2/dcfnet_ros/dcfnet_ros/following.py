@@ -12,7 +12,7 @@ from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import Detection, usable
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.frame import Frame, frame_size
-from dcfnet.io.target_row import TargetRow
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.result import Result, Status
 from dcfnet.tracker import MultiTracker
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dcfnet.cli.targets.detections import Detection
-from dcfnet.io.boxes import score
-from dcfnet.io.target_row import TargetRow
+from dcfnet.io.sinks.boxes import score
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.result import Box, Status
 
 CLASS_ID = "target"  # the tracker knows no classes

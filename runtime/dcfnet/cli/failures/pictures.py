@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.io.boxes import BoxLine, json_row
 from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.rectangle import Rectangle
+from dcfnet.io.sinks.boxes import BoxLine, json_row
+from dcfnet.io.sinks.video import COLOURS
 from dcfnet.io.source_frame import SourceFrame
-from dcfnet.io.video import COLOURS
 from dcfnet.result import Box, Result, Status
 
 LONG_SIDE = 640  # px, largest side of a stored picture

@@ -11,7 +11,7 @@ from dcfnet.cli.targets.detections import Detections, usable
 from dcfnet.cli.targets.starts import TargetStart
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.frame import Frame, frame_size
-from dcfnet.io.target_row import TargetRow
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.lifecycle.timestamps import unseen_result
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import MultiTracker

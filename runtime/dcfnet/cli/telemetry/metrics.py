@@ -7,8 +7,8 @@ from typing import Any
 
 from dcfnet.cli.telemetry.health import Health
 from dcfnet.errors import MissingDependencyError
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Result
 
 try:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from dcfnet.cli.log import is_structured, say, tell_event
 from dcfnet.cli.summary import Summary
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Status
 
 

@@ -14,11 +14,11 @@ from types import TracebackType
 from dcfnet.cli.box_outputs import header_of
 from dcfnet.cli.failures.pictures import encoded, response_picture, shrunk
 from dcfnet.errors import InvalidFrameError, MissingDependencyError, SinkError
-from dcfnet.io.boxes import BoxLine, json_row
 from dcfnet.io.frame import Array, Frame
+from dcfnet.io.sinks.boxes import BoxLine, json_row
+from dcfnet.io.sinks.target_row import TargetRow
+from dcfnet.io.sinks.video import COLOURS
 from dcfnet.io.source_frame import Header, SourceFrame
-from dcfnet.io.target_row import TargetRow
-from dcfnet.io.video import COLOURS
 from dcfnet.result import Status
 
 try:

@@ -12,10 +12,10 @@ from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.cli.web.view import View
 from dcfnet.errors import InvalidBoxError, InvalidFrameError, NotInitialisedError, SourceError
-from dcfnet.io.boxes import FORMATS, HEADERS, LIVE_COLUMNS, BoxLine
 from dcfnet.io.frame import Array, Frame
+from dcfnet.io.sinks.boxes import FORMATS, HEADERS, LIVE_COLUMNS, BoxLine
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import FrameSource, SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Box, Result, Status
 from dcfnet.tracker import MultiTracker
 

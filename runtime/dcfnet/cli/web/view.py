@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 
 from dcfnet.cli.failures.pictures import encoded, response_picture, shrunk
-from dcfnet.io.boxes import BoxLine, json_row
 from dcfnet.io.frame import Array, Frame, frame_size
+from dcfnet.io.sinks.boxes import BoxLine, json_row
 
 LONG_SIDE = 1280  # px, largest side of a sent picture; larger ones take longer to encode than to track
 QUALITY = 80  # of the JPEG: about 100 kB for 1280 x 720 px

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from dcfnet.io.bags.library import BagWriter
-from dcfnet.io.boxes import score
+from dcfnet.io.sinks.boxes import score
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import Header
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Status
 
 TOPIC = "/dcfnet/detections"

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 
 from dcfnet.errors import SinkError
-from dcfnet.io.boxes import score
-from dcfnet.io.line_file import LineFile
+from dcfnet.io.sinks.boxes import score
+from dcfnet.io.sinks.line_file import LineFile
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.io.source_frame import SourceFrame
-from dcfnet.io.target_row import TargetRow
 from dcfnet.result import Status
 
 COCO = "coco"

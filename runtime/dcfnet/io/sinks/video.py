@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dcfnet.errors import SinkError
 from dcfnet.io.decoding.opencv_decoder import container_count
 from dcfnet.io.frame import Frame
-from dcfnet.io.target_row import TargetRow
+from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.result import Box, Result, Status
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from dcfnet.errors import SinkError
-from dcfnet.io.line_file import LineFile
+from dcfnet.io.sinks.line_file import LineFile
 from dcfnet.io.source_frame import Delay
 from dcfnet.result import Box, Result, Status
 
