@@ -23,6 +23,7 @@ PLACE = np.dtype(
     ],
     align=True,
 )
+ADDRESSES = ("pixels", "pitch", "chroma", "chroma_pitch")  # where the frame of a place is
 # `np.array` of a tuple takes three times as long.
 _PLACE = struct.Struct(f"@QqQq3i5f{len(Colours._fields)}i0Q")
 
@@ -62,7 +63,18 @@ class CudaFrame:
     @property
     def place(self) -> NDArray[np.void]:
         """A patch place in this frame, PLACE (1,), without its position, step and light."""
-        image = (*self.start, *self.chroma_start, *self.shape[:2], self.channels)
+        return self._place_at(self.start, self.chroma_start)
+
+    def place_in_place(self) -> NDArray[np.void] | None:
+        """As `place`, where the caller's pixels are. None if kernels cannot read them there.
+
+        The pixels of a host frame may only be read by work that the host waits for.
+        """
+        return self.place
+
+    def _place_at(self, start: tuple[int, int], chroma_start: tuple[int, int] = (0, 0)) -> NDArray[np.void]:
+        """As `place`, for pixels at another address."""
+        image = (*start, *chroma_start, *self.shape[:2], self.channels)
         return np.frombuffer(_PLACE.pack(*image, 0, 0, 0, 0, 0, *self.colours), PLACE)
 
     def require(self, centres: Pairs, regions: Pairs) -> None:
