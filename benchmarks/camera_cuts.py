@@ -15,7 +15,7 @@ import numpy as np
 from dcfnet.io.decoding.images import read_image
 from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.view import Views, is_cut, read_views
+from dcfnet.tracking.redetection.camera_cuts import Views, is_cut, read_views
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 

@@ -6,48 +6,33 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from dcfnet import MultiTracker, Tracker
-from dcfnet.result import Box, Reason, Status
-from dcfnet.tracking import redetection
+from dcfnet.result import Reason, Status
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import PLACES_AFTER_CUT
+from dcfnet.tracking.redetection import searches
+from dcfnet.tracking.redetection.camera_cuts import CUT_CORRELATION, is_cut, read_views
+from dcfnet.tracking.redetection.present_filter import PLACES_AFTER_CUT
 from dcfnet.tracking.search import PendingDetection, search
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.view import CUT_CORRELATION, is_cut, read_views
-from dcfnet_evaluation.rendered import Image, noise_texture
+from dcfnet_evaluation.rendered import Image
 
 from tests.conftest import make_raw_pipeline
+from tests.runtime.scenes import HEIGHT, SIDE, WIDTH, box_at, render_scenes, render_target, with_target
 
-WIDTH, HEIGHT, SIDE = 320, 240, 40
 FIRST, ELSEWHERE = (60, 60), (230, 160)  # left and top of the target, before the cut and after it
 CUTS_ON: dict[str, Any] = {"min_strength": 0.12, "redetection_patches": 8}
 
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Image]:
-    """Two scenes without a target: smooth noise with large and small patterns."""
-    rng = np.random.default_rng(5)
-    large = [cv2.resize(noise_texture(rng, 6, 8), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for _ in range(2)]
-    mixed = [cv2.addWeighted(each, 0.7, noise_texture(rng, HEIGHT, WIDTH), 0.3, 0) for each in large]
-    return [each.astype(np.uint8, copy=False) for each in mixed]
+    return render_scenes(2)
 
 
 @pytest.fixture(scope="module")
 def cut_out() -> Image:
-    return noise_texture(np.random.default_rng(9), SIDE, SIDE)
-
-
-def with_target(scene: Image, cut_out: Image, place: tuple[int, int]) -> Image:
-    frame = scene.copy()
-    frame[place[1] : place[1] + SIDE, place[0] : place[0] + SIDE] = cut_out
-    return frame
-
-
-def box_at(place: tuple[int, int]) -> Box:
-    return Box(float(place[0]), float(place[1]), SIDE, SIDE)
+    return render_target(9)
 
 
 @pytest.fixture
@@ -91,7 +76,7 @@ def test_all_positions_are_searched_after_a_cut_and_a_limit_of_time_counts(
         searched.append(tuple(there.centre[0]))
         return search(pipeline, there, frames, regions)
 
-    monkeypatch.setattr(redetection, "search", record)
+    monkeypatch.setattr(searches, "search", record)
     limited = copy(tracker)
     tracker.update(scenes[1])
     places = np.array(searched)
@@ -100,7 +85,7 @@ def test_all_positions_are_searched_after_a_cut_and_a_limit_of_time_counts(
     assert places.max(axis=0) == pytest.approx((WIDTH, HEIGHT), abs=step)
     assert places.min(axis=0) == pytest.approx((0, 0), abs=step)
     searched.clear()
-    monkeypatch.setattr(redetection.SearchClock, "has_time", lambda self: len(searched) < 3)
+    monkeypatch.setattr(searches.SearchClock, "has_time", lambda self: len(searched) < 3)
     limited.update(scenes[1])
     assert len(searched) == 4  # and the place of the best of the three
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from dcfnet.result import Box
-from dcfnet.tracking import redetection
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import SearchClock
+from dcfnet.tracking.redetection import present_filter
+from dcfnet.tracking.redetection.searches import SearchClock
 from dcfnet.tracking.search import PendingDetection, search
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.steps import init, step
@@ -48,7 +48,7 @@ def places_of(monkeypatch: pytest.MonkeyPatch, frames: int, **settings: Any) -> 
         searched[-1].append(tuple(there.centre[0]))
         return search(pipeline, there, frames, regions)
 
-    monkeypatch.setattr(redetection, "search", record)
+    monkeypatch.setattr(present_filter, "search", record)
     for _ in range(frames):
         searched.append([])
         state, _ = step(pipeline, state, [noise_texture(rng, 480, 640)])
@@ -58,7 +58,7 @@ def places_of(monkeypatch: pytest.MonkeyPatch, frames: int, **settings: Any) -> 
 @pytest.mark.parametrize("allowed", [2, 3, 5])
 def test_positions_without_time_are_searched_in_later_frames(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
     everything = [place for places in places_of(monkeypatch, 4) for place in places[1:]]
-    monkeypatch.setattr(redetection, "SearchClock", Clock)
+    monkeypatch.setattr(present_filter, "SearchClock", Clock)
     monkeypatch.setattr(Clock, "allowed", allowed)
     limited = places_of(monkeypatch, 8, redetection_ms=10)
     assert {len(places) for places in limited} == {allowed}
@@ -76,7 +76,7 @@ def test_without_a_limit_all_positions_are_searched(monkeypatch: pytest.MonkeyPa
 
 def test_the_clock_expects_the_longest_search(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("dcfnet.tracking.redetection.time.perf_counter", lambda: now)
+    monkeypatch.setattr("dcfnet.tracking.redetection.searches.time.perf_counter", lambda: now)
     clock = SearchClock(limit=20)
     for moment, expected in [(0.004, True), (0.010, True), (0.014, True), (0.0141, False)]:
         now = moment

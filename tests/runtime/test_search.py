@@ -12,7 +12,7 @@ from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracking.frame_validation import follow_resolution
 from dcfnet.tracking.geometry import size_limits
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import frame_offsets, ring_offsets
+from dcfnet.tracking.redetection.positions import frame_offsets, ring_offsets
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.steps import init, step
 from dcfnet.tracking.typical_response import occluded as is_occluded

@@ -8,7 +8,7 @@ namespace dcfnet {
 namespace {
 
 constexpr double LEVEL_CHANGE = 1.3, WEAK_RESPONSE = 0.5, LIGHT_LIMIT = 16, LIGHT_STEP = 1.0 / 1024;  // light.py
-constexpr double REDETECTION_STEP = 0.4, REDETECTED_PSR = 0.5, REDETECTED_PEAK = 0.75;                // redetection.py
+constexpr double REDETECTION_STEP = 0.4, REDETECTED_PSR = 0.5, REDETECTED_PEAK = 0.75;                // redetection/
 constexpr double TYPICAL_RATE = 0.1;                                                                  // typical_response.py
 
 }  // namespace

@@ -115,10 +115,10 @@ class TrackerConfig(Settings):
         """Half the side of the box in which filter values have almost no penalty, patch px."""
         return self.filter_extent * self.target_side() / 2
 
-    def searches_after_cuts(self) -> bool:
-        """Whether a lost target is searched for in the whole frame at once after a camera cut (tracking/view.py).
+    def searches_whole_frame(self) -> bool:
+        """Whether targets are searched for in the whole frame: after a camera cut, and if they are doubtful.
 
-        Only with `min_strength`: two filters must agree on a target far from its last position.
+        Only with `min_strength`: two filters must agree on a target far from its last position (tracking/redetection).
         """
         return bool(self.min_strength and self.redetection_rings and self.redetection_patches > 1)
 

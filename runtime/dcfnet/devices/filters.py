@@ -80,6 +80,7 @@ class Filters(Protocol):
     frequencies of `filter.transform`; see `FilterSolution`. colours: float32 (N, 2, BINS), the histograms of
     `filter.colour_histogram`, or zeros (N, 2, 1) if colours are off. first_f: complex64 (N, C, K, B+1), the filter that
     was learnt from the first frame. It never changes, so its response says whether the target is still the same object.
+    first_colours: the histograms of the first frame, as `colours`.
     """
 
     def __len__(self) -> int: ...
@@ -126,6 +127,7 @@ class ArrayFilters:
     focused_f: Array
     colours: Array
     first_f: Array
+    first_colours: Array
 
     def __len__(self) -> int:
         return len(self.numerator)

@@ -16,14 +16,33 @@ from numpy.typing import NDArray
 from dcfnet.filter.response import Peak
 
 VIEW_SIDE = 8  # cells along each side of a view
-_PAIRS = ("centre", "size", "initial_size", "frame_size", "size_limits", "confident_centre", "confident_size")
-_COUNTS = ("source", "updates", "frames_since_confident", "occluded_frames", "doubtful_frames", "skipped")
+_PAIRS = (
+    "centre",
+    "size",
+    "initial_size",
+    "frame_size",
+    "size_limits",
+    "confident_centre",
+    "confident_size",
+    "sure_centre",
+    "sure_size",
+    "candidate_centre",
+)
+_COUNTS = (
+    "source",
+    "updates",
+    "frames_since_confident",
+    "occluded_frames",
+    "doubtful_frames",
+    "candidate_frames",
+    "skipped",
+)
 
 # `TrackState` has the meaning of each field.
 TARGET = np.dtype(
     [
         *((name, "f8", (2,)) for name in _PAIRS),
-        ("typical", "f8", (3,)),
+        *((name, "f8", (3,)) for name in ("typical", "sure_response")),
         *((name, "f8") for name in ("level", "light")),
         *((name, "i8") for name in _COUNTS),
         ("view", "u1", (VIEW_SIDE, VIEW_SIDE)),

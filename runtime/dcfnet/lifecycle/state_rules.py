@@ -15,9 +15,9 @@ from dcfnet.tracking.geometry import LARGEST_NUMBER
 from dcfnet.tracking.state import MAX_SOURCE
 
 SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay finite
-SIZES = ("size", "initial_size", "frame_size", "size_limits", "confident_size")
-OTHERS = ("centre", "confident_centre", "typical")
-COUNTS = ("updates", "frames_since_confident", "occluded_frames", "doubtful_frames", "skipped")
+SIZES = ("size", "initial_size", "frame_size", "size_limits", "confident_size", "sure_size")
+OTHERS = ("centre", "confident_centre", "candidate_centre", "sure_centre", "typical", "sure_response")
+COUNTS = ("updates", "frames_since_confident", "occluded_frames", "doubtful_frames", "candidate_frames", "skipped")
 # Far above the values of networks on 8-bit pixels. Products and squares in the solver stay below the largest float32.
 LARGEST_SUM, LARGEST_WEIGHT = 1e12, 1e4
 
@@ -58,7 +58,7 @@ def _ranges(tensors: Mapping[str, NDArray[Any]]) -> list[tuple[str, float, float
         ("filters.numerator", -LARGEST_SUM, LARGEST_SUM),
         ("filters.denominator", 0, LARGEST_SUM),
         *((f"filters.{name}", -LARGEST_WEIGHT, LARGEST_WEIGHT) for name in ("filter_f", "focused_f", "first_f")),
-        ("filters.colours", 0, 1),
+        *((f"filters.{name}", 0, 1) for name in ("colours", "first_colours")),
         ("level", 0, 255 * LIGHT_LIMIT),
         ("light", 1 / LIGHT_LIMIT, LIGHT_LIMIT),
         ("source", -MAX_SOURCE, MAX_SOURCE),

@@ -221,15 +221,16 @@ class Pipeline:
             colours = self.backend.asarray(np.zeros((len(places), 2, 1), np.float32))
         else:
             colours = self.colours.histograms(patches)
-        return ArrayFilters(*solution, colours, first_f=solution.filter_f)
+        return ArrayFilters(*solution, colours, first_f=solution.filter_f, first_colours=colours)
 
     def updated_filters(self, places: PatchPlaces, filters: ArrayFilters) -> ArrayFilters:
         """The program *update*: the filters of N targets, blended towards N template patches (step 6)."""
         template_f, patches = self._spectra_and_patches(places, 1)
         solution = self.filter_update.updated(template_f, filters.solution)
+        first = (filters.first_f, filters.first_colours)
         if self.colours is None or patches is None:
-            return ArrayFilters(*solution, filters.colours, filters.first_f)
-        return ArrayFilters(*solution, self.colours.blend(filters.colours, patches), filters.first_f)
+            return ArrayFilters(*solution, filters.colours, *first)
+        return ArrayFilters(*solution, self.colours.blend(filters.colours, patches), *first)
 
 
 def _label_sigmas(config: TrackerConfig, levels: Sequence[FeatureLevel]) -> list[float]:

@@ -47,9 +47,14 @@ class TrackState:
     of the levels of pixels, see `light.py`. frames_since_confident (N,): number of frames after the last one.
     occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
     doubtful_frames (N,): the same for frames in which the confidence was below `lost_confidence`.
+    sure_centre, sure_size (N, 2), sure_response (N, 3): as confident_centre, confident_size and typical, but of frames
+    with a high confidence, see `redetection/first_filter.py`. Only these settings keep them that search with it.
+    candidate_centre (N, 2), candidate_frames (N,): where a doubtful target perhaps is, and in how many frames in
+    a row.
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
     view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
-    searched for, see `view.py`; 0 if unknown.
+    searched for, see
+    `redetection/camera_cuts.py`; 0 if unknown.
     """
 
     targets: Targets
@@ -70,6 +75,11 @@ class TrackState:
     frames_since_confident = _Column[np.intp]()
     occluded_frames = _Column[np.intp]()
     doubtful_frames = _Column[np.intp]()
+    sure_centre = _Column[np.float64]()
+    sure_size = _Column[np.float64]()
+    sure_response = _Column[np.float64]()
+    candidate_centre = _Column[np.float64]()
+    candidate_frames = _Column[np.intp]()
     skipped = _Column[np.intp]()
     view = _Column[np.uint8]()
 
@@ -85,8 +95,20 @@ class TrackState:
     ) -> TrackState:
         """The state of targets in their first frame."""
         state = cls(np.zeros(len(centre), TARGET), filters)
-        sizes = {"size": size, "initial_size": size, "confident_size": size, "frame_size": frame_size}
-        places = {"centre": centre, "confident_centre": centre, "size_limits": size_limits, "source": source}
+        sizes = {
+            "size": size,
+            "initial_size": size,
+            "confident_size": size,
+            "sure_size": size,
+            "frame_size": frame_size,
+        }
+        places = {
+            "centre": centre,
+            "confident_centre": centre,
+            "sure_centre": centre,
+            "size_limits": size_limits,
+            "source": source,
+        }
         return state.replace(**sizes, **places, light=np.ones(len(centre)))
 
     @classmethod

@@ -39,12 +39,11 @@ from dcfnet.tracking.geometry import (
 )
 from dcfnet.tracking.light import follow_light
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import redetect
+from dcfnet.tracking.redetection import read_views, record_sure, redetect
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import Evidence, decided_results, rejected_results, searched_results, with_reason
 from dcfnet.tracking.typical_response import occluded, record_confident, unlike
-from dcfnet.tracking.view import read_views
 
 
 def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
@@ -125,7 +124,7 @@ def _decided_by_device(
 
     The host decides about targets that are searched in another light or at other positions.
     """
-    if pipeline.config.searches_after_cuts():
+    if pipeline.config.searches_whole_frame():
         return None
     if any(isinstance(frames[source], Reason) for source in set(state.source.tolist())):
         return None
@@ -180,6 +179,7 @@ def _track(
         confidence = pipeline.confidence(peak.likeness, peak.value, detection.lowest_psr)
         probable = confidence >= config.min_confidence
         doubtful_frames = np.where(confidence < config.lost_confidence, doubtful_frames + 1, 0)
+        state = record_sure(pipeline, state, detection, confidence)
     at_limit = any_true(limited != detection.size)
     doubtful = doubtful_frames > config.lost_after
     facts = (clear, in_view, similar, visible, lasting, doubtful, confident, probable, detection.redetected, at_limit)

@@ -55,14 +55,20 @@ def record_confident(
 
     levels: see `Texture`.
     """
-    peak = detection.peak
-    now = np.stack([peak.psr, peak.value, peak.likeness], axis=1)
-    rate = np.where(state.typical == 0, 1.0, TYPICAL_RATE)
+    typical = running_response(state.typical, detection, TYPICAL_RATE)
     return state.replace(
         confident_centre=select_rows(confident, state.centre, state.confident_centre),
         confident_size=select_rows(confident, state.size, state.confident_size),
-        typical=select_rows(confident, dcf.blend(state.typical, now, rate), state.typical),
+        typical=select_rows(confident, typical, state.typical),
         level=np.where(confident, levels * state.light, state.level),
         frames_since_confident=np.where(confident, 0, state.frames_since_confident + 1),
         skipped=np.where(confident, 0, state.skipped),
     )
+
+
+def running_response(before: NDArray[np.float64], detection: Detection, rate: float) -> NDArray[np.float64]:
+    """Running means (N, 3) of PSR, peak and likeness after a frame. before: those before it, 0 before the first one."""
+    peak = detection.peak
+    now = np.stack([peak.psr, peak.value, peak.likeness], axis=1)
+    means: NDArray[np.float64] = dcf.blend(before, now, np.where(before == 0, 1.0, rate))
+    return means

@@ -20,9 +20,10 @@ from dcfnet.filter.response import Peak
 from dcfnet.io.texture import COARSE_SAMPLES, FLAT_RANGE, Texture, mean_levels
 from dcfnet.model.confidence import Confidence
 from dcfnet.result import Reason, Result, Status
-from dcfnet.tracking import light, redetection
+from dcfnet.tracking import light
 from dcfnet.tracking.geometry import size_limits, to_centre_grid
 from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.redetection import present_filter
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import decided_results
 from dcfnet.tracking.steps import step
@@ -213,7 +214,7 @@ def on_host(pipeline: Pipeline, state: TrackState, frames: Any, script: Script) 
         return search
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (light, redetection):
+        for module in (light, present_filter):
             patch.setattr(module, "search", marked(module.search))  # type: ignore[attr-defined]
         pipeline.backend.script = script  # type: ignore[attr-defined]
         return step(pipeline, state, frames)

@@ -20,7 +20,7 @@ from dcfnet.result import Box
 from dcfnet.tracking.geometry import both_true, to_centre_grid
 from dcfnet.tracking.light import search_in_light
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import REDETECTED_PEAK
+from dcfnet.tracking.redetection.present_filter import REDETECTED_PEAK
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
 

@@ -31,7 +31,7 @@ def read_views(pipeline: Pipeline, frames: Sequence[Any], sources: NDArray[np.in
     small frames, and for settings that do not search after cuts.
     """
     views = np.zeros((len(sources), VIEW_SIDE, VIEW_SIDE), np.uint8)
-    if pipeline.config.searches_after_cuts():
+    if pipeline.config.searches_whole_frame():
         for index in set(sources.tolist()):
             views[sources == index] = _view(pipeline, frames[index])
     return views

@@ -1,0 +1,141 @@
+"""Redetection of doubtful targets: with the filter of the first frame, in the whole frame.
+
+If the filter has learnt something else, it gives a clear peak there, and a weak one at the target. The filter of the
+first frame never changes. So it finds the target again, as long as the target looks as it did then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfnet.devices.backend import Pairs
+from dcfnet.tracking.geometry import limit_centre, select_rows
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.redetection.positions import at_offsets, places_in_frame
+from dcfnet.tracking.redetection.searches import STRONGER, SearchClock, stronger, with_redetected
+from dcfnet.tracking.search import Detection
+from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.typical_response import relative_strength, running_response
+
+# A frame with this confidence shows what the target looks like; SURE_RATE is its weight in the running means.
+SURE_CONFIDENCE, SURE_RATE = 0.8, 0.05
+# Share of the strength in such frames that the target must reach, in so many frames in a row (docs/tuning.md).
+FOUND_STRENGTH, FOUND_FRAMES = 0.5, 3
+
+
+def doubtful(pipeline: Pipeline, state: TrackState) -> NDArray[np.bool_]:
+    """Whether targets are searched for here: their confidence was too low for too long before this frame; bool (N,)."""
+    if not pipeline.config.searches_whole_frame():
+        return np.zeros(len(state), np.bool_)
+    return state.doubtful_frames > pipeline.config.lost_after
+
+
+def record_sure(
+    pipeline: Pipeline, state: TrackState, detection: Detection, confidence: NDArray[np.float64]
+) -> TrackState:
+    """The state with position, size and response of the targets with a high confidence (N,)."""
+    if not pipeline.config.searches_whole_frame():
+        return state
+    sure = confidence >= SURE_CONFIDENCE
+    response = running_response(state.sure_response, detection, SURE_RATE)
+    return state.replace(
+        sure_centre=select_rows(sure, state.centre, state.sure_centre),
+        sure_size=select_rows(sure, state.size, state.sure_size),
+        sure_response=select_rows(sure, response, state.sure_response),
+    )
+
+
+def find_doubtful(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, clock: SearchClock
+) -> tuple[TrackState, Detection]:
+    """Searches for doubtful targets with their first filters. Returns the detections, replaced where it succeeded.
+
+    In each frame `redetection_patches` positions are searched, and the place of the strongest detection. If it reaches
+    FOUND_STRENGTH, it is the candidate. A candidate that is as strong in FOUND_FRAMES frames in a row is the target.
+    Its filter is then learnt anew from the last of them, because the present one has learnt something else.
+    """
+    rows, counts = np.flatnonzero(doubtful(pipeline, state)), np.zeros(len(state), np.intp)
+    if not len(rows):  # nearly always
+        return state.replace(candidate_frames=counts) if state.candidate_frames.any() else state, detection
+    part, present = _as_sure(state.take(rows)), detection.take(rows)
+    best, known, skipped = _strongest(pipeline, part, frames, clock)
+    strength = relative_strength(part, best)
+    strong = (strength >= FOUND_STRENGTH) & (strength > STRONGER * relative_strength(part, present))
+    strong &= part.typical.all(axis=1)  # else there is nothing to compare with
+    counts[rows] = np.where(strong, np.where(known, part.candidate_frames, 0) + 1, 0)
+    candidates = {"candidate_centre": _put(state.candidate_centre, rows, best.centre), "candidate_frames": counts}
+    state = state.replace(**candidates, skipped=_put(state.skipped, rows, skipped))
+    found = counts[rows] >= FOUND_FRAMES
+    if not found.any():
+        return state, detection
+    state = _learnt_anew(pipeline, state, frames, rows[found], best.take(found))
+    return state, with_redetected(detection, rows[found], best.take(found))
+
+
+def _as_sure(state: TrackState) -> TrackState:
+    """N targets with their first filters in place of the present ones, and all else as in the last sure frame."""
+    arrays = state.filters.arrays
+    first = dataclasses.replace(arrays, filter_f=arrays.first_f, colours=arrays.first_colours)
+    places = {"size": state.sure_size, "confident_size": state.sure_size, "confident_centre": state.sure_centre}
+    return state.replace(**places, typical=state.sure_response, filters=first)
+
+
+def _strongest(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], clock: SearchClock
+) -> tuple[Detection, NDArray[np.bool_], NDArray[np.intp]]:
+    """The strongest detections of N targets, whether each is that of its known candidate, and the new `skipped`.
+
+    The candidate of the frame before is searched first. No other position is searched if it is strong again.
+    """
+    known, skipped, patches = state.candidate_frames > 0, state.skipped.copy(), pipeline.config.redetection_patches
+    centres = select_rows(known, state.candidate_centre, _centres_of_turn(pipeline, state, 0))
+    best = stronger(pipeline, state, frames, None, limit_centre(centres, state.frame_size))
+    clock.searched()
+    known &= relative_strength(state, best) >= FOUND_STRENGTH
+    rows = np.flatnonzero(~known)
+    for turn in range(1, patches + 1):
+        if not len(rows):
+            break
+        if not clock.has_time():
+            skipped[rows] += patches - turn
+            break
+        part, last = state.take(rows), turn == patches
+        at = limit_centre(best.centre[rows], part.frame_size) if last else _centres_of_turn(pipeline, part, turn)
+        best = best.put(rows, stronger(pipeline, part, frames, best.take(rows), at))
+        clock.searched()
+    return best, known, skipped
+
+
+def _centres_of_turn(pipeline: Pipeline, state: TrackState, turn: int) -> Pairs:
+    """The position of this frame and turn at which each of N doubtful targets is searched for, (N, 2), frame pixels."""
+    frames = state.doubtful_frames - pipeline.config.lost_after - 1
+    visited = frames * pipeline.config.redetection_patches + turn - state.skipped
+    places = places_in_frame(pipeline, state)
+    offsets = np.array([each[index % len(each)] for each, index in zip(places, visited.tolist(), strict=True)])
+    return at_offsets(pipeline, state, offsets)
+
+
+def _learnt_anew(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp], found: Detection
+) -> TrackState:
+    """The state with the filters of `rows` learnt from their patches at `found`. The first filters stay."""
+    part = state.take(rows).replace(centre=limit_centre(found.centre, state.frame_size[rows]), size=found.size)
+    places = pipeline.patch_places(frames, part.source, part.centre, pipeline.search_regions(part.size), part.light)
+    before = part.filters.arrays
+    learnt = dataclasses.replace(
+        pipeline.initial_filters(places), first_f=before.first_f, first_colours=before.first_colours
+    )
+    counts = {name: _put(getattr(state, name), rows, 0) for name in ("doubtful_frames", "candidate_frames")}
+    return state.replace(**counts, filters=state.filters.put(rows, learnt))
+
+
+def _put(values: NDArray[Any], rows: NDArray[np.intp], others: Any) -> NDArray[Any]:
+    """A copy of the values, with those of `rows` replaced."""
+    changed = values.copy()
+    changed[rows] = others
+    return changed
