@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -97,13 +98,15 @@ def test_both_planes_of_nv12_are_read_in_place(place: str, clip: Clip, reads: Re
     assert all(map(pinned.holds, reads["decide"]))
 
 
-@pytest.mark.parametrize("reason", ["many targets", "no address on the GPU", "a camera in other memory"])
+@pytest.mark.parametrize("reason", ["many targets", "no address on the GPU", "a camera in other memory", "turned off"])
 def test_frames_are_copied_otherwise(
     place: str, clip: Clip, reads: Reads, monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
     pinned, real = Camera(), uploads.pinned_address
     if reason == "no address on the GPU":
         monkeypatch.setattr(uploads, "pinned_address", lambda *given: None if real(*given) is None else 0)
+    if reason == "turned off":
+        monkeypatch.setattr(importlib.import_module("dcfnet.devices.cuda.backend").CudaBackend, "reads_in_place", False)
     targets = 3 if reason == "many targets" else 1
     if reason == "a camera in other memory":
         tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config=SMALL)

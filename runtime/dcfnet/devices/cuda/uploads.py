@@ -69,13 +69,13 @@ def upload_rows(device: Any, buffers: list[StagingBuffer], part: NDArray[np.uint
 
 
 class Uploads:
-    """Uploads to one device, from one thread. copied: bytes queued so far."""
+    """Uploads to one device, from one thread. copied: bytes queued so far. reads_in_place: see `CudaBackend`."""
 
     def __init__(self, device: Any) -> None:
         self._device = device
         self._buffers = [StagingBuffer(device), StagingBuffer(device)]
         self._borrowed: Any = None  # an event after the copies from the caller's pinned memory
-        self.copied = 0
+        self.copied, self.reads_in_place = 0, True
 
     def frame(self, host: Frame | Rgb | Nv12) -> HostFrame:
         """The frame on the device. The caller must not change it until `finish`."""
@@ -121,6 +121,8 @@ class HostFrame(CudaFrame):
         self._copied = wanted
 
     def place_in_place(self) -> NDArray[np.void] | None:
+        if not self._uploads.reads_in_place:
+            return None
         starts = [(pinned_address(self._device, plane) or 0, int(plane.strides[0])) for plane in self._planes]
         return self._place_at(*starts) if all(address for address, _ in starts) else None
 
