@@ -136,12 +136,13 @@ _test-vot: (_install "dev") vot
 [parallel]
 environments: (_install "dev") _peers-tests vot _ros _cupy12 _cupy13
 
-_cupy12: (_cupy "12" "nvidia-cuda-nvrtc-cu12")
+# With cuFFT, 370 MB on the disk, for one of both: the module of CuPy is the same.
+_cupy12: (_cupy "12" "nvidia-cuda-nvrtc-cu12 nvidia-cufft-cu12")
 
 _cupy13: (_cupy "13" "nvidia-cuda-nvrtc")
 
-# Two packages of CuPy install the same module. Of CUDA's libraries only the compiler is installed: the others need 3 GB.
-_cupy cuda compiler:
+# Two packages of CuPy install the same module. Most of CUDA's libraries are not installed: all of them need 3 GB.
+_cupy cuda libraries:
     #!/bin/sh
     set -eu
     [ "$(uname -sm)" = "Linux x86_64" ] || { echo "test-cupy: skipped, this is not Linux on x86-64" >&2; exit 0; }
@@ -151,7 +152,7 @@ _cupy cuda compiler:
         echo "installing CuPy for CUDA {{cuda}} into $venv" >&2
         [ -x "$venv/bin/python" ] || {{bin}}/python -m venv "$venv"
         pip() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
-        pip --constraint constraints.txt cupy-cuda{{cuda}}x {{compiler}} numpy opencv-python typer onnxruntime pytest
+        pip --constraint constraints.txt cupy-cuda{{cuda}}x {{libraries}} numpy opencv-python typer onnxruntime pytest
         pip --no-deps --editable .
         echo "$current" > "$stamp"
     fi

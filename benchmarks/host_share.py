@@ -1,9 +1,10 @@
 """Measures the host's own time for an update on a GPU: python benchmarks/host_share.py TARGETS {host,pinned,device}.
 
 It runs on the tests' stand-in for CuPy, from the root of the repository. After the graph capture every call to CuPy is
-empty, so that only the project's own code is timed. Every result is the last one again, with no shift. Two forms are
-timed in one run, in turn: decisions on the device, and on the host as before. Prints the median and the minimum of
-UPDATES updates of a 1280 x 720 frame each, in ms, with and without an update of the filter.
+empty, so that only the project's own code is timed. Every result is the last one again, with no shift. These forms are
+timed in one run, in turn: decisions on the device, and on the host as before; for pinned frames also decisions on the
+device with copies of the frames, which *detect* otherwise reads in place. Prints the median and the minimum of UPDATES
+updates of a 1280 x 720 frame each, in ms, with and without an update of the filter.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def stand_in() -> Any:
 def disable_device(module: Any, tracker: Any, pinned: bool) -> None:
     """From now on nothing is calculated, copied or waited for, and no target moves."""
     runtime, cache, nothing = module.cuda.runtime, dict[Any, Any](), Nothing()
-    kind = SimpleNamespace(device=0, type=runtime.memoryTypeHost if pinned else 0)
+    kind = runtime.memoryTypeHost if pinned else 0
 
     def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
         key = (*shape, str(dtype))
@@ -71,7 +72,7 @@ def disable_device(module: Any, tracker: Any, pinned: bool) -> None:
     HostKernels.launch = do_nothing  # type: ignore[method-assign]  # kernels outside captured programs
     module.empty, runtime.memcpyAsync, runtime.memcpy2DAsync = empty, do_nothing, do_nothing
     module.cuda.get_current_stream, runtime.getDevice = lambda: nothing, lambda: 0
-    runtime.pointerGetAttributes = lambda address: kind
+    runtime.pointerGetAttributes = lambda address: SimpleNamespace(device=0, type=kind, devicePointer=address)
     for graph in module.state.launched:
         graph.steps.clear()
     Event.record = Event.synchronize = do_nothing  # type: ignore[method-assign]
@@ -94,6 +95,7 @@ def in_memory(module: Any, device: Any, frame: NDArray[np.uint8], memory: str) -
 def main() -> None:
     targets, memory, module = int(sys.argv[1]), sys.argv[2], stand_in()
     import dcfnet  # with the stand-in in place
+    from dcfnet.devices.cuda import decided_frames
     from dcfnet.devices.cuda.slots import SlotFilters
 
     clip = render_clip(length=WARM_UP + 1, width=1280, height=720, occluder=False)
@@ -104,18 +106,22 @@ def main() -> None:
     for frame in frames:
         tracker.update(frame)
     disable_device(module, tracker, memory == "pinned")
-    decide, interval, times = SlotFilters.decide, tracker.config.update_interval, dict[str, list[float]]()
+    interval, times = tracker.config.update_interval, dict[str, list[float]]()
+    decide, in_place = SlotFilters.decide, decided_frames.places_in_place
     outcomes = [each.found.outcomes for each in tracker._state.filters.allocation.slots._programs]
-    for turn in range(2 * UPDATES):
-        on_device, learns = turn % 2 == 0, turn // 2 % interval == interval - 1
+    places = ["device", "host", *(["device, frames copied"] if memory == "pinned" else [])]
+    for turn in range(len(places) * UPDATES):
+        where, learns = places[turn % len(places)], turn // len(places) % interval == interval - 1
+        on_device = where != "host"
         SlotFilters.decide = decide if on_device else lambda *_: None  # type: ignore[method-assign, assignment]
+        decided_frames.places_in_place = (lambda *_: None) if "copied" in where else in_place
         tracker._state.targets["updates"] = interval - 1 if learns else 0
         for each in outcomes:
             each["flags"] = UPDATE if on_device and learns else 0
         start = time.perf_counter()
         tracker.update(frames[-1])
         elapsed = 1e3 * (time.perf_counter() - start)
-        form = f"decisions on the {'device' if on_device else 'host'}, with{'' if learns else 'out'} filter update"
+        form = f"decisions on the {where}, with{'' if learns else 'out'} filter update"
         times.setdefault(form, []).append(elapsed)
     for form, values in sorted(times.items()):
         print(f"{targets} targets, {memory}, {form}: median {median(values):.3f} ms, minimum {min(values):.3f} ms")

@@ -33,7 +33,10 @@ def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: S
 
 
 def settings(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> Rows:
-    """Rows with other settings: without captures, patches in float32, other numbers of patches per call."""
+    """Rows with other settings: without captures, patches in float32, other numbers of patches per call, copied frames.
+
+    The last row is for frames in pinned memory that are copied; `times` has the row for frames that are read in place.
+    """
     from dcfnet_evaluation.bench.gpu.speed import Load, Subject, sweep  # needs CuPy
 
     on_device = [Load(count, 1, "device") for count in targets]
@@ -42,6 +45,8 @@ def settings(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets
     for count in PATCHES_PER_CALL:
         subject = Subject(backend={"patches_per_call": count})
         yield from sweep(clip, on_device[-2:-1], updates, warm_up, subject)
+    copied = Subject(backend={"reads_in_place": False})
+    yield from sweep(clip, [Load(targets[0], 1, "pinned")], updates, warm_up, copied)
 
 
 def engines(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> Rows:

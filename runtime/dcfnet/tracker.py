@@ -244,7 +244,7 @@ class MultiTracker(TrackerLifecycle):
 
     def _update(self, frames: Frames, timestamps: Timestamps) -> dict[int, Result]:
         given = frames_by_source(frames)
-        unseen = self._times.unseen(times_by_source(timestamps, given))
-        shown = {source: frame for source, frame in given.items() if source not in unseen}
-        results = self._unseen_results(unseen) | self._search(shown)
+        if not (unseen := self._times.unseen(times_by_source(timestamps, given))):  # nearly always
+            return self._search(given)
+        results = self._unseen_results(unseen) | self._search({k: f for k, f in given.items() if k not in unseen})
         return {target: results[target] for target in self._ids if target in results}

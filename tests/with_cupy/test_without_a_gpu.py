@@ -61,7 +61,7 @@ def test_dcfnet_run_ends_with_the_reason(without_gpu: Any) -> None:
 
 
 def test_an_error_of_a_library_names_the_package_for_the_cuda_of_this_cupy(without_gpu: Any) -> None:
-    """Neither cuFFT nor a driver is installed here."""
+    """There is no driver here, and cuFFT is installed for CUDA 12 only."""
     remedy = rf"pip install 'cupy-cuda{without_gpu.cuda.runtime.runtimeGetVersion() // 1000}x\[ctk\]'"
     with pytest.raises(DeviceError, match=rf"the CUDA kernels cannot be compiled: .*{remedy}"):
         Modules(without_gpu).compile(TRACKER)
@@ -70,3 +70,15 @@ def test_an_error_of_a_library_names_the_package_for_the_cuda_of_this_cupy(witho
     except ImportError:
         with pytest.raises(DeviceError, match=rf"cuFFT cannot be used: .*{remedy}"):
             FftPlans(without_gpu)._library  # noqa: B018
+
+
+@pytest.mark.parametrize("real_input", [True, False])
+def test_cufft_refuses_a_plan_without_a_gpu(without_gpu: Any, real_input: bool) -> None:
+    """The library is loaded, and gets the arguments of the tracker. Its error is one of this package."""
+    reason = "needs cuFFT; ./justw test-cupy installs it for CUDA 12"
+    cufft = pytest.importorskip("cupy.cuda.cufft", reason=reason, exc_type=ImportError)
+    assert {"fft"} <= set(dir(cufft.PlanNd))
+    assert cufft.CUFFT_FORWARD != cufft.CUFFT_INVERSE
+    with pytest.raises(DeviceError, match=r"cuFFT failed: CUFFT_.*; use transform='matrices'") as raised:
+        FftPlans(without_gpu)._new_plan(real_input, 4, 64, 64)
+    assert isinstance(raised.value.__cause__, cufft.CuFFTError)

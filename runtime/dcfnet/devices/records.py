@@ -5,8 +5,10 @@ Each layout is written only here. The kernels get it as a C structure (cuda/kern
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +65,8 @@ OUTCOME = np.dtype(
     ],
     align=True,
 )
+# The result of an outcome: RESULT_NUMBERS, then the indices of status and reason, which are before the flags.
+_RESULT = struct.Struct(f"={len(RESULT_NUMBERS)}d{OUTCOME.itemsize - 8 * len(RESULT_NUMBERS) - 12}x2i4x")
 # SEARCH: search and decide. SECOND: a second search pass is wanted, or this is one. HOST: the host must decide.
 # REPEAT: the host must process the frame from the start. UPDATE: the filter is to be updated.
 SEARCH, SECOND, HOST, REPEAT, UPDATE = FLAGS = (1, 2, 4, 8, 16)
@@ -109,8 +113,8 @@ def raw(records: NDArray[np.void]) -> NDArray[np.void]:
 
 
 def copied(records: NDArray[np.void]) -> NDArray[np.void]:
-    """A contiguous copy of records."""
-    return raw(records).copy().view(records.dtype)
+    """A contiguous copy of records. A copy by way of bytes takes a fifth of the time of views without fields."""
+    return np.frombuffer(bytearray(records.tobytes()), records.dtype)
 
 
 def taken(records: NDArray[np.void], rows: NDArray[np.generic] | slice) -> NDArray[np.void]:
@@ -124,6 +128,19 @@ def taken(records: NDArray[np.void], rows: NDArray[np.generic] | slice) -> NDArr
 def put(records: NDArray[np.void], rows: NDArray[np.generic] | slice, others: NDArray[np.void]) -> None:
     """Overwrites the records in `rows` with others of the same layout."""
     raw(records)[rows] = raw(others)
+
+
+def all_flags(outcomes: Outcomes) -> int:
+    """The flags that any of the outcomes has."""
+    flags = 0
+    for each in set(outcomes["flags"].tolist()):  # few different ones
+        flags |= each
+    return flags
+
+
+def results_of(outcomes: Outcomes) -> Iterator[tuple[Any, ...]]:
+    """RESULT_NUMBERS of each outcome as float, then the indices of its status and reason. outcomes: contiguous."""
+    return _RESULT.iter_unpack(outcomes.data)
 
 
 def peak_of(outcomes: Outcomes) -> Peak:

@@ -29,6 +29,8 @@ class FrameTimes:
 
         given: {source: time}, checked.
         """
+        if not given:
+            return {}
         reasons = {source: self._reason(source, time) for source, time in given.items()}
         self._last.update({source: time for source, time in given.items() if reasons[source] is None})
         return {source: reason for source, reason in reasons.items() if reason is not None}

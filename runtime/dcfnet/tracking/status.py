@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.records import RESULT_NUMBERS, Outcomes
+from dcfnet.devices.records import Outcomes, results_of
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracking.search import Detection
 
@@ -86,22 +86,20 @@ def searched_results(
 
 def decided_results(outcomes: Outcomes, with_confidence: bool) -> list[Result]:
     """Results of targets that a device decided about. with_confidence: the model has a fit for it."""
-    count, numbers = len(outcomes), len(RESULT_NUMBERS)
-    measured = outcomes.view(np.float64).reshape(count, -1)[:, :numbers].tolist()
-    codes = outcomes.view(np.int32).reshape(count, -1)[:, -3:].tolist()
     results = []
-    for (x, y, w, h, value, psr, apce, likeness, belief), (status, reason, _) in zip(measured, codes, strict=True):
+    for x, y, w, h, value, psr, apce, likeness, belief, status, reason in results_of(outcomes):
         result = object.__new__(Result)  # the constructor of a frozen class takes three times as long
-        vars(result).update(
-            box=Box(x, y, w, h),
-            peak=value,
-            psr=psr,
-            apce=apce,
-            status=STATUSES[status],
-            reason=REASONS[reason],
-            likeness=likeness,
-            confidence=belief if with_confidence else None,
-        )
+        fields = {
+            "box": tuple.__new__(Box, (x, y, w, h)),  # as `Box`, in half the time
+            "peak": value,
+            "psr": psr,
+            "apce": apce,
+            "status": STATUSES[status],
+            "reason": REASONS[reason],
+            "likeness": likeness,
+            "confidence": belief if with_confidence else None,
+        }
+        object.__setattr__(result, "__dict__", fields)
         results.append(result)
     return results
 

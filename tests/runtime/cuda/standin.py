@@ -248,7 +248,8 @@ class State(SimpleNamespace):
 
     def attributes(self, address: int) -> Any:
         """Replaces pointerGetAttributes."""
-        return SimpleNamespace(device=self.gpus.get(address, 0), type=self.copies.kind_of(address))
+        kind = self.copies.kind_of(address)
+        return SimpleNamespace(device=self.gpus.get(address, 0), type=kind, devicePointer=address if kind else 0)
 
 
 def standin(kernels: HostKernels, *, devices: int = 1, memory: float = float("inf")) -> Any:

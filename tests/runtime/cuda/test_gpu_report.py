@@ -80,8 +80,9 @@ def test_a_row_says_how_its_programs_ran(clocked: Any, short: Clip) -> None:
     rows = list(updates.settings(short, updates=1, warm_up=0, targets=(1, 2)))
     executions = [(row["targets"], row.get("captures"), row["execution"]) for row in rows]
     assert executions[:2] == [(1, False, "call by call"), (2, False, "call by call")]
-    assert executions[2:] == [*((count, None, "graph") for count in (1, 2)), *[(1, None, "graph")] * 3]
-    assert [row.get("patches_per_call") for row in rows[4:]] == [16, 64, 256]
+    assert executions[2:] == [*((count, None, "graph") for count in (1, 2)), *[(1, None, "graph")] * 4]
+    assert [row.get("patches_per_call") for row in rows[4:]] == [16, 64, 256, None]
+    assert (rows[-1]["memory"], rows[-1]["reads_in_place"]) == ("pinned", False)
 
 
 def test_an_engine_that_is_not_usable_is_a_row_with_an_error(

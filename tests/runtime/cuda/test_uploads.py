@@ -167,8 +167,10 @@ def test_memory_is_pinned_if_both_its_ends_are(fake: Any) -> None:
     first, last = memory.ctypes.data, memory[2:3, 99:].ctypes.data
     for pinned in ([first, last], [first], [last], []):
         kinds = dict.fromkeys(pinned, fake.cuda.runtime.memoryTypeHost)
-        fake.cuda.runtime.pointerGetAttributes = lambda end, kinds=kinds: SimpleNamespace(type=kinds.get(end, 0))
-        assert device.is_pinned(memory[:3, :100]) is (len(pinned) == 2)
+        fake.cuda.runtime.pointerGetAttributes = lambda end, kinds=kinds: SimpleNamespace(
+            type=kinds.get(end, 0), devicePointer=end - 64
+        )
+        assert uploads.pinned_address(device, memory[:3, :100]) == (first - 64 if len(pinned) == 2 else None)
 
 
 def test_the_standin_finds_a_pinned_frame_that_is_written_too_early(

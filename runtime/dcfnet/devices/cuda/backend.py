@@ -46,6 +46,7 @@ class CudaBackend:
     # At 108 px a patch and its features need about 0.5 MB, so 64 of them fit into the L2 cache. Not measured.
     patches_per_call = 64
     captures = True  # whether the programs of a frame are captured as CUDA graphs; otherwise queued call by call
+    reads_in_place = True  # whether *detect* reads frames in pinned memory in place; otherwise they are copied
 
     def __init__(self, device: CudaDevice | None = None) -> None:
         """Raises DeviceError naming what is missing: driver, GPU, or CUDA's libraries."""
@@ -67,6 +68,7 @@ class CudaBackend:
 
     def frame(self, given: Any) -> CudaFrame:
         self._device.check()
+        self._uploads.reads_in_place = self.reads_in_place
         return device_frame(self._device, self._uploads, given)
 
     def check_texture(

@@ -49,6 +49,7 @@ class CudaDevice(GpuDescription):
         CudaDevice._opened_in = os.getpid()
         super().__init__(cupy, int(cupy.cuda.runtime.getDevice()))
         self._kernels = Modules(cupy)
+        self.pinned_type = int(cupy.cuda.runtime.memoryTypeHost)  # of pinned memory, in `pointer`
 
     def check(self) -> None:
         """Raises DeviceError in a forked process, and while another GPU is current."""
@@ -87,13 +88,6 @@ class CudaDevice(GpuDescription):
         """New pinned host memory, uint8 (size,). Raises as `empty` does."""
         with _errors:
             return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
-
-    def is_pinned(self, array: NDArray[np.uint8]) -> bool:
-        """Whether a host array, uint8 (h, w), not empty, contiguous in each row, is pinned at both ends."""
-        first, last = array.ctypes.data, (len(array) - 1) * array.strides[0] + array.shape[1] - 1
-        with _errors:
-            kinds = [cupy.cuda.runtime.pointerGetAttributes(end).type for end in (first, first + last)]
-        return kinds == [cupy.cuda.runtime.memoryTypeHost] * 2
 
     def copy_rows(self, rows: NDArray[np.uint8], to: int, pitch: int) -> None:
         """Queues a copy of pinned rows, uint8 (h, w), to a device address, its rows `pitch` bytes apart."""
@@ -158,10 +152,10 @@ class CudaDevice(GpuDescription):
             whole[:, index] = array
         return whole
 
-    def gpu_of(self, address: int) -> int:
-        """Number of the GPU that an address belongs to."""
+    def pointer(self, address: int) -> Any:
+        """What CUDA knows about an address: device (number of its GPU), type, and devicePointer."""
         with _errors:
-            return int(cupy.cuda.runtime.pointerGetAttributes(address).device)
+            return cupy.cuda.runtime.pointerGetAttributes(address)
 
     def shared(self, given: Any) -> Array:
         """An array of another library on this GPU, without a copy.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ PLACE = np.dtype(
     ],
     align=True,
 )
+ADDRESSES = ("pixels", "pitch", "chroma", "chroma_pitch")  # where the frame of a place is
+# `np.array` of a tuple takes three times as long.
+_PLACE = struct.Struct(f"@QqQq3i5f{len(Colours._fields)}i0Q")
 
 
 @dataclass(eq=False)
@@ -39,10 +42,8 @@ class CudaFrame:
     chroma: Array | None = None
     colours: Colours = BGR
 
-    @cached_property
-    def shape(self) -> tuple[int, ...]:
-        """(H, W) or (H, W, C)."""
-        return tuple(self.pixels.shape)
+    def __post_init__(self) -> None:
+        self.shape: tuple[int, ...] = tuple(self.pixels.shape)  # (H, W) or (H, W, C)
 
     @property
     def channels(self) -> int:
@@ -59,11 +60,22 @@ class CudaFrame:
         """Address and pitch of the chroma; zeros without chroma."""
         return (0, 0) if self.chroma is None else (int(self.chroma.data.ptr), int(self.chroma.strides[0]))
 
-    @cached_property
+    @property
     def place(self) -> NDArray[np.void]:
         """A patch place in this frame, PLACE (1,), without its position, step and light."""
-        image = (*self.start, *self.chroma_start, *self.shape[:2], self.channels)
-        return np.array([(*image, 0, 0, 0, 0, 0, *self.colours)], PLACE)
+        return self._place_at(self.start, self.chroma_start)
+
+    def place_in_place(self) -> NDArray[np.void] | None:
+        """As `place`, where the caller's pixels are. None if kernels cannot read them there.
+
+        The pixels of a host frame may only be read by work that the host waits for.
+        """
+        return self.place
+
+    def _place_at(self, start: tuple[int, int], chroma_start: tuple[int, int] = (0, 0)) -> NDArray[np.void]:
+        """As `place`, for pixels at another address."""
+        image = (*start, *chroma_start, *self.shape[:2], self.channels)
+        return np.frombuffer(_PLACE.pack(*image, 0, 0, 0, 0, 0, *self.colours), PLACE)
 
     def require(self, centres: Pairs, regions: Pairs) -> None:
         """Ensures that the pixels of these regions are on the GPU for work that is queued next. (M, 2) each."""

@@ -50,7 +50,7 @@ def _gpu_of(device: Any, array: Any) -> int | None:
         if (interface := device_interface(array)) is not None:
             if 0 in interface["shape"]:
                 raise InvalidFrameError(f"frame is an empty array of shape {interface['shape']}", empty=True)
-            return int(device.gpu_of(interface["data"][0]))
+            return int(device.pointer(interface["data"][0]).device)
     except (InvalidFrameError, DeviceError):
         raise
     except Exception as error:  # the array's library may raise any type

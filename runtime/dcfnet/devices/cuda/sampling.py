@@ -21,12 +21,31 @@ GRID = np.dtype(
     align=True,
 )
 Structures = NDArray[np.void]
+TAPS = 4  # pixels of a bilinear sample
 
 
 def require_pixels(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:
     """`CudaFrame.require` for every frame that patches are cropped from. Arguments as for `Backend.crop`."""
     for frame, rows in _by_frame(frames, sources):
         frame.require(centres[rows], regions[rows])
+
+
+def places_in_place(frames: Sequence[CudaFrame], sources: NDArray[np.intp], samples: float) -> Structures | None:
+    """As `frame_places`, where the callers' pixels are, also those in pinned memory. None if a frame must be copied.
+
+    samples: pixels of all patches. Kernels may have to read the TAPS pixels of each sample from the host's memory, one
+    by one. A frame is copied if these are more than its own pixels.
+    """
+    places = {}
+    for source in set(sources.tolist()):
+        height, width, *_ = frames[source].shape
+        place = frames[source].place_in_place() if TAPS * samples <= height * width else None
+        if place is None:
+            return None
+        places[source] = place
+    if len(places) == 1:
+        return place
+    return np.concatenate([places[source] for source in sources.tolist()])
 
 
 def frame_places(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Structures:

@@ -1,7 +1,8 @@
 """Uploads of host frames: only the pixels that patches need are copied, through two pinned staging buffers in turn.
 
 A frame in pinned memory is copied directly, without a staging buffer. The caller may overwrite it when `update`
-returns, so `Uploads.finish` waits for these copies.
+returns, so `Uploads.finish` waits for these copies. The program *detect* can read such a frame without a copy, because
+the host waits for its end.
 """
 
 from __future__ import annotations
@@ -44,6 +45,18 @@ class StagingBuffer:
         self._copied.record()
 
 
+def pinned_address(device: Any, rows: NDArray[np.uint8]) -> int | None:
+    """The address at which kernels read pinned rows, uint8 (h, w), not empty; 0 if they cannot read them in place.
+
+    None: the rows are not pinned at both ends.
+    """
+    first, length = rows.ctypes.data, (len(rows) - 1) * rows.strides[0] + rows.shape[1] - 1
+    start, end = device.pointer(first), device.pointer(first + length)
+    if start.type != device.pinned_type or end.type != device.pinned_type:
+        return None
+    return int(start.devicePointer) if end.devicePointer - start.devicePointer == length else 0
+
+
 def upload_rows(device: Any, buffers: list[StagingBuffer], part: NDArray[np.uint8], to: int, pitch: int) -> None:
     """Queues a copy of a part, uint8 (h, w), to a device address, its rows `pitch` bytes apart.
 
@@ -56,13 +69,13 @@ def upload_rows(device: Any, buffers: list[StagingBuffer], part: NDArray[np.uint
 
 
 class Uploads:
-    """Uploads to one device, from one thread. copied: bytes queued so far."""
+    """Uploads to one device, from one thread. copied: bytes queued so far. reads_in_place: see `CudaBackend`."""
 
     def __init__(self, device: Any) -> None:
         self._device = device
         self._buffers = [StagingBuffer(device), StagingBuffer(device)]
         self._borrowed: Any = None  # an event after the copies from the caller's pinned memory
-        self.copied = 0
+        self.copied, self.reads_in_place = 0, True
 
     def frame(self, host: Frame | Rgb | Nv12) -> HostFrame:
         """The frame on the device. The caller must not change it until `finish`."""
@@ -72,7 +85,7 @@ class Uploads:
         """Queues a copy of part of a plane, uint8 (h, w), to its place in the device plane at `start`."""
         part, to = plane[rows, columns], start + rows.start * pitch + columns.start
         self.copied += part.size
-        if self._device.is_pinned(part):
+        if pinned_address(self._device, part) is not None:
             self._device.copy_rows(part, to, pitch)
             self._borrowed = self._borrowed or self._device.event()
             self._borrowed.record()
@@ -94,7 +107,7 @@ class HostFrame(CudaFrame):
         colours = host.colours if isinstance(host, (Rgb, Nv12)) else BGR
         super().__init__(pixels, texture_plane(host), chroma[0] if chroma else None, colours)
         self._planes = [plane.reshape(len(plane), -1) for plane in planes]  # as bytes, uint8 (h, w)
-        self._uploads, self._copied = uploads, Rectangle()
+        self._device, self._uploads, self._copied = device, uploads, Rectangle()
 
     def require(self, centres: Pairs, regions: Pairs) -> None:
         if self._copied and self._copied.contains(pixels_read(self.shape, centres, regions)):
@@ -106,6 +119,12 @@ class HostFrame(CudaFrame):
         for strip in wanted.difference(self._copied):
             self._copy(strip)
         self._copied = wanted
+
+    def place_in_place(self) -> NDArray[np.void] | None:
+        if not self._uploads.reads_in_place:
+            return None
+        starts = [(pinned_address(self._device, plane) or 0, int(plane.strides[0])) for plane in self._planes]
+        return self._place_at(*starts) if all(address for address, _ in starts) else None
 
     def _copy(self, strip: Rectangle) -> None:
         (address, pitch), each = self.start, self.channels
