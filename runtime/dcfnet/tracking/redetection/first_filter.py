@@ -28,7 +28,7 @@ SURE_CONFIDENCE, SURE_RATE = 0.8, 0.05
 FOUND_STRENGTH, FOUND_FRAMES = 0.5, 3
 
 
-def doubtful(pipeline: Pipeline, state: TrackState) -> NDArray[np.bool_]:
+def _doubtful(pipeline: Pipeline, state: TrackState) -> NDArray[np.bool_]:
     """Whether targets are searched for here: their confidence was too low for too long before this frame; bool (N,)."""
     if not pipeline.config.searches_whole_frame():
         return np.zeros(len(state), np.bool_)
@@ -51,15 +51,22 @@ def record_sure(
 
 
 def find_doubtful(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, clock: SearchClock
+    pipeline: Pipeline,
+    state: TrackState,
+    frames: Sequence[Any],
+    detection: Detection,
+    seen: NDArray[np.bool_],
+    clock: SearchClock,
 ) -> tuple[TrackState, Detection]:
     """Searches for doubtful targets with their first filters. Returns the detections, replaced where it succeeded.
+
+    seen: bool (N,), whether the present filter sees something. If it does not, it has learnt nothing else, and is used.
 
     In each frame `redetection_patches` positions are searched, and the place of the strongest detection. If it reaches
     FOUND_STRENGTH, it is the candidate. A candidate that is as strong in FOUND_FRAMES frames in a row is the target.
     Its filter is then learnt anew from the last of them, because the present one has learnt something else.
     """
-    rows, none = np.flatnonzero(doubtful(pipeline, state)), np.zeros(len(state), np.intp)
+    rows, none = np.flatnonzero(_doubtful(pipeline, state) & seen), np.zeros(len(state), np.intp)
     if not len(rows):  # nearly always
         ended = bool(state.positions_searched.any())
         return state.replace(candidate_frames=none, positions_searched=none) if ended else state, detection

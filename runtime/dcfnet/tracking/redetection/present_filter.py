@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dcfnet.tracking.geometry import limit_centre
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.camera_cuts import Views, is_cut
-from dcfnet.tracking.redetection.first_filter import doubtful, find_doubtful
+from dcfnet.tracking.redetection.first_filter import find_doubtful
 from dcfnet.tracking.redetection.positions import at_offsets, centres_of_turn, places_in_frame
 from dcfnet.tracking.redetection.searches import STRONGER, SearchClock, stronger, with_redetected
 from dcfnet.tracking.search import Detection, search
@@ -43,14 +43,14 @@ def redetect(
     if not (state.frames_since_confident.any() or config.searches_whole_frame()):  # nearly always
         return state, detection
     clock = SearchClock(config.redetection_ms)
-    state, detection = find_doubtful(pipeline, state, frames, detection, clock)
     lost = (detection.peak.psr < config.min_psr) | unlike(pipeline, state, detection)
-    rows = np.flatnonzero(lost | occluded(pipeline, state, detection))
+    unseen = lost | occluded(pipeline, state, detection)
+    rows = np.flatnonzero(unseen)
     if config.searches_whole_frame() and len(rows):
         cut = is_cut(state.view[rows], views[rows])
         detection = _search_whole_frame(pipeline, state, frames, detection, rows[cut], clock)
         rows = rows[~cut]
-    rows = rows[(state.frames_since_confident[rows] > 0) & ~doubtful(pipeline, state)[rows]]
+    rows = rows[state.frames_since_confident[rows] > 0]
     skipped = state.skipped.copy()
     for turn in range(config.redetection_patches):
         if not len(rows):
@@ -66,7 +66,7 @@ def redetect(
             detection = with_redetected(detection, rows[accepted], found.take(accepted))
         rows = rows[~accepted]
         clock.searched()
-    return state.replace(skipped=skipped), detection
+    return find_doubtful(pipeline, state.replace(skipped=skipped), frames, detection, ~unseen, clock)
 
 
 def _search_whole_frame(
