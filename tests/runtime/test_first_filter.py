@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dcfnet import MultiTracker, Tracker
 from dcfnet.io.frame import Frame
-from dcfnet.result import Reason, Result, Status
+from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import searches
 from dcfnet.tracking.redetection.first_filter import FOUND_FRAMES
@@ -136,6 +136,27 @@ def test_a_saved_state_continues_the_search(
         if expected.reason is Reason.REDETECTED:
             return
     pytest.fail("the target was not found")
+
+
+def test_a_change_of_the_frame_size_does_not_end_the_search(
+    followed: tuple[Tracker, list[Result]], clip: list[Frame]
+) -> None:
+    tracker = copy(followed[0])
+    results = [tracker.update(cv2.resize(np.asarray(frame), None, fx=2, fy=2)) for frame in clip[RETURNS:]]
+    assert Reason.REDETECTED in [result.reason for result in results]
+    x, y, w, h = box_at(ELSEWHERE)
+    assert results[-1].box.iou(Box(2 * x + 0.5, 2 * y + 0.5, 2 * w, 2 * h)) > 0.7
+
+
+def test_a_corrected_box_is_where_a_search_begins(followed: tuple[Tracker, list[Result]], clip: list[Frame]) -> None:
+    tracker, wide = copy(followed[0]), Box(STOP[0] - 2, STOP[1], SIDE + 4, SIDE)
+    assert tracker.correct(clip[RETURNS - 1], wide).taken == 0
+    state = tracker._state
+    assert state is not None
+    assert tuple(state.sure_size[0]) == wide.size
+    assert state.sure_centre[0] == pytest.approx(wide.centre, abs=0.1)
+    assert not state.doubtful_frames.any()
+    assert not state.positions_searched.any()
 
 
 def test_other_targets_keep_their_boxes(clip: list[Frame]) -> None:

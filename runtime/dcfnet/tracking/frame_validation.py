@@ -75,9 +75,9 @@ def follow_resolution(
     sizes = np.array([known[source] or size for source, size in before], dtype=np.float64)
     factor = sizes / state.frame_size
     # Pixel centres are at integers, so the frame's corner is at -0.5.
-    names = ("centre", "confident_centre")
+    names = ("centre", "confident_centre", "sure_centre", "candidate_centre")
     centres = {name: to_centre_grid((getattr(state, name) + 0.5) * factor - 0.5) for name in names}
-    scaled = {name: getattr(state, name) * factor for name in ("size", "initial_size", "confident_size")}
+    scaled = {name: getattr(state, name) * factor for name in ("size", "initial_size", "confident_size", "sure_size")}
     limits = size_limits(scaled["initial_size"], sizes, ratio)
     return state.replace(**centres, **scaled, frame_size=sizes, size_limits=limits), changed
 

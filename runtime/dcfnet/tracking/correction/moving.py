@@ -78,8 +78,11 @@ def move_to_boxes(
     centre = to_centre_grid((1 - share) * state.centre + share * there.centre)
     size = np.maximum((1 - share) * state.size + share * there.size, MIN_TARGET_SIDE)
     limits = size_limits(size, state.frame_size, pipeline.config.scale_limits())
-    counts = dict.fromkeys(("occluded_frames", "doubtful_frames"), np.zeros_like(state.occluded_frames))
-    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=there.light, **counts)
+    names = ("occluded_frames", "doubtful_frames", "candidate_frames", "positions_searched")
+    counts = dict.fromkeys(names, np.zeros_like(state.occluded_frames))
+    sure = {"sure_centre": centre, "sure_size": size}  # the box is from a detector
+    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=there.light)
+    state = state.replace(**counts, **sure)
     state = record_confident(state, found, every, levels)
     state = update_filters(pipeline, state, frames, np.arange(len(state)))
     peak, confidence = found.peak, None
