@@ -46,7 +46,7 @@ def no_garbage_collector() -> Iterator[None]:
 def filters_for(fake: Any, count: int) -> ArrayFilters:
     """Filters of `count` targets with few values."""
     complex_part, real_part = (fake.zeros((count, 2), dtype) for dtype in (np.complex64, np.float32))
-    return ArrayFilters(complex_part, real_part, complex_part, complex_part, real_part, complex_part)
+    return ArrayFilters(complex_part, real_part, complex_part, complex_part, real_part, complex_part, real_part)
 
 
 def test_release_returns_the_slots_to_the_free_list_at_once(fake: Any, pool: SlotPool) -> None:
@@ -173,7 +173,7 @@ def test_a_closed_tracker_without_captures_returns_its_device_memory(
     assert tracker._state is not None
     arrays = [weakref.ref(array) for array in tracker._state.filters.arrays.by_name().values()]
     tracker.close()
-    assert [array() for array in arrays] == [None] * 6
+    assert [array() for array in arrays] == [None] * 7
 
 
 def test_a_closed_multi_tracker_returns_its_device_memory(fake: Any, clip: Clip, recorded_captures: list[int]) -> None:

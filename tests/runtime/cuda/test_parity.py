@@ -298,5 +298,6 @@ def test_the_filters_stay_in_single_precision(place: str, clip: Clip) -> None:
         "focused_f": "c8",
         "colours": "f4",
         "first_f": "c8",
+        "first_colours": "f4",
     }
     assert load_model("dcfnet").stride == 2  # patch sides are multiples of it
