@@ -30,7 +30,7 @@ from dcfnet_evaluation.passes import run_pass
 from numpy.typing import NDArray
 
 FRAMES, WARM_UP, FEWEST = 300, 10, 30
-PATCHES: list[int] = []  # of each call of the network
+CALLS: list[int] = []  # number of patches of each call of a network
 CLOCKS = {"wall": time.perf_counter, "CPU": time.process_time}
 
 
@@ -46,18 +46,19 @@ class WithControl:
         self._patch = np.random.default_rng(0).normal(0, 50, (1, 3, side, side)).astype(np.float32)
         self.times: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self.kinds: list[str] = []
+        self._updates = 0
 
     def init(self, frame: Frame, box: Box) -> None:
         self.tracker.init(frame, box)
-        self.updates = 0
+        self._updates = 0
 
     def update(self, frame: Frame) -> Result:
-        moments, before_update = [now()], len(PATCHES)
+        moments, before_update = [now()], len(CALLS)
         result = self.tracker.update(frame)
         moments.append(now())
-        patches = len(PATCHES) - before_update
-        update = self.updates % self.tracker.config.update_interval == self.tracker.config.update_interval - 1
-        self.updates += 1
+        patches, interval = sum(CALLS[before_update:]), self.tracker.config.update_interval
+        update = self._updates % interval == interval - 1
+        self._updates += 1
         kind = f"{patches} patches, {'with' if update else 'without'} update" if result.status is Status.TRACKED else ""
         self.kinds.append(kind)
         self._network(self._patch)
@@ -77,11 +78,11 @@ def ratio(seconds: NDArray[np.float64]) -> float:
 
 
 def count_patches() -> None:
-    """Appends the patches of each later call of a network to PATCHES."""
+    """Appends the number of patches of each later call of a network to CALLS."""
     run = OrtBackbone.__call__
 
     def counted(self: OrtBackbone, patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        PATCHES.extend([1] * len(patches))
+        CALLS.append(len(patches))
         return run(self, patches)
 
     OrtBackbone.__call__ = counted  # type: ignore[method-assign]

@@ -28,8 +28,7 @@ _PAIRS = (
     "sure_size",
     "candidate_centre",
 )
-_COUNTS = (
-    "source",
+COUNTS = (  # counters of a target, from 0
     "updates",
     "frames_since_confident",
     "occluded_frames",
@@ -45,7 +44,7 @@ TARGET = np.dtype(
         *((name, "f8", (2,)) for name in _PAIRS),
         *((name, "f8", (3,)) for name in ("typical", "sure_response")),
         *((name, "f8") for name in ("level", "light")),
-        *((name, "i8") for name in _COUNTS),
+        *((name, "i8") for name in ("source", *COUNTS)),
         ("view", "u1", (VIEW_SIDE, VIEW_SIDE)),
     ],
     align=True,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.records import COUNTS
 from dcfnet.errors import StateError
 from dcfnet.tracking.decision_rules import LIGHT_LIMIT
 from dcfnet.tracking.geometry import LARGEST_NUMBER
@@ -17,15 +18,6 @@ from dcfnet.tracking.state import MAX_SOURCE
 SMALLEST_SIZE = 1e-6  # px: far below that of any target; ratios of sizes stay finite
 SIZES = ("size", "initial_size", "frame_size", "size_limits", "confident_size", "sure_size")
 OTHERS = ("centre", "confident_centre", "candidate_centre", "sure_centre", "typical", "sure_response")
-COUNTS = (
-    "updates",
-    "frames_since_confident",
-    "occluded_frames",
-    "doubtful_frames",
-    "candidate_frames",
-    "positions_searched",
-    "skipped",
-)
 # Far above the values of networks on 8-bit pixels. Products and squares in the solver stay below the largest float32.
 LARGEST_SUM, LARGEST_WEIGHT = 1e12, 1e4
 

@@ -53,8 +53,7 @@ class TrackState:
     a row. positions_searched (N,): number of positions that were searched with the first filter since it is doubtful.
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
     view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
-    searched for, see
-    `redetection/camera_cuts.py`; 0 if unknown.
+    searched for, see `redetection/camera_cuts.py`; 0 if unknown.
     """
 
     targets: Targets
@@ -96,21 +95,10 @@ class TrackState:
     ) -> TrackState:
         """The state of targets in their first frame."""
         state = cls(np.zeros(len(centre), TARGET), filters)
-        sizes = {
-            "size": size,
-            "initial_size": size,
-            "confident_size": size,
-            "sure_size": size,
-            "frame_size": frame_size,
-        }
-        places = {
-            "centre": centre,
-            "confident_centre": centre,
-            "sure_centre": centre,
-            "size_limits": size_limits,
-            "source": source,
-        }
-        return state.replace(**sizes, **places, light=np.ones(len(centre)))
+        sizes = dict.fromkeys(("size", "initial_size", "confident_size", "sure_size"), size)
+        centres = dict.fromkeys(("centre", "confident_centre", "sure_centre"), centre)
+        frames = {"frame_size": frame_size, "size_limits": size_limits, "source": source}
+        return state.replace(**sizes, **centres, **frames, light=np.ones(len(centre)))
 
     @classmethod
     def stored(

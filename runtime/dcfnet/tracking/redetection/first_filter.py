@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.backend import Pairs
 from dcfnet.tracking.geometry import limit_centre, select_rows
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection.positions import at_offsets, places_in_frame
+from dcfnet.tracking.redetection.positions import centres_in_frame
 from dcfnet.tracking.redetection.searches import STRONGER, SearchClock, stronger, with_redetected
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
@@ -101,7 +100,7 @@ def _strongest(
     The candidate of the frame before is searched first. No other position is searched if it is strong again.
     """
     known, searched, patches = state.candidate_frames > 0, state.positions_searched, pipeline.config.redetection_patches
-    centres = select_rows(known, state.candidate_centre, _next_centres(pipeline, state, searched))
+    centres = select_rows(known, state.candidate_centre, centres_in_frame(pipeline, state, searched))
     best = stronger(pipeline, state, frames, None, limit_centre(centres, state.frame_size))
     searched = searched + ~known
     clock.searched()
@@ -112,18 +111,11 @@ def _strongest(
             break
         part, last = state.take(rows), turn == patches
         strongest = limit_centre(best.centre[rows], part.frame_size)
-        centres = strongest if last else _next_centres(pipeline, part, searched[rows])
+        centres = strongest if last else centres_in_frame(pipeline, part, searched[rows])
         best = best.put(rows, stronger(pipeline, part, frames, best.take(rows), centres))
         searched[rows] += not last
         clock.searched()
     return best, known, searched
-
-
-def _next_centres(pipeline: Pipeline, state: TrackState, searched: NDArray[np.intp]) -> Pairs:
-    """The position of each of N targets after those that were searched (N,), (N, 2), frame pixels."""
-    places = places_in_frame(pipeline, state)
-    offsets = np.array([each[index % len(each)] for each, index in zip(places, searched.tolist(), strict=True)])
-    return at_offsets(pipeline, state, offsets)
 
 
 def _learnt_anew(

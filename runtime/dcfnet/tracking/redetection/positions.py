@@ -23,13 +23,21 @@ def centres_of_turn(pipeline: Pipeline, state: TrackState, turn: int) -> Pairs:
         near = ring_offsets(config.redetection_rings)
         offsets = near[frames % len(near)]
     else:
-        visited = frames * (config.redetection_patches - 1) + turn - 1 - state.skipped
-        places = places_in_frame(pipeline, state)
-        offsets = np.array([each[index % len(each)] for each, index in zip(places, visited.tolist(), strict=True)])
-    return at_offsets(pipeline, state, offsets)
+        return centres_in_frame(pipeline, state, frames * (config.redetection_patches - 1) + turn - 1 - state.skipped)
+    return _at_offsets(pipeline, state, offsets)
 
 
-def at_offsets(pipeline: Pipeline, state: TrackState, offsets: NDArray[np.float64]) -> Pairs:
+def centres_in_frame(pipeline: Pipeline, state: TrackState, index: NDArray[np.intp]) -> Pairs:
+    """Position number `index` (N,) of the grid over the whole frame, of each of N targets; (N, 2), frame pixels.
+
+    The positions are numbered from the nearest one on; after the last one the first one follows.
+    """
+    places = places_in_frame(pipeline, state)
+    offsets = np.array([each[number % len(each)] for each, number in zip(places, index.tolist(), strict=True)])
+    return _at_offsets(pipeline, state, offsets)
+
+
+def _at_offsets(pipeline: Pipeline, state: TrackState, offsets: NDArray[np.float64]) -> Pairs:
     """The positions at these offsets (N, 2), in steps from the last confident ones; (N, 2), frame pixels."""
     step = REDETECTION_STEP * pipeline.search_regions(state.confident_size)
     return limit_centre(to_centre_grid(state.confident_centre + offsets * step), state.frame_size)

@@ -12,7 +12,7 @@ from dcfnet.tracking.geometry import limit_centre
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.camera_cuts import Views, is_cut
 from dcfnet.tracking.redetection.first_filter import find_doubtful
-from dcfnet.tracking.redetection.positions import at_offsets, centres_of_turn, places_in_frame
+from dcfnet.tracking.redetection.positions import centres_in_frame, centres_of_turn, places_in_frame
 from dcfnet.tracking.redetection.searches import STRONGER, SearchClock, stronger, with_redetected
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
@@ -86,12 +86,10 @@ def _search_whole_frame(
         return detection
     part = state.take(rows)
     part, best = part.replace(size=part.confident_size), None
-    places = places_in_frame(pipeline, part)
-    for turn in range(min(PLACES_AFTER_CUT, max(map(len, places)))):
+    for turn in range(min(PLACES_AFTER_CUT, max(map(len, places_in_frame(pipeline, part))))):
         if turn and not clock.has_time():
             break
-        offsets = np.array([each[turn % len(each)] for each in places])
-        best = stronger(pipeline, part, frames, best, at_offsets(pipeline, part, offsets))
+        best = stronger(pipeline, part, frames, best, centres_in_frame(pipeline, part, np.full(len(part), turn)))
         clock.searched()
     assert best is not None
     best = stronger(pipeline, part, frames, best, limit_centre(best.centre, part.frame_size))
