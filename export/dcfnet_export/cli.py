@@ -52,10 +52,7 @@ def main(
     lrn: options.Lrn = None,
     confidence: options.Confidence = None,
 ) -> None:
-    """Exports the backbone to a self-describing ONNX file and to an engine. Compares with torch before writing.
-
-    A model file is compared with OpenCV, by --verify only.
-    """
+    """Exports the backbone to a self-describing ONNX file and to an engine. Compares a checkpoint with torch."""
     compatible = {"version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
     _check_options(onnx, trt, {"--sm": sm, "--timing-cache": timing_cache}, {"--margin": margin}, verify)
     try:

@@ -51,7 +51,9 @@ TimingCache = Annotated[
 Verify = Annotated[
     str | None,
     typer.Option(
-        metavar="DATA", help="Compare with torch on sequences, FOLDER or LAYOUT:FOLDER. Too large a loss: exit code 2."
+        metavar="DATA",
+        help="Compare with torch (a model file: with OpenCV) on sequences, FOLDER or LAYOUT:FOLDER. Too large a loss: "
+        "exit code 2.",
     ),
 ]
 Margin = Annotated[
