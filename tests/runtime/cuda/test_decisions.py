@@ -233,11 +233,12 @@ def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, r
     """Targets with their own histories. If the host must decide about a target, its result is the next state."""
     frames, scales, seen, second_passes, learnt, by_host = frames_of(rng), len(pipeline.scales), set(), 0, 0, 0
     targets, numbers = initial_targets(rng, pipeline, frames), np.arange(TARGETS)
-    before = np.zeros(TARGETS, OUTCOME)
+    before, scenes = np.zeros(TARGETS, OUTCOME), np.zeros((TARGETS, 0, 0), np.uint8)
     before["flags"] = SEARCH
     for _ in range(FRAMES):
         script = scripted(rng, scales)
-        state, results = on_host(pipeline, TrackState(targets, ScriptedFilters(script, numbers)), frames, script)  # type: ignore[arg-type]
+        part = TrackState(targets, ScriptedFilters(script, numbers), scenes)  # type: ignore[arg-type]
+        state, results = on_host(pipeline, part, frames, script)
         places, found = device.run(frames, targets, before, script, 0)
         places_equal(places, script.searches[0][1])
         np.testing.assert_array_equal(device.grids, script.grids)  # type: ignore[attr-defined]
