@@ -17,10 +17,9 @@ from dcfnet.backbones.cvdnn import CvDnnBackbone
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.model.file import Model
-from dcfnet_export.files import load
-from dcfnet_export.graph import make_model
 from dcfnet_export.precision import convert
 from dcfnet_export.precision.ranges import Ranges
+from dcfnet_export.sources import open_source
 from dcfnet_export.verify import verify
 from dcfnet_train.footage.videos import open_sequences
 from numpy.typing import NDArray
@@ -49,8 +48,7 @@ def time_ratios(backbones: list[OrtBackbone], side: int) -> NDArray[np.float64]:
 
 
 def main(ranges: Path, sequences: str) -> None:
-    checkpoint, name = load(None)
-    model = make_model(checkpoint, checkpoint.recipe.tracker_config(2), name)
+    model = open_source("dcfnet").model
     models: dict[str, Model] = {
         f"{precision} | {form}": convert(model, precision, form, Ranges.read(ranges)) for precision, form in KINDS
     }

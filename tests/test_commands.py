@@ -89,10 +89,26 @@ def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: py
         ("dcfnet_train.deep.cli", ["--photos", "FOLDER"], "has no images; give a folder of photographs"),
         ("dcfnet_train.deep.cli", ["--output", "FILE.engine/new"], "FILE.engine is not a folder"),
         ("dcfnet_train.deep.cli", ["--set", "patch_size=33"], "patch_size=33: must be a multiple of 8 from 32 to 512"),
-        ("dcfnet_export.deep", ["DEEP", "--margin", "1"], "--margin 1: no effect without --verify; add --verify"),
-        ("dcfnet_export.deep", ["DEEP", "--set", "patch_size=116"], "patch_size=116: must be a multiple of 8, the"),
-        ("dcfnet_export.deep", ["DEEP", "--set", "margin=3"], "margin=3: must be a multiple of the model's stride, 4"),
-        ("dcfnet_export.cli", ["--onnx", "--set", "margin=3"], "margin=3: must be a multiple of the model's stride, 2"),
+        (
+            "dcfnet_export.cli",
+            ["DEEP", "--onnx", "--stride", "2"],
+            "--stride: no effect on deep.safetensors, a checkpoint",
+        ),
+        (
+            "dcfnet_export.cli",
+            ["DEEP", "--onnx", "--set", "patch_size=116"],
+            "patch_size=116: must be a multiple of 8, the",
+        ),
+        (
+            "dcfnet_export.cli",
+            ["DEEP", "--onnx", "--set", "margin=3"],
+            "margin=3: must be a multiple of the model's stride, 4",
+        ),
+        (
+            "dcfnet_export.cli",
+            ["dcfnet", "--onnx", "--set", "margin=3"],
+            "margin=3: must be a multiple of the model's stride, 2",
+        ),
     ],
 )
 def test_a_message_names_the_cause(

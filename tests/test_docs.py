@@ -26,7 +26,6 @@ APPS = {
     "dcfnet_train": "dcfnet_train.cli",
     "dcfnet_train.deep": "dcfnet_train.deep.cli",
     "dcfnet_train.training_set": "dcfnet_train.training_set.cli",
-    "dcfnet_export.deep": "dcfnet_export.deep",
 }
 
 

@@ -20,14 +20,14 @@ from dcfnet_evaluation.scores.tables import comparison_table, empty_table
 from dcfnet_evaluation.selection import subject_of
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_export.naming import convolutions
-from dcfnet_export.precision.quantise import FORMS
+from dcfnet_export.precision.quantise import FORMS, check_levels
 from onnx import load_from_string
 from rich.console import Console
 
 from dcfnet_calibration import options
 from dcfnet_calibration.confidence import Quality, fit, held_out, observe, write_confidence, write_fit
 from dcfnet_calibration.patches import collect
-from dcfnet_calibration.ranges import check_method, check_model, measure_ranges
+from dcfnet_calibration.ranges import check_method, measure_ranges
 from dcfnet_calibration.scoring import Scorer
 from dcfnet_calibration.sensitivity import Cost, costs_table, layer_costs, most_sensitive
 from dcfnet_calibration.space import check_tunable, space_of
@@ -61,7 +61,7 @@ def ranges(
         check_method(method)
         opened = subject_of(layout, root, None, sequences).sequences
         pipeline, loaded = open_pipeline(model, preset=preset), load_model(model)
-        check_model(loaded)
+        check_levels(loaded)
         names = convolutions(load_from_string(loaded.onnx).graph)
         with CommandProgress("dcfnet-calibrate") as bar:
             task = bar.add_task("patches", total=3 + len(FORMS) * (len(names) + (len(names) > 1)))

@@ -164,7 +164,7 @@ def write_confidence(model: Model, confidence: Confidence, file: Path) -> Model:
 
 
 def write_fit(confidence: Confidence, quality: Quality, model: Model, observed: Observations, file: Path) -> None:
-    """Writes the fit and its held-out quality as JSON, for `dcfnet_export.deep --confidence`."""
+    """Writes the fit and its held-out quality as JSON, for `dcfnet-export --confidence`."""
     content: dict[str, Any] = {"weights_sha256": model.weights_sha256, **confidence.to_mapping()}
     content |= {"held_out": vars(quality), "frames": len(observed.overlap)}
     write_atomically((json.dumps(content, indent=2) + "\n").encode(), file)

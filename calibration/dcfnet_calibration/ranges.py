@@ -12,7 +12,7 @@ import numpy as np
 from dcfnet.errors import ConfigError, MissingDependencyError
 from dcfnet.model.file import Model
 from dcfnet_export.naming import INPUT
-from dcfnet_export.precision.quantise import calibrated, check_float32
+from dcfnet_export.precision.quantise import calibrated, check_float32, check_levels
 from dcfnet_export.precision.ranges import RELU, Ranges
 from numpy.typing import NDArray
 from onnx import load_from_string
@@ -48,15 +48,6 @@ def check_method(method: str) -> None:
         raise ConfigError(f"no method {method!r}; there are {', '.join(METHODS)}")
 
 
-def check_model(model: Model) -> None:
-    """Raises ConfigError for a model that cannot be exported in int8, because it has several feature levels."""
-    if model.levels:
-        raise ConfigError(
-            f"{model.name}: has {len(model.levels)} feature levels, and int8 supports one; use --model dcfnet, or a "
-            "float32 model of dcfnet-export"
-        )
-
-
 def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> Ranges:
     """Ranges of the patches and of the outputs of all convolutions and ReLUs. `sensitive` is empty.
 
@@ -65,7 +56,7 @@ def measure_ranges(model: Model, patches: NDArray[np.float32], method: str) -> R
     folded into the model, because its input is then different.
     """
     check_method(method)
-    check_model(model)
+    check_levels(model)
     proto = load_from_string(model.onnx)
     check_float32(proto)
     if model.folded:

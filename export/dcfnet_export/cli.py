@@ -1,4 +1,4 @@
-"""dcfnet-export: exports a checkpoint to the files for deployment."""
+"""dcfnet-export: exports a network to the files for deployment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import typer
 from dcfnet.cli.entry import as_options
-from dcfnet.config import TrackerConfig
 from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import DcfnetError
@@ -15,10 +14,11 @@ from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_train.footage.videos import open_sequences
 
 from dcfnet_export import options
-from dcfnet_export.files import ExportedFile, Exporter, load
+from dcfnet_export.files import ExportedFile, Exporter
 from dcfnet_export.gate import passes_gate
-from dcfnet_export.graph import STRIDE, ParityError, make_model
+from dcfnet_export.graph import ParityError
 from dcfnet_export.precision.ranges import Ranges
+from dcfnet_export.sources import Changes, open_source
 
 REFUSED = 2  # exit code if an export tracks worse than --verify allows
 
@@ -27,7 +27,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    checkpoint: options.Checkpoint = None,
+    source: options.Source = None,
     onnx: options.Onnx = False,
     trt: options.Trt = False,
     output: options.Output = Path("out/export"),
@@ -48,26 +48,26 @@ def main(
     margin: options.Margin = None,
     config: options.Config = None,
     set_: options.Set = None,
-    stride: options.Stride = STRIDE,
-    lrn: options.Lrn = "fast",
+    stride: options.Stride = None,
+    lrn: options.Lrn = None,
+    confidence: options.Confidence = None,
 ) -> None:
-    """Exports the backbone to a self-describing ONNX file and to an engine. Compares with torch before writing."""
+    """Exports the backbone to a self-describing ONNX file and to an engine. Compares a checkpoint with torch."""
     compatible = {"version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
-    _check_options(onnx, trt, lrn, {"--sm": sm, "--timing-cache": timing_cache}, {"--margin": margin}, verify)
+    _check_options(onnx, trt, {"--sm": sm, "--timing-cache": timing_cache}, {"--margin": margin}, verify)
     try:
         build_options = _build_options(sm, {"optimisation_level": optimisation_level, "tf32": tf32, **compatible})
         sequences = open_sequences(verify) if verify else ()
         opened = open_flavour(flavour) if trt else None
-        weights, name = load(checkpoint)
-        tracker = TrackerConfig.named(config) if config else weights.recipe.tracker_config(stride)
-        model = make_model(weights, tracker.assign(set_ or []), name, lrn, stride)
+        opened_source = open_source(source, Changes(config, set_ or (), stride, lrn, confidence))
         folded = fold.replace(",", " ").split()
-        exporter = Exporter(model, precision, Ranges.read(ranges) if ranges else None, folded, output, not per_tensor)
+        exporter = Exporter(
+            opened_source, precision, Ranges.read(ranges) if ranges else None, folded, output, not per_tensor
+        )
         files = [_report(exporter.write_onnx())] if onnx else []
         if opened:
             files.append(_report(exporter.write_engine(opened, targets, scales, timing_cache, build_options)))
-        network = weights.backbone(padding=True, stride=model.stride)
-        passed = not sequences or passes_gate(network, model, files, sequences, verify, margin)
+        passed = not sequences or passes_gate(opened_source, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
         typer.echo(f"dcfnet-export: {as_options(error, 'config')}", err=True)
         raise typer.Exit(1) from error
@@ -90,7 +90,6 @@ def _report(exported: ExportedFile) -> ExportedFile:
 def _check_options(
     onnx: bool,
     trt: bool,
-    lrn: str,
     engine_options: Mapping[str, object],
     verify_options: Mapping[str, object],
     verify: str | None,
@@ -98,8 +97,6 @@ def _check_options(
     """Raises BadParameter if options do not fit together."""
     if not (onnx or trt):
         raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
-    if lrn not in ("fast", "op"):
-        raise typer.BadParameter(f"--lrn {lrn}: must be fast or op")
     for options_, required, present in ((engine_options, "--trt", trt), (verify_options, "--verify", verify)):
         unused = [name for name, value in options_.items() if value not in ("", None)]
         if unused and not present:

@@ -19,6 +19,10 @@ from dcfnet_train.deep.levels import LEVEL_FILTERS
 
 from dcfnet_export.graph import check_parity, metadata, remove_notes, trace
 
+REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
+MARGIN = 4  # px of the patch on each side: one map then gives all scales
+# For occluded and lost targets (docs/tuning.md). The likeness of these networks shows whether a target is covered.
+MIN_STRENGTH, REDETECTION_PATCHES = 0.12, 8
 # Presets of these networks. Each patch side is a multiple of the coarsest stride.
 PRESETS: dict[str, dict[str, Any]] = {
     "accurate": {"update_interval": 1},
@@ -56,6 +60,17 @@ class ConfidenceFit:
             )
 
 
+def deep_config(patch_size: int) -> TrackerConfig:
+    """The constants of the tracker for a network that was trained on patches of this size."""
+    return TrackerConfig(
+        patch_size=patch_size + 2 * MARGIN,
+        margin=MARGIN,
+        regularisation=REGULARISATION,
+        min_strength=MIN_STRENGTH,
+        redetection_patches=REDETECTION_PATCHES,
+    )
+
+
 def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str, fit: ConfidenceFit | None = None) -> Model:
     """The checkpoint as an ONNX model with metadata. The result is compared with torch. name: shown in messages.
 
@@ -77,8 +92,8 @@ def make_deep(checkpoint: DeepCheckpoint, config: TrackerConfig, name: str, fit:
     proto = trace(backbone, config.patch_size, dynamic=(0,))
     remove_notes(proto)
     for end in (proto.graph.input[0], proto.graph.output[0]):
-        for axis, name in ((0, "batch"), (2, f"{end.name}_height"), (3, f"{end.name}_width")):
-            end.type.tensor_type.shape.dim[axis].dim_param = name
+        for axis, side in ((0, "batch"), (2, f"{end.name}_height"), (3, f"{end.name}_width")):
+            end.type.tensor_type.shape.dim[axis].dim_param = side
     levels = [vars(level) for level in LEVEL_FILTERS[checkpoint.architecture]]
     properties[LEVELS_KEY] = json.dumps(levels)
     onnx.helper.set_model_props(proto, properties)

@@ -1,4 +1,4 @@
-"""Writes the files of one checkpoint: an ONNX file, and an engine with its companion files."""
+"""Writes the files of one network: an ONNX file, and an engine with its companion files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from dcfnet.engines.flavour import Flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.io.files import write_atomically
 from dcfnet.model.file import Model
-from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, load_shipped
 
 from dcfnet_export.precision import convert
 from dcfnet_export.precision.ranges import Ranges
-from dcfnet_export.released import read_released
+from dcfnet_export.sources import Source
 
 FP32 = "fp32"
 
@@ -33,12 +32,12 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class Exporter:
-    """Writes a float32 model in one precision into a folder.
+    """Writes the float32 model of a source in one precision into a folder.
 
     folded: names of FOLDABLE to put into the graph. ranges, per_channel: for int8 and mixed, see `convert`.
     """
 
-    model: Model
+    source: Source
     precision: str
     ranges: Ranges | None
     folded: Sequence[str]
@@ -48,7 +47,7 @@ class Exporter:
     @property
     def name(self) -> str:
         """Name of the files without suffix."""
-        return self.model.name + f"-{self.precision}" * (self.precision != FP32)
+        return self.source.model.name + f"-{self.precision}" * (self.precision != FP32)
 
     def write_onnx(self) -> ExportedFile:
         """Writes the ONNX file in the form for CPUs. Raises SinkError, and the errors of `convert`."""
@@ -82,17 +81,10 @@ class Exporter:
         return ExportedFile(file, model, True, f"{text}, not executed; {self._parity('graph')}")
 
     def _converted(self, form: str) -> Model:
-        return convert(self.model, self.precision, form, self.ranges, self.folded, self.per_channel)
+        return convert(self.source.model, self.precision, form, self.ranges, self.folded, self.per_channel)
 
     def _parity(self, part: str = "") -> str:
-        """Parity with torch before --verify. part: the part of the file that the parity check covers."""
-        if self.precision != FP32:
-            return "not yet compared with torch, use --verify DATA"
-        return f"{part or 'network' * bool(self.folded)} equal to torch".strip()
-
-
-def load(file: Path | None) -> tuple[Checkpoint, str]:
-    """The checkpoint in a file, or that of `dcfnet`, and the name of the exported files. Raises ModelError."""
-    if file is None:
-        return load_shipped(), "dcfnet"
-    return (read_released(file) if file.suffix == ".npz" else load_checkpoint(file)), file.stem
+        """Parity with the reference before --verify. part: the part of the file that the parity check covers."""
+        if self.precision != FP32 or not self.source.compared:
+            return f"not yet compared with {self.source.reference_name}, use --verify DATA"
+        return f"{part or 'network' * bool(self.folded)} equal to {self.source.reference_name}".strip()

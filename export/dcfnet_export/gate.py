@@ -12,29 +12,25 @@ from dcfnet.cli.progress import CommandProgress
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.errors import DeviceError, MissingDependencyError
 from dcfnet.model.backbone import Backbone
-from dcfnet.model.file import Model
 from dcfnet_evaluation.scores import CONFIDENCE
 from dcfnet_evaluation.sequences import AnnotatedSequence
-from dcfnet_train.validation import TorchBackbone
 from rich.console import Console
 from rich.progress import Progress, TaskID
-from torch import nn
 
 from dcfnet_export.files import ExportedFile
+from dcfnet_export.sources import Source
 from dcfnet_export.verify import MARGINS, Verification, verify
 
 
 def passes_gate(
-    network: nn.Module,
-    float32: Model,
+    source: Source,
     files: Sequence[ExportedFile],
     sequences: Sequence[AnnotatedSequence],
     data: str | None,
     margin: float | None,
 ) -> bool:
-    """Whether all files of a network, in one precision, track as well as the network.
+    """Whether all files of a source, in one precision, track as well as its reference.
 
-    network: in torch, with the zeros and the stride of the files. float32: the model that they were converted from.
     data: name of the sequences. margin: see `Verification.objections`; None uses the margin of the precision. Prints
     the results, and writes them into the passport of an engine. Raises SequenceError.
     """
@@ -46,14 +42,14 @@ def passes_gate(
     }
     for exported in files:
         backbones |= _open_engine(exported.file, config.patch_size, console) if exported.engine else {}
-    control = open_backbone(float32, "onnxruntime", config.patch_size)
+    control = open_backbone(source.model, "onnxruntime", config.patch_size)
     with CommandProgress("dcfnet-export") as bar:
         task = bar.add_task("verify", total=1)
         advance = partial(_advance, bar, task)
-        results = verify(model, TorchBackbone(network), control, backbones, sequences, config, progress=advance)
+        results = verify(model, source.reference, control, backbones, sequences, config, progress=advance)
     objections = {name: result.objections(model.precision, margin) for name, result in results.items()}
     for name, result in results.items():
-        _report(console, name, result, objections[name], margin)
+        _report(console, name, result, objections[name], margin, source.reference_name)
     for exported in files:
         if exported.engine:
             _write_to_passport(exported, results, data)
@@ -82,13 +78,15 @@ def _write_to_passport(exported: ExportedFile, results: Mapping[str, Verificatio
     note_verification(exported.file, {"data": data, "executed": executed, **result.to_mapping()})
 
 
-def _report(console: Console, name: str, result: Verification, objections: Sequence[str], margin: float) -> None:
+def _report(
+    console: Console, name: str, result: Verification, objections: Sequence[str], margin: float, reference: str
+) -> None:
     comparison = result.comparison
     lines = [
-        f"{name}, compared with torch on {len(comparison.sequences)} sequences:",
+        f"{name}, compared with {reference} on {len(comparison.sequences)} sequences:",
         f"  features differ by up to {result.feature_error:.1e} of the largest feature, "
         f"peaks by up to {result.peak_shift:.3f} cells ({result.patches} patches)",
-        f"  success AUC {result.auc:.4f}, torch {result.reference:.4f}: {comparison.difference:+.4f} "
+        f"  success AUC {result.auc:.4f}, {reference} {result.reference:.4f}: {comparison.difference:+.4f} "
         f"({CONFIDENCE:.0%} interval {comparison.low:+.4f} to {comparison.high:+.4f}); "
         f"float32 in ONNX Runtime {result.control:.4f}",
     ]

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 from dcfnet.config import CONSTANTS
 from dcfnet.engines.flavour import FLAVOURS
-from dcfnet.model.file import FOLDABLE, PRECISIONS
+from dcfnet.model.file import FOLDABLE, PRECISIONS, SHIPPED
 
-Checkpoint = Annotated[
-    Path | None,
+Source = Annotated[
+    str | None,
     typer.Argument(
-        help="Checkpoint of dcfnet-train, or .npz of the released weights; default: that of the model dcfnet."
+        help="Checkpoint of dcfnet-train or dcfnet_train.deep, float32 model (.onnx), .npz of the released weights, "
+        f"or name of a shipped model: {', '.join(SHIPPED)}. [default: {next(iter(SHIPPED))}]"
     ),
 ]
 Onnx = Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx, for CPUs and other ONNX software.")]
@@ -50,7 +51,9 @@ TimingCache = Annotated[
 Verify = Annotated[
     str | None,
     typer.Option(
-        metavar="DATA", help="Compare with torch on sequences, FOLDER or LAYOUT:FOLDER. Too large a loss: exit code 2."
+        metavar="DATA",
+        help="Compare with torch (a model file: with OpenCV) on sequences, FOLDER or LAYOUT:FOLDER. Too large a loss: "
+        "exit code 2.",
     ),
 ]
 Margin = Annotated[
@@ -61,5 +64,17 @@ Config = Annotated[
     typer.Option(help=f"Constants in the file: {', '.join(CONSTANTS)}; default: those of the training."),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a constant of the tracker.")]
-Stride = Annotated[int, typer.Option(help="Pixels of the patch per feature; 2 halves the time.", min=1, max=4)]
-Lrn = Annotated[str, typer.Option(help="Normalisation: fast (square roots) or op (LRN node of ONNX).")]
+Stride = Annotated[
+    int | None,
+    typer.Option(help="Pixels of the patch per feature, for checkpoints of dcfnet-train. [2]", min=1, max=4),
+]
+Lrn = Annotated[
+    str | None,
+    typer.Option(
+        help="Normalisation, for checkpoints of dcfnet-train: fast (square roots) or op (LRN node of ONNX). [fast]"
+    ),
+]
+Confidence = Annotated[
+    Path | None,
+    typer.Option(help="File of dcfnet-calibrate confidence, for checkpoints of dcfnet_train.deep."),
+]

@@ -92,7 +92,7 @@ class Reason(_StringEnum):
     CORRECTED = "corrected"  # tracked: the target took a detector box (`correct`)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """The result for one target in one frame.
 
@@ -118,7 +118,8 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, for `json.dumps`: the box as a list [x, y, w, h], status and reason as text."""
-        return {**vars(self), "box": list(self.box), "status": self.status.value, "reason": self.reason.value}
+        fields = {name: getattr(self, name) for name in Result.__slots__}
+        return {**fields, "box": list(self.box), "status": self.status.value, "reason": self.reason.value}
 
 
 @dataclass(frozen=True)

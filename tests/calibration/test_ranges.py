@@ -193,7 +193,7 @@ def test_the_command_writes_ranges_for_int8(footage: Path, tmp_path: Path) -> No
         (["--layout", "mine"], "no layout 'mine'"),
         (["--preset", "best"], "--preset best: "),
         (["--model", "none.onnx"], "none.onnx: no such file"),
-        (["--model", "deep"], "deep.onnx: has 2 feature levels, and int8 supports one; use --model dcfnet"),
+        (["--model", "deep"], "deep.onnx: has 2 feature levels, and int8 supports one; use fp32 or fp16"),
     ],
 )
 def test_a_mistake_is_reported(footage: Path, tmp_path: Path, args: list[str], shown: str) -> None:

@@ -12,13 +12,14 @@ from dcfnet import Tracker
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.engines.builder import build
+from dcfnet.engines.bundle import read_engine
 from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.model.file import Model
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.passes.protocols import few_starts
 from dcfnet_evaluation.scores import Score, mean_score
-from dcfnet_export.deep import app
+from dcfnet_export.cli import app
 from dcfnet_export.precision import convert
 from dcfnet_train.footage.videos import open_sequences
 from onnx import TensorProto, load_from_string
@@ -26,8 +27,7 @@ from typer.testing import CliRunner
 
 from tests.train.footage import make_otb_dataset
 
-SHIPPED = Path(dcfnet.model.__file__).parent / "shipped"
-CHECKPOINT = str(SHIPPED / "deep.safetensors")
+MODEL = str(Path(dcfnet.model.__file__).parent / "shipped" / "deep.onnx")
 SIDE = 64
 
 
@@ -80,11 +80,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_gate_tracks_with_the_filter_of_each_level(dataset: Path, tmp_path: Path) -> None:
-    file = tmp_path / "half.onnx"
-    arguments = [CHECKPOINT, "--precision", "fp16", "--output", str(file), "--verify", str(dataset)]
+    file = tmp_path / "deep-fp16.onnx"
+    arguments = [MODEL, "--onnx", "--precision", "fp16", "--output", str(tmp_path), "--verify", str(dataset)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert f"{file}, compared with torch on 2 sequences" in result.output
+    assert f"{file}, compared with OpenCV on 2 sequences" in result.output
     tracker, sequences = Tracker("deep", "cpu"), open_sequences(str(dataset))
     scores = [Score.of([run_pass(tracker, one, start) for start in few_starts(one)], one) for one in sequences]
     assert f"float32 in ONNX Runtime {mean_score(scores).auc:.4f}" in result.output
@@ -93,14 +93,31 @@ def test_the_gate_tracks_with_the_filter_of_each_level(dataset: Path, tmp_path: 
 
 def test_a_margin_that_no_file_meets_refuses_the_file(dataset: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("dcfnet_export.verify.Verification.objections", lambda *_: ["it tracks worse"])
-    arguments = [CHECKPOINT, "--output", str(tmp_path / "deep.onnx"), "--verify", str(dataset)]
+    arguments = [MODEL, "--onnx", "--output", str(tmp_path), "--verify", str(dataset)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2, result.output
     assert "refused: it tracks worse" in result.output
 
 
 def test_int8_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, [CHECKPOINT, "--precision", "int8", "--output", str(tmp_path / "deep.onnx")])
+    result = CliRunner().invoke(app, [MODEL, "--onnx", "--precision", "int8", "--output", str(tmp_path)])
     assert result.exit_code == 1
-    assert "--precision int8: must be fp32 or fp16" in result.output
+    assert "deep: has 2 feature levels, and int8 supports one; use fp32 or fp16" in result.output
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_builds_an_engine_with_all_that_the_tracker_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has wheels only for x86-64")
+    monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
+    arguments = [MODEL, "--trt", "--precision", "fp16", "--sm", "8.6", "--targets", "4", "--output", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "not executed; not yet compared with OpenCV, use --verify DATA" in result.output
+    engine, full = read_engine(tmp_path / "deep-fp16.engine"), load_model("deep")
+    assert (engine.levels, engine.confidence, engine.stride) == (full.levels, full.confidence, full.stride)
+    assert (engine.config, dict(engine.presets)) == (full.config, dict(full.presets))
+    options = engine.passport.options
+    assert options.batches() == (1, 4, 4)  # one patch for each target has all scales
+    assert options.sides() == (88, 120, 120)

@@ -103,7 +103,7 @@ def run(*args: object) -> tuple[int, str]:
 
 
 def test_the_command_exports_the_shipped_weights(tmp_path: Path) -> None:
-    code, text = run("--onnx", "--output", tmp_path)
+    code, text = run("dcfnet", "--onnx", "--output", tmp_path)
     assert code == 0, text
     assert load_model(tmp_path / "dcfnet.onnx").weights_sha256 == load_model("dcfnet").weights_sha256
 
@@ -113,7 +113,7 @@ def test_the_command_exports_the_shipped_weights(tmp_path: Path) -> None:
     [
         (["none.safetensors", "--onnx"], "none.safetensors"),
         (["none.npz", "--onnx"], "none.npz"),
-        (["--onnx", "--config", "best"], "--config best: must be one of"),
+        (["dcfnet", "--onnx", "--config", "best"], "--config best: must be one of"),
         ([], "--onnx"),
     ],
 )

@@ -16,16 +16,15 @@ from dcfnet.backbones.ort import OrtBackbone
 from dcfnet_evaluation.scores import Comparison
 from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from dcfnet_export.cli import REFUSED, app
-from dcfnet_export.files import load
 from dcfnet_export.precision.ranges import Ranges
+from dcfnet_export.sources import open_source
 from dcfnet_export.verify import AHEAD, Verification, verify
 from dcfnet_train.footage.videos import open_sequences
-from dcfnet_train.validation import TorchBackbone
 from typer.testing import CliRunner
 
 from tests.train.footage import make_otb_dataset
 
-NETWORK = TorchBackbone(load(None)[0].backbone(padding=True, stride=2))
+NETWORK = open_source("dcfnet").reference
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +147,7 @@ def narrow_ranges(file: Path) -> Path:
 
 
 def test_the_command_accepts_a_good_export(dataset: Path, tmp_path: Path) -> None:
-    code, text = run("--onnx", "--precision", "fp16", "--output", tmp_path, "--verify", dataset)
+    code, text = run("dcfnet", "--onnx", "--precision", "fp16", "--output", tmp_path, "--verify", dataset)
     assert code == 0, text
     assert "success AUC" in text
     assert "95% interval" in text
@@ -159,11 +158,11 @@ def test_the_command_refuses_a_bad_one(dataset: Path, tmp_path: Path) -> None:
     ranges = narrow_ranges(tmp_path / "ranges.json")
     # With colours, the tracker would keep the target with any network.
     options = ("--ranges", ranges, "--set", "colour_share=0", "--output", tmp_path, "--verify", dataset)
-    code, text = run("--onnx", "--precision", "int8", *options)
+    code, text = run("dcfnet", "--onnx", "--precision", "int8", *options)
     assert code == REFUSED, text
     assert "  diverged in Beta at frame " in text
     assert " is more than 0.01 below float32 (" in text
-    assert run("--onnx", "--precision", "int8", *options, "--margin", 1)[0] == 0
+    assert run("dcfnet", "--onnx", "--precision", "int8", *options, "--margin", 1)[0] == 0
 
 
 def test_an_engine_is_verified_by_its_graph_without_a_gpu(
@@ -173,14 +172,15 @@ def test_an_engine_is_verified_by_its_graph_without_a_gpu(
     if Path("/dev/nvidiactl").exists():
         pytest.skip("there is a GPU")
     monkeypatch.setenv("DCFNET_KEYS", str(tmp_path / "keys"))
-    code, text = run("--trt", "--precision", "fp16", "--sm", "8.6", "--output", tmp_path, "--verify", dataset)
+    options = ("dcfnet", "--trt", "--precision", "fp16", "--sm", "8.6", "--output", tmp_path)
+    code, text = run(*options, "--verify", dataset)
     assert code == 0, text
     assert "built, not executed" in text
     passport = json.loads((tmp_path / "dcfnet-fp16.engine.json").read_text())["passport"]
     assert passport["verification"]["executed"] is False
     assert passport["verification"]["sequences"] == ["Alpha", "Beta"]
     assert passport["precision"] == "fp16"
-    again, text = run("--trt", "--precision", "fp16", "--sm", "8.6", "--output", tmp_path)
+    again, text = run(*options)
     assert again == 0
     assert "already built for these options" in text
 
@@ -201,7 +201,7 @@ def test_an_engine_is_verified_by_its_graph_without_a_gpu(
 def test_a_mistake_is_reported(tmp_path: Path, args: list[str], shown: str) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
     args = [str(tmp_path / arg) if arg == "deep.json" else arg for arg in args]
-    code, text = run("--onnx", *args, "--output", tmp_path)
+    code, text = run("dcfnet", "--onnx", *args, "--output", tmp_path)
     assert code == 1
     assert not list(tmp_path.glob("*.onnx"))
     assert shown in text.replace("\n", " ")
@@ -212,7 +212,7 @@ def test_onnx_files_need_no_libraries_of_engines() -> None:
     """The package works without the extra for engines; --trt reports the missing extra."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['cryptography', 'platformdirs', 'tensorrt', 'tensorrt_rtx']));"
-        "from dcfnet_export.cli import app; app(['--trt', '--output', sys.argv[1]])"
+        "from dcfnet_export.cli import app; app(['dcfnet', '--trt', '--output', sys.argv[1]])"
     )
     done = subprocess.run([sys.executable, "-c", code, "unused"], capture_output=True, text=True)
     assert done.returncode == 1

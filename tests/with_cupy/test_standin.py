@@ -82,4 +82,6 @@ def test_views_of_cupy_are_those_of_the_standin(cupy: Any, name: str) -> None:
         assert getattr(found, attribute) == getattr(expected, attribute)
     assert len(found) == len(expected)
     assert found.data.ptr == expected.data.ptr
+    assert found.data.device_id == 0
+    assert hasattr(expected.data, "device_id")  # its value needs a stand-in
     assert found.flags.c_contiguous == expected.flags.c_contiguous

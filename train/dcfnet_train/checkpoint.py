@@ -110,6 +110,15 @@ def read_tensors(file: Path, format_: str, command: str) -> tuple[dict[str, Tens
         ) from error
 
 
+def read_format(file: Path) -> str | None:
+    """The format that a safetensors file declares; None if it declares none, or is not such a file."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return (opened.metadata() or {}).get("format")
+    except (OSError, SafetensorError):
+        return None
+
+
 def load_shipped() -> Checkpoint:
     """The checkpoint of the weights that the package contains."""
     with as_file(files("dcfnet.model") / "shipped" / "dcfnet.safetensors") as shipped:

@@ -24,7 +24,7 @@ from onnx import helper, load_from_string
 from dcfnet_export.naming import convolutions
 from dcfnet_export.precision.folding import fold
 from dcfnet_export.precision.half import halve
-from dcfnet_export.precision.quantise import quantise
+from dcfnet_export.precision.quantise import check_levels, quantise
 from dcfnet_export.precision.ranges import Ranges, RangesError
 
 
@@ -39,8 +39,8 @@ def convert(
     """A float32 model in another precision, with the steps `folded` (see `Model`) in its graph.
 
     form: "cpu" or "tensorrt". ranges: for int8 and mixed. per_channel: see `quantise`.
-    Raises ConfigError for an unknown name. Raises RangesError if int8 or mixed has no ranges, or those of another
-    model.
+    Raises ConfigError for an unknown name, and for int8 or mixed of a model with several levels. Raises RangesError if
+    int8 or mixed has no ranges, or those of another model.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
@@ -64,6 +64,7 @@ def _converted(model: Model, precision: str, form: str, ranges: Ranges | None, p
         return model.onnx
     if precision == "fp16":
         return halve(model.onnx, layers, patches=form == "tensorrt")
+    check_levels(model)
     if ranges is None:
         raise RangesError(f"{precision} needs activation ranges: add --ranges FILE, a file of dcfnet-calibrate ranges")
     kept = ranges.sensitive if precision == "mixed" else ()

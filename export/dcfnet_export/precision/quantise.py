@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from dcfnet.errors import ConfigError, MissingDependencyError
-from dcfnet.model.file import parse_model
+from dcfnet.model.file import Model, parse_model
 from onnx import ModelProto, TensorProto, checker, load_from_string
 
 from dcfnet_export.naming import CONVOLUTION, INPUT, convolutions
@@ -56,6 +56,15 @@ def _check(proto: ModelProto, ranges: Ranges, layers: Sequence[str], form: str) 
     missing = [name for name in calibrated(proto) if name not in ranges.tensors]
     if missing:
         raise RangesError(f"no range of {', '.join(missing)}; measure the ranges again with dcfnet-calibrate ranges")
+
+
+def check_levels(model: Model) -> None:
+    """Raises ConfigError for a model that cannot have int8 convolutions, because it has several feature levels."""
+    if model.levels:
+        raise ConfigError(
+            f"{model.name}: has {len(model.levels)} feature levels, and int8 supports one; use fp32 or fp16, or a "
+            "model with one level, such as dcfnet"
+        )
 
 
 def check_float32(proto: ModelProto) -> None:

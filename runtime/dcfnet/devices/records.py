@@ -139,7 +139,8 @@ def all_flags(outcomes: Outcomes) -> int:
 
 def results_of(outcomes: Outcomes) -> Iterator[tuple[Any, ...]]:
     """RESULT_NUMBERS of each outcome as float, then the indices of its status and reason. outcomes: contiguous."""
-    return _RESULT.iter_unpack(outcomes.data)
+    buffer: Any = outcomes  # not `.data`: it describes all fields in text, which takes 1.4 us
+    return _RESULT.iter_unpack(buffer)
 
 
 def peak_of(outcomes: Outcomes) -> Peak:

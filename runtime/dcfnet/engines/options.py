@@ -62,12 +62,13 @@ class BuildOptions(Settings):
     def of(cls, model: Model, targets: int = 1, scales: int | None = None, **others: object) -> BuildOptions:
         """Options for all presets of a model.
 
-        targets: number of targets in one call. scales: sizes per target; None: the most of any preset. others: options
-        that replace the computed ones.
+        targets: number of targets in one call. scales: patches per target; None: the most of any preset. A preset with
+        a margin reads all scales from one patch. others: options that replace the computed ones.
         """
         presets: Mapping[str, int] = {name: config.patch_size for name, config in model.presets.items()}
         sides = sorted({*presets.values(), model.config.patch_size})
-        most = max((config.scales for config in (model.config, *model.presets.values())), default=1)
+        constants = (model.config, *model.presets.values())
+        most = max(1 if config.margin else config.scales for config in constants)
         batch = targets * (scales or most)
         values = {
             "opt_batch": batch,

@@ -126,7 +126,11 @@ class TrackerLifecycle:
             if not len(rows):
                 return {}
             after, found = step(self._pipeline, batch, list(shown.values()))
-            self._state = after if batch is state else state.put(rows, after.replace(source=state.source[rows]))
+            if batch is state:  # nearly always
+                self._state, results = after, dict(zip(self._ids, found, strict=True))
+                self._times.results = results.copy()  # in a tenth of the time of `update`
+                return results
+            self._state = state.put(rows, after.replace(source=state.source[rows]))
         results = {self._ids[row]: result for row, result in zip(rows.tolist(), found, strict=True)}
         self._times.results.update(results)
         return results

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.devices.backend import Backend
@@ -41,13 +40,12 @@ def frames_by_source(frames: Frames) -> Mapping[int, Frame | None]:
     return frames
 
 
-def validate_frames(backend: Backend, given: Sequence[Any], sources: NDArray[np.intp]) -> list[Frame | Reason]:
+def validate_frames(backend: Backend, given: Sequence[Any], sources: Collection[int]) -> list[Frame | Reason]:
     """The frames on the backend, or the reason why they were rejected. Frames that no target uses are not examined.
 
-    Raises FrameTypeError.
+    sources: of the targets. Raises FrameTypeError.
     """
-    wanted = set(sources.tolist())
-    return [_validated(backend, frame) if index in wanted else Reason.NO_FRAME for index, frame in enumerate(given)]
+    return [_validated(backend, frame) if index in sources else Reason.NO_FRAME for index, frame in enumerate(given)]
 
 
 def _validated(backend: Backend, given: Any) -> Frame | Reason:

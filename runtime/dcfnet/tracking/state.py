@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -147,15 +148,26 @@ class TrackState:
             return self
         return TrackState(taken(self.targets, rows), self.filters.take(rows), self.scenes[rows])
 
+    @cached_property
+    def own_sources(self) -> Mapping[int, int]:
+        """The sources of the targets, as {source: source}."""
+        return {source: source for source in self.source.tolist()}
+
+    def with_targets(self, targets: Targets) -> TrackState:
+        """The state with other records of the same targets, of the same sources."""
+        state = TrackState(targets, self.filters, self.scenes)
+        vars(state)["own_sources"] = self.own_sources  # computed once for many frames
+        return state
+
     def of_sources(self, sources: Iterable[int]) -> tuple[NDArray[np.intp], TrackState]:
         """The rows of the targets of these sources, and these targets with indices into `sources` as their sources.
 
         The state itself if each target has a frame and each source is its own index.
         """
-        numbered, own = {source: index for index, source in enumerate(sources)}, self.source.tolist()
-        if all(numbered.get(source) == source for source in set(own)):  # nearly always
+        numbered = {source: index for index, source in enumerate(sources)}
+        if self.own_sources.items() <= numbered.items():  # nearly always
             return np.arange(len(self)), self
-        rows = np.flatnonzero([source in numbered for source in own])
+        rows = np.flatnonzero([source in numbered for source in self.source.tolist()])
         part = self.take(rows)
         return rows, part.replace(source=np.array([numbered[int(s)] for s in part.source], dtype=np.intp))
 

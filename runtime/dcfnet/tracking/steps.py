@@ -85,7 +85,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     frames[source] may be any object. An invalid or blank frame gives LOST with the reason and does not change the
     target's state.
     """
-    validated = validate_frames(pipeline.backend, frames, state.source)
+    validated = validate_frames(pipeline.backend, frames, state.own_sources)
     if (decided := _decided_by_device(pipeline, state, validated)) is not None:
         return decided
     present, changed = follow_resolution(state, validated, pipeline.config.scale_limits())
@@ -128,12 +128,12 @@ def _decided_by_device(
     """
     if pipeline.config.searches_whole_frame() or pipeline.config.camera_motion:
         return None
-    if any(isinstance(frames[source], Reason) for source in set(state.source.tolist())):
+    if any(isinstance(frames[source], Reason) for source in state.own_sources):
         return None
     decided = state.filters.decide(pipeline, state.targets, frames)
     if decided is None:
         return None
-    moved, outcomes = TrackState(decided.targets, state.filters, state.scenes), decided.outcomes
+    moved, outcomes = state.with_targets(decided.targets), decided.outcomes
     results = decided_results(outcomes, pipeline.confidence is not None)
     if not decided.for_host:
         return moved, results

@@ -23,13 +23,24 @@ from tests.runtime.cuda.memory import CudaError, Graph, NoMemoryError, Pool, Ste
 OPERATORS = ("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv")  # no matmul: the tracker has no cuBLAS
 
 
+class Pointer:
+    """Replaces MemoryPointer: the address of an array, and its GPU."""
+
+    def __init__(self, ptr: int, device: int) -> None:
+        self.ptr, self._device = ptr, device
+
+    @property
+    def device_id(self) -> int:
+        return int(_current_state().gpus.get(self.ptr, self._device))
+
+
 class ndarray:  # noqa: N801  # CuPy's name
     """A device array."""
 
     def __init__(self, values: np.ndarray, device: int = 0) -> None:
         self._values, self._device = values, device
         self.shape, self.dtype, self.ndim, self.strides = values.shape, values.dtype, values.ndim, values.strides
-        self.data = SimpleNamespace(ptr=values.ctypes.data)
+        self.data = Pointer(values.ctypes.data, device)
         self.flags = SimpleNamespace(c_contiguous=values.flags.c_contiguous)
 
     @property

@@ -287,17 +287,18 @@ def test_a_failure_of_the_gpu_is_an_error_and_does_not_change_the_state(
 ) -> None:
     state = tracker._state
     frame = fake.asarray(clip.frame(1))
-    faults = (  # in the wait, in the arithmetic, in the download, in the check of the frame
-        (Stream, "synchronize"),
-        (fake.ndarray, "astype"),
-        (fake.cuda.runtime, "memcpyAsync"),
-        (fake.cuda.runtime, "pointerGetAttributes"),
+    other = SimpleNamespace(__cuda_array_interface__=frame.__cuda_array_interface__)
+    faults = (  # in the wait, in the arithmetic, in the download, in the check of another library's frame
+        (Stream, "synchronize", frame),
+        (fake.ndarray, "astype", frame),
+        (fake.cuda.runtime, "memcpyAsync", frame),
+        (fake.cuda.runtime, "pointerGetAttributes", other),
     )
-    for owner, operation in faults:
+    for owner, operation, given in faults:
         with monkeypatch.context() as patch:
             patch.setattr(owner, operation, failing("cudaErrorIllegalAddress"))
             with pytest.raises(DeviceError, match=r"the GPU failed: cudaErrorIllegalAddress.*restart the process"):
-                tracker.update(frame)
+                tracker.update(given)
         assert tracker._state is state
 
 

@@ -222,8 +222,10 @@ class _Guard(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._errors:
-                self._uploads.finish()
-            self._errors.__exit__(kind, error, trace)
+            if self._uploads.borrowing:
+                with self._errors:
+                    self._uploads.finish()
+            if error is not None:
+                self._errors.__exit__(kind, error, trace)
         finally:
             self._lock.release()

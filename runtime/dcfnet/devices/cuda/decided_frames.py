@@ -25,7 +25,7 @@ def decide(
     slots: FilterSlots, programs: FramePrograms, rows: Rows, targets: Targets, frames: Sequence[CudaFrame]
 ) -> Decided | None:
     """See `Filters.decide`. rows: the slots of the targets."""
-    on_host, sources = any(isinstance(frame, HostFrame) for frame in frames), targets["source"]
+    on_host, sources = HostFrame in map(type, frames), targets["source"]
     in_place = _in_place(programs, frames, sources) if on_host else None
     copies = on_host and in_place is None
     if copies:

@@ -157,6 +157,11 @@ class CudaDevice(GpuDescription):
         with _errors:
             return cupy.cuda.runtime.pointerGetAttributes(address)
 
+    @staticmethod
+    def gpu_of(array: Any) -> int | None:
+        """Number of the GPU that an array of CuPy is on; None for any other object."""
+        return int(array.data.device_id) if isinstance(array, cupy.ndarray) else None
+
     def shared(self, given: Any) -> Array:
         """An array of another library on this GPU, without a copy.
 

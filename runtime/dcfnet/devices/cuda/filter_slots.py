@@ -116,7 +116,7 @@ class FilterSlots:
         programs = self._prepared(len(slots))
         rows = programs.decide(slots, frames, targets, first)
         self._device.wait()
-        return programs.found.take(rows)
+        return programs.found_of(rows)
 
     def update(self, slots: Rows, places: Structures) -> None:
         """As `Filters.update`, for these slots."""

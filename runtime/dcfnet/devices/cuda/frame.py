@@ -74,7 +74,8 @@ class CudaFrame:
 
     def _place_at(self, start: tuple[int, int], chroma_start: tuple[int, int] = (0, 0)) -> NDArray[np.void]:
         """As `place`, for pixels at another address."""
-        image = (*start, *chroma_start, *self.shape[:2], self.channels)
+        height, width = self.shape[:2]
+        image = (*start, *chroma_start, height, width, self.channels)
         return np.frombuffer(_PLACE.pack(*image, 0, 0, 0, 0, 0, *self.colours), PLACE)
 
     def require(self, centres: Pairs, regions: Pairs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,22 +25,32 @@ def device_frame(device: Any, uploads: Uploads, given: Any) -> CudaFrame:
     """
     if isinstance(given, CudaFrame):
         return given
+    if (number := device.gpu_of(given)) is not None:  # CuPy's own array
+        _check_gpu(device, [number])
+        check_pixels(given)
+        return CudaFrame(device.with_contiguous_rows(given))
     arrays = given.arrays if isinstance(given, (Rgb, Nv12)) else (given,)
     gpus = [_gpu_of(device, array) for array in arrays]
     if all(gpu is None for gpu in gpus):
         return uploads.frame(host_frame(given))
     if None in gpus:
         raise InvalidFrameError("one plane of the frame is on the host, the other on a GPU; put both on the same side")
-    if other := [gpu for gpu in gpus if gpu != device.number]:
-        raise InvalidFrameError(
-            f"frame is on GPU {other[0]}, the tracker on GPU {device.number}; copy the frame to GPU {device.number}"
-        )
+    _check_gpu(device, gpus)
     shared = [_shared(device, array) for array in arrays]
     if isinstance(given, (Rgb, Nv12)):
         pixels, *chroma = (device.with_contiguous_rows(plane) for plane in given.planes(shared))
         return CudaFrame(pixels, None, chroma[0] if chroma else None, given.colours)
     check_pixels(shared[0])
     return CudaFrame(device.with_contiguous_rows(shared[0]))
+
+
+def _check_gpu(device: Any, gpus: Sequence[int | None]) -> None:
+    """Raises InvalidFrameError if an array of the frame is not on the GPU of the tracker."""
+    for gpu in gpus:
+        if gpu != device.number:
+            raise InvalidFrameError(
+                f"frame is on GPU {gpu}, the tracker on GPU {device.number}; copy the frame to GPU {device.number}"
+            )
 
 
 def _gpu_of(device: Any, array: Any) -> int | None:

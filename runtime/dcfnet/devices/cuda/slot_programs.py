@@ -83,6 +83,7 @@ class SlotPrograms:
         self._update_program = CapturedProgram(device, learnt.nbytes, works[1].update, backbones[1])
         self._to_detect = _Parameters(self._detect_program, searched, self._whole)
         self._to_update = _Parameters(self._update_program, learnt, self._whole)
+        self._rows, self._found = slice(0, size), self.found  # views of `found`, of the last rows
 
     def prepare(self) -> None:
         """Captures both programs; see `CapturedProgram.prepare`."""
@@ -119,6 +120,14 @@ class SlotPrograms:
             given.raw["before"][rows] = raw(first)
         self._detect_program.run()
         return rows
+
+    def found_of(self, rows: Rows | slice) -> Found:
+        """The records of `found` in these rows; views for a slice."""
+        if not isinstance(rows, slice):
+            return self.found.take(rows)
+        if rows is not self._rows:
+            self._rows, self._found = rows, self.found.take(rows)
+        return self._found
 
     def update(self, slots: Rows, places: Structures) -> None:
         """Queues *update* for at most `size` slots. places: of their patches, one each."""

@@ -92,6 +92,11 @@ class Uploads:
             return
         upload_rows(self._device, self._buffers, part, to, pitch)
 
+    @property
+    def borrowing(self) -> bool:
+        """Whether there were copies from the caller's memory."""
+        return self._borrowed is not None
+
     def finish(self) -> None:
         """Waits for the copies from the caller's memory."""
         if self._borrowed is not None:
