@@ -15,7 +15,7 @@ from dcfnet.devices.cuda.kernels.decisions import GRID_SIDE
 from dcfnet.devices.cuda.kernels.program import DECISIONS
 from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import GRID, patch_places, texture_grids
-from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET, UPDATE
+from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET, UPDATE, Targets
 from dcfnet.filter.response import Peak
 from dcfnet.io.texture import COARSE_SAMPLES, FLAT_RANGE, Texture, mean_levels
 from dcfnet.model.confidence import Confidence
@@ -229,6 +229,10 @@ def compare(result: Result, expected: Result) -> None:
     assert dataclasses.replace(result, confidence=None) == dataclasses.replace(expected, confidence=None)
 
 
+def state_of(targets: Targets, filters: Any) -> TrackState:
+    return TrackState(targets, filters, np.zeros((len(targets), 0, 0), np.uint8))
+
+
 def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, rng: np.random.Generator) -> None:
     """Targets with their own histories. If the host must decide about a target, its result is the next state."""
     frames, scales, seen, second_passes, learnt, by_host = frames_of(rng), len(pipeline.scales), set(), 0, 0, 0
@@ -237,7 +241,7 @@ def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, r
     before["flags"] = SEARCH
     for _ in range(FRAMES):
         script = scripted(rng, scales)
-        state, results = on_host(pipeline, TrackState(targets, ScriptedFilters(script, numbers)), frames, script)  # type: ignore[arg-type]
+        state, results = on_host(pipeline, state_of(targets, ScriptedFilters(script, numbers)), frames, script)
         places, found = device.run(frames, targets, before, script, 0)
         places_equal(places, script.searches[0][1])
         np.testing.assert_array_equal(device.grids, script.grids)  # type: ignore[attr-defined]
