@@ -75,8 +75,10 @@ def open_source(name: str | None, changes: Changes = NO_CHANGES) -> Source:
     The model of a checkpoint is compared with torch. Raises ModelError for an unusable file, ConfigError for options
     that do not fit it, and ParityError.
     """
-    path = Path(name or DEFAULT_MODEL)
-    if not path.exists() and str(path) in SHIPPED:
+    if name is None:
+        return _shipped(DEFAULT_MODEL, changes)
+    path = Path(name)
+    if str(path) in SHIPPED and (not path.exists() or path.is_dir()):  # users have folders such as out/deep
         return _shipped(str(path), changes)
     if not path.exists():
         raise ModelError(
