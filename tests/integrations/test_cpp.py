@@ -150,6 +150,10 @@ def test_the_port_reads_a_model_that_is_exported_today(port: Path, tmp_path: Pat
     box = (tmp_path / "first_box.txt").read_text().strip()
     done = run(port, tmp_path / "today.onnx", "balanced", tmp_path / "frames.ppm", box)
     assert done.stdout == expected, done.stderr
+    entry.value = json.dumps(TrackerConfig.from_mapping({**constants, "camera_motion": True}).to_mapping())
+    onnx.save(model, tmp_path / "today.onnx")
+    done = run(port, tmp_path / "today.onnx", "balanced", tmp_path / "frames.ppm", box)
+    assert "this port does not support camera_motion" in done.stderr
 
 
 def test_errors_of_the_port_are_one_line(port: Path, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def with_metadata(name: str, value: str) -> Callable[[Tensors, Metadata], object
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (with_metadata("state", "99"), "state format '99', this version reads '5'"),
+        (with_metadata("state", "5"), "state format '5', this version reads '6'; start again with init"),
         (with_value("light", 0), "its tensor 'light' has values outside 0.0625 to 16"),
         (with_value("light", 17), "its tensor 'light' has values outside 0.0625 to 16"),
         (with_value("level", -1), "its tensor 'level' has values outside 0 to 4080"),

@@ -16,7 +16,8 @@ namespace {
 // Constants that this port uses, and the values of those that a file may leave out (runtime/dcfnet/config/constants.py).
 const std::map<std::string, double> DEFAULTS = {
     {"margin", 0},     {"redetection_patches", 1}, {"redetection_ms", 0},
-    {"min_strength", 0}, {"lost_after", 5},        {"min_confidence", 0.5}, {"lost_confidence", 0.4}};
+    {"min_strength", 0}, {"lost_after", 5},        {"min_confidence", 0.5}, {"lost_confidence", 0.4},
+    {"camera_motion", 0}};
 const std::set<std::string> KNOWN = {
     "patch_size", "padding", "squareness", "label_sigma", "regularisation", "background_penalty", "filter_extent",
     "solver_steps", "temporal_penalty", "colour_share", "colour_rate", "band", "learning_rate", "update_interval",
@@ -96,7 +97,8 @@ std::pair<std::string, Tensor> tensor_of(const std::string& message) {
     return {name, tensor};
 }
 
-// The numbers in a JSON text: {"a": {"b": [1, 2]}} gives a.b.0 and a.b.1. Strings, true, false and null are skipped.
+// The numbers in a JSON text: {"a": {"b": [1, 2]}} gives a.b.0 and a.b.1. true is 1 and
+// false is 0. Strings and null are skipped.
 class Json {
   public:
     explicit Json(const std::string& text) : text_(text) { value(""); }
@@ -129,6 +131,7 @@ class Json {
         } else if (first == '"') {
             string();
         } else if (std::strchr("tfn", first)) {
+            if (first != 'n') numbers[name] = first == 't';
             while (at_ < text_.size() && std::isalpha(static_cast<unsigned char>(text_[at_]))) ++at_;
         } else {
             const std::string number = text_.substr(at_, 40);
@@ -163,7 +166,7 @@ Config config_of(const std::map<std::string, std::string>& metadata, const std::
     if (!found) fail("the model has no preset " + preset);
     for (const auto& [name, number] : values)
         if (!KNOWN.count(name) && !DEFAULTS.count(name)) fail("this port does not know the constant " + shown(name));
-    for (const char* name : {"margin", "min_strength", "redetection_ms"})
+    for (const char* name : {"margin", "min_strength", "redetection_ms", "camera_motion"})
         if (values[name] != 0) fail(std::string("this port does not support ") + name);
     for (const auto& [name, range] : RANGES)
         if (!(values[name] >= range.first && values[name] <= range.second)) fail("the constant " + name + " is out of range");

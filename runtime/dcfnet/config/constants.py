@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dcfnet.config.settings import Rule, Settings, number, one_of, whole
+from dcfnet.config.settings import Rule, Settings, flag, number, one_of, whole
 from dcfnet.errors import ConfigError
 
 NEVER = 100.0  # target sizes: for second_pass_distance; larger than any search region
@@ -45,6 +45,7 @@ class TrackerConfig(Settings):
     redetection_rings: int = 3  # rings of places around the last confident position, for redetection; 0: off
     redetection_patches: int = 1  # places searched per frame of a lost target: one on the rings, the others anywhere
     redetection_ms: float = 0.0  # longest time for these places, per frame; 0: no limit, and repeatable boxes
+    camera_motion: bool = False  # whether search positions move with the scene, for footage with strong shake
     min_scale: float = 0.2  # smallest size / initial or corrected size: below it, the scale search has failed
     max_scale: float = 5.0  # largest size / initial or corrected size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
@@ -81,6 +82,7 @@ class TrackerConfig(Settings):
             "redetection_rings": whole(0, 100),
             "redetection_patches": whole(1, 100),
             "redetection_ms": number(0),
+            "camera_motion": flag(),
             "min_scale": number(above=0, high=1),
             "max_scale": number(1),
             "min_psr": number(0),

@@ -88,6 +88,11 @@ def multiple(of: int, low: int, high: int) -> Rule:
     return lambda v: is_whole(v) and v % of == 0, f"a multiple of {of} from {low} to {high}"
 
 
+def flag() -> Rule:
+    """The rule of a setting that is on or off."""
+    return lambda v: isinstance(v, bool), "true or false"
+
+
 def one_of(*names: str) -> Rule:
     """The rule of a value that is one of these names."""
     return lambda v: v in names, f"one of {', '.join(names)}"

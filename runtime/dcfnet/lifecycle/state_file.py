@@ -32,7 +32,7 @@ try:
 except ImportError as error:
     raise MissingDependencyError("safetensors", "state") from error
 
-FORMAT = "5"
+FORMAT = "6"
 FORMAT_KEY, KIND_KEY, MODEL_KEY, HASH_KEY, CONFIG_KEY, NEXT_KEY = METADATA_KEYS = (
     "dcfnet.state",  # FORMAT
     "dcfnet.kind",  # the class of the tracker: Tracker or MultiTracker

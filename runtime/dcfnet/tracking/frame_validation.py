@@ -77,7 +77,9 @@ def follow_resolution(
     centres = {name: to_centre_grid((getattr(state, name) + 0.5) * factor - 0.5) for name in names}
     scaled = {name: getattr(state, name) * factor for name in ("size", "initial_size", "confident_size", "sure_size")}
     limits = size_limits(scaled["initial_size"], sizes, ratio)
-    return state.replace(**centres, **scaled, frame_size=sizes, size_limits=limits), changed
+    # The translation between scenes of frames of two sizes means nothing: it is measured from the next frame on.
+    scenes = np.where(np.array(changed)[:, None, None], np.uint8(0), state.scenes)
+    return state.replace(**centres, **scaled, frame_size=sizes, size_limits=limits, scenes=scenes), changed
 
 
 def rejection_reasons(state: TrackState, frames: ValidatedFrames) -> list[Reason | None]:

@@ -55,10 +55,15 @@ class TrackState:
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
     view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
     searched for, see `redetection/camera_cuts.py`; 0 if unknown.
+
+    scenes: uint8 (N, SCENE_SIDE, SCENE_SIDE), host, small grey pictures of the last frame in which each target was
+    searched for, see `camera_motion/scenes.py`; 0 if unknown. (N, 0, 0) without `camera_motion`. They are not in the
+    records, which a device gets in every frame.
     """
 
     targets: Targets
     filters: Filters
+    scenes: NDArray[np.uint8]
 
     centre = _Column[np.float64]()
     size = _Column[np.float64]()
@@ -93,9 +98,10 @@ class TrackState:
         size_limits: Pairs,
         source: NDArray[np.intp],
         filters: Filters,
+        scenes: NDArray[np.uint8],
     ) -> TrackState:
         """The state of targets in their first frame."""
-        state = cls(np.zeros(len(centre), TARGET), filters)
+        state = cls(np.zeros(len(centre), TARGET), filters, scenes)
         sizes = dict.fromkeys(("size", "initial_size", "confident_size", "sure_size"), size)
         centres = dict.fromkeys(("centre", "confident_centre", "sure_centre"), centre)
         frames = {"frame_size": frame_size, "size_limits": size_limits, "source": source}
@@ -114,8 +120,8 @@ class TrackState:
 
         capacity: see `Filters.extended`.
         """
-        assert arrays.keys() == set(FIELDS), arrays.keys()
-        state = cls(np.zeros(len(filters), TARGET), backend.store_filters(programs, filters))
+        assert arrays.keys() == {*FIELDS, "scenes"}, arrays.keys()
+        state = cls(np.zeros(len(filters), TARGET), backend.store_filters(programs, filters), arrays["scenes"])
         return cls.concatenate([state.replace(**arrays)], capacity)
 
     def copy(self, backend: Backend, programs: FramePrograms, capacity: int | None = None) -> TrackState:
@@ -127,17 +133,20 @@ class TrackState:
         return len(self.targets)
 
     def replace(self, **changes: Any) -> TrackState:
-        """A copy with some fields of the records, or the filters, replaced."""
+        """A copy with some fields of the records, the filters or the scenes replaced."""
         targets, filters = self.targets, changes.pop("filters", self.filters)
+        scenes = changes.pop("scenes", self.scenes)
         if changes:
             targets = copied(targets)
             for name, values in changes.items():
                 targets[name] = values
-        return TrackState(targets, filters)
+        return TrackState(targets, filters, scenes)
 
     def take(self, rows: NDArray[np.intp]) -> TrackState:
         """The targets in `rows`; the state itself if these are all targets, in order."""
-        return self if self._is_all(rows) else TrackState(taken(self.targets, rows), self.filters.take(rows))
+        if self._is_all(rows):
+            return self
+        return TrackState(taken(self.targets, rows), self.filters.take(rows), self.scenes[rows])
 
     @cached_property
     def own_sources(self) -> Mapping[int, int]:
@@ -146,7 +155,7 @@ class TrackState:
 
     def with_targets(self, targets: Targets) -> TrackState:
         """The state with other records of the same targets, of the same sources."""
-        state = TrackState(targets, self.filters)
+        state = TrackState(targets, self.filters, self.scenes)
         vars(state)["own_sources"] = self.own_sources  # computed once for many frames
         return state
 
@@ -168,14 +177,17 @@ class TrackState:
             return part
         targets = copied(self.targets)
         put(targets, rows, part.targets)
-        return TrackState(targets, self.filters.put(rows, part.filters))
+        scenes = self.scenes.copy()
+        scenes[rows] = part.scenes
+        return TrackState(targets, self.filters.put(rows, part.filters), scenes)
 
     @classmethod
     def concatenate(cls, parts: Sequence[TrackState], capacity: int | None = None) -> TrackState:
         """The targets of all parts, in order. The parts are consumed. capacity: see `Filters.extended`."""
         first, *others = parts
         targets = np.concatenate([raw(part.targets) for part in parts]).view(TARGET)
-        return cls(targets, first.filters.extended([other.filters for other in others], capacity))
+        scenes = np.concatenate([part.scenes for part in parts])
+        return cls(targets, first.filters.extended([other.filters for other in others], capacity), scenes)
 
     def boxes(self) -> list[Box]:
         """Target boxes, frame pixels."""
@@ -187,5 +199,5 @@ class TrackState:
         return len(rows) == len(self) and (len(rows) == 1 or bool((rows[1:] > rows[:-1]).all()))  # no target twice
 
     def host_arrays(self) -> dict[str, NDArray[Any]]:
-        """The fields of the records by name."""
-        return {name: self.targets[name] for name in FIELDS}
+        """The fields of the records, and the scenes, by name."""
+        return {**{name: self.targets[name] for name in FIELDS}, "scenes": self.scenes}

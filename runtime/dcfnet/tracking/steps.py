@@ -26,6 +26,7 @@ from dcfnet.errors import InvalidBoxError
 from dcfnet.filter.dcf import Array
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.result import Box, Reason, Result
+from dcfnet.tracking.camera_motion import follow_camera, read_scenes, search_in_place
 from dcfnet.tracking.frame_validation import ValidatedFrames, follow_resolution, rejection_reasons, validate_frames
 from dcfnet.tracking.geometry import (
     any_true,
@@ -59,7 +60,7 @@ def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], source
     places = pipeline.patch_places(frames, source, centre, pipeline.search_regions(size))
     filters = pipeline.backend.store_filters(pipeline, pipeline.initial_filters(places))
     limits = size_limits(size, sizes, pipeline.config.scale_limits())
-    return TrackState.initial(centre, size, sizes, limits, source, filters)
+    return TrackState.initial(centre, size, sizes, limits, source, filters, read_scenes(pipeline, frames, source))
 
 
 def init_target(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) -> TrackState:
@@ -92,7 +93,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     rows = np.array([row for row, reason in enumerate(rejected) if reason is None], dtype=np.intp)
     if not len(rows):
         return state, rejected_results(present.boxes(), rejected, pipeline.confidence is not None)
-    part = present.take(rows)
+    part, centres = follow_camera(pipeline, present.take(rows), validated)
     regions = pipeline.search_regions(part.size)
     pending = search(pipeline, part, validated, regions)  # a device starts; the host checks texture meanwhile
     textured, levels = pipeline.backend.check_texture(validated, part.source, part.centre, regions)()
@@ -103,8 +104,9 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     kept = None if textured.all() else textured.nonzero()[0]
     detection = pending(kept)
     if kept is not None:
-        part, rows, levels = part.take(kept), rows[kept], levels[kept]
+        part, rows, levels, centres = part.take(kept), rows[kept], levels[kept], centres[kept]
     part, detection = follow_light(pipeline, part, validated, detection, levels)
+    part, detection = search_in_place(pipeline, part, validated, detection, centres)
     moved, found = _track(pipeline, part, validated, detection, levels)
     if any(changed):
         each = zip(rows, found, strict=True)
@@ -124,6 +126,8 @@ def _decided_by_device(
 
     The host decides about targets that are searched in another light or at other positions.
     """
+    if pipeline.config.camera_motion:
+        return None
     if any(isinstance(frames[source], Reason) for source in state.own_sources):
         return None
     decided = state.filters.decide(pipeline, state.targets, frames)

@@ -15,7 +15,7 @@ from dcfnet.devices.cuda.kernels.decisions import GRID_SIDE
 from dcfnet.devices.cuda.kernels.program import DECISIONS
 from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import GRID, patch_places, texture_grids
-from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET, UPDATE, VIEW, VIEW_SIDE
+from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET, UPDATE, VIEW, VIEW_SIDE, Targets
 from dcfnet.filter.response import Peak
 from dcfnet.io.texture import COARSE_SAMPLES, FLAT_RANGE, Texture, mean_levels
 from dcfnet.model.confidence import Confidence
@@ -249,6 +249,10 @@ def compare(result: Result, expected: Result) -> None:
     assert dataclasses.replace(result, confidence=None) == dataclasses.replace(expected, confidence=None)
 
 
+def state_of(targets: Targets, filters: Any) -> TrackState:
+    return TrackState(targets, filters, np.zeros((len(targets), 0, 0), np.uint8))
+
+
 def both_passes(device: Device, frames: Any, targets: np.ndarray, before: np.ndarray, script: Script) -> Any:
     """What `Sections.found` has after both passes, the rows of a second pass, and the places of their patches."""
     places, found = device.run(frames, targets, before, script, 0)
@@ -274,7 +278,7 @@ def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, r
     for turn in range(FRAMES):
         frames = frames_of(rng) if turn % 3 == 2 else frames
         script = scripted(rng, scales)
-        state, results = on_host(pipeline, TrackState(targets, ScriptedFilters(script, numbers)), frames, script)  # type: ignore[arg-type]
+        state, results = on_host(pipeline, state_of(targets, ScriptedFilters(script, numbers)), frames, script)
         (after, outcomes, updates), far, places = both_passes(device, frames, targets, before, script)
         decided = outcomes["flags"] & HOST == 0
         left = set(numbers[~decided].tolist())

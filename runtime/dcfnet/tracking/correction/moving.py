@@ -16,6 +16,7 @@ from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.config.settings import number
 from dcfnet.errors import ConfigError
 from dcfnet.result import Box, Corrections, Reason, Result
+from dcfnet.tracking.camera_motion import read_scenes
 from dcfnet.tracking.correction.association import NOT_TAKEN, associate, at_boxes, near_target
 from dcfnet.tracking.correction.detector_boxes import Boxes, DetectorBoxes, check_boxes
 from dcfnet.tracking.frame_validation import Frames, follow_resolution
@@ -82,7 +83,8 @@ def move_to_boxes(
     counts = dict.fromkeys(names, np.zeros_like(state.occluded_frames))
     sure = {"sure_centre": centre, "sure_size": size}  # the box is from a detector
     state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=there.light)
-    state = state.replace(**counts, **sure)
+    # The box is of this frame, which need not be that of the last `update`.
+    state = state.replace(**counts, **sure, scenes=read_scenes(pipeline, frames, state.source))
     state = record_confident(state, found, every, levels)
     state = update_filters(pipeline, state, frames, np.arange(len(state)))
     peak, confidence = found.peak, None
