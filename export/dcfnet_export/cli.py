@@ -21,6 +21,8 @@ from dcfnet_export.gate import passes_gate
 from dcfnet_export.precision.ranges import Ranges
 from dcfnet_export.sources import open_source
 
+FLOATS = ("fp32", "fp16")
+NO_FLAGS: Mapping[str, bool] = {}
 REFUSED = 2  # exit code if an export tracks worse than --verify allows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -55,7 +57,14 @@ def main(
 ) -> None:
     """Exports the backbone to a self-describing ONNX file and to an engine. Compares a checkpoint with torch."""
     compatible = {"version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
-    _check_options(onnx, trt, {"--sm": sm, "--timing-cache": timing_cache}, {"--margin": margin}, verify)
+    if not (onnx or trt):
+        raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
+    flags = {"--tf32": tf32, "--version-compatible": version_compatible, "--hardware-compatible": hardware_compatible}
+    _check_used("--trt", trt, {"--sm": sm, "--scales": scales, "--timing-cache": timing_cache}, flags)
+    _check_used("--verify", verify, {"--margin": margin})
+    _check_used(
+        "--precision int8 or mixed", precision not in FLOATS, {"--ranges": ranges}, {"--per-tensor": per_tensor}
+    )
     try:
         build_options = _build_options(sm, {"optimisation_level": optimisation_level, "tf32": tf32, **compatible})
         sequences = open_sequences(verify) if verify else ()
@@ -88,17 +97,11 @@ def _report(exported: ExportedFile) -> ExportedFile:
     return exported
 
 
-def _check_options(
-    onnx: bool,
-    trt: bool,
-    engine_options: Mapping[str, object],
-    verify_options: Mapping[str, object],
-    verify: str | None,
+def _check_used(
+    required: str, present: object, options_: Mapping[str, object], flags: Mapping[str, bool] = NO_FLAGS
 ) -> None:
-    """Raises BadParameter if options do not fit together."""
-    if not (onnx or trt):
-        raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
-    for options_, required, present in ((engine_options, "--trt", trt), (verify_options, "--verify", verify)):
-        unused = [name for name, value in options_.items() if value not in ("", None)]
-        if unused and not present:
-            raise typer.BadParameter(f"{', '.join(unused)}: no effect without {required}; add {required}")
+    """Raises BadParameter if an option is given that has no effect, because another one is not present."""
+    unused = [name for name, value in options_.items() if value not in ("", None)]
+    unused += [name for name, value in flags.items() if value]
+    if unused and not present:
+        raise typer.BadParameter(f"{', '.join(unused)}: no effect without {required}; add {required}")

@@ -225,7 +225,9 @@ def test_onnx_files_need_no_libraries_of_engines() -> None:
     ("args", "shown"),
     [
         (["--onnx", "--sm", "8.6"], "--sm: no effect without --trt; add --trt"),
-        (["--onnx", "--margin", "1"], "--margin: no effect without --verify; add --verify"),
+        (["--onnx", "--scales", "3", "--tf32"], "--scales, --tf32: no effect without --trt; add --trt"),
+        (["--onnx", "--per-tensor"], "--per-tensor: no effect without --precision int8 or mixed"),
+        (["--onnx", "--margin", "0"], "--margin: no effect without --verify; add --verify"),
     ],
 )
 def test_an_option_without_effect_is_refused(tmp_path: Path, args: list[str], shown: str) -> None:
