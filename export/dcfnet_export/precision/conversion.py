@@ -44,7 +44,6 @@ def convert(
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
-    folded = list(dict.fromkeys(folded))
     if "window" in folded and model.config.margin:
         raise ConfigError(
             f"--fold window: {model.name} has margin={model.config.margin}, so its features are larger than the "
@@ -57,7 +56,7 @@ def convert(
     presets = {name: config.changes_from(model.config) for name, config in model.presets.items()}
     metadata = {
         PRECISION_KEY: precision,
-        FOLDED_KEY: json.dumps(folded),
+        FOLDED_KEY: json.dumps(list(folded)),
         CONFIG_KEY: json.dumps(model.config.to_mapping()),
         PRESETS_KEY: json.dumps(presets),
     }
