@@ -22,6 +22,11 @@ from dcfnet_export.precision.ranges import Ranges
 from dcfnet_export.sources import open_source
 
 FLOATS = ("fp32", "fp16")
+SETTINGS = {  # settings of BuildOptions in messages, as options of this command
+    "compute_capabilities=": "--sm ",
+    "version_compatible:": "--version-compatible:",
+    "hardware_compatible:": "--hardware-compatible:",
+}
 NO_FLAGS: Mapping[str, bool] = {}
 REFUSED = 2  # exit code if an export tracks worse than --verify allows
 
@@ -79,7 +84,7 @@ def main(
             files.append(_report(exporter.write_engine(opened, targets, scales, timing_cache, build_options)))
         passed = not sequences or passes_gate(opened_source, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
-        typer.echo(f"dcfnet-export: {as_options(error, 'config')}", err=True)
+        typer.echo(f"dcfnet-export: {_with_options(error)}", err=True)
         raise typer.Exit(1) from error
     if not passed:
         raise typer.Exit(REFUSED)
@@ -95,6 +100,14 @@ def _build_options(sm: str, others: dict[str, object]) -> dict[str, object]:
 def _report(exported: ExportedFile) -> ExportedFile:
     typer.echo(exported.text)
     return exported
+
+
+def _with_options(error: Exception) -> str:
+    """The message of an error, with options of this command instead of names of Python."""
+    text = as_options(error, "config")
+    for name, option in SETTINGS.items():
+        text = text.replace(name, option)
+    return text
 
 
 def _check_used(

@@ -36,7 +36,7 @@ def open_source(name: str | None, changes: Changes = NO_CHANGES) -> Source:
             f"{path}: no such file; give a checkpoint, a float32 model ({MODEL_SUFFIX}), or the name of a shipped "
             f"model: {', '.join(SHIPPED)}"
         )
-    if path.suffix != MODEL_SUFFIX:
+    if path.suffix.lower() != MODEL_SUFFIX:
         opened: Source = _checkpoints().open_checkpoint(path, changes)
         return opened
     model = load_model(path)

@@ -195,7 +195,7 @@ def test_an_engine_is_verified_by_its_graph_without_a_gpu(
         (["--verify", "nowhere"], "nowhere"),
         (["--onnx", "--precision", "int8", "--ranges", "deep.json"], "deep.json: not JSON"),
         (["--trt", "--flavour", "trt"], "there are auto, tensorrt, tensorrt_rtx"),
-        (["--trt", "--sm", "eight"], "compute_capabilities='eight': must be compute capabilities"),
+        (["--trt", "--sm", "eight"], "--sm 'eight': must be compute capabilities, for example 8.6"),
     ],
 )
 def test_a_mistake_is_reported(tmp_path: Path, args: list[str], shown: str) -> None:
