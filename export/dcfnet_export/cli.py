@@ -20,6 +20,7 @@ from dcfnet_export.files import ExportedFile, Exporter
 from dcfnet_export.gate import passes_gate
 from dcfnet_export.precision.ranges import Ranges
 from dcfnet_export.sources import open_source
+from dcfnet_export.verify import check_number
 
 FLOATS = ("fp32", "fp16")
 SETTINGS = {  # settings of BuildOptions in messages, as options of this command
@@ -73,6 +74,8 @@ def main(
     try:
         build_options = _build_options(sm, {"optimisation_level": optimisation_level, "tf32": tf32, **compatible})
         sequences = open_sequences(verify) if verify else ()
+        if verify:
+            check_number(sequences)  # before an engine is built, which takes long
         opened = open_flavour(flavour) if trt else None
         opened_source = open_source(source, Changes(config, set_ or (), stride, lrn, confidence))
         folded = fold.replace(",", " ").split()

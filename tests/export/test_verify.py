@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -206,6 +207,14 @@ def test_a_mistake_is_reported(tmp_path: Path, args: list[str], shown: str) -> N
     assert not list(tmp_path.glob("*.onnx"))
     assert shown in text.replace("\n", " ")
     assert "Traceback" not in text
+
+
+def test_too_few_sequences_are_refused_before_a_file_is_written(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(next(folder for folder in dataset.iterdir() if folder.is_dir()), tmp_path / "data" / "Alpha")
+    code, text = run("dcfnet", "--onnx", "--output", tmp_path / "out", "--verify", tmp_path / "data")
+    assert code == 1
+    assert "sequences for verification: 1, an interval needs at least 2" in " ".join(text.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_onnx_files_need_no_libraries_of_engines() -> None:
