@@ -116,10 +116,8 @@ class Verification:
 
 def check_number(sequences: Sequence[AnnotatedSequence]) -> None:
     """Raises SequenceError if there are too few sequences to verify an export."""
-    if len(sequences) < 2:
-        raise SequenceError(
-            f"sequences for verification: {len(sequences)}, an interval needs at least 2; add sequences"
-        )
+    if (number := len(sequences)) < 2:
+        raise SequenceError(f"sequences for verification: {number}, an interval needs at least 2; add sequences")
 
 
 def verify(
