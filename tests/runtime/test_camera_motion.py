@@ -16,7 +16,7 @@ from dcfnet.tracking.camera_motion.scenes import LARGEST_SHIFT, SCENE_SIDE, tran
 from dcfnet_evaluation.rendered import Image, noise_texture
 
 from tests.conftest import make_raw_pipeline
-from tests.runtime.scenes import HEIGHT, WIDTH
+from tests.runtime.scenes import HEIGHT, WIDTH, render_target
 
 MARGIN, SIDE = 60, 18  # px: of the scene around the frame, and of the target
 PLACE = (150, 110)  # of the target in the frame, if the camera is at (0, 0)
@@ -90,6 +90,21 @@ def test_a_camera_that_follows_its_target_does_not_lose_it(scene: Image) -> None
     for x in range(0, 60, 12):
         frame = seen(background, (x, 0))
         frame[PLACE[1] : PLACE[1] + SIDE, PLACE[0] : PLACE[0] + SIDE] = target
+        result = tracker.update(frame)
+        assert result.status is Status.TRACKED
+        assert_at(result, (0, 0))
+
+
+def test_a_target_in_a_flat_part_of_the_scene_is_not_rejected(scene: Image) -> None:
+    """The camera follows a target on a wide road of one colour: the road beside the target has no texture."""
+    road, target = scene.copy(), render_target(4)[:SIDE, :SIDE]
+    road[MARGIN + PLACE[1] - 20 : MARGIN + PLACE[1] + SIDE + 20] = 110
+    tracker = Tracker.of(make_raw_pipeline(camera_motion=True))
+    for x in (-60, 0, 60):
+        frame = seen(road, (x, 0))
+        frame[PLACE[1] : PLACE[1] + SIDE, PLACE[0] : PLACE[0] + SIDE] = target
+        if x == -60:
+            tracker.init(frame, box_in((0, 0)))
         result = tracker.update(frame)
         assert result.status is Status.TRACKED
         assert_at(result, (0, 0))

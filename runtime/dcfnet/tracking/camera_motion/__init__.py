@@ -1,7 +1,7 @@
 """The motion of the camera: with the setting `camera_motion`, search positions move with the scene.
 
 `scenes` measures how far the scene moved between two frames, and `following` moves the positions. Of tracking, this
-room imports the search, the light and the state, and what is below them. `steps` and `correction` import it.
+room imports the search, the state and the typical response, and what is below them. `steps` and `correction` import it.
 """
 
 from dcfnet.tracking.camera_motion.following import follow_camera, search_in_place
