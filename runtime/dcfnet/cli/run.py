@@ -39,6 +39,7 @@ def main(
     rebuild: arguments.Rebuild = False,
     preset: arguments.Preset = None,
     config: arguments.Config = None,
+    settings: arguments.Settings = None,
     output: arguments.Output = None,
     boxes: arguments.Boxes = None,
     format_: arguments.Format = None,
@@ -75,7 +76,9 @@ def main(
         )
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
     rules = (targets, detections, min_score, births, birth_score, deaths)
-    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics, record, topic)
+    options = RunOptions(
+        *given, threads, failures, every_frame, reconnect, *rules, metrics, record, topic, tuple(settings or ())
+    )
     prepare(log)
     if code := open_page(options, init, web_port, upload_limit) if web else run_and_report(options, init or []):
         raise typer.Exit(code)
