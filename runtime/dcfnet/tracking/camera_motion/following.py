@@ -1,4 +1,4 @@
-"""Search positions that follow the motion of the camera, and the search at the positions without this motion.
+"""The search at positions that moved with the scene, and what the motion of the camera changes in the state.
 
 If the camera shakes, a target moves in the frame with the scene. If the camera follows the target, the scene moves and
 the target stays in place. So the tracker searches at both positions, and the higher peak counts (docs/tuning.md).
@@ -24,39 +24,41 @@ POSITIONS = ("centre", "confident_centre", "sure_centre", "candidate_centre")
 
 
 def follow_camera(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, Pairs]:
-    """The state of N targets whose positions moved with the scene, and their centres before, (N, 2), frame pixels.
+    """The state of N targets with the scenes of these frames, and their centres moved with the scene, (N, 2).
 
     frames: as `Backend.frame` returns them. The motion is measured from the frame in which each target was last
-    searched for. A centre stays in place if the region around the new one has no texture: nothing can be found there.
+    searched for. The centres of the state stay in place, where the first search is, unless the region there has no
+    texture. The other positions of the state have moved with the scene.
     """
-    before = state.centre
     if not pipeline.config.camera_motion:
-        return state, before
+        return state, state.centre
     scenes = read_scenes(pipeline, frames, state.source)
     motion = translations(state.scenes, scenes) * state.frame_size
     moved = {name: limit_centre(to_centre_grid(getattr(state, name) + motion), state.frame_size) for name in POSITIONS}
+    centres = moved["centre"]
     regions = pipeline.search_regions(state.size)
-    textured = pipeline.backend.check_texture(frames, state.source, moved["centre"], regions)().textured
-    moved["centre"] = select_rows(textured, moved["centre"], before)
-    return state.replace(scenes=scenes, **moved), before
+    textured = pipeline.backend.check_texture(frames, state.source, state.centre, regions)().textured
+    moved["centre"] = select_rows(textured, state.centre, centres)
+    return state.replace(scenes=scenes, **moved), centres
 
 
-def search_in_place(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, before: Pairs
+def search_moved(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, centres: Pairs
 ) -> tuple[TrackState, Detection]:
-    """Searches for N targets also at their centres before the motion, (N, 2). The higher peak counts.
+    """Searches for N targets also at the centres that moved with the scene, (N, 2). The higher peak counts.
 
     Returns the state with the centres of the searches that count, and their detections. A target that is found at
-    neither position is still at the one that moved with the scene: it is probably hidden there.
+    neither position moves with the scene, because it is probably hidden there.
     """
     if not pipeline.config.camera_motion:
         return state, detection
-    rows = np.flatnonzero(any_true(np.abs(before - state.centre) > LEAST_MOTION * state.size))
-    if not len(rows):
-        return state, detection
-    part = state.take(rows).replace(centre=before[rows])
-    found = search(pipeline, part, frames, pipeline.search_regions(part.size))()
-    higher = (found.peak.value > detection.peak.value[rows]) & ~not_found(pipeline, part, found)
-    kept, centre = rows[higher], state.centre.copy()
-    centre[kept] = before[kept]
-    return state.replace(centre=centre), detection.put(kept, found.take(higher))
+    rows, centre = np.flatnonzero(any_true(np.abs(centres - state.centre) > LEAST_MOTION * state.size)), state.centre
+    if len(rows):
+        part = state.take(rows).replace(centre=centres[rows])
+        found = search(pipeline, part, frames, pipeline.search_regions(part.size))()
+        higher = found.peak.value > detection.peak.value[rows]
+        kept, centre = rows[higher], centre.copy()
+        centre[kept] = centres[kept]
+        detection = detection.put(kept, found.take(higher))
+    missing = not_found(pipeline, state, detection)
+    return state.replace(centre=select_rows(missing, centres, centre)), detection
