@@ -95,19 +95,20 @@ def test_a_camera_that_follows_its_target_does_not_lose_it(scene: Image) -> None
         assert_at(result, (0, 0))
 
 
-def test_a_target_in_a_flat_part_of_the_scene_is_not_rejected(scene: Image) -> None:
-    """The camera follows a target on a wide road of one colour: the road beside the target has no texture."""
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_target_in_a_flat_part_of_the_scene_is_not_rejected(scene: Image, follows: bool) -> None:
+    """The road beside the target has one colour. The camera follows the target, or it shakes."""
     road, target = scene.copy(), render_target(4)[:SIDE, :SIDE]
     road[MARGIN + PLACE[1] - 20 : MARGIN + PLACE[1] + SIDE + 20] = 110
     tracker = Tracker.of(make_raw_pipeline(camera_motion=True))
     for x in (-60, 0, 60):
-        frame = seen(road, (x, 0))
-        frame[PLACE[1] : PLACE[1] + SIDE, PLACE[0] : PLACE[0] + SIDE] = target
+        frame, true = seen(road, (x, 0)), box_in((0 if follows else x, 0))
+        frame[PLACE[1] : PLACE[1] + SIDE, int(true.x) : int(true.x) + SIDE] = target
         if x == -60:
-            tracker.init(frame, box_in((0, 0)))
+            tracker.init(frame, true)
         result = tracker.update(frame)
         assert result.status is Status.TRACKED
-        assert_at(result, (0, 0))
+        assert result.box.iou(true) > 0.7
 
 
 def test_the_box_of_a_hidden_target_moves_with_the_scene(scene: Image) -> None:
