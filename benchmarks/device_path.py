@@ -6,7 +6,8 @@ SETTINGS three trackers get the same frames: `device` (the kernels decide), `hos
 and `tracking/steps.py` decides), and `cpu` (device="cpu"). Boxes, statuses and reasons of `device` are compared with
 those of both others, to the last bit; whole results and states with those of `host` (the confidence, which has
 logarithms, to 10 digits). Prints the counts of each setting, and writes them as JSON. ONNX Runtime's CPU provider runs
-the model `deep`. Its features of one patch differ in the last digits from those of the same patch in a larger batch.
+the model `deep`, one patch at a time: its features of one patch differ in the last digits from those of the same patch
+in a larger batch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +24,29 @@ from host_share import stand_in
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.gpu.paths import Comparison, compare
+from benchmarks.gpu.paths import Comparison, FramesWithCuts, compare
 
 CAMERAS = 4
-# Arguments of the trackers. With more than one patch for redetection the model `deep` also searches after camera cuts,
-# and then the host decides (docs/gpu.md).
+# Arguments of the trackers. With more than one patch for redetection, and `min_strength`, they also search after camera
+# cuts, and with the first filter.
 SETTINGS: dict[str, dict[str, Any]] = {
     "dcfnet": {"model": "dcfnet"},
     "occlusions": {"model": "dcfnet", "preset": "fast", "config": {"min_strength": 0.3}},
+    "whole frame": {"model": "dcfnet", "preset": "fast", "config": {"min_strength": 0.3, "redetection_patches": 9}},
     "deep": {"model": "deep", "preset": "fast", "engine": "onnxruntime", "config": {"redetection_patches": 1}},
+    "default": {"model": "deep", "engine": "onnxruntime"},
 }
 
 
 def use_cpu_provider() -> None:
-    """ONNX Runtime's CPU provider runs on the memory of the stand-in."""
+    """ONNX Runtime's CPU provider runs on the memory of the stand-in, one patch at a time."""
     from dcfnet.backbones.ort import OrtCudaBackbone
+    from dcfnet.devices.cpu import CpuBackend
+    from dcfnet.devices.cuda.backend import CudaBackend
 
     OrtCudaBackbone.provider, OrtCudaBackbone.memory = "CPUExecutionProvider", "cpu"
     OrtCudaBackbone._options = lambda self: {}  # type: ignore[method-assign]
+    CpuBackend.patches_per_call = CudaBackend.patches_per_call = 1
 
 
 def main() -> None:
@@ -47,14 +54,18 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--share", type=float, default=0.35, help="of each sequence, from its end")
+    parser.add_argument("--cuts", type=int, help="frames from one camera cut to the next (`FramesWithCuts`)")
     parser.add_argument("--output", type=Path)
     arguments, done = parser.parse_args(), dict[str, Any]()
     stand_in()
-    use_cpu_provider()
     sequences = [
         read_otb(one) for folder in arguments.folders for one in sorted(folder.iterdir()) if (one / "img").is_dir()
     ]
+    if arguments.cuts:
+        sequences = [replace(one, frames=FramesWithCuts(one.frames, arguments.cuts)) for one in sequences]
     for name in arguments.settings:
+        if "engine" in SETTINGS[name]:
+            use_cpu_provider()
         comparison = Comparison()
         for first in range(0, len(sequences), CAMERAS):
             compare(SETTINGS[name], sequences[first : first + CAMERAS], arguments.share, comparison)

@@ -70,3 +70,13 @@ def test_the_commands_of_a_document_exist(document: str) -> None:
             if APPS[words[0]] == "dcfnet_train.cli" and not params["resume"]:
                 outputs.append(params["output"])
         assert len(set(outputs)) == len(outputs), f"{document}: dcfnet-train refuses the folder of another run"
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_help_has_no_brackets_that_its_reader_does_not_see(name: str) -> None:
+    """rich takes "[default]" for markup and prints nothing."""
+    command: Any = typer.main.get_command(import_module(APPS[name]).app)
+    for each in (command, *getattr(command, "commands", {}).values()):
+        for parameter in each.params:
+            text = getattr(parameter, "help", None) or ""
+            assert not re.search(r"\[[a-z/#@]", text), f"{each.name} {parameter.name}: {text}"

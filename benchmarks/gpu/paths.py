@@ -17,7 +17,7 @@ import numpy as np
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box, Reason, Result, Status
-from dcfnet_evaluation.sequences import AnnotatedSequence
+from dcfnet_evaluation.sequences import AnnotatedSequence, Frames
 
 FORMS = ("device", "host", "cpu")
 SKIPPED = 11
@@ -71,6 +71,27 @@ class Cameras:
             del self.targets[target]
             for tracker in self.trackers.values():
                 tracker.remove(target)
+
+
+@dataclass(frozen=True)
+class FramesWithCuts:
+    """Frames with a camera cut every `every` frames: every second part shows the scene moved by half of its width."""
+
+    frames: Frames
+    every: int
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def size(self) -> int:
+        """See `Frames`."""
+        return self.frames.size()
+
+    def read(self, index: int) -> Frame:
+        """See `Frames`."""
+        frame = self.frames.read(index)
+        moved: Frame = np.roll(frame, frame.shape[1] // 2, axis=1) if index // self.every % 2 else frame
+        return moved
 
 
 @dataclass

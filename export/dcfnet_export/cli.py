@@ -14,11 +14,12 @@ from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_train.footage.videos import open_sequences
 
 from dcfnet_export import options
+from dcfnet_export.changes import Changes
+from dcfnet_export.errors import ParityError
 from dcfnet_export.files import ExportedFile, Exporter
 from dcfnet_export.gate import passes_gate
-from dcfnet_export.graph import ParityError
 from dcfnet_export.precision.ranges import Ranges
-from dcfnet_export.sources import Changes, open_source
+from dcfnet_export.sources import open_source
 
 REFUSED = 2  # exit code if an export tracks worse than --verify allows
 

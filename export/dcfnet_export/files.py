@@ -13,9 +13,9 @@ from dcfnet.engines.options import BuildOptions
 from dcfnet.io.files import write_atomically
 from dcfnet.model.file import Model
 
+from dcfnet_export.changes import Source
 from dcfnet_export.precision import convert
 from dcfnet_export.precision.ranges import Ranges
-from dcfnet_export.sources import Source
 
 FP32 = "fp32"
 

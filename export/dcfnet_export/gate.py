@@ -17,8 +17,8 @@ from dcfnet_evaluation.sequences import AnnotatedSequence
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from dcfnet_export.changes import Source
 from dcfnet_export.files import ExportedFile
-from dcfnet_export.sources import Source
 from dcfnet_export.verify import MARGINS, Verification, verify
 
 

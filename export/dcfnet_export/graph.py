@@ -25,15 +25,12 @@ from dcfnet_train.backbone import MEAN_BGR, LocalResponseNorm
 from dcfnet_train.checkpoint import Checkpoint
 from torch import Tensor, nn
 
+from dcfnet_export.errors import ParityError
 from dcfnet_export.naming import rename
 
 OPSET = 18
 STRIDE = 2  # half the resolution tracks as well in half of the time (docs/speed.md)
 TOLERANCE = 1e-4  # of the largest feature: differences from the order of float32 sums, with a margin
-
-
-class ParityError(ValueError):
-    """The exported graph and the network compute different features."""
 
 
 class _LrnOp(nn.Module):

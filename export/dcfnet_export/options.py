@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.config import CONSTANTS
 from dcfnet.engines.flavour import FLAVOURS
 from dcfnet.model.file import FOLDABLE, PRECISIONS, SHIPPED
@@ -14,7 +15,7 @@ Source = Annotated[
     str | None,
     typer.Argument(
         help="Checkpoint of dcfnet-train or dcfnet_train.deep, float32 model (.onnx), .npz of the released weights, "
-        f"or name of a shipped model: {', '.join(SHIPPED)}. [default: {next(iter(SHIPPED))}]"
+        f"or name of a shipped model: {', '.join(SHIPPED)}. Default: {DEFAULT_MODEL}."
     ),
 ]
 Onnx = Annotated[bool, typer.Option("--onnx", help="Write NAME.onnx, for CPUs and other ONNX software.")]
@@ -32,7 +33,8 @@ Flavour = Annotated[
     str, typer.Option(help=f"TensorRT library: {', '.join(FLAVOURS)}, or auto for the first installed.")
 ]
 Sm = Annotated[
-    str, typer.Option("--sm", help="Compute capabilities for TensorRT-RTX, for example 8.6,8.9. [all from 8.0]")
+    str,
+    typer.Option("--sm", help="Compute capabilities for TensorRT-RTX, for example 8.6,8.9. Default: all from 8.0."),
 ]
 Level = Annotated[
     int, typer.Option("--optimisation-level", min=0, max=5, help="Level of the builder; 5 takes longest.")
@@ -57,7 +59,7 @@ Verify = Annotated[
     ),
 ]
 Margin = Annotated[
-    float | None, typer.Option(min=0, help="Largest loss of AUC for --verify. [0.002; int8 and mixed 0.01]")
+    float | None, typer.Option(min=0, help="Largest loss of AUC for --verify. Default: 0.002; int8 and mixed 0.01.")
 ]
 Config = Annotated[
     str | None,
@@ -66,12 +68,12 @@ Config = Annotated[
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a constant of the tracker.")]
 Stride = Annotated[
     int | None,
-    typer.Option(help="Pixels of the patch per feature, for checkpoints of dcfnet-train. [2]", min=1, max=4),
+    typer.Option(help="Pixels of the patch per feature, for checkpoints of dcfnet-train. Default: 2.", min=1, max=4),
 ]
 Lrn = Annotated[
     str | None,
     typer.Option(
-        help="Normalisation, for checkpoints of dcfnet-train: fast (square roots) or op (LRN node of ONNX). [fast]"
+        help="Normalisation, of checkpoints of dcfnet-train: fast (square roots, the default) or op (LRN node of ONNX)."
     ),
 ]
 Confidence = Annotated[

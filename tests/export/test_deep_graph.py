@@ -63,8 +63,9 @@ def test_levels_that_cannot_be_are_refused(model: Model) -> None:
         parse_model(broken, "deep.onnx")
 
 
-def test_the_command_makes_the_default_model_from_the_shipped_weights(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["--onnx", "--output", str(tmp_path)])
+def test_the_command_makes_the_shipped_model_from_the_shipped_weights(tmp_path: Path) -> None:
+    fit = ["--confidence", str(SHIPPED / "deep.confidence.json")]
+    result = CliRunner().invoke(app, [CHECKPOINT, "--onnx", "--output", str(tmp_path), *fit])
     assert result.exit_code == 0, result.output
     made, shipped = load_model(tmp_path / "deep.onnx"), load_model(SHIPPED / "deep.onnx")
     for entry in ("weights_sha256", "confidence", "config", "presets", "levels", "stride"):

@@ -18,7 +18,8 @@ from dcfnet.backbones.ort import OrtBackbone
 from dcfnet.config import TrackerConfig
 from dcfnet_export import graph
 from dcfnet_export.cli import app
-from dcfnet_export.graph import ParityError, check_parity, export_onnx
+from dcfnet_export.errors import ParityError
+from dcfnet_export.graph import check_parity, export_onnx
 from dcfnet_export.naming import convolutions
 from dcfnet_train.backbone import ARCHITECTURES
 from dcfnet_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 from dcfnet.backbones.loading import load_model
 from dcfnet.errors import ConfigError, ModelError
 from dcfnet.model.file import Model
+from dcfnet_export.changes import Changes
 from dcfnet_export.cli import app
 from dcfnet_export.precision import convert
-from dcfnet_export.sources import Changes, open_source
+from dcfnet_export.sources import open_source
 from typer.testing import CliRunner
 
 SHIPPED = Path(str(files("dcfnet.model"))) / "shipped"
@@ -24,8 +27,10 @@ def assert_same_network(model: Model, other: Model) -> None:
 
 
 @pytest.mark.parametrize("name", ["deep", "dcfnet"])
-def test_a_model_file_gives_the_same_network_and_opencv_computes_it_too(name: str) -> None:
-    source, shipped = open_source(str(SHIPPED / f"{name}.onnx")), load_model(name)
+def test_a_shipped_model_and_its_file_are_the_same_network_and_opencv_computes_it_too(name: str) -> None:
+    shipped, by_name = load_model(name), open_source(name)
+    assert (by_name.model.onnx, by_name.model.name) == (shipped.onnx, name)
+    source = open_source(str(SHIPPED / f"{name}.onnx"))
     assert_same_network(source.model, shipped)
     assert source.model.name == name
     assert (source.reference_name, source.compared) == ("OpenCV", False)
@@ -34,7 +39,7 @@ def test_a_model_file_gives_the_same_network_and_opencv_computes_it_too(name: st
     assert features.shape[2:] == (side // shipped.stride, side // shipped.stride)
 
 
-def test_a_shipped_name_is_its_checkpoint_and_takes_changes() -> None:
+def test_a_shipped_model_with_changes_comes_from_its_checkpoint() -> None:
     changes = Changes(settings=["padding=1.5"], stride=1, lrn="op")
     source = open_source("dcfnet", changes)
     assert (source.model.stride, source.model.config.padding, source.reference_name) == (1, 1.5, "torch")
@@ -69,6 +74,29 @@ def test_only_a_plain_float32_model_is_converted(precision: str, folded: tuple[s
     kind = "mean in its graph" if folded else precision
     with pytest.raises(ModelError, match=f"a model .*{kind} cannot be converted; give the float32 model"):
         open_source(str(file))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--onnx", "--precision", "fp16"], 0, "deep-fp16.onnx"),
+        (["deep", "--onnx", "--set", "padding=1.5"], 1, "torch is not installed; install it with: pip install"),
+        ([str(SHIPPED / "deep.safetensors"), "--onnx"], 1, "torch is not installed; install it with: pip install"),
+    ],
+)
+def test_only_a_checkpoint_needs_torch(tmp_path: Path, arguments: list[str], code: int, text: str) -> None:
+    """A robot has no torch, and builds its engine from a model file."""
+    absent = ("torch", "safetensors", "onnxscript", "onnxruntime", "matplotlib", "jinja2", "sklearn")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r})); sys.argv[0] = 'dcfnet-export';"
+        "from dcfnet_export.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", program, *arguments, "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert text in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert bool(list(tmp_path.iterdir())) == (code == 0)
 
 
 def test_what_is_nothing_of_this_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_an_option_without_effect_is_refused(tmp_path: Path, args: list[str], sh
 @pytest.mark.parametrize(
     ("package", "library", "extra"),
     [
-        ("dcfnet_export", "torch", "export"),
+        ("dcfnet_export", "onnx", "export"),
         ("dcfnet_train", "torch", "train"),
         ("dcfnet_train.adaptation", "torch", "train"),
         ("dcfnet_calibration", "onnx", "calibration"),

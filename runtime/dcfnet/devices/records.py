@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dcfnet.filter.response import Peak
 
 VIEW_SIDE = 8  # cells along each side of a view
+CELL_SAMPLES = 4  # pixels along each side of a cell; a frame has 32 x 32
 _PAIRS = (
     "centre",
     "size",
@@ -67,8 +68,9 @@ OUTCOME = np.dtype(
 # The result of an outcome: RESULT_NUMBERS, then the indices of status and reason, which are before the flags.
 _RESULT = struct.Struct(f"={len(RESULT_NUMBERS)}d{OUTCOME.itemsize - 8 * len(RESULT_NUMBERS) - 12}x2i4x")
 # SEARCH: search and decide. SECOND: a second search pass is wanted, or this is one. HOST: the host must decide.
-# REPEAT: the host must process the frame from the start. UPDATE: the filter is to be updated.
-SEARCH, SECOND, HOST, REPEAT, UPDATE = FLAGS = (1, 2, 4, 8, 16)
+# REPEAT: the host must process the frame from the start. UPDATE: the filter is to be updated. VIEW: kernels can read
+# the whole frame, and write its view into the target.
+SEARCH, SECOND, HOST, REPEAT, UPDATE, VIEW = FLAGS = (1, 2, 4, 8, 16, 32)
 
 MAX_SCALES = 15  # of `TrackerConfig.scales`
 # Constants of the decisions; `tracking/decision_rules.py` has the values. patches: search patches of a target.
@@ -78,11 +80,11 @@ RULES = np.dtype(
         *((name, "f8") for name in ("patch_factor", "patch_size", "response_side", "centres_a_pixel", "least_side")),
         *((name, "f8") for name in ("second_pass_distance", "min_psr", "confident_psr", "min_likeness")),
         *((name, "f8") for name in ("min_strength", "visible_again", "typical_rate", "min_confidence")),
-        ("lost_confidence", "f8"),
+        *((name, "f8") for name in ("lost_confidence", "sure_confidence", "sure_rate")),
         *((name, "f8") for name in ("level_change", "weak_response", "light_limit", "light_step")),
         *(("bias", "f8"), ("weights", "f8", (4,)), ("scale", "f8", (MAX_SCALES,))),
         *((name, "i4") for name in ("scales", "patches", "update_interval", "lost_after", "redetection")),
-        ("with_confidence", "i4"),
+        *((name, "i4") for name in ("with_confidence", "whole_frame")),
     ],
     align=True,
 )
@@ -93,12 +95,14 @@ Outcomes: TypeAlias = NDArray[np.void]  # OUTCOME (N,)
 class Decided(NamedTuple):
     """What a device decided in a frame of N targets. Targets with the flag HOST are as they were before.
 
-    for_host: whether there are such targets. outcomes: valid until the next search.
+    for_host: whether there are such targets. with_views: whether the views are those of this frame; otherwise they are
+    as before. outcomes: valid until the next search.
     """
 
     targets: Targets
     outcomes: Outcomes
     for_host: bool
+    with_views: bool
 
 
 @cache

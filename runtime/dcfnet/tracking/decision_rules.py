@@ -20,6 +20,8 @@ TYPICAL_RATE = 0.1  # weight of a frame in the typical PSR, peak and likeness
 LEVEL_CHANGE = 1.3  # ratio of grey levels above which the light may have changed (docs/tuning.md)
 WEAK_RESPONSE = 0.5  # share of the typical PSR x peak below which the tracker searches again (docs/tuning.md)
 LIGHT_LIMIT = 16.0  # largest factor: with a larger one, less than 4 bits of a pixel are left
+# A frame with this confidence shows what the target looks like; SURE_RATE is its weight in the running means.
+SURE_CONFIDENCE, SURE_RATE = 0.8, 0.05
 # Factors are multiples of this. A product with a level, 0 to 255, is then exact in float32, as on a GPU.
 LIGHT_STEP = 1 / 1024
 _OF_CONFIG = (
@@ -40,7 +42,8 @@ def decision_rules(
     values |= {"visible_again": VISIBLE_AGAIN, "typical_rate": TYPICAL_RATE, "level_change": LEVEL_CHANGE}
     values |= {"weak_response": WEAK_RESPONSE, "light_limit": LIGHT_LIMIT, "light_step": LIGHT_STEP}
     values |= {"patches": patches, "redetection": config.redetection_rings > 0}
-    values |= {"with_confidence": confidence is not None}
+    values |= {"sure_confidence": SURE_CONFIDENCE, "sure_rate": SURE_RATE}
+    values |= {"with_confidence": confidence is not None, "whole_frame": config.searches_whole_frame()}
     for name, value in values.items():
         rules[name] = value
     rules["scale"][:, : len(scales)] = scales

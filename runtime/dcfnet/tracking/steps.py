@@ -43,7 +43,7 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import read_views, record_sure, redetect
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.status import Evidence, decided_results, rejected_results, searched_results, with_reason
+from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
 from dcfnet.tracking.typical_response import occluded, record_confident, unlike
 
 
@@ -126,7 +126,7 @@ def _decided_by_device(
 
     The host decides about targets that are searched in another light or at other positions.
     """
-    if pipeline.config.searches_whole_frame() or pipeline.config.camera_motion:
+    if pipeline.config.camera_motion:
         return None
     if any(isinstance(frames[source], Reason) for source in state.own_sources):
         return None
@@ -134,6 +134,9 @@ def _decided_by_device(
     if decided is None:
         return None
     moved, outcomes = state.with_targets(decided.targets), decided.outcomes
+    if pipeline.config.searches_whole_frame() and not decided.with_views:
+        searched = np.flatnonzero(outcomes["reason"] != REASONS.index(Reason.NO_TEXTURE))
+        moved.view[searched] = read_views(pipeline, frames, state.source[searched])
     results = decided_results(outcomes, pipeline.confidence is not None)
     if not decided.for_host:
         return moved, results

@@ -14,6 +14,8 @@ from dcfnet.result import Box, Reason, Result
 from dcfnet.tracking import steps
 from dcfnet_evaluation.rendered import Clip
 
+# These settings also search after camera cuts, so each target keeps the view of its frame.
+WHOLE_FRAME = {"min_strength": 0.4, "redetection_patches": 4, "scales": 1}
 Frames = dict[int, Any]
 History = list[dict[int, Result]]
 
@@ -59,7 +61,7 @@ def tracked(clip: Clip, convert: Any, config: dict[str, Any]) -> tuple[History, 
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-@pytest.mark.parametrize("changes", [{}, {"min_strength": 0.4, "update_interval": 1, "scales": 5}])
+@pytest.mark.parametrize("changes", [{}, {"min_strength": 0.4, "update_interval": 1, "scales": 5}, WHOLE_FRAME])
 def test_results_equal_those_of_decisions_on_the_host(
     fake: Any, clip: Clip, on_device: bool, changes: dict[str, Any]
 ) -> None:
@@ -70,6 +72,8 @@ def test_results_equal_those_of_decisions_on_the_host(
     assert found == expected
     states = [one._state for one in (tracker, reference)]
     np.testing.assert_array_equal(*(state.targets for state in states if state is not None))
+    assert tracker._state is not None
+    assert tracker._state.view.any() == tracker.config.searches_whole_frame()
     filters = [state.filters.arrays.by_name() for state in states if state is not None]
     for name, array in filters[0].items():
         np.testing.assert_array_equal(*(tracker._pipeline.backend.to_host(each[name]) for each in filters), name)

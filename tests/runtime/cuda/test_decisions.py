@@ -15,7 +15,7 @@ from dcfnet.devices.cuda.kernels.decisions import GRID_SIDE
 from dcfnet.devices.cuda.kernels.program import DECISIONS
 from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import GRID, patch_places, texture_grids
-from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET, UPDATE, Targets
+from dcfnet.devices.records import HOST, OUTCOME, REPEAT, SEARCH, SECOND, TARGET, UPDATE, VIEW, VIEW_SIDE, Targets
 from dcfnet.filter.response import Peak
 from dcfnet.io.texture import COARSE_SAMPLES, FLAT_RANGE, Texture, mean_levels
 from dcfnet.model.confidence import Confidence
@@ -23,7 +23,7 @@ from dcfnet.result import Reason, Result, Status
 from dcfnet.tracking import light
 from dcfnet.tracking.geometry import size_limits, to_centre_grid
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection import present_filter
+from dcfnet.tracking.redetection import first_filter, present_filter, searches
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import decided_results
 from dcfnet.tracking.steps import step
@@ -36,9 +36,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "balanced": {"preset": "balanced"},
     "fast": {"preset": "fast"},
     "occlusions": {"config": {"min_strength": 0.3, "lost_after": 2, "lost_confidence": 0.9}},
+    "whole frame": {"config": {"min_strength": 0.3, "redetection_patches": 2, "lost_after": 3, "lost_confidence": 0.6}},
     "no redetection": {"config": {"redetection_rings": 0, "scales": 5, "squareness": 0.0}},
     "one patch": {"config": {"margin": 8, "update_interval": 1, "squareness": 1.0, "second_pass_distance": 0.1}},
 }
+
+
+UNSEEN = {Reason.LOW_PSR, Reason.UNLIKE, Reason.OCCLUDED, Reason.OUT_OF_VIEW}
 
 
 @dataclass
@@ -113,13 +117,17 @@ class ScriptedBackend:
     def patch_places(self, *arguments: Any) -> Any:
         return patch_places(*arguments)
 
+    def read_pixels(self, frame: Any, rows: slice, columns: slice) -> Any:
+        return frame.pixels._values[rows, columns]
+
 
 def frames_of(rng: np.random.Generator) -> list[CudaFrame]:
-    """A colour frame, and an NV12 frame, whose grey levels begin at 16."""
-    luma, chroma = np.empty((720, 1280), np.uint8), np.empty((360, 640, 2), np.uint8)
+    """A colour frame of another scene in each call, and a noisy NV12 frame, whose grey levels begin at 16."""
+    colour = np.repeat(np.repeat(rng.integers(0, 256, (8, 8, 3), np.uint8), 60, axis=0), 80, axis=1)
+    luma, chroma = rng.integers(0, 256, (720, 1280), np.uint8), np.empty((360, 640, 2), np.uint8)
     nv12 = dcfnet.Nv12(luma, chroma.reshape(360, 1280))
     return [
-        CudaFrame(ndarray(np.empty((480, 640, 3), np.uint8))),
+        CudaFrame(ndarray(colour)),
         CudaFrame(ndarray(luma), None, ndarray(chroma), nv12.colours),
     ]
 
@@ -136,6 +144,9 @@ def initial_targets(rng: np.random.Generator, pipeline: Pipeline, frames: list[C
     targets["size_limits"][::4] = 0.98, 1.01  # these targets reach a limit
     targets["updates"], targets["level"] = rng.integers(0, 4, TARGETS), rng.choice([0, 100], TARGETS)
     targets["doubtful_frames"] = rng.integers(0, 8, TARGETS) if pipeline.confidence else 0
+    if pipeline.config.searches_whole_frame():
+        targets["positions_searched"] = rng.integers(0, 3, TARGETS)
+        targets["candidate_frames"] = np.where(targets["positions_searched"], rng.integers(0, 2, TARGETS), 0)
     return targets
 
 
@@ -179,8 +190,12 @@ class Device:
         self.kernels.launch("place_searches", 1, count, (*inputs, self.grids.view(np.uint8), levels, number))
         np.testing.assert_array_equal(levels, np.tile([[[255], [0], [0]]], (count, 1, 3)))
         outputs = (results["targets"], results["outcomes"], results["updates"], number)
+        views = np.zeros((count, VIEW_SIDE**2), np.uint8)
+        patches = np.int32(self.pipeline.patches_per_target)
+        read = (raw["before"], raw["places"], views, patches, number)
+        self.kernels.launch("read_views", count, VIEW_SIDE**2, read)
         peaks = np.ascontiguousarray(script.peaks[turn])
-        self.kernels.launch("decide", 1, count, (*inputs, script.levels, peaks, *outputs))
+        self.kernels.launch("decide", 1, count, (*inputs, script.levels, peaks, views, *outputs))
         return given["places"], Sections.found(count).records(found)
 
 
@@ -204,7 +219,10 @@ def places_equal(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 def on_host(pipeline: Pipeline, state: TrackState, frames: Any, script: Script) -> tuple[TrackState, list[Result]]:
-    """`step` with the script. Searches by light.py and redetection.py are marked."""
+    """`step` with the script. Searches by light.py and redetection are marked. All use the present filters."""
+
+    def with_present_filters(pipeline: Any, state: TrackState, *rest: Any) -> TrackState:
+        return state
 
     def marked(real: Any) -> Any:
         def search(pipeline: Any, state: TrackState, *rest: Any) -> Any:
@@ -214,8 +232,10 @@ def on_host(pipeline: Pipeline, state: TrackState, frames: Any, script: Script) 
         return search
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (light, present_filter):
+        for module in (light, present_filter, searches):
             patch.setattr(module, "search", marked(module.search))  # type: ignore[attr-defined]
+        patch.setattr(first_filter, "_as_sure", lambda state: state)
+        patch.setattr(first_filter, "_learnt_anew", with_present_filters)
         pipeline.backend.script = script  # type: ignore[attr-defined]
         return step(pipeline, state, frames)
 
@@ -233,28 +253,38 @@ def state_of(targets: Targets, filters: Any) -> TrackState:
     return TrackState(targets, filters, np.zeros((len(targets), 0, 0), np.uint8))
 
 
+def both_passes(device: Device, frames: Any, targets: np.ndarray, before: np.ndarray, script: Script) -> Any:
+    """What `Sections.found` has after both passes, the rows of a second pass, and the places of their patches."""
+    places, found = device.run(frames, targets, before, script, 0)
+    places_equal(places, script.searches[0][1])
+    np.testing.assert_array_equal(device.grids, script.grids)  # type: ignore[attr-defined]
+    sections = {name: found[name].copy() for name in ("targets", "outcomes", "updates")}
+    first = sections["outcomes"].copy()
+    far = np.flatnonzero(first["flags"] == SECOND)
+    first["flags"] = np.where(first["flags"] == SECOND, before["flags"] | SECOND, 0)
+    places, found = device.run(frames, targets, first, script, 1)
+    for name, values in sections.items():
+        values[far] = found[name][far]
+    return sections.values(), far, places[far]
+
+
 def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, rng: np.random.Generator) -> None:
     """Targets with their own histories. If the host must decide about a target, its result is the next state."""
     frames, scales, seen, second_passes, learnt, by_host = frames_of(rng), len(pipeline.scales), set(), 0, 0, 0
+    whole_frame = pipeline.config.searches_whole_frame()
     targets, numbers = initial_targets(rng, pipeline, frames), np.arange(TARGETS)
     before = np.zeros(TARGETS, OUTCOME)
-    before["flags"] = SEARCH
-    for _ in range(FRAMES):
+    before["flags"] = SEARCH | VIEW if whole_frame else SEARCH
+    for turn in range(FRAMES):
+        frames = frames_of(rng) if turn % 3 == 2 else frames
         script = scripted(rng, scales)
         state, results = on_host(pipeline, state_of(targets, ScriptedFilters(script, numbers)), frames, script)
-        places, found = device.run(frames, targets, before, script, 0)
-        places_equal(places, script.searches[0][1])
-        np.testing.assert_array_equal(device.grids, script.grids)  # type: ignore[attr-defined]
-        after, outcomes, updates = (found[name].copy() for name in ("targets", "outcomes", "updates"))
-        far = np.flatnonzero(outcomes["flags"] == SECOND)
-        first = outcomes.copy()
-        first["flags"] = np.where(outcomes["flags"] == SECOND, SEARCH | SECOND, 0)
-        places, found = device.run(frames, targets, first, script, 1)
-        places = places[far]
-        for values, name in ((after, "targets"), (outcomes, "outcomes"), (updates, "updates")):
-            values[far] = found[name][far]
+        (after, outcomes, updates), far, places = both_passes(device, frames, targets, before, script)
         decided = outcomes["flags"] & HOST == 0
-        assert script.by_host == set(numbers[~decided].tolist())
+        left = set(numbers[~decided].tolist())
+        assert script.by_host <= left
+        # The host also looks for a cut in the first frame without the target.
+        assert all(whole_frame and results[row].reason in UNSEEN for row in left - script.by_host)
         same = np.isin(far, numbers[decided])
         expected = {
             row: part
@@ -280,12 +310,13 @@ def test_decisions_equal_those_of_the_host(device: Device, pipeline: Pipeline, r
         second_passes, learnt, by_host = second_passes + same.sum(), learnt + len(wanted), by_host + len(script.by_host)
         targets = np.where(decided, after, state.targets)
     assert min(second_passes, learnt, by_host) > TARGETS // 50
+    assert not whole_frame or np.all([targets[name].any() for name in ("view", "sure_response")])
     usual = {Reason.FOUND, Reason.LOW_PSR, Reason.OUT_OF_VIEW, Reason.UNLIKE, Reason.NO_TEXTURE, Reason.SCALE_LIMIT}
     assert (Status.LOST, Reason.LOW_CONFIDENCE) in seen or pipeline.config.lost_after > 2
     unsure = set() if pipeline.confidence is None else {Reason.LOW_CONFIDENCE}
-    assert {reason for _, reason in seen} == usual | unsure | (
-        {Reason.OCCLUDED} if pipeline.config.min_strength else set()
-    )
+    covered = {Reason.OCCLUDED} if pipeline.config.min_strength else set()
+    by_host_alone = {Reason.UNLIKE, Reason.OCCLUDED} if whole_frame else set()
+    assert {reason for _, reason in seen} == (usual | unsure | covered) - by_host_alone
 
 
 @pytest.mark.parametrize("pipeline", ["balanced"], indirect=True)

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dcfnet.backbones.loading import load_model
 from dcfnet.devices.records import TARGET
+from dcfnet.lifecycle import opening
+from dcfnet.model.confidence import Confidence
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet_evaluation.rendered import render_clip
 
@@ -41,12 +44,20 @@ SMALL = {"patch_size": 48, "scales": 1}
 CASES: dict[str, tuple[dict[str, Any], int, set[str]]] = {
     "occlusions": ({"min_strength": 0.3, "lost_after": 2}, 0, {"uncertain occluded", "lost occluded", "lost unlike"}),
     "redetection": ({"redetection_patches": 9}, 70, {"tracked redetected", "uncertain low_psr", "lost low_psr"}),
+    "whole frame": (
+        {"min_strength": 0.3, "redetection_patches": 3, "lost_after": 1, "lost_confidence": 0.6},
+        70,
+        {"tracked redetected", "uncertain occluded"},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_device_decides_as_the_host_and_as_the_cpu(fake: Any, name: str) -> None:
+def test_the_device_decides_as_the_host_and_as_the_cpu(fake: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Two cameras that skip frames; targets come and go. Results and states are equal to the last bit."""
+    fitted = dataclasses.replace(load_model("dcfnet"), confidence=Confidence(-1.0, {"likeness": 6.0}))
+    if name == "whole frame":
+        monkeypatch.setattr(opening, "load_model", lambda _: fitted)
     (changes, away, expected), counts = CASES[name], Comparison()
     footage: Any = [Footage(1, 3, away), Footage(2, 5, away // 2)]
     compare({"model": "dcfnet", "config": {**SMALL, **changes}}, footage, 1.0, counts)

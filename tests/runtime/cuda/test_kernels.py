@@ -111,7 +111,7 @@ def test_the_host_runs_complete_kernels() -> None:
         *("multiply_real", "multiply_complex", "take_slots", "store_slots", "sum_maps", "blend"),
         *("respond", "update", "mask_columns"),
         *("initial_residual", "left_side", "advance", "next_direction", "last_step"),
-        *("place_searches", "decide"),
+        *("place_searches", "read_views", "decide"),
     }
 
 

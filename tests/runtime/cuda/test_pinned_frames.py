@@ -117,3 +117,17 @@ def test_frames_are_copied_otherwise(
         assert tracked(clip, pinned, targets) == tracked(clip, lambda _, pixels: pixels, targets)
     assert reads["decide"]
     assert not any(map(pinned.holds, reads["decide"]))
+
+
+def test_the_view_of_a_frame_in_place_is_that_of_a_copied_one(place: str, clip: Clip) -> None:
+    """Kernels read the view in the frame where it is; for a copied frame the host does, which has all of its pixels."""
+    pinned, views = Camera(), []
+    for given in (pinned, lambda _, pixels: pixels):
+        config = {**SMALL, "scales": 1, "min_strength": 0.3, "redetection_patches": 2}
+        tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config=config)
+        tracker.add(given(tracker, clip.frame(0)), clip.box(0))  # type: ignore[no-untyped-call]
+        tracker.update(given(tracker, clip.frame(3)))  # type: ignore[no-untyped-call]
+        assert tracker._state is not None
+        views.append(tracker._state.view.copy())
+    np.testing.assert_array_equal(*views)
+    assert len(set(views[0].reshape(-1).tolist())) > 10

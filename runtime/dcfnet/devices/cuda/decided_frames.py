@@ -18,7 +18,19 @@ from dcfnet.devices.cuda.sampling import Structures, frame_places, places_in_pla
 from dcfnet.devices.cuda.slot_programs import Found
 from dcfnet.devices.cuda.uploads import HostFrame
 from dcfnet.devices.filters import FramePrograms, Rows
-from dcfnet.devices.records import HOST, REPEAT, SEARCH, SECOND, UPDATE, Decided, Targets, all_flags, copied, taken
+from dcfnet.devices.records import (
+    HOST,
+    REPEAT,
+    SEARCH,
+    SECOND,
+    UPDATE,
+    VIEW,
+    Decided,
+    Targets,
+    all_flags,
+    copied,
+    taken,
+)
 
 
 def decide(
@@ -33,7 +45,8 @@ def decide(
         regions = known.regions if known.targets is targets else programs.largest_regions(targets["size"])
         require_pixels(frames, sources, targets["centre"], regions)
     places = frame_places(frames, sources) if in_place is None else in_place
-    found = slots.decide(rows, places, targets)
+    search = SEARCH if copies else SEARCH | VIEW
+    found = slots.decide(rows, places, targets, flags=search)
     flags = found.outcomes["flags"]
     every = all_flags(found.outcomes)
     if every & REPEAT:
@@ -43,7 +56,7 @@ def decide(
         flags = found.outcomes["flags"]
         far = np.flatnonzero(flags & SECOND)
         part, first = taken(targets, far), taken(found.outcomes, far)
-        first["flags"] = SEARCH | SECOND
+        first["flags"] = search | SECOND
         if copies:
             centres = np.minimum(np.maximum(first["centre"], 0.0), part["frame_size"] - 1.0)
             require_pixels(frames, sources[far], centres, regions[far])
@@ -63,7 +76,7 @@ def decide(
     after = copied(found.targets)
     if copies:
         slots.known_regions = KnownRegions(after, found.outcomes["reach"].copy())
-    return Decided(after, found.outcomes, every & HOST != 0)
+    return Decided(after, found.outcomes, every & HOST != 0, not copies)
 
 
 def _in_place(programs: FramePrograms, frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Structures | None:

@@ -24,7 +24,7 @@ from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.sampling import Structures
 from dcfnet.devices.cuda.slot_programs import Found, SlotPrograms, size_classes
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, PendingPeaks, Rows
-from dcfnet.devices.records import TARGET, Outcomes, Targets, copied, peak_of, taken
+from dcfnet.devices.records import SEARCH, TARGET, Outcomes, Targets, copied, peak_of, taken
 from dcfnet.filter.response import Peak
 
 
@@ -111,10 +111,12 @@ class FilterSlots:
 
         return read
 
-    def decide(self, slots: Rows, frames: Structures, targets: Targets, first: Outcomes | None = None) -> Found:
+    def decide(
+        self, slots: Rows, frames: Structures, targets: Targets, first: Outcomes | None = None, flags: int = SEARCH
+    ) -> Found:
         """One search pass with its decisions, see `SlotPrograms.decide`. Waits. The next pass overwrites the result."""
         programs = self._prepared(len(slots))
-        rows = programs.decide(slots, frames, targets, first)
+        rows = programs.decide(slots, frames, targets, first, flags)
         self._device.wait()
         return programs.found_of(rows)
 

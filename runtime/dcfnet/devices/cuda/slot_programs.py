@@ -21,7 +21,7 @@ from dcfnet.devices.cuda.kernels.peaks import PeakReader
 from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import Structures
 from dcfnet.devices.filters import ArrayFilters, FramePrograms, Rows
-from dcfnet.devices.records import SEARCH, Outcomes, Targets, copied, put, raw, taken
+from dcfnet.devices.records import Outcomes, Targets, copied, put, raw, taken
 from dcfnet.filter.dcf import Array
 from dcfnet.model.backbone import Backbone
 
@@ -104,18 +104,21 @@ class SlotPrograms:
         self._detect_program.run()
         return rows
 
-    def decide(self, slots: Rows, frames: Structures, targets: Targets, first: Outcomes | None) -> Rows | slice:
+    def decide(
+        self, slots: Rows, frames: Structures, targets: Targets, first: Outcomes | None, flags: int
+    ) -> Rows | slice:
         """Queues *detect* for at most `size` slots, at places that it computes; it also decides about the targets.
 
         frames: a place in the frame of each target, or in the frame of all. first: for a second search pass, the
-        outcomes of the first one, with the flags of a second pass. The rows of the targets in `found`.
+        outcomes of the first one, with the flags of a second pass. flags: of a first pass, SEARCH and perhaps VIEW. The
+        rows of the targets in `found`.
         """
         given = self._to_detect
         rows = given.begin(slots)
         given.raw["frames"][rows] = raw(frames)
         given.raw["targets"][rows] = raw(targets)
         if first is None:
-            given.flags[rows] = SEARCH
+            given.flags[rows] = flags
         else:
             given.raw["before"][rows] = raw(first)
         self._detect_program.run()
@@ -187,11 +190,11 @@ class _SlotWork:
     def detect(self, parameters: Array) -> Array:
         """`Sections.searched` -> `Sections.found`, also copied to `found`."""
         given = Sections.searched(self.size, self.programs.patches_per_target).of(parameters)
-        levels = self.decisions.place_searches(given, self.size)
+        levels, views = self.decisions.place_searches(given, self.size), self.decisions.read_views(given, self.size)
         slots = given["slots"].view(np.int32)
         maps = self.programs.responses(given["places"].reshape(-1, PLACE.itemsize), self._taken(slots, READ_BY_DETECT))
         peaks = self.reader(*maps, self.programs.scale_penalty)
-        found = self.decisions.decide(given, levels, peaks, self.size)
+        found = self.decisions.decide(given, levels, peaks, views, self.size)
         self.device.fetch(found, self.found)
         return found
 

@@ -1,7 +1,8 @@
 """The search at positions that moved with the scene, and what the motion of the camera changes in the state.
 
 If the camera shakes, a target moves in the frame with the scene. If the camera follows the target, the scene moves and
-the target stays in place. So the tracker searches at both positions, and the higher peak counts (docs/tuning.md).
+the target stays in place. So the first search is in place. If its response is weak, the tracker also searches at the
+position that moved with the scene, and the higher peak counts (docs/tuning.md).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from dcfnet.devices.backend import Pairs
 from dcfnet.tracking.camera_motion.scenes import read_scenes, translations
 from dcfnet.tracking.geometry import any_true, limit_centre, select_rows, to_centre_grid
+from dcfnet.tracking.light import weak
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
@@ -45,14 +47,15 @@ def follow_camera(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) 
 def search_moved(
     pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, centres: Pairs
 ) -> tuple[TrackState, Detection]:
-    """Searches for N targets also at the centres that moved with the scene, (N, 2). The higher peak counts.
+    """Searches also at the centres that moved with the scene, (N, 2), for targets whose response in place is weak.
 
-    Returns the state with the centres of the searches that count, and their detections. A target that is found at
-    neither position moves with the scene, because it is probably hidden there.
+    The higher peak counts. Returns the state with the centres of the searches that count, and their detections. A
+    target that is found at neither position moves with the scene, because it is probably hidden there.
     """
     if not pipeline.config.camera_motion:
         return state, detection
-    rows, centre = np.flatnonzero(any_true(np.abs(centres - state.centre) > LEAST_MOTION * state.size)), state.centre
+    moved = any_true(np.abs(centres - state.centre) > LEAST_MOTION * state.size)
+    rows, centre = np.flatnonzero(moved & weak(state, detection)), state.centre
     if len(rows):
         part = state.take(rows).replace(centre=centres[rows])
         found = search(pipeline, part, frames, pipeline.search_regions(part.size))()

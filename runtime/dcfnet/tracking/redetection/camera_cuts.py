@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.records import VIEW_SIDE
+from dcfnet.devices.records import CELL_SAMPLES, VIEW_SIDE
 from dcfnet.io.texture import FLAT_RANGE
 from dcfnet.tracking.pipeline import Pipeline
 
 Views = NDArray[np.uint8]  # (N, VIEW_SIDE, VIEW_SIDE), see `TrackState.view`
 CUT_CORRELATION = 0.6  # correlation of two views below which they are of a cut (docs/tuning.md)
-CELL_SAMPLES = 4  # pixels along each side of a cell; a frame has 32 x 32
 SHIFTS = [(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]  # cells
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.tracking.decision_rules import SURE_CONFIDENCE, SURE_RATE
 from dcfnet.tracking.geometry import limit_centre, select_rows
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.positions import centres_in_frame
@@ -21,8 +22,6 @@ from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.typical_response import relative_strength, running_response
 
-# A frame with this confidence shows what the target looks like; SURE_RATE is its weight in the running means.
-SURE_CONFIDENCE, SURE_RATE = 0.8, 0.05
 # Share of the strength in such frames that the target must reach, in so many frames in a row (docs/tuning.md).
 FOUND_STRENGTH, FOUND_FRAMES = 0.5, 3
 

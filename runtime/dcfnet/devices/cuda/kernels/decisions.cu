@@ -82,23 +82,38 @@ __device__ static inline void conclude(const Target& target, int status, int rea
     found.reason = reason;
 }
 
+// typical_response.py: `running_response`.
+__device__ static inline void follow_response(const Outcome& found, double rate, double* means) {
+    const double now[3] = {found.psr, found.value, found.likeness};
+    for (int index = 0; index < 3; ++index) {
+        const double old = means[index];
+        means[index] = old + (old == 0.0 ? 1.0 : rate) * (now[index] - old);
+    }
+}
+
+// first_filter.py: `record_sure`.
+__device__ static inline void record_sure(const Rules& rules, const Outcome& found, Target& target) {
+    for (int axis = 0; axis < 2; ++axis) {
+        target.sure_centre[axis] = target.centre[axis];
+        target.sure_size[axis] = target.size[axis];
+    }
+    follow_response(found, rules.sure_rate, target.sure_response);
+}
+
 // typical_response.py: `record_confident`.
 __device__ static inline void record_confident(const Rules& rules, const Outcome& found, Target& target) {
-    const double now[3] = {found.psr, found.value, found.likeness};
     for (int axis = 0; axis < 2; ++axis) {
         target.confident_centre[axis] = target.centre[axis];
         target.confident_size[axis] = target.size[axis];
     }
-    for (int index = 0; index < 3; ++index) {
-        const double old = target.typical[index], rate = old == 0.0 ? 1.0 : rules.typical_rate;
-        target.typical[index] = old + rate * (now[index] - old);
-    }
+    follow_response(found, rules.typical_rate, target.typical);
     target.level = found.level * target.light;
     target.frames_since_confident = target.skipped = 0;
 }
 
 // `_track` of steps.py after the search passes: the new state, and the result. Returns whether the filter is to be updated.
-__device__ static inline bool decide_target(const Rules& rules, Target& target, Outcome& found) {
+// view: of the frame, or null.
+__device__ static inline bool decide_target(const Rules& rules, const uint8* view, Target& target, Outcome& found) {
     const Pair inside = limit_centre(found.centre, target);
     const double scale = found.size[0] / target.initial_size[0];
     const double limited = within(scale, target.size_limits[0], target.size_limits[1]);
@@ -126,6 +141,12 @@ __device__ static inline bool decide_target(const Rules& rules, Target& target, 
     const bool probable = !rules.with_confidence || found.confidence >= rules.min_confidence;
     if (rules.with_confidence)
         target.doubtful_frames = found.confidence < rules.lost_confidence ? target.doubtful_frames + 1 : 0;
+    if (rules.whole_frame) {  // the target is not doubtful
+        target.candidate_frames = target.positions_searched = 0;
+        if (rules.with_confidence && found.confidence >= rules.sure_confidence) record_sure(rules, found, target);
+        if (view)
+            for (int cell = 0; cell < VIEW_SIDE * VIEW_SIDE; ++cell) (&target.view[0][0])[cell] = view[cell];
+    }
     // status.py
     if (!clear) conclude(target, STATUS_LOST, REASON_LOW_PSR, found);
     else if (!in_view) conclude(target, STATUS_LOST, REASON_OUT_OF_VIEW, found);
@@ -141,7 +162,7 @@ __device__ static inline bool decide_target(const Rules& rules, Target& target, 
 
 // The flags that are left after a search pass. first: the outcome of the first pass, if this is the second.
 __device__ static inline int decide_pass(const Rules& rules, const Place& frame, const int* levels, const double* peak,
-                                         Target& target, Outcome& found) {
+                                         const uint8* view, Target& target, Outcome& found) {
     if (found.flags & FLAG_SECOND) {
         Outcome again = found;
         set_detection(rules, target, limit_centre(found.centre, target), peak, again);
@@ -159,19 +180,21 @@ __device__ static inline int decide_pass(const Rules& rules, const Place& frame,
         if (in_other_light(rules, target, found)) return FLAG_HOST;
         if (moved_far(rules, target, found)) return FLAG_SECOND;
     }
-    const bool lost = found.psr < rules.min_psr || unlike(rules, target, found);
-    // The host searches for the target at other positions.
-    if (rules.redetection && target.frames_since_confident > 0 && (lost || occluded(rules, target, found))) return FLAG_HOST;
-    return decide_target(rules, target, found) ? FLAG_UPDATE : 0;
+    // The host searches for the target at other positions. After the first frame without it: only if there is a cut.
+    const bool unseen = found.psr < rules.min_psr || unlike(rules, target, found) || occluded(rules, target, found);
+    if (unseen && rules.redetection && (rules.whole_frame || target.frames_since_confident > 0)) return FLAG_HOST;
+    if (rules.whole_frame && target.doubtful_frames > rules.lost_after && !unseen) return FLAG_HOST;
+    return decide_target(rules, view, target, found) ? FLAG_UPDATE : 0;
 }
 
 // The outcomes (count) of a search pass, the targets (count) after it, and the places (count) of the template patches of
 // filters that are to be updated. peaks (count, NUMBERS_PER_TARGET). before: flags, and for a second pass the first outcome.
+// views: of `read_views`.
 extern "C" __global__ void decide(const Rules* __restrict__ rules_at, const Target* __restrict__ targets,
                                   const Outcome* __restrict__ before, const Place* __restrict__ places,
                                   const int* __restrict__ levels, const double* __restrict__ peaks,
-                                  Target* __restrict__ after, Outcome* __restrict__ outcomes, Place* __restrict__ updates,
-                                  int count) {
+                                  const uint8* __restrict__ views, Target* __restrict__ after,
+                                  Outcome* __restrict__ outcomes, Place* __restrict__ updates, int count) {
     const long long at = position();
     if (at >= count) return;
     const Rules& rules = rules_at[0];
@@ -184,7 +207,9 @@ extern "C" __global__ void decide(const Rules* __restrict__ rules_at, const Targ
         set_detection(rules, target, {target.centre[0], target.centre[1]}, peak, found);
         found.flags = 0;
     } else {
-        found.flags = searchable(rules, target, frame) ? decide_pass(rules, frame, levels + at * 9, peak, target, found) : FLAG_REPEAT;
+        const uint8* view = found.flags & FLAG_VIEW ? views + at * VIEW_SIDE * VIEW_SIDE : nullptr;
+        const bool searched = searchable(rules, target, frame);
+        found.flags = searched ? decide_pass(rules, frame, levels + at * 9, peak, view, target, found) : FLAG_REPEAT;
     }
     const Pair region = search_region(rules, target.size);
     const double largest = rules.patches > 1 ? rules.scale[rules.scales - 1] : 1.0;

@@ -1,7 +1,8 @@
 """Launches the kernels that compute the places of searches and decide about targets.
 
-They agree with `search_places` (tracking/search.py), `texture_grids` (sampling.py), and with `step` and `_track`
-(tracking/steps.py). tests/runtime/cuda/test_decisions.py compares both.
+They agree with `search_places` (tracking/search.py), `texture_grids` (sampling.py), `read_views`
+(tracking/redetection/camera_cuts.py), and with `step` and `_track` (tracking/steps.py).
+tests/runtime/cuda/test_decisions.py compares both.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.cuda.frame import PLACE
 from dcfnet.devices.cuda.kernels.program import DECISIONS
 from dcfnet.devices.cuda.kernels.sections import Sections
 from dcfnet.devices.cuda.sampling import GRID
+from dcfnet.devices.records import VIEW_SIDE
 from dcfnet.filter.dcf import Array
 from dcfnet.io.texture import SAMPLES
 
@@ -28,6 +31,7 @@ class Decisions:
     def __init__(self, device: Any, rules: NDArray[np.void]) -> None:
         """device: a `CudaDevice`. rules: RULES (1,)."""
         self._device, self._rules = device, device.constant(rules.view(np.uint8))
+        self._with_views = bool(rules["whole_frame"][0])
 
     def place_searches(self, given: Mapping[str, Array], count: int) -> Array:
         """Writes the places of the search patches, and starts the texture check. Queued.
@@ -39,18 +43,32 @@ class Decisions:
             self._device.empty((count, 3, 3), np.int32),
         )
         arrays = (self._rules, given["targets"], given["before"], given["places"], grids, levels)
-        self._launch("place_searches", count, *arrays)
+        self._launch("place_searches", count, *arrays, count=count)
         self._device.launch("extremes", count * GRID_SIDE**2, grids, levels, np.int32(count), np.int32(GRID_SIDE))
         return levels
 
-    def decide(self, given: Mapping[str, Array], levels: Array, peaks: Array, count: int) -> Array:
+    def read_views(self, given: Mapping[str, Array], count: int) -> Array:
+        """The views of the frames, uint8 (count * VIEW_SIDE * VIEW_SIDE,); without values if the rules use none.
+
+        Queued. given: as for `place_searches`.
+        """
+        views = self._device.empty((count * VIEW_SIDE**2,), np.uint8)
+        if self._with_views:
+            patches = np.int32(len(given["places"]) // (count * PLACE.itemsize))
+            self._launch(
+                "read_views", count * VIEW_SIDE**2, given["before"], given["places"], views, patches, count=count
+            )
+        return views
+
+    def decide(self, given: Mapping[str, Array], levels: Array, peaks: Array, views: Array, count: int) -> Array:
         """`Sections.found` as bytes, queued. given: as for `place_searches`. peaks: see `PeakReader`."""
         found = self._device.empty((Sections.found(count).nbytes,), np.uint8)
         results = Sections.found(count).of(found)
-        inputs = (self._rules, given["targets"], given["before"], given["places"], levels, peaks)
-        self._launch("decide", count, *inputs, results["targets"], results["outcomes"], results["updates"])
+        inputs = (self._rules, given["targets"], given["before"], given["places"], levels, peaks, views)
+        outputs = (results["targets"], results["outcomes"], results["updates"])
+        self._launch("decide", count, *inputs, *outputs, count=count)
         return found
 
-    def _launch(self, kernel: str, count: int, *arrays: Array) -> None:
-        blocks = -(-count // THREADS)
-        self._device.launch_blocks(kernel, blocks, THREADS, 0, *arrays, np.int32(count), program=DECISIONS)
+    def _launch(self, kernel: str, threads: int, *arguments: Array | np.generic, count: int) -> None:
+        blocks = -(-threads // THREADS)
+        self._device.launch_blocks(kernel, blocks, THREADS, 0, *arguments, np.int32(count), program=DECISIONS)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dcfnet.devices.cuda.kernels.constants import DEFINES
 from dcfnet.devices.cuda.kernels.structures import STRUCTURES, c_structure
-from dcfnet.devices.records import HOST, REPEAT, SEARCH, SECOND, UPDATE
+from dcfnet.devices.records import CELL_SAMPLES, HOST, REPEAT, SEARCH, SECOND, UPDATE, VIEW, VIEW_SIDE
 from dcfnet.filter.dcf import Array
 from dcfnet.io.texture import FLAT_RANGE, SAMPLES
 from dcfnet.result import Reason, Status
@@ -53,10 +53,11 @@ TRACKER = Program(
 _STATUSES, _REASONS = list(Status), list(Reason)
 _DECIDED = ("LOW_PSR", "OUT_OF_VIEW", "UNLIKE", "OCCLUDED", "LOW_CONFIDENCE", "SCALE_LIMIT", "FOUND", "NO_TEXTURE")
 DECISIONS = Program(
-    ("common.cu", "places.cu", "decisions.cu"),
+    ("common.cu", "places.cu", "views.cu", "decisions.cu"),
     (
         *(("FLAG_SEARCH", SEARCH), ("FLAG_SECOND", SECOND), ("FLAG_HOST", HOST), ("FLAG_REPEAT", REPEAT)),
-        *(("FLAG_UPDATE", UPDATE), ("FLAT_RANGE", FLAT_RANGE), ("TEXTURE_SAMPLES", SAMPLES)),
+        *(("FLAG_UPDATE", UPDATE), ("FLAG_VIEW", VIEW), ("FLAT_RANGE", FLAT_RANGE), ("TEXTURE_SAMPLES", SAMPLES)),
+        *(("VIEW_SIDE", VIEW_SIDE), ("CELL_SAMPLES", CELL_SAMPLES)),
         *((f"STATUS_{status.name}", index) for index, status in enumerate(_STATUSES)),
         *((f"REASON_{name}", _REASONS.index(Reason[name])) for name in _DECIDED),
     ),

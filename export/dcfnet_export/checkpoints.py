@@ -1,0 +1,58 @@
+"""The models of checkpoints: networks of `dcfnet-train`, deep networks, and the released weights. It needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from dcfnet.config import TrackerConfig
+from dcfnet_train.checkpoint import load_checkpoint, read_format
+from dcfnet_train.deep.checkpoint import FORMAT as DEEP_FORMAT
+from dcfnet_train.deep.checkpoint import load_deep
+from dcfnet_train.validation import TorchBackbone
+
+from dcfnet_export.changes import LRNS, Changes, Source
+from dcfnet_export.deep_graph import ConfidenceFit, deep_config, make_deep
+from dcfnet_export.graph import STRIDE, make_model
+from dcfnet_export.released import read_released
+
+RELEASED_SUFFIX = ".npz"
+
+
+def open_checkpoint(file: Path, changes: Changes) -> Source:
+    """The network in a checkpoint. Raises ModelError, ConfigError for options that do not fit it, and ParityError."""
+    if file.suffix != RELEASED_SUFFIX and read_format(file) == DEEP_FORMAT:
+        return _deep(file, changes)
+    return _shallow(file, changes)
+
+
+def open_shipped(name: str, changes: Changes) -> Source:
+    """A shipped model with changes, from its checkpoint in the package. Raises as `open_checkpoint`."""
+    folder = files("dcfnet.model") / "shipped"
+    fit = folder / f"{name}.confidence.json"
+    with as_file(folder / f"{name}.safetensors") as checkpoint:
+        if changes.confidence is not None or not fit.is_file():
+            return open_checkpoint(checkpoint, changes)
+        with as_file(fit) as confidence:
+            return open_checkpoint(checkpoint, replace(changes, confidence=confidence))
+
+
+def _deep(file: Path, changes: Changes) -> Source:
+    """A checkpoint of `python -m dcfnet_train.deep`."""
+    changes.refuse(("config", "stride", "lrn"), f"no effect on {file.name}, a checkpoint of a deep network")
+    weights = load_deep(file)
+    fit = ConfidenceFit.read(changes.confidence) if changes.confidence else None
+    model = make_deep(weights, deep_config(weights.patch_size).assign(changes.settings), file.stem, fit)
+    return Source(model, TorchBackbone(weights.backbone()), "torch")
+
+
+def _shallow(file: Path, changes: Changes) -> Source:
+    """A checkpoint of `dcfnet-train`, or the released weights of the authors."""
+    text = f"no effect on {file.name}; use dcfnet-calibrate confidence --into with its model file"
+    changes.refuse(("confidence",), text)
+    weights = read_released(file) if file.suffix == RELEASED_SUFFIX else load_checkpoint(file)
+    stride = changes.stride or STRIDE
+    constants = TrackerConfig.named(changes.config) if changes.config else weights.recipe.tracker_config(stride)
+    model = make_model(weights, constants.assign(changes.settings), file.stem, changes.lrn or LRNS[0], stride)
+    return Source(model, TorchBackbone(weights.backbone(padding=True, stride=model.stride)), "torch")
