@@ -16,9 +16,14 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dcfnet.backbones.loading import load_model
+from dcfnet.lifecycle import opening
+from dcfnet.model.confidence import Confidence
+from dcfnet.model.file import Model
 from dcfnet_evaluation.datasets.otb import read_otb
 from host_share import stand_in
 
@@ -29,13 +34,16 @@ from benchmarks.gpu.paths import Comparison, FramesWithCuts, compare
 CAMERAS = 4
 # Arguments of the trackers. With more than one patch for redetection, and `min_strength`, they also search after camera
 # cuts, and with the first filter.
+SMALL = {"patch_size": 48, "scales": 1, "lost_after": 3, "lost_confidence": 0.6}  # many frames in little time
 SETTINGS: dict[str, dict[str, Any]] = {
     "dcfnet": {"model": "dcfnet"},
     "occlusions": {"model": "dcfnet", "preset": "fast", "config": {"min_strength": 0.3}},
-    "whole frame": {"model": "dcfnet", "preset": "fast", "config": {"min_strength": 0.3, "redetection_patches": 9}},
+    "whole frame": {"model": "dcfnet", "config": SMALL | {"min_strength": 0.3, "redetection_patches": 3}},
     "deep": {"model": "deep", "preset": "fast", "engine": "onnxruntime", "config": {"redetection_patches": 1}},
     "default": {"model": "deep", "engine": "onnxruntime"},
 }
+# The model `dcfnet` has no fit for the confidence; these settings get one, so that targets are sure or doubtful.
+FITS = {"whole frame": Confidence(-1.0, {"likeness": 6.0, "log_likeness": 0.5})}
 
 
 def use_cpu_provider() -> None:
@@ -47,6 +55,12 @@ def use_cpu_provider() -> None:
     OrtCudaBackbone.provider, OrtCudaBackbone.memory = "CPUExecutionProvider", "cpu"
     OrtCudaBackbone._options = lambda self: {}  # type: ignore[method-assign]
     CpuBackend.patches_per_call = CudaBackend.patches_per_call = 1
+
+
+def load_with_fit(fit: Confidence | None, model: Any) -> Model:
+    """The model, with this fit for the confidence if it has none."""
+    loaded = load_model(model)
+    return replace(loaded, confidence=loaded.confidence or fit)
 
 
 def main() -> None:
@@ -64,6 +78,7 @@ def main() -> None:
     if arguments.cuts:
         sequences = [replace(one, frames=FramesWithCuts(one.frames, arguments.cuts)) for one in sequences]
     for name in arguments.settings:
+        opening.load_model = partial(load_with_fit, FITS.get(name))
         if "engine" in SETTINGS[name]:
             use_cpu_provider()
         comparison = Comparison()

@@ -1,4 +1,7 @@
-"""Measures the host's own time for an update on a GPU: python benchmarks/host_share.py TARGETS {host,pinned,device}.
+"""Measures the host's own time for an update on a GPU: python benchmarks/host_share.py TARGETS MEMORY [NAME=VALUE].
+
+MEMORY, of the frames: host, pinned or device. NAME=VALUE: settings of the tracker, for example min_strength=0.3
+redetection_patches=2, with which it also searches after camera cuts.
 
 It runs on the tests' stand-in for CuPy, from the root of the repository. After the graph capture every call to CuPy is
 empty, so that only the project's own code is timed. Every result is the last one again, with no shift. These forms are
@@ -9,6 +12,7 @@ updates of a 1280 x 720 frame each, in ms, with and without an update of the fil
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -99,7 +103,9 @@ def main() -> None:
     from dcfnet.devices.cuda.slots import SlotFilters
 
     clip = render_clip(length=WARM_UP + 1, width=1280, height=720, occluder=False)
-    tracker, (x, y, w, h) = dcfnet.MultiTracker("dcfnet", device="cuda", capacity=targets), clip.box(0)
+    config = {name: json.loads(value) for name, _, value in (text.partition("=") for text in sys.argv[3:])}
+    tracker = dcfnet.MultiTracker("dcfnet", device="cuda", capacity=targets, config=config)
+    x, y, w, h = clip.box(0)
     for number in range(targets):
         tracker.add(clip.frame(0), (x + number % 8, y + number // 8, w, h))
     frames = [in_memory(module, tracker._pipeline.backend._device, clip.frame(i + 1), memory) for i in range(WARM_UP)]

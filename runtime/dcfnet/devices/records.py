@@ -133,12 +133,12 @@ def put(records: NDArray[np.void], rows: NDArray[np.generic] | slice, others: ND
     raw(records)[rows] = raw(others)
 
 
-def all_flags(outcomes: Outcomes) -> int:
-    """The flags that any of the outcomes has."""
-    flags = 0
-    for each in set(outcomes["flags"].tolist()):  # few different ones
-        flags |= each
-    return flags
+def flags_of(outcomes: Outcomes) -> tuple[set[int], int]:
+    """The different flags of the outcomes, and the flags that any of them has."""
+    kinds, every = set(outcomes["flags"].tolist()), 0
+    for flags in kinds:  # few different ones
+        every |= flags
+    return kinds, every
 
 
 def results_of(outcomes: Outcomes) -> Iterator[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from dcfnet.errors import FrameTypeError, InvalidFrameError
 Array: TypeAlias = Any  # a host array or a device array
 Frame: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR, (H, W, 4) BGRA, (H, W, 1) or (H, W) grey
 
+UINT8 = np.dtype(np.uint8)
 HOST_KINDS = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost
 TEXT = (str, bytes, bytearray, PathLike)
 CONTAINERS = (list, tuple, set, frozenset, Mapping)
@@ -67,7 +68,7 @@ def check_pixels(frame: Array) -> None:
     """Raises InvalidFrameError if an array, on the host or on a device, has a wrong dtype or shape or is empty."""
     if 0 in frame.shape:
         raise InvalidFrameError(f"frame is an empty array of shape {frame.shape}: {RULE}", empty=True)
-    if frame.dtype != np.uint8:
+    if frame.dtype != UINT8:
         raise InvalidFrameError(f"frame has dtype {frame.dtype}: {RULE}")
     if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3, 4)):
         hint = "; channels must be the last axis" if frame.ndim == 3 and frame.shape[0] in (1, 3, 4) else ""

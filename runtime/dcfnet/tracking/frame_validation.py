@@ -28,6 +28,9 @@ def frames_by_source(frames: Frames) -> Mapping[int, Frame | None]:
     """The frames by their source. Raises FrameTypeError for containers other than a mapping, and for other keys."""
     if isinstance(frames, np.ndarray):
         return {0: frames}
+    if hasattr(type(frames), "__cuda_array_interface__"):  # the checks below take 2 us
+        on_device: Any = frames
+        return {0: on_device}
     if not isinstance(frames, Mapping):
         check_type(frames)
         return {0: frames}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -155,18 +155,23 @@ class TrackState:
 
     def with_targets(self, targets: Targets) -> TrackState:
         """The state with other records of the same targets, of the same sources."""
-        state = TrackState(targets, self.filters, self.scenes)
-        vars(state)["own_sources"] = self.own_sources  # computed once for many frames
+        state = object.__new__(TrackState)  # the constructor of a frozen class takes three times as long
+        fields = {"targets": targets, "filters": self.filters, "scenes": self.scenes}
+        vars(state).update(fields, own_sources=self.own_sources)  # the sources are found once for many frames
         return state
 
-    def of_sources(self, sources: Iterable[int]) -> tuple[NDArray[np.intp], TrackState]:
+    def has_own_frames(self, sources: Collection[int]) -> bool:
+        """Whether each target has a frame, and its source is the index of its frame."""
+        return self.own_sources.items() <= dict(zip(sources, range(len(sources)), strict=True)).items()
+
+    def of_sources(self, sources: Collection[int]) -> tuple[NDArray[np.intp], TrackState]:
         """The rows of the targets of these sources, and these targets with indices into `sources` as their sources.
 
-        The state itself if each target has a frame and each source is its own index.
+        The state itself if `has_own_frames`.
         """
-        numbered = {source: index for index, source in enumerate(sources)}
-        if self.own_sources.items() <= numbered.items():  # nearly always
+        if self.has_own_frames(sources):
             return np.arange(len(self)), self
+        numbered = {source: index for index, source in enumerate(sources)}
         rows = np.flatnonzero([source in numbered for source in self.source.tolist()])
         part = self.take(rows)
         return rows, part.replace(source=np.array([numbered[int(s)] for s in part.source], dtype=np.intp))

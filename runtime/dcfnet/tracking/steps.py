@@ -128,8 +128,9 @@ def _decided_by_device(
     """
     if pipeline.config.camera_motion:
         return None
-    if any(isinstance(frames[source], Reason) for source in state.own_sources):
-        return None
+    for source in state.own_sources:  # not `any`: a generator takes 1 us longer
+        if isinstance(frames[source], Reason):
+            return None
     decided = state.filters.decide(pipeline, state.targets, frames)
     if decided is None:
         return None

@@ -27,8 +27,8 @@ from dcfnet.devices.records import (
     VIEW,
     Decided,
     Targets,
-    all_flags,
     copied,
+    flags_of,
     taken,
 )
 
@@ -44,11 +44,10 @@ def decide(
         known = slots.known_regions
         regions = known.regions if known.targets is targets else programs.largest_regions(targets["size"])
         require_pixels(frames, sources, targets["centre"], regions)
-    places = frame_places(frames, sources) if in_place is None else in_place
+    places = in_place if in_place is not None else frame_places(frames, sources)
     search = SEARCH if copies else SEARCH | VIEW
     found = slots.decide(rows, places, targets, flags=search)
-    flags = found.outcomes["flags"]
-    every = all_flags(found.outcomes)
+    flags, (kinds, every) = found.outcomes["flags"], flags_of(found.outcomes)
     if every & REPEAT:
         return None
     if every & SECOND:
@@ -64,9 +63,9 @@ def decide(
         decided = second.outcomes["flags"] & HOST == 0
         flags[far] = HOST  # the host begins with the first pass, and repeats the second
         found.put(far[decided], second.take(decided))
-        every = all_flags(found.outcomes)
+        kinds, every = flags_of(found.outcomes)
     if every & UPDATE:
-        every_target = bool((flags & UPDATE).all())
+        every_target = kinds == {UPDATE}
         learnt = rows if every_target else np.flatnonzero(flags & UPDATE)
         learning = found if every_target else found.take(learnt)
         if on_host:

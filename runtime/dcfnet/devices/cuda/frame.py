@@ -63,7 +63,7 @@ class CudaFrame:
     @property
     def place(self) -> NDArray[np.void]:
         """A patch place in this frame, PLACE (1,), without its position, step and light."""
-        return self._place_at(self.start, self.chroma_start)
+        return self._place_at(self.start, self.chroma_start if self.chroma is not None else (0, 0))
 
     def place_in_place(self) -> NDArray[np.void] | None:
         """As `place`, where the caller's pixels are. None if kernels cannot read them there.
@@ -74,9 +74,9 @@ class CudaFrame:
 
     def _place_at(self, start: tuple[int, int], chroma_start: tuple[int, int] = (0, 0)) -> NDArray[np.void]:
         """As `place`, for pixels at another address."""
-        height, width = self.shape[:2]
-        image = (*start, *chroma_start, height, width, self.channels)
-        return np.frombuffer(_PLACE.pack(*image, 0, 0, 0, 0, 0, *self.colours), PLACE)
+        shape = self.shape
+        image = (shape[0], shape[1], shape[2] if len(shape) == 3 else 1)
+        return np.frombuffer(_PLACE.pack(*start, *chroma_start, *image, 0, 0, 0, 0, 0, *self.colours), PLACE)
 
     def require(self, centres: Pairs, regions: Pairs) -> None:
         """Ensures that the pixels of these regions are on the GPU for work that is queued next. (M, 2) each."""

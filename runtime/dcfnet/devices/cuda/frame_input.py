@@ -26,7 +26,8 @@ def device_frame(device: Any, uploads: Uploads, given: Any) -> CudaFrame:
     if isinstance(given, CudaFrame):
         return given
     if (number := device.gpu_of(given)) is not None:  # CuPy's own array
-        _check_gpu(device, [number])
+        if number != device.number:
+            _check_gpu(device, [number])
         check_pixels(given)
         return CudaFrame(device.with_contiguous_rows(given))
     arrays = given.arrays if isinstance(given, (Rgb, Nv12)) else (given,)
