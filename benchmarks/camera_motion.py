@@ -1,4 +1,4 @@
-"""Whether `camera_motion` helps: python benchmarks/camera_motion.py FOLDER... [--shake 0 20 40] [--output FILE].
+"""Whether `camera_motion` helps: python benchmarks/camera_motion.py FOLDER... [--limit FRAMES] [--output FILE].
 
 Folders in OTB's layout. Each sequence is tracked from several starts (`starts_of`), without the option and with it, in
 turn on the same frames. With a shake of M px, each frame is shifted by a random whole number from -M to M along each
@@ -31,6 +31,7 @@ from dcfnet_evaluation.sequences import AnnotatedSequence, Frames
 from numpy.typing import NDArray
 
 WITHOUT, WITH = "without", "with"
+KEPT = ("sequence", "frames", "auc", "precision", "lost")  # numbers of a score in the output
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,12 @@ class TimedTracker:
         return result
 
 
-def measured(trackers: dict[str, Tracker], sequence: AnnotatedSequence, starts: int) -> dict[str, Any]:
-    """Scores and CPU times of both trackers on one sequence."""
+def measured(
+    trackers: dict[str, Tracker], sequence: AnnotatedSequence, starts: int, limit: int | None
+) -> dict[str, Any]:
+    """Scores and CPU times of both trackers on one sequence. limit: frames of each pass; None: to the end."""
     timed = {name: TimedTracker(tracker) for name, tracker in trackers.items()}
-    passes = [run_passes(timed, sequence, start) for start in starts_of(sequence, starts)]
+    passes = [run_passes(timed, sequence, start, limit) for start in starts_of(sequence, starts)]
     scores = {name: Score.of([each[name] for each in passes], sequence) for name in timed}
     return {"scores": scores, "seconds": {name: sum(tracker.seconds) for name, tracker in timed.items()}}
 
@@ -114,6 +117,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--shake", type=int, nargs="+", default=[0, 20, 40], metavar="PX")
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--limit", type=int, help="frames of each pass; default: to the end of the sequence")
     parser.add_argument("--leave-out", action="append", default=[], metavar="NAME")
     parser.add_argument("--model")
     parser.add_argument("--preset")
@@ -128,13 +132,18 @@ def main() -> None:
     for largest in chosen.shake:
         for folder in chosen.folders:
             sequences = [each for each in open_dataset("otb", folder) if each.name not in chosen.leave_out]
-            found = [measured(trackers, shaken(sequence, largest), chosen.starts) for sequence in sequences]
+            found = [
+                measured(trackers, shaken(sequence, largest), chosen.starts, chosen.limit) for sequence in sequences
+            ]
             print(f"{folder.name}, shake of {largest} px:", "\n".join(report(found)), flush=True)
             for each in found:
-                scores = {name: dataclasses.asdict(score) for name, score in each["scores"].items()}
+                scores = {name: {key: getattr(score, key) for key in KEPT} for name, score in each["scores"].items()}
                 rows.append({"folder": folder.name, "shake": largest, "scores": scores, "seconds": each["seconds"]})
     if chosen.output:
-        content = {"starts": chosen.starts, "model": chosen.model, "preset": chosen.preset, "sequences": rows}
+        content = {
+            **{name: getattr(chosen, name) for name in ("starts", "limit", "model", "preset")},
+            "sequences": rows,
+        }
         chosen.output.write_text(json.dumps(content) + "\n")
 
 

@@ -148,7 +148,9 @@ def held_out(observed: Observations, folds: int, used: Sequence[str] = USED) -> 
     """
     names = np.unique(observed.sequence)
     if len(names) < folds:
-        raise ConfigError(f"{len(names)} sequences: must be at least as many as folds, {folds}")
+        raise ConfigError(
+            f"{len(names)} sequences: must be at least as many as folds, {folds}; add sequences, or use --folds"
+        )
     found = np.empty(len(observed.overlap))
     for part in np.array_split(np.random.default_rng(0).permutation(names), folds):
         tested = np.isin(observed.sequence, part)

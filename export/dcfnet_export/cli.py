@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -10,7 +10,7 @@ from dcfnet.cli.entry import as_options
 from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import DcfnetError
-from dcfnet_evaluation.sequences import SequenceError
+from dcfnet_evaluation.sequences import AnnotatedSequence, SequenceError
 from dcfnet_train.footage.videos import open_sequences
 
 from dcfnet_export import options
@@ -20,7 +20,14 @@ from dcfnet_export.files import ExportedFile, Exporter
 from dcfnet_export.gate import passes_gate
 from dcfnet_export.precision.ranges import Ranges
 from dcfnet_export.sources import open_source
+from dcfnet_export.verify import check_number
 
+FLOATS = ("fp32", "fp16")
+SETTINGS = {  # settings of BuildOptions in messages, as options of this command
+    "compute_capabilities=": "--sm ",
+    "version_compatible:": "--version-compatible:",
+    "hardware_compatible:": "--hardware-compatible:",
+}
 REFUSED = 2  # exit code if an export tracks worse than --verify allows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -54,23 +61,24 @@ def main(
     confidence: options.Confidence = None,
 ) -> None:
     """Exports the backbone to a self-describing ONNX file and to an engine. Compares a checkpoint with torch."""
-    compatible = {"version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
-    _check_options(onnx, trt, {"--sm": sm, "--timing-cache": timing_cache}, {"--margin": margin}, verify)
+    flags = {"tf32": tf32, "version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
+    _check_outputs(onnx, trt)
+    _check_used("--trt", trt, sm=sm, scales=scales, timing_cache=timing_cache, **flags)
+    _check_used("--verify", verify, margin=margin)
+    _check_used("--precision int8 or mixed", precision not in FLOATS, ranges=ranges, per_tensor=per_tensor)
     try:
-        build_options = _build_options(sm, {"optimisation_level": optimisation_level, "tf32": tf32, **compatible})
-        sequences = open_sequences(verify) if verify else ()
+        build_options = _build_options(sm, {"optimisation_level": optimisation_level, **flags})
+        sequences = _open_sequences(verify) if verify else ()
         opened = open_flavour(flavour) if trt else None
         opened_source = open_source(source, Changes(config, set_ or (), stride, lrn, confidence))
-        folded = fold.replace(",", " ").split()
-        exporter = Exporter(
-            opened_source, precision, Ranges.read(ranges) if ranges else None, folded, output, not per_tensor
-        )
+        read, folded = Ranges.read(ranges) if ranges else None, fold.replace(",", " ").split()
+        exporter = Exporter(opened_source, precision, read, folded, output, not per_tensor)
         files = [_report(exporter.write_onnx())] if onnx else []
         if opened:
             files.append(_report(exporter.write_engine(opened, targets, scales, timing_cache, build_options)))
         passed = not sequences or passes_gate(opened_source, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
-        typer.echo(f"dcfnet-export: {as_options(error, 'config')}", err=True)
+        typer.echo(f"dcfnet-export: {_with_options(error)}", err=True)
         raise typer.Exit(1) from error
     if not passed:
         raise typer.Exit(REFUSED)
@@ -88,17 +96,30 @@ def _report(exported: ExportedFile) -> ExportedFile:
     return exported
 
 
-def _check_options(
-    onnx: bool,
-    trt: bool,
-    engine_options: Mapping[str, object],
-    verify_options: Mapping[str, object],
-    verify: str | None,
-) -> None:
-    """Raises BadParameter if options do not fit together."""
+def _with_options(error: Exception) -> str:
+    """The message of an error, with options of this command instead of names of Python."""
+    text = as_options(error, "config")
+    for name, option in SETTINGS.items():
+        text = text.replace(name, option)
+    return text
+
+
+def _check_outputs(onnx: bool, trt: bool) -> None:
+    """Raises BadParameter if there is nothing to export."""
     if not (onnx or trt):
         raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
-    for options_, required, present in ((engine_options, "--trt", trt), (verify_options, "--verify", verify)):
-        unused = [name for name, value in options_.items() if value not in ("", None)]
-        if unused and not present:
-            raise typer.BadParameter(f"{', '.join(unused)}: no effect without {required}; add {required}")
+
+
+def _check_used(required: str, present: object, **given: object) -> None:
+    """Raises BadParameter if an option is given that has no effect, because the required one is not present."""
+    unused = [name for name, value in given.items() if not (value is None or value is False or value == "")]
+    if unused and not present:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise typer.BadParameter(f"{names}: no effect without {required}; add {required}")
+
+
+def _open_sequences(data: str) -> Sequence[AnnotatedSequence]:
+    """Sequences for --verify. Their number is checked before an engine is built, because a build takes long."""
+    sequences = open_sequences(data)
+    check_number(sequences)
+    return sequences

@@ -46,7 +46,11 @@ class ConfidenceFit:
             content = read_json(file)
             confidence = Confidence.parse({name: content[name] for name in ("bias", "weights")})
             return cls(str(file), confidence, str(content["weights_sha256"]))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except FileNotFoundError as error:
+            raise ConfigError(f"{file}: no such file; create it with dcfnet-calibrate confidence") from error
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
+        except (ValueError, TypeError, KeyError) as error:
             raise ConfigError(
                 f"{file}: not a file of dcfnet-calibrate confidence ({error!r}); make one with that command"
             ) from error

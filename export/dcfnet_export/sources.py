@@ -26,17 +26,17 @@ def open_source(name: str | None, changes: Changes = NO_CHANGES) -> Source:
     MissingDependencyError if torch is required and not installed.
     """
     path = Path(name or DEFAULT_MODEL)
-    if not path.exists() and str(path) in SHIPPED:
+    if name is None or (str(path) in SHIPPED and (not path.exists() or path.is_dir())):  # a folder, such as out/deep
         if changes.given():
             shipped: Source = _checkpoints().open_shipped(str(path), changes)
             return shipped
-        return _of_model(load_model(str(path)), str(path))
+        return _of_model(load_model(name), str(path))
     if not path.exists():
         raise ModelError(
             f"{path}: no such file; give a checkpoint, a float32 model ({MODEL_SUFFIX}), or the name of a shipped "
             f"model: {', '.join(SHIPPED)}"
         )
-    if path.suffix != MODEL_SUFFIX:
+    if path.suffix.lower() != MODEL_SUFFIX:
         opened: Source = _checkpoints().open_checkpoint(path, changes)
         return opened
     model = load_model(path)

@@ -114,6 +114,12 @@ class Verification:
         }
 
 
+def check_number(sequences: Sequence[AnnotatedSequence]) -> None:
+    """Raises SequenceError if there are too few sequences to verify an export."""
+    if (number := len(sequences)) < 2:
+        raise SequenceError(f"sequences for verification: {number}, an interval needs at least 2; add sequences")
+
+
 def verify(
     model: Model,
     network: Backbone,
@@ -130,10 +136,7 @@ def verify(
     engine. config: of the trackers. patches: see PATCHES. progress: called with the completed share.
     Raises SequenceError for fewer than two sequences, and for unreadable frames.
     """
-    if len(sequences) < 2:
-        raise SequenceError(
-            f"sequences for verification: {len(sequences)}, an interval needs at least 2; add sequences"
-        )
+    check_number(sequences)
 
     def opened(backbone: Backbone, folded: Sequence[str] = ()) -> Pipeline:
         features = (model.mean, model.stride, folded, model.levels, model.confidence)

@@ -15,6 +15,7 @@ from dcfnet.engines.builder import build
 from dcfnet.engines.bundle import read_engine
 from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
+from dcfnet.errors import ConfigError
 from dcfnet.model.file import Model
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.passes.protocols import few_starts
@@ -34,6 +35,11 @@ SIDE = 64
 @pytest.fixture(scope="module")
 def half() -> Model:
     return convert(load_model("deep"), "fp16", "cpu")
+
+
+def test_the_window_is_refused_because_the_tracker_would_refuse_the_model() -> None:
+    with pytest.raises(ConfigError, match=r"--fold window: deep.* has margin=4.*; fold only the mean"):
+        convert(load_model("deep"), "fp32", "cpu", folded=("mean", "window"))
 
 
 def test_its_features_are_close_to_float32_and_it_needs_less_room(half: Model) -> None:

@@ -53,6 +53,29 @@ def test_a_file_of_a_shipped_name_comes_first(tmp_path: Path, monkeypatch: pytes
     assert source.model.weights_sha256 == load_model("dcfnet").weights_sha256
 
 
+def test_the_ending_of_a_model_file_may_have_capitals(tmp_path: Path) -> None:
+    (tmp_path / "TUNED.ONNX").write_bytes((SHIPPED / "dcfnet.onnx").read_bytes())
+    assert open_source(str(tmp_path / "TUNED.ONNX")).model.name == "TUNED"
+
+
+def test_a_folder_of_a_shipped_name_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dcfnet").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert open_source("dcfnet").model.weights_sha256 == load_model("dcfnet").weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [("none.json", "none.json: no such file; create it with dcfnet-calibrate confidence"), (".", "cannot be read")],
+)
+def test_a_fit_that_cannot_be_read_is_refused(
+    fit: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        open_source(str(SHIPPED / "deep.safetensors"), Changes(confidence=Path(fit)))
+
+
 @pytest.mark.parametrize(
     ("file", "changes", "message"),
     [

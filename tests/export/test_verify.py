@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -195,7 +196,7 @@ def test_an_engine_is_verified_by_its_graph_without_a_gpu(
         (["--verify", "nowhere"], "nowhere"),
         (["--onnx", "--precision", "int8", "--ranges", "deep.json"], "deep.json: not JSON"),
         (["--trt", "--flavour", "trt"], "there are auto, tensorrt, tensorrt_rtx"),
-        (["--trt", "--sm", "eight"], "compute_capabilities='eight': must be compute capabilities"),
+        (["--trt", "--sm", "eight"], "--sm 'eight': must be compute capabilities, for example 8.6"),
     ],
 )
 def test_a_mistake_is_reported(tmp_path: Path, args: list[str], shown: str) -> None:
@@ -206,6 +207,14 @@ def test_a_mistake_is_reported(tmp_path: Path, args: list[str], shown: str) -> N
     assert not list(tmp_path.glob("*.onnx"))
     assert shown in text.replace("\n", " ")
     assert "Traceback" not in text
+
+
+def test_too_few_sequences_are_refused_before_a_file_is_written(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(next(folder for folder in dataset.iterdir() if folder.is_dir()), tmp_path / "data" / "Alpha")
+    code, text = run("dcfnet", "--onnx", "--output", tmp_path / "out", "--verify", tmp_path / "data")
+    assert code == 1
+    assert "sequences for verification: 1, an interval needs at least 2" in " ".join(text.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_onnx_files_need_no_libraries_of_engines() -> None:
@@ -225,7 +234,9 @@ def test_onnx_files_need_no_libraries_of_engines() -> None:
     ("args", "shown"),
     [
         (["--onnx", "--sm", "8.6"], "--sm: no effect without --trt; add --trt"),
-        (["--onnx", "--margin", "1"], "--margin: no effect without --verify; add --verify"),
+        (["--onnx", "--scales", "3", "--tf32"], "--scales, --tf32: no effect without --trt; add --trt"),
+        (["--onnx", "--per-tensor"], "--per-tensor: no effect without --precision int8 or mixed"),
+        (["--onnx", "--margin", "0"], "--margin: no effect without --verify; add --verify"),
     ],
 )
 def test_an_option_without_effect_is_refused(tmp_path: Path, args: list[str], shown: str) -> None:

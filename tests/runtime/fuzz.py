@@ -132,9 +132,9 @@ class Calls(RuleBasedStateMachine):
 
     trials = calls = 0  # of this process
 
-    @initialize(given=USUAL, box=INSIDE)
-    def open(self, given: Given, box: Any) -> None:
-        pipeline = _pipeline()
+    @initialize(given=USUAL, box=INSIDE, camera_motion=st.booleans())
+    def open(self, given: Given, box: Any, camera_motion: bool) -> None:
+        pipeline = _pipeline(camera_motion)
         self.one, self.sources = Tracker.of(pipeline), dict[int, Any]()
         self.many = MultiTracker.__new__(MultiTracker)
         TrackerLifecycle.__init__(self.many, pipeline, CAPACITY)
@@ -217,5 +217,5 @@ class Calls(RuleBasedStateMachine):
 
 
 @cache
-def _pipeline() -> Any:
-    return make_raw_pipeline(patch_size=32, scales=3, redetection_rings=1)
+def _pipeline(camera_motion: bool) -> Any:
+    return make_raw_pipeline(patch_size=32, scales=3, redetection_rings=1, camera_motion=camera_motion)

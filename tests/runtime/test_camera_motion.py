@@ -16,7 +16,7 @@ from dcfnet.tracking.camera_motion.scenes import LARGEST_SHIFT, SCENE_SIDE, tran
 from dcfnet_evaluation.rendered import Image, noise_texture
 
 from tests.conftest import make_raw_pipeline
-from tests.runtime.scenes import HEIGHT, WIDTH
+from tests.runtime.scenes import HEIGHT, WIDTH, render_target
 
 MARGIN, SIDE = 60, 18  # px: of the scene around the frame, and of the target
 PLACE = (150, 110)  # of the target in the frame, if the camera is at (0, 0)
@@ -93,6 +93,22 @@ def test_a_camera_that_follows_its_target_does_not_lose_it(scene: Image) -> None
         result = tracker.update(frame)
         assert result.status is Status.TRACKED
         assert_at(result, (0, 0))
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_target_in_a_flat_part_of_the_scene_is_not_rejected(scene: Image, follows: bool) -> None:
+    """The road beside the target has one colour. The camera follows the target, or it shakes."""
+    road, target = scene.copy(), render_target(4)[:SIDE, :SIDE]
+    road[MARGIN + PLACE[1] - 20 : MARGIN + PLACE[1] + SIDE + 20] = 110
+    tracker = Tracker.of(make_raw_pipeline(camera_motion=True))
+    for x in (-60, 0, 60):
+        frame, true = seen(road, (x, 0)), box_in((0 if follows else x, 0))
+        frame[PLACE[1] : PLACE[1] + SIDE, int(true.x) : int(true.x) + SIDE] = target
+        if x == -60:
+            tracker.init(frame, true)
+        result = tracker.update(frame)
+        assert result.status is Status.TRACKED
+        assert result.box.iou(true) > 0.7
 
 
 def test_the_box_of_a_hidden_target_moves_with_the_scene(scene: Image) -> None:

@@ -124,6 +124,12 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
             ["VIDEO", "--init", "1,2,30,40", "--config", "best"],
             "--config best: must be one of paper",
         ),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--set", "camera_motion=maybe"],
+            "camera_motion=maybe: must be true or false",
+        ),
+        (["VIDEO", "--init", "1,2,30,40", "--set", "wings=2"], "unknown setting wings: must be one of patch_size"),
+        (["VIDEO", "--init", "1,2,30,40", "--set", "scales=4"], "scales=4: must be an odd number from 1 to 15"),
     ],
 )
 def test_an_error_of_the_user_prints_one_line_and_exits_with_code_1(
@@ -159,14 +165,22 @@ def test_the_model_and_the_threads_are_those_of_the_options(
         return opened[-1]
 
     monkeypatch.setattr("dcfnet.cli.session.MultiTracker", tracker)
-    for arguments in (["--threads", 2], ["--engine", "dcfnet", "--config", "paper"]):
+    changes = ["--set", "camera_motion=true", "--set", "scales=1"]
+    for arguments in (
+        ["--threads", 2],
+        ["--engine", "dcfnet", "--config", "paper"],
+        ["--preset", "fast", *changes],
+        ["--engine", "dcfnet", "--config", "paper", *changes],
+    ):
         code, text = run(video, "--init", init(clip), *arguments)
         assert code == 0, text
     backbones = [tracker._pipeline.backbone for tracker in opened]
     assert all(isinstance(backbone, OrtBackbone) for backbone in backbones)
     threads = [backbone._session.get_session_options().intra_op_num_threads for backbone in backbones]
-    assert threads == [2, 0]
-    assert [tracker.config for tracker in opened] == [Tracker("deep").config, TrackerConfig.named("paper")]
+    assert threads[:2] == [2, 0]
+    bases = [Tracker("deep").config, TrackerConfig.named("paper"), Tracker("deep", preset="fast").config]
+    changed = [config.replace(camera_motion=True, scales=1) for config in (bases[2], bases[1])]
+    assert [tracker.config for tracker in opened] == [*bases[:2], *changed]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.errors import SinkError, SourceError
-from dcfnet.io.files import write_atomically
+from dcfnet.io.files import write_atomically, write_files_atomically
 from dcfnet.io.sinks.boxes import BoxWriter
 from dcfnet.io.sinks.video import CODECS, VideoSink, annotate
 from dcfnet.io.sources import open_source
@@ -220,3 +220,10 @@ def test_a_failed_atomic_write_names_the_file_and_leaves_no_partial_file(
         write_atomically(b"new", tmp_path / "kept.json")
     assert (tmp_path / "kept.json").read_text() == "old"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "kept.json"]
+
+
+def test_a_folder_in_the_place_of_one_file_leaves_the_others_unwritten(tmp_path: Path) -> None:
+    (tmp_path / "model.engine").mkdir()
+    with pytest.raises(SinkError, match=r"model\.engine: cannot be written \(Is a directory\)"):
+        write_files_atomically({tmp_path / "model.onnx": b"graph", tmp_path / "model.engine": b"plan"})
+    assert [file.name for file in tmp_path.iterdir()] == ["model.engine"]

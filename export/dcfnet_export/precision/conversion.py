@@ -39,11 +39,16 @@ def convert(
     """A float32 model in another precision, with the steps `folded` (see `Model`) in its graph.
 
     form: "cpu" or "tensorrt". ranges: for int8 and mixed. per_channel: see `quantise`.
-    Raises ConfigError for an unknown name, and for int8 or mixed of a model with several levels. Raises RangesError if
-    int8 or mixed has no ranges, or those of another model.
+    Raises ConfigError for an unknown name, for int8 or mixed of a model with several levels, and for the window in a
+    model with a margin. Raises RangesError if int8 or mixed has no ranges, or those of another model.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
+    if "window" in folded and model.config.margin:
+        raise ConfigError(
+            f"--fold window: {model.name} has margin={model.config.margin}, so its features are larger than the "
+            "window; fold only the mean, or use a model without a margin, such as dcfnet"
+        )
     converted = _converted(model, precision, form, ranges, per_channel)
     if "window" in folded:
         model = _single_size(model)

@@ -63,7 +63,7 @@ class Ranges:
         except OSError as error:
             raise RangesError(f"{file}: cannot be read ({error.strerror})") from error
         except ValueError as error:
-            raise RangesError(f"{file}: not JSON ({error})") from error
+            raise RangesError(f"{file}: not JSON ({error}); create it with dcfnet-calibrate ranges") from error
         try:
             return cls(**_checked(values))
         except RangesError as error:

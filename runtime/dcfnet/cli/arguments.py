@@ -111,6 +111,14 @@ Config: TypeAlias = Annotated[
         help=f"Set of constants for the model dcfnet, used instead of a preset: {', '.join(CONSTANTS)}.",
     ),
 ]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a setting of the preset or of --config, for example camera_motion=true; may be repeated.",
+    ),
+]
 Output: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Write an annotated video (.mp4, .avi, .mkv or .mov). It lasts as long as the source."),

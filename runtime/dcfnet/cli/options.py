@@ -27,6 +27,7 @@ UPLOAD_LIMIT = 500  # MB: several minutes of video of a telephone
 @dataclass(frozen=True)
 class RunOptions:
     """The options of dcfnet-run, as its help describes them. levels: --range. layout: --format; None is csv.
+    settings: --set.
 
     init: boxes of the first frame, frame pixels. starts: --targets. failures: --record-failures. reconnect: seconds.
     births: None is BIRTHS without `init` and `starts`, else 0. deaths: None is DEATHS with births, else 0.
@@ -57,6 +58,7 @@ class RunOptions:
     metrics: str | None = None
     record: Path | None = None
     topic: str | None = None
+    settings: tuple[str, ...] = ()
 
     @property
     def ids(self) -> bool:

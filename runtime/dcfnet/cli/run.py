@@ -28,6 +28,7 @@ from dcfnet.cli.summary import Summary
 from dcfnet.cli.target import parse_box
 from dcfnet.io.addresses import without_secrets
 
+NO_SOURCE = "is missing; give a video, a folder of images or a camera, or --web"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -39,6 +40,7 @@ def main(
     rebuild: arguments.Rebuild = False,
     preset: arguments.Preset = None,
     config: arguments.Config = None,
+    settings: arguments.Settings = None,
     output: arguments.Output = None,
     boxes: arguments.Boxes = None,
     format_: arguments.Format = None,
@@ -70,12 +72,12 @@ def main(
     are missing), 4 a camera or stream ended, 130 interrupted, 141 the reader of the output ended.
     """
     if source is None and not web:
-        raise typer.BadParameter(
-            "is missing; give a video, a folder of images or a camera, or --web", param_hint="SOURCE"
-        )
+        raise typer.BadParameter(NO_SOURCE, param_hint="SOURCE")
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
     rules = (targets, detections, min_score, births, birth_score, deaths)
-    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, metrics, record, topic)
+    options = RunOptions(
+        *given, threads, failures, every_frame, reconnect, *rules, metrics, record, topic, tuple(settings or ())
+    )
     prepare(log)
     if code := open_page(options, init, web_port, upload_limit) if web else run_and_report(options, init or []):
         raise typer.Exit(code)

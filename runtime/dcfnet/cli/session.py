@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -22,6 +24,7 @@ from dcfnet.cli.target import WINDOW, draw_box
 from dcfnet.cli.targets.run_targets import RunTargets, TargetPlan
 from dcfnet.cli.targets.starts import numbered
 from dcfnet.cli.telemetry.observers import Observer, observed, open_observers
+from dcfnet.config import TrackerConfig
 from dcfnet.config.version import __version__
 from dcfnet.errors import ConfigError, EngineError, InvalidBoxError, SourceError
 from dcfnet.io.frame import Frame, frame_size
@@ -114,8 +117,10 @@ def open_tracker(options: RunOptions) -> MultiTracker:
     engine = options.engine
     if engine is not None and engine.is_dir() and str(engine) not in SHIPPED:
         raise EngineError(f"{engine}: is a folder; give a model (.onnx) or an engine (.engine) in it")
+    given = (engine, options.device, settings_of(options))
+    opened = partial(MultiTracker, *given, preset=options.preset, threads=options.threads)
     try:
-        return MultiTracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
+        return opened()
     except EngineError as error:
         if engine is None or not options.rebuild:
             raise
@@ -124,7 +129,16 @@ def open_tracker(options: RunOptions) -> MultiTracker:
 
     passport = rebuild_engine(engine)
     say(f"{engine}: built again with {passport.flavour} {passport.version}", "note")
-    return MultiTracker(engine, options.device, options.config, preset=options.preset, threads=options.threads)
+    return opened()
+
+
+def settings_of(options: RunOptions) -> str | TrackerConfig | dict[str, Any] | None:
+    """The argument `config` of the tracker: --config, changed by --set. Raises ConfigError."""
+    if not options.settings:
+        return options.config
+    if options.config is not None:
+        return TrackerConfig.named(options.config).assign(options.settings)
+    return TrackerConfig().parse(options.settings)
 
 
 def with_start(

@@ -45,7 +45,7 @@ class TrackerConfig(Settings):
     redetection_rings: int = 3  # rings of places around the last confident position, for redetection; 0: off
     redetection_patches: int = 1  # places searched per frame of a lost target: one on the rings, the others anywhere
     redetection_ms: float = 0.0  # longest time for these places, per frame; 0: no limit, and repeatable boxes
-    camera_motion: bool = False  # whether search positions move with the scene, for footage with strong shake
+    camera_motion: bool = False  # whether it also searches at the position that moved with the scene, for strong shake
     min_scale: float = 0.2  # smallest size / initial or corrected size: below it, the scale search has failed
     max_scale: float = 5.0  # largest size / initial or corrected size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated

@@ -55,17 +55,21 @@ class Settings:
         return self.from_mapping({**self.to_mapping(), **changes})
 
     def assign(self: S, assignments: Sequence[str]) -> S:
-        """A copy with "NAME=VALUE" changes. A value is parsed as the type of its setting.
+        """A copy with "NAME=VALUE" changes, see `parse`. Raises ConfigError."""
+        return self.replace(**self.parse(assignments))
 
-        Raises ConfigError for another form, an unknown name or a value that cannot be parsed.
+    def parse(self, assignments: Sequence[str]) -> dict[str, Any]:
+        """The values of "NAME=VALUE" texts, by name. A value is parsed as the type of its setting.
+
+        Raises ConfigError for another form, or a value that cannot be parsed. An unknown name keeps its text.
         """
-        values, changes = self.to_mapping(), {}
+        values, changes = self.to_mapping(), dict[str, Any]()
         for assignment in assignments:
             name, equals, text = assignment.partition("=")
             if not equals:
                 raise ConfigError(f"{assignment!r}: a setting must be given as NAME=VALUE")
             changes[name] = _parse(name, text, type(values.get(name, text)))
-        return self.replace(**changes)
+        return changes
 
 
 def number(low: float = -math.inf, high: float = math.inf, *, above: float = -math.inf) -> Rule:

@@ -62,4 +62,6 @@ def write_files_atomically(contents: Mapping[Path, bytes]) -> None:
 
 def _write_partial(file: Path, partial: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.is_dir():  # the rename would fail, after that of other files
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     partial.write_bytes(content)

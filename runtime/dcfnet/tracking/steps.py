@@ -26,7 +26,7 @@ from dcfnet.errors import InvalidBoxError
 from dcfnet.filter.dcf import Array
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.result import Box, Reason, Result
-from dcfnet.tracking.camera_motion import follow_camera, read_scenes, search_in_place
+from dcfnet.tracking.camera_motion import follow_camera, read_scenes, search_moved
 from dcfnet.tracking.frame_validation import ValidatedFrames, follow_resolution, rejection_reasons, validate_frames
 from dcfnet.tracking.geometry import (
     any_true,
@@ -106,7 +106,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     if kept is not None:
         part, rows, levels, centres = part.take(kept), rows[kept], levels[kept], centres[kept]
     part, detection = follow_light(pipeline, part, validated, detection, levels)
-    part, detection = search_in_place(pipeline, part, validated, detection, centres)
+    part, detection = search_moved(pipeline, part, validated, detection, centres)
     moved, found = _track(pipeline, part, validated, detection, levels)
     if any(changed):
         each = zip(rows, found, strict=True)

@@ -27,6 +27,12 @@ def unlike(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArr
     return below
 
 
+def not_found(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.bool_]:
+    """Whether there is no clear peak, or another object, bool (N,). The box of such a target does not move to it."""
+    missing: NDArray[np.bool_] = (detection.peak.psr < pipeline.config.min_psr) | unlike(pipeline, state, detection)
+    return missing
+
+
 def occluded(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.bool_]:
     """Whether the target is covered, or the detection is something else: `relative_strength` < `min_strength`.
 

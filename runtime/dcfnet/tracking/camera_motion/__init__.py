@@ -1,10 +1,10 @@
-"""The motion of the camera: with the setting `camera_motion`, search positions move with the scene.
+"""The motion of the camera: with the setting `camera_motion`, the tracker also searches where the scene moved to.
 
-`scenes` measures how far the scene moved between two frames, and `following` moves the positions. Of tracking, this
-room imports the search, the light and the state, and what is below them. `steps` and `correction` import it.
+`scenes` measures how far the scene moved between two frames, and `following` searches there. Of tracking, this
+room imports the search, the state and the typical response, and what is below them. `steps` and `correction` import it.
 """
 
-from dcfnet.tracking.camera_motion.following import follow_camera, search_in_place
+from dcfnet.tracking.camera_motion.following import follow_camera, search_moved
 from dcfnet.tracking.camera_motion.scenes import read_scenes
 
-__all__ = ["follow_camera", "read_scenes", "search_in_place"]
+__all__ = ["follow_camera", "read_scenes", "search_moved"]

@@ -1,8 +1,8 @@
-"""Search positions that follow the motion of the camera, and the search at the position without this motion.
+"""The search at positions that moved with the scene, and what the motion of the camera changes in the state.
 
 If the camera shakes, a target moves in the frame with the scene. If the camera follows the target, the scene moves and
-the target stays in place. So a weak response at the position that moved with the scene is compared with the response
-at the position of the frame before.
+the target stays in place. So the first search is in place. If its response is weak, the tracker also searches at the
+position that moved with the scene, and the higher peak counts (docs/tuning.md).
 """
 
 from __future__ import annotations
@@ -14,46 +14,54 @@ import numpy as np
 
 from dcfnet.devices.backend import Pairs
 from dcfnet.tracking.camera_motion.scenes import read_scenes, translations
-from dcfnet.tracking.geometry import any_true, limit_centre, to_centre_grid
+from dcfnet.tracking.geometry import any_true, limit_centre, select_rows, to_centre_grid
 from dcfnet.tracking.light import weak
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.typical_response import not_found
 
 LEAST_MOTION = 0.1  # target sizes: after a smaller motion both positions have nearly the same search region
 POSITIONS = ("centre", "confident_centre", "sure_centre", "candidate_centre")
 
 
 def follow_camera(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, Pairs]:
-    """The state of N targets whose positions moved with the scene, and their centres before, (N, 2), frame pixels.
+    """The state of N targets with the scenes of these frames, and their centres moved with the scene, (N, 2).
 
     frames: as `Backend.frame` returns them. The motion is measured from the frame in which each target was last
-    searched for. Also the position of a lost target moves, because the target is hidden somewhere in the scene.
+    searched for. The centres of the state stay in place, where the first search is, unless the region there has no
+    texture. The other positions of the state have moved with the scene.
     """
     if not pipeline.config.camera_motion:
         return state, state.centre
     scenes = read_scenes(pipeline, frames, state.source)
     motion = translations(state.scenes, scenes) * state.frame_size
     moved = {name: limit_centre(to_centre_grid(getattr(state, name) + motion), state.frame_size) for name in POSITIONS}
-    return state.replace(scenes=scenes, **moved), state.centre
+    centres = moved["centre"]
+    regions = pipeline.search_regions(state.size)
+    textured = pipeline.backend.check_texture(frames, state.source, state.centre, regions)().textured
+    moved["centre"] = select_rows(textured, state.centre, centres)
+    return state.replace(scenes=scenes, **moved), centres
 
 
-def search_in_place(
+def search_moved(
     pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, centres: Pairs
 ) -> tuple[TrackState, Detection]:
-    """Searches at the centres before the motion (N, 2) where the response at the moved ones is weak.
+    """Searches also at the centres that moved with the scene, (N, 2), for targets whose response in place is weak.
 
-    The higher peak counts. Returns the state with the centres of these searches, and their detections.
+    The higher peak counts. Returns the state with the centres of the searches that count, and their detections. A
+    target that is found at neither position moves with the scene, because it is probably hidden there.
     """
     if not pipeline.config.camera_motion:
         return state, detection
     moved = any_true(np.abs(centres - state.centre) > LEAST_MOTION * state.size)
-    rows = np.flatnonzero(moved & weak(state, detection))
-    if not len(rows):  # nearly always
-        return state, detection
-    part = state.take(rows).replace(centre=centres[rows])
-    found = search(pipeline, part, frames, pipeline.search_regions(part.size))()
-    higher = found.peak.value > detection.peak.value[rows]
-    kept, position = rows[higher], state.centre.copy()
-    position[kept] = centres[kept]
-    return state.replace(centre=position), detection.put(kept, found.take(higher))
+    rows, centre = np.flatnonzero(moved & weak(state, detection)), state.centre
+    if len(rows):
+        part = state.take(rows).replace(centre=centres[rows])
+        found = search(pipeline, part, frames, pipeline.search_regions(part.size))()
+        higher = found.peak.value > detection.peak.value[rows]
+        kept, centre = rows[higher], centre.copy()
+        centre[kept] = centres[kept]
+        detection = detection.put(kept, found.take(higher))
+    missing = not_found(pipeline, state, detection)
+    return state.replace(centre=select_rows(missing, centres, centre)), detection

@@ -16,7 +16,7 @@ from dcfnet.tracking.redetection.positions import centres_in_frame, centres_of_t
 from dcfnet.tracking.redetection.searches import STRONGER, SearchClock, stronger, with_redetected
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.typical_response import occluded, relative_strength, unlike
+from dcfnet.tracking.typical_response import not_found, occluded, relative_strength
 
 # A redetected target must reach these shares of its typical PSR and peak (docs/tuning.md).
 REDETECTED_PSR, REDETECTED_PEAK = 0.5, 0.75
@@ -43,8 +43,7 @@ def redetect(
     if not (state.frames_since_confident.any() or config.searches_whole_frame()):  # nearly always
         return state, detection
     clock = SearchClock(config.redetection_ms)
-    lost = (detection.peak.psr < config.min_psr) | unlike(pipeline, state, detection)
-    unseen = lost | occluded(pipeline, state, detection)
+    unseen = not_found(pipeline, state, detection) | occluded(pipeline, state, detection)
     rows = np.flatnonzero(unseen)
     if config.searches_whole_frame() and len(rows):
         cut = is_cut(state.view[rows], views[rows])
