@@ -154,6 +154,8 @@ def test_an_unusable_file_of_targets_is_one_line(
         (["--init", "40,30,32,32", "--init", "220,100,32,32", "--record-failures", "OUT/f"], "records one target"),
         (["--init", "40,30,32,32", "--targets", "OUT/t.csv"], "--init and --targets: give one of them"),
         (["--init", "40,30,32,32", "--births", "2"], "--births 2: needs the boxes of a detector"),
+        (["--init", "40,30,32,32", "--min-score", "0.3"], "--min-score 0.3: needs the boxes of a detector"),
+        (["--init", "40,30,32,32", "--birth-score", "0.7"], "--birth-score 0.7: needs the boxes of a detector"),
         (["--init", "40,30,32,32", "--detections", "OUT/d.txt", "--boxes", "OUT/d.txt"], "would overwrite an input"),
         (["--detections", "OUT/d.txt"], "d.txt: line 2: '1,2': must be frame,id,x,y,w,h,score"),
     ],

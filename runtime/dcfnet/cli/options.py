@@ -142,12 +142,20 @@ def check_page_options(options: RunOptions, init: list[str] | None) -> None:
         )
 
 
+def _refuse_detector_rules(options: RunOptions) -> None:
+    """Raises ConfigError for a rule of detector boxes, because there are none."""
+    given = [("births", options.births, (None, 0)), ("min-score", options.min_score, (MIN_SCORE,))]
+    for name, value, unused in [*given, ("birth-score", options.birth_score, (BIRTH_SCORE,))]:
+        if value not in unused:
+            raise ConfigError(f"--{name} {value}: needs the boxes of a detector; give --detections FILE")
+
+
 def plan_targets(options: RunOptions) -> TargetPlan:
     """Reads the files of targets and detections. Raises ConfigError, SourceError and InvalidBoxError."""
     if options.init and options.starts:
         raise ConfigError("--init and --targets: give one of them; a line of --targets is an id and a box")
-    if options.births and not options.detections:
-        raise ConfigError(f"--births {options.births}: needs the boxes of a detector; give --detections FILE")
+    if not options.detections:
+        _refuse_detector_rules(options)
     starts = numbered(options.init) if options.starts is None else read_starts(options.starts)
     births = options.births
     if births is None:
