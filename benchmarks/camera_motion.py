@@ -24,10 +24,11 @@ from dcfnet.io.frame import Frame
 from dcfnet.result import Box, Result
 from dcfnet.tracker import Tracker
 from dcfnet_calibration.scoring import starts_of
+from dcfnet_evaluation.changed_frames import ChangedFrames
 from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.passes import run_passes
 from dcfnet_evaluation.scores import Score, compare, mean_score
-from dcfnet_evaluation.sequences import AnnotatedSequence, Frames
+from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray
 
 WITHOUT, WITH = "without", "with"
@@ -35,18 +36,10 @@ KEPT = ("sequence", "frames", "auc", "precision", "lost")  # numbers of a score 
 
 
 @dataclass(frozen=True)
-class ShakenFrames:
+class ShakenFrames(ChangedFrames):
     """Frames of a camera that shakes. offsets: (N, 2), whole pixels, (x, y), by which the scene is shifted."""
 
-    frames: Frames
     offsets: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def size(self) -> int:
-        """Bytes of the files on disk."""
-        return self.frames.size()
 
     def read(self, index: int) -> Frame:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be read."""

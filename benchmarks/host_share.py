@@ -12,7 +12,6 @@ updates of a 1280 x 720 frame each, in ms, with and without an update of the fil
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from dcfnet.config import TrackerConfig
 from dcfnet.devices import selection
 from dcfnet.devices.cuda.kernels.program import TRACKER
 from dcfnet.devices.records import UPDATE
@@ -103,7 +103,7 @@ def main() -> None:
     from dcfnet.devices.cuda.slots import SlotFilters
 
     clip = render_clip(length=WARM_UP + 1, width=1280, height=720, occluder=False)
-    config = {name: json.loads(value) for name, _, value in (text.partition("=") for text in sys.argv[3:])}
+    config = TrackerConfig().parse(sys.argv[3:])
     tracker = dcfnet.MultiTracker("dcfnet", device="cuda", capacity=targets, config=config)
     x, y, w, h = clip.box(0)
     for number in range(targets):

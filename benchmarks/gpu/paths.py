@@ -17,7 +17,8 @@ import numpy as np
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box, Reason, Result, Status
-from dcfnet_evaluation.sequences import AnnotatedSequence, Frames
+from dcfnet_evaluation.changed_frames import ChangedFrames
+from dcfnet_evaluation.sequences import AnnotatedSequence
 
 FORMS = ("device", "host", "cpu")
 SKIPPED = 11
@@ -74,18 +75,10 @@ class Cameras:
 
 
 @dataclass(frozen=True)
-class FramesWithCuts:
+class FramesWithCuts(ChangedFrames):
     """Frames with a camera cut every `every` frames: every second part shows the scene moved by half of its width."""
 
-    frames: Frames
     every: int
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def size(self) -> int:
-        """See `Frames`."""
-        return self.frames.size()
 
     def read(self, index: int) -> Frame:
         """See `Frames`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcfnet.config import TrackerConfig
-from dcfnet.config.settings import Rule, Settings, number, one_of, whole
+from dcfnet.config.settings import Rule, Settings, flag, number, one_of, whole
 from dcfnet.errors import ConfigError
 from dcfnet.io.files import read_limited
 
@@ -66,11 +66,11 @@ class Recipe(Settings):
             "squareness": number(0, 1),
             "label_sigma": number(above=0, high=1),
             "regularisation": number(above=0),
-            "window": (lambda v: isinstance(v, bool), "true or false"),
+            "window": flag(),
             "displacement": number(0, 1),
             "max_gap": whole(1, 1000),
             "synthetic": number(0, 1),
-            "augment": (lambda v: isinstance(v, bool), "true or false"),
+            "augment": flag(),
             "steps": whole(1, 10**8),
             "batch": whole(1, 4096),
             "micro_batch": whole(1, 4096),

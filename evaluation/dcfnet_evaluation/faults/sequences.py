@@ -8,28 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from dcfnet.io.frame import Frame
 
+from dcfnet_evaluation.changed_frames import ChangedFrames
 from dcfnet_evaluation.faults.catalogue import FAULTS, Fault
-from dcfnet_evaluation.sequences import AnnotatedSequence, Frames
+from dcfnet_evaluation.sequences import AnnotatedSequence
 
 
 @dataclass(frozen=True)
-class FaultyFrames:
+class FaultyFrames(ChangedFrames):
     """The frames of a sequence with a fault. It can be sent to another process.
 
-    frames: without the fault. fault: its name. kept: indices into `frames`; frames that the fault drops are missing.
+    fault: its name. kept: indices into `frames`; frames that the fault drops are missing.
     """
 
-    frames: Frames
     fault: str
     sequence: str
     kept: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.kept)
-
-    def size(self) -> int:
-        """Bytes of the files on disk."""
-        return self.frames.size()
 
     def read(self, index: int) -> Frame:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be read."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dcfnet.config import DEFAULT_PRESET
-from dcfnet.config.settings import Rule, Settings, whole
+from dcfnet.config.settings import Rule, Settings, flag, whole
 from dcfnet.errors import ConfigError
 from dcfnet.model.file import Model
 
@@ -44,7 +44,6 @@ class BuildOptions(Settings):
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
-        flag: Rule = (lambda v: isinstance(v, bool), "true or false")
         capabilities: Rule = (
             lambda v: isinstance(v, str) and re.fullmatch(r"(\d+\.\d(,\d+\.\d)*)?", v) is not None,
             "compute capabilities, for example 8.6,8.9, or empty",
@@ -55,7 +54,7 @@ class BuildOptions(Settings):
             **dict.fromkeys(("min_side", "opt_side", "max_side"), side),
             "compute_capabilities": capabilities,
             "optimisation_level": whole(0, 5),
-            **dict.fromkeys(("tf32", "version_compatible", "hardware_compatible"), flag),
+            **dict.fromkeys(("tf32", "version_compatible", "hardware_compatible"), flag()),
         }
 
     @classmethod

@@ -45,6 +45,14 @@ class Detection:
             values[rows] = getattr(others, name)
         return Detection(self.peak.put(rows, others.peak), **arrays)
 
+    def with_higher(self, rows: NDArray[np.intp], others: Detection) -> tuple[Detection, NDArray[np.intp]]:
+        """The detections, those of `rows` replaced where the others have a higher peak, and the rows of these.
+
+        others: a detection for each of `rows`.
+        """
+        higher = others.peak.value > self.peak.value[rows]
+        return self.put(rows[higher], others.take(higher)), rows[higher]
+
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Detection:
         """The detections of some targets."""
         arrays = {name: values[rows] for name, values in vars(self).items() if name != "peak"}
@@ -89,8 +97,7 @@ def second_pass(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], fi
         return first
     moved = state.replace(centre=limit_centre(first.centre, state.frame_size)).take(far)
     second = search(pipeline, moved, frames, pipeline.search_regions(moved.size))()
-    higher = second.peak.value > first.peak.value[far]
-    merged = first.put(far[higher], second.take(higher))
+    merged, _ = first.with_higher(far, second)
     merged.lowest_psr[far] = np.minimum(first.lowest_psr[far], second.lowest_psr)
     return merged
 

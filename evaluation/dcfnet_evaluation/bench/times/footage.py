@@ -12,9 +12,10 @@ from dcfnet.errors import ConfigError
 from dcfnet.io.frame import Frame
 from dcfnet.result import Box
 
+from dcfnet_evaluation.changed_frames import ChangedFrames
 from dcfnet_evaluation.passes.protocols import Start
 from dcfnet_evaluation.rendered import Clip, render_clip
-from dcfnet_evaluation.sequences import AnnotatedSequence, Boxes, Frames, SequenceError
+from dcfnet_evaluation.sequences import AnnotatedSequence, Boxes, SequenceError
 
 Size = tuple[int, int]  # width, height, px
 MOST_BYTES = 4 * 2**30  # limit of decoded frames in memory
@@ -37,18 +38,10 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class ResizedFrames:
+class ResizedFrames(ChangedFrames):
     """Frames that are resized to `to` when they are read."""
 
-    frames: Frames
     to: Size
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def size(self) -> int:
-        """Bytes of the files on disk."""
-        return self.frames.size()
 
     def read(self, index: int) -> Frame:
         """Frame `index`, uint8 (H, W, 3) BGR. Raises SequenceError if it cannot be read."""

@@ -59,9 +59,8 @@ def search_moved(
     if len(rows):
         part = state.take(rows).replace(centre=centres[rows])
         found = search(pipeline, part, frames, pipeline.search_regions(part.size))()
-        higher = found.peak.value > detection.peak.value[rows]
-        kept, centre = rows[higher], centre.copy()
+        detection, kept = detection.with_higher(rows, found)
+        centre = centre.copy()
         centre[kept] = centres[kept]
-        detection = detection.put(kept, found.take(higher))
     missing = not_found(pipeline, state, detection)
     return state.replace(centre=select_rows(missing, centres, centre)), detection
