@@ -225,8 +225,8 @@ def _check_sum(file: Path, tensors: Tensors, metadata: Mapping[str, str]) -> Non
     actual, saved = checksum(tensors, metadata), metadata[SUM_KEY]
     if actual != saved:
         raise StateError(
-            f"{file}: it was damaged or edited after it was saved: the SHA-256 of its content is {actual[:12]}, must be "
-            f"{saved[:12]}; use another copy of the file, or start again with init"
+            f"{file}: it was damaged or edited after it was saved: the SHA-256 of its content is {actual[:12]}, must "
+            f"be {saved[:12]}; use another copy of the file, or start again with init"
         )
 
 
