@@ -86,7 +86,7 @@ def checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
         digest.update(f"{name}={metadata[name]}\n".encode())
     for name in sorted(tensors):
         digest.update(f"{name}\n".encode())
-        digest.update(np.ascontiguousarray(tensors[name]))
+        digest.update(np.ascontiguousarray(tensors[name]).data)
     return digest.hexdigest()
 
 
