@@ -43,11 +43,11 @@ def main(
     ranges: options.RangesFile = None,
     per_tensor: options.PerTensor = False,
     fold: options.Fold = "",
-    targets: options.Targets = 1,
+    targets: options.Targets = None,
     scales: options.Scales = None,
-    flavour: options.Flavour = "auto",
+    flavour: options.Flavour = None,
     sm: options.Sm = "",
-    optimisation_level: options.Level = 3,
+    optimisation_level: options.Level = None,
     tf32: options.Tf32 = False,
     version_compatible: options.VersionCompatible = False,
     hardware_compatible: options.HardwareCompatible = False,
@@ -62,20 +62,28 @@ def main(
 ) -> None:
     """Exports the backbone to a self-describing ONNX file and to an engine. Compares a checkpoint with torch."""
     flags = {"tf32": tf32, "version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
+    build: dict[str, object] = {"optimisation_level": optimisation_level, **flags}
     _check_outputs(onnx, trt)
-    _check_used("--trt", trt, sm=sm, scales=scales, timing_cache=timing_cache, **flags)
+    others: dict[str, object] = {
+        "sm": sm,
+        "targets": targets,
+        "scales": scales,
+        "flavour": flavour,
+        "timing_cache": timing_cache,
+    }
+    _check_used("--trt", trt, **others, **build)
     _check_used("--verify", verify, margin=margin)
     _check_used("--precision int8 or mixed", precision not in FLOATS, ranges=ranges, per_tensor=per_tensor)
     try:
-        build_options = _build_options(sm, {"optimisation_level": optimisation_level, **flags})
+        build_options = _build_options(sm, build)
         sequences = _open_sequences(verify) if verify else ()
-        opened = open_flavour(flavour) if trt else None
+        opened = open_flavour(flavour or "auto") if trt else None
         opened_source = open_source(source, Changes(config, set_ or (), stride, lrn, confidence))
         read, folded = Ranges.read(ranges) if ranges else None, fold.replace(",", " ").split()
         exporter = Exporter(opened_source, precision, read, folded, output, not per_tensor)
         files = [_report(exporter.write_onnx())] if onnx else []
         if opened:
-            files.append(_report(exporter.write_engine(opened, targets, scales, timing_cache, build_options)))
+            files.append(_report(exporter.write_engine(opened, targets or 1, scales, timing_cache, build_options)))
         passed = not sequences or passes_gate(opened_source, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
         typer.echo(f"dcfnet-export: {_with_options(error)}", err=True)
@@ -86,7 +94,8 @@ def main(
 
 def _build_options(sm: str, others: dict[str, object]) -> dict[str, object]:
     """The options of an engine; raises ConfigError before any file is written."""
-    options = {"compute_capabilities": sm.replace(" ", ""), **others}
+    given = {name: value for name, value in others.items() if value is not None}
+    options = {"compute_capabilities": sm.replace(" ", ""), **given}
     BuildOptions.from_mapping(options)
     return options
 
