@@ -64,14 +64,9 @@ def main(
     flags = {"tf32": tf32, "version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
     build: dict[str, object] = {"optimisation_level": optimisation_level, **flags}
     _check_outputs(onnx, trt)
-    others: dict[str, object] = {
-        "sm": sm,
-        "targets": targets,
-        "scales": scales,
-        "flavour": flavour,
-        "timing_cache": timing_cache,
-    }
-    _check_used("--trt", trt, **others, **build)
+    _check_used(
+        "--trt", trt, sm=sm, targets=targets, scales=scales, flavour=flavour, timing_cache=timing_cache, **build
+    )
     _check_used("--verify", verify, margin=margin)
     _check_used("--precision int8 or mixed", precision not in FLOATS, ranges=ranges, per_tensor=per_tensor)
     try:
