@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -62,11 +62,9 @@ def main(
 ) -> None:
     """Exports the backbone to a self-describing ONNX file and to an engine. Compares a checkpoint with torch."""
     flags = {"tf32": tf32, "version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
-    build: dict[str, object] = {"optimisation_level": optimisation_level, **flags}
-    _check_outputs(onnx, trt)
-    _check_used(
-        "--trt", trt, sm=sm, targets=targets, scales=scales, flavour=flavour, timing_cache=timing_cache, **build
-    )
+    build = {"optimisation_level": optimisation_level, **flags}
+    engine = {"sm": sm, "targets": targets, "scales": scales, "flavour": flavour, "timing_cache": timing_cache}
+    _check_outputs(onnx, trt, **engine, **build)
     _check_used("--verify", verify, margin=margin)
     _check_used("--precision int8 or mixed", precision not in FLOATS, ranges=ranges, per_tensor=per_tensor)
     try:
@@ -81,13 +79,12 @@ def main(
             files.append(_report(exporter.write_engine(opened, targets or 1, scales, timing_cache, build_options)))
         passed = not sequences or passes_gate(opened_source, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
-        typer.echo(f"dcfnet-export: {_with_options(error)}", err=True)
-        raise typer.Exit(1) from error
+        raise _failed(error) from error
     if not passed:
         raise typer.Exit(REFUSED)
 
 
-def _build_options(sm: str, others: dict[str, object]) -> dict[str, object]:
+def _build_options(sm: str, others: Mapping[str, object]) -> dict[str, object]:
     """The options of an engine; raises ConfigError before any file is written."""
     given = {name: value for name, value in others.items() if value is not None}
     options = {"compute_capabilities": sm.replace(" ", ""), **given}
@@ -100,6 +97,11 @@ def _report(exported: ExportedFile) -> ExportedFile:
     return exported
 
 
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(f"dcfnet-export: {_with_options(error)}", err=True)
+    return typer.Exit(1)
+
+
 def _with_options(error: Exception) -> str:
     """The message of an error, with options of this command instead of names of Python."""
     text = as_options(error, "config")
@@ -108,10 +110,11 @@ def _with_options(error: Exception) -> str:
     return text
 
 
-def _check_outputs(onnx: bool, trt: bool) -> None:
-    """Raises BadParameter if there is nothing to export."""
+def _check_outputs(onnx: bool, trt: bool, **of_engine: object) -> None:
+    """Raises BadParameter if there is nothing to export, or if options of an engine are given without one."""
     if not (onnx or trt):
         raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
+    _check_used("--trt", trt, **of_engine)
 
 
 def _check_used(required: str, present: object, **given: object) -> None:
