@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = {
     "dcfnet": "runtime",
+    "dcfnet_commands": "runtime",
     "dcfnet_evaluation": "evaluation",
     "dcfnet_train": "train",
     "dcfnet_export": "export",
@@ -25,10 +26,11 @@ ROOMS = {
 }
 MAY_IMPORT = {
     "dcfnet": set(),
-    "dcfnet_evaluation": {"dcfnet"},
-    "dcfnet_train": {"dcfnet", "dcfnet_evaluation"},
-    "dcfnet_export": {"dcfnet", "dcfnet_evaluation", "dcfnet_train"},
-    "dcfnet_calibration": {"dcfnet", "dcfnet_evaluation", "dcfnet_export"},
+    "dcfnet_commands": set(),
+    "dcfnet_evaluation": {"dcfnet", "dcfnet_commands"},
+    "dcfnet_train": {"dcfnet", "dcfnet_commands", "dcfnet_evaluation"},
+    "dcfnet_export": {"dcfnet", "dcfnet_commands", "dcfnet_evaluation", "dcfnet_train"},
+    "dcfnet_calibration": {"dcfnet", "dcfnet_commands", "dcfnet_evaluation", "dcfnet_export"},
     "dcfnet_ros": {"dcfnet"},
     "dcfnet_triton": {"dcfnet"},
 }
@@ -126,6 +128,12 @@ def test_one_module_decodes_images_and_one_opens_videos(calls: tuple[str, ...], 
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(calls)
     }
     assert found == {file}
+
+
+def test_the_start_of_the_commands_imports_the_standard_library_alone() -> None:
+    """So that a command can answer Ctrl-C while everything else is imported."""
+    used = {name for file in sources("dcfnet_commands") for name in imports(file)}
+    assert used <= sys.stdlib_module_names
 
 
 def test_the_runtime_imports_no_training_library() -> None:

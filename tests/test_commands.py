@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import dcfnet_commands
 import pytest
 from dcfnet import __version__
 from dcfnet.cli.entry import as_options
+from dcfnet.cli.exit_codes import ExitCode
 from dcfnet.cli.progress import CommandProgress
 from typer.testing import CliRunner
 
@@ -24,11 +29,11 @@ def test_every_command_prints_its_version(
     name: str, module: str, function: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also without the libraries of its extra, so that a bug report can name the version."""
-    if not module.startswith("dcfnet.cli"):
+    if name != "dcfnet-run":
         monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setattr(sys, "argv", [name, "--version"])
     try:
-        code = getattr(import_module(module), function)()
+        code: object = getattr(import_module(module), function)()
     except SystemExit as ended:
         code = ended.code
     assert not code
@@ -37,6 +42,59 @@ def test_every_command_prints_its_version(
 
 def test_all_commands_are_there() -> None:
     assert len(SCRIPTS) == 9
+
+
+# Ctrl-C at the import of a library that is given. The library makes another error of it, as some do.
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets programs in the background ignore it
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == {library!r}:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000): pass
+            except KeyboardInterrupt:
+                raise ImportError("half of the library is there")
+sys.meta_path.insert(0, Finder())
+{start}
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("start", "library"),
+    [
+        *(
+            # dcfnet-vot imports NumPy after its first message, and answers Ctrl-C with a message then
+            (f"from {module} import {function}; sys.exit({function}())", "argparse" if function == "vot" else "numpy")
+            for _, module, function in SCRIPTS
+        ),
+        ("from dcfnet_train.__main__ import main; main()", "torch"),
+        ("from dcfnet_train.deep.__main__ import main; main()", "numpy"),
+        ("from dcfnet_train.training_set.__main__ import main; main()", "numpy"),
+    ],
+)
+def test_an_interrupted_import_ends_the_command_quietly(start: str, library: str) -> None:
+    program = INTERRUPTED_IMPORT.format(library=library, start=start)
+    done = subprocess.run([sys.executable, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(("handler", "kept"), [(signal.SIG_IGN, True), (signal.default_int_handler, False)])
+def test_an_interruption_that_is_ignored_stays_ignored(handler: Any, kept: bool) -> None:
+    """As for a program that nohup started."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with dcfnet_commands.quiet_interrupts():
+            assert (signal.getsignal(signal.SIGINT) is handler) == kept
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_all_commands_have_one_code_for_an_interruption() -> None:
+    assert dcfnet_commands.INTERRUPTED == ExitCode.INTERRUPTED
 
 
 def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ import tomllib
 from dcfnet.model.file import SHIPPED
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("dcfnet", "dcfnet_calibration", "dcfnet_evaluation", "dcfnet_export", "dcfnet_train")
+PACKAGES = ("dcfnet", "dcfnet_commands", "dcfnet_calibration", "dcfnet_evaluation", "dcfnet_export", "dcfnet_train")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
@@ -55,7 +55,8 @@ def in_git(*folders: str) -> set[str]:
 
 def test_the_wheel_has_all_files_of_the_packages_and_nothing_else(wheel_files: set[str]) -> None:
     """Pages, templates, kernels, recipes and models are easily forgotten: without them an installed command fails."""
-    rooms = {package: package.removeprefix("dcfnet_") if "_" in package else "runtime" for package in PACKAGES}
+    rooms = {package: package.removeprefix("dcfnet_") for package in PACKAGES}
+    rooms |= {"dcfnet": "runtime", "dcfnet_commands": "runtime"}
     tree = {name.split("/", 1)[1] for package, room in rooms.items() for name in in_git(f"{room}/{package}")}
     assert {name for name in wheel_files if ".dist-info/" not in name} == tree
 

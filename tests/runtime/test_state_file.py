@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -122,10 +123,11 @@ Metadata = dict[str, str]
 
 
 def edited(file: Path, edit: Callable[[Tensors, Metadata], object]) -> Path:
-    """Changes the tensors and the metadata of a state file in place."""
+    """Changes the tensors and the metadata of a state file in place, and writes the checksum of the new content."""
     with safe_open(file, framework="np") as content:
         tensors, metadata = {name: content.get_tensor(name) for name in content.keys()}, content.metadata()  # noqa: SIM118
     edit(tensors, metadata)
+    metadata["dcfnet.sha256"] = state_file.checksum(tensors, metadata)
     file.write_bytes(save(tensors, metadata))
     return file
 
@@ -148,7 +150,7 @@ def with_metadata(name: str, value: str) -> Callable[[Tensors, Metadata], object
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (with_metadata("state", "5"), "state format '5', this version reads '6'; start again with init"),
+        (with_metadata("state", "6"), "state format '6', this version reads '7'; start again with init"),
         (with_value("light", 0), "its tensor 'light' has values outside 0.0625 to 16"),
         (with_value("light", 17), "its tensor 'light' has values outside 0.0625 to 16"),
         (with_value("level", -1), "its tensor 'level' has values outside 0 to 4080"),
@@ -220,6 +222,42 @@ def test_a_damaged_file_raises_before_memory_is_reserved(
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(StateError, match=rf"bad\.state: .*{message}.*; save the state again"):
         tracker.restore(file)
+
+
+def sha256_of(file: Path) -> str:
+    """The checksum as docs/formats.md defines it, from the bytes of the file alone."""
+    content = file.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    metadata, digest = header.pop("__metadata__"), hashlib.sha256()
+    for key in sorted(set(metadata) - {"dcfnet.sha256"}):
+        digest.update(f"{key}={metadata[key]}\n".encode())
+    for name in sorted(header):
+        first, last = header[name]["data_offsets"]
+        digest.update(name.encode() + b"\n" + content[start + first : start + last])
+    return digest.hexdigest()
+
+
+def test_the_checksum_is_that_of_the_docs(tracker: Tracker, tmp_path: Path) -> None:
+    file = tmp_path / "target.state"
+    tracker.save(file)
+    with safe_open(file, framework="np") as content:
+        assert content.metadata()["dcfnet.sha256"] == sha256_of(file)
+
+
+def test_one_flipped_bit_anywhere_raises_and_the_tracker_keeps_its_target(tracker: Tracker, tmp_path: Path) -> None:
+    file = tmp_path / "flipped.state"
+    tracker.save(file)
+    content, before = file.read_bytes(), tracker._state
+    start = 8 + int.from_bytes(content[:8], "little")
+    next_id = content.index(b'"dcfnet.next_id":"1"') + 18
+    for place in (next_id, start, len(content) - 1, *np.random.default_rng(0).integers(start, len(content), 40)):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 2]) + content[place + 1 :])
+        with pytest.raises(StateError, match=r"flipped\.state: it was damaged or edited .*; use another copy of the"):
+            tracker.restore(file)
+    assert tracker._state is before
+    file.write_bytes(content)
+    tracker.restore(file)
 
 
 def test_tensors_of_other_shapes_are_not_read(tracker: Tracker, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

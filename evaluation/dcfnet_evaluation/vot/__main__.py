@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from dcfnet_evaluation.vot.program import main
+from dcfnet_commands import vot as main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,15 @@ try:
 except ImportError as error:
     raise MissingDependencyError("safetensors", "state") from error
 
-FORMAT = "6"
-FORMAT_KEY, KIND_KEY, MODEL_KEY, HASH_KEY, CONFIG_KEY, NEXT_KEY = METADATA_KEYS = (
+FORMAT = "7"
+FORMAT_KEY, KIND_KEY, MODEL_KEY, HASH_KEY, CONFIG_KEY, NEXT_KEY, SUM_KEY = METADATA_KEYS = (
     "dcfnet.state",  # FORMAT
     "dcfnet.kind",  # the class of the tracker: Tracker or MultiTracker
     "dcfnet.model",  # name of the model, for messages
     "dcfnet.model_sha256",  # see `ModelIdentity`
     "dcfnet.config",  # JSON, TrackerConfig.to_mapping()
     "dcfnet.next_id",  # the id of the next target that is added
+    "dcfnet.sha256",  # see `checksum`
 )
 IDS, FILTERS = "ids", "filters."
 MAX_HEADER = 2**16  # bytes: the largest header that is read; ours have about 3,000
@@ -71,15 +73,29 @@ def state_bytes(pipeline: Pipeline, kind: str, targets: SavedTargets) -> bytes:
         CONFIG_KEY: json.dumps(pipeline.config.to_mapping()),
         NEXT_KEY: str(targets.next_id),
     }
-    content: bytes = save(tensors, metadata)
+    content: bytes = save(tensors, metadata | {SUM_KEY: checksum(tensors, metadata)})
     return content
+
+
+def checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """The SHA-256 of the content, 64 hex digits: of NAME=VALUE and a line break for each other key of the metadata,
+    then of NAME, a line break and the bytes of each tensor. Both are in the order of their names.
+    """
+    digest = sha256()
+    for name in sorted(metadata.keys() - {SUM_KEY}):
+        digest.update(f"{name}={metadata[name]}\n".encode())
+    for name in sorted(tensors):
+        digest.update(f"{name}\n".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
 
 
 def read_state(file: Path, pipeline: Pipeline, kind: str, capacity: int | None = None) -> SavedTargets:
     """The targets in a state file, on the backend of the pipeline. capacity: see `TrackState.stored`.
 
     Memory is reserved only for tensors whose types and shapes are those of this pipeline.
-    Raises StateError with the difference and the remedy, and CapacityError for more targets than `capacity`.
+    Raises StateError with the difference and the remedy, also for a content that is not that of its checksum, and
+    CapacityError for more targets than `capacity`.
     """
     try:
         _check_size(file)
@@ -98,6 +114,7 @@ def read_state(file: Path, pipeline: Pipeline, kind: str, capacity: int | None =
     except (SafetensorError, OSError) as error:
         cause = (error.strerror if isinstance(error, OSError) else None) or error
         raise StateError(f"{file}: not a readable state file ({cause}); save the state again") from error
+    _check_sum(file, tensors, metadata)
     ids = tensors.pop(IDS)
     next_id = check_targets(file, ids, tensors, metadata[NEXT_KEY], alone=kind == "Tracker")
     with pipeline.backend.guarded():
@@ -201,6 +218,16 @@ def _check_tensors(file: Path, content: Any, layout: Layout) -> int:
                 f"{count} targets of this tracker; save the state again"
             )
     return count
+
+
+def _check_sum(file: Path, tensors: Tensors, metadata: Mapping[str, str]) -> None:
+    """Raises StateError if a byte of the content was changed after `save`."""
+    actual, saved = checksum(tensors, metadata), metadata[SUM_KEY]
+    if actual != saved:
+        raise StateError(
+            f"{file}: it was damaged or edited after it was saved: the SHA-256 of its content is {actual[:12]}, must "
+            f"be {saved[:12]}; use another copy of the file, or start again with init"
+        )
 
 
 def _shown(entry: tuple[str, tuple[int, ...]] | None) -> str:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from dcfnet.cli.entry import start
+from dcfnet_commands import start
 
 
 def main() -> None:
     """Starts the command."""
-
-    def load() -> Any:
-        from dcfnet_train.deep.cli import app
-
-        return app
-
-    start("python -m dcfnet_train.deep", "train", load)
+    start("python -m dcfnet_train.deep", "dcfnet_train.deep.cli", "train")
 
 
 if __name__ == "__main__":

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from dcfnet.cli.entry import start
+from dcfnet_commands import start
 
 
 def main() -> None:
     """Starts the command."""
-    start("python -m dcfnet_train.training_set", "train", _load)
-
-
-def _load() -> Any:
-    from dcfnet_train.training_set.cli import app
-
-    return app
+    start("python -m dcfnet_train.training_set", "dcfnet_train.training_set.cli", "train")
 
 
 if __name__ == "__main__":
