@@ -14,7 +14,6 @@ from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.model.file import Model
-from dcfnet.tracker import Tracker
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
 from dcfnet_evaluation.scores.tables import comparison_table, empty_table
 from dcfnet_evaluation.selection import subject_of
@@ -175,9 +174,9 @@ def confidence(
     """Fits the confidence of results by tracking, and measures it on held-out sequences."""
     try:
         opened = [sequence for root in roots for sequence in subject_of(layout, root, None, None).sequences]
-        loaded, tracker = load_model(model), Tracker(model, "cpu", preset=preset)
+        loaded, pipeline = load_model(model), open_pipeline(model, "cpu", preset=preset)
         with console.status(f"tracking {len(opened)} sequences"):
-            observed = observe(tracker, opened, starts)
+            observed = observe(pipeline, opened, starts)
         quality, fitted = Quality.of(held_out(observed, folds), observed), fit(observed)
         write_fit(fitted, quality, loaded, observed, output)
         if into:

@@ -15,7 +15,9 @@ from dcfnet.io.frame import Frame
 from dcfnet.model.confidence import TERMS, Confidence, terms_of
 from dcfnet.model.file import CONFIDENCE_KEY, Model
 from dcfnet.result import Box, Result
-from dcfnet.tracker import Tracker
+from dcfnet.tracking.pipeline import Pipeline
+from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.steps import init_target, step
 from dcfnet_evaluation.passes import run_pass
 from dcfnet_evaluation.scores.metrics import SUCCESS_OVERLAP, overlaps, scored
 from dcfnet_evaluation.scores.trust import FAILED_OVERLAP, auroc, calibration_error
@@ -32,21 +34,31 @@ PENALTY = 0.3  # C of scikit-learn's LogisticRegression
 
 
 class Recorder:
-    """A tracker that keeps its results."""
+    """A tracker of one target that keeps the terms of its confidence: (frames, len(TERMS)) since `init`."""
 
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-        self.results: list[Result] = []
+    def __init__(self, pipeline: Pipeline) -> None:
+        """pipeline: with or without a confidence."""
+        self._pipeline = pipeline
+        self._state: TrackState | None = None
+        self._terms: list[NDArray[np.float64]] = []
 
     def init(self, frame: Frame, box: Box) -> None:
         """See `Tracker.init`."""
-        self.results = []
-        self._tracker.init(frame, box)
+        self._state, self._terms = init_target(self._pipeline, frame, box), []
 
     def update(self, frame: Frame) -> Result:
         """See `Tracker.update`."""
-        self.results.append(self._tracker.update(frame))
-        return self.results[-1]
+        assert self._state is not None, "update before init"
+        typical = self._state.typical.copy()  # before this frame, as `confidence_of` uses it
+        self._state, (result,) = step(self._pipeline, self._state, [frame])
+        likeness, peak, psr = np.array([[result.likeness], [result.peak], [result.psr]])
+        self._terms.append(terms_of(likeness, peak, psr, typical)[0])
+        return result
+
+    @property
+    def terms(self) -> NDArray[np.float64]:
+        """See `terms_of`."""
+        return np.array(self._terms).reshape(-1, len(TERMS))
 
 
 @dataclass(frozen=True)
@@ -98,16 +110,15 @@ class Quality:
         )
 
 
-def observe(tracker: Tracker, sequences: Sequence[AnnotatedSequence], starts: int) -> Observations:
+def observe(pipeline: Pipeline, sequences: Sequence[AnnotatedSequence], starts: int) -> Observations:
     """Tracks every sequence from `starts` frames. Raises SequenceError for an unreadable frame."""
-    recorder, terms, found, index = Recorder(tracker), [], [], []
+    recorder, terms, found, index = Recorder(pipeline), [], [], []
     for number, sequence in enumerate(sequences):
         for start in starts_of(sequence, starts):
             run = run_pass(recorder, sequence, start)
             overlap = overlaps(run.boxes, run.truth(sequence))[1:]  # the first box is given
             seen = scored(run.truth(sequence))[1:]
-            numbers = np.array([(r.likeness, r.peak, r.psr) for r in recorder.results]).reshape(-1, 3)
-            terms.append(terms_of(*numbers.T)[seen])
+            terms.append(recorder.terms[seen])
             found.append(overlap[seen])
             index.append(np.full(seen.sum(), number))
     return Observations(np.concatenate(terms), np.concatenate(found), np.concatenate(index))
@@ -137,8 +148,7 @@ def fit(observed: Observations, used: Sequence[str] = USED) -> Confidence:
 
 def probabilities(confidence: Confidence, observed: Observations) -> NDArray[np.float64]:
     """The probabilities of the observations, float64 (M,)."""
-    likeness, peak, psr = (observed.terms[:, TERMS.index(name)] for name in ("likeness", "peak", "log_psr"))
-    return confidence(likeness, peak, np.expm1(psr))
+    return confidence.of_terms(observed.terms)
 
 
 def held_out(observed: Observations, folds: int, used: Sequence[str] = USED) -> NDArray[np.float64]:

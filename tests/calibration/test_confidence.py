@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,29 @@ import pytest
 from dcfnet import Status, Tracker
 from dcfnet.backbones.loading import load_model
 from dcfnet.errors import ConfigError
-from dcfnet.model.confidence import Confidence, terms_of
+from dcfnet.lifecycle.opening import open_pipeline
+from dcfnet.model.confidence import TERMS, Confidence, terms_of
 from dcfnet_calibration.cli import app
-from dcfnet_calibration.confidence import Observations, Quality, fit, held_out, write_confidence
+from dcfnet_calibration.confidence import Observations, Quality, Recorder, fit, held_out, write_confidence
 from dcfnet_evaluation.rendered import render_clip
 from typer.testing import CliRunner
 
 
 def observations(rng: np.random.Generator, sequences: int = 12, frames: int = 150) -> Observations:
-    """Frames whose chance of a good box is 1 / (1 + exp(4 - 10 likeness)); PSR and peak say nothing."""
+    """Frames whose chance of a good box is 1 / (1 + exp(4 - 10 likeness)); the other terms say nothing."""
     likeness = rng.uniform(0, 1, sequences * frames)
     good = rng.uniform(size=len(likeness)) < 1 / (1 + np.exp(4 - 10 * likeness))
     overlap = np.where(good, rng.uniform(0.51, 1, len(good)), rng.uniform(0, 0.4, len(good)))
     noise = rng.uniform(5, 20, len(good))
-    return Observations(terms_of(likeness, noise / 20, noise), overlap, np.arange(len(good)) // frames)
+    typical = np.array([10.0, 0.6, 0.5]) * rng.uniform(0.5, 2, (len(good), 1))
+    return Observations(terms_of(likeness, noise / 20, noise, typical), overlap, np.arange(len(good)) // frames)
 
 
 def test_the_fit_finds_the_probabilities(rng: np.random.Generator) -> None:
     found = fit(observations(rng), ("likeness",))
     likeness = np.array([0.1, 0.4, 0.8])
     expected = 1 / (1 + np.exp(4 - 10 * likeness))
-    np.testing.assert_allclose(found(likeness, np.zeros(3), np.zeros(3)), expected, atol=0.05)
+    np.testing.assert_allclose(found(likeness, np.zeros(3), np.zeros(3), np.zeros((3, 3))), expected, atol=0.05)
 
 
 def test_held_out_probabilities_are_calibrated_and_separate(rng: np.random.Generator) -> None:
@@ -77,6 +80,41 @@ def test_observations_that_cannot_be_fitted_are_refused(rng: np.random.Generator
 def test_other_content_is_no_confidence(declared: Any) -> None:
     with pytest.raises(ValueError, match="confidence"):
         Confidence.parse(declared)
+
+
+def test_the_terms_of_three_frames() -> None:
+    """The second target has no typical response yet: its own counts. The third is below all limits."""
+    likeness, peak, psr = np.array([0.5, 0.4, -0.2]), np.array([0.6, 0.7, 0.1]), np.array([10.0, 5.0, -1.0])
+    typical = np.array([[8.0, 0.5, 0.25], [0.0, 0.0, 0.0], [0.1, 0.1, 0.1]])
+    expected = [
+        [0.5, math.log(0.5), 0.6, math.log(11), 0.0],
+        [0.4, math.log(0.4), 0.7, math.log(6), math.log(5.0 * 0.7 * 0.4)],
+        [-0.2, math.log(0.01), 0.1, 0.0, math.log(0.1)],
+    ]
+    np.testing.assert_allclose(terms_of(likeness, peak, psr, typical), expected, rtol=1e-12, atol=1e-15)
+    fit = Confidence.parse({"bias": -1.0, "weights": {"log_likeness": 2.0, "log_typical": 0.5}})
+    scores = [-1 + 2 * row[1] + 0.5 * row[4] for row in expected]
+    found = fit(likeness, peak, psr, typical)
+    np.testing.assert_allclose(found, [1 / (1 + math.exp(-score)) for score in scores], rtol=1e-12)
+
+
+def test_the_calibration_observes_the_terms_that_the_tracker_uses(tmp_path: Path) -> None:
+    """The confidence of each result follows from the observed terms, from the first frame on and without texture."""
+    fitted = Confidence(-1.0, {"log_likeness": 1.5, "peak": 0.5, "log_psr": 0.3, "log_typical": 0.9})
+    write_confidence(load_model("deep"), fitted, tmp_path / "model.onnx")
+    clip, pipeline = render_clip(16), open_pipeline(tmp_path / "model.onnx", "cpu", threads=1)
+    recorder, tracker = Recorder(pipeline), Tracker.of(pipeline)
+    for each in (recorder, tracker):
+        each.init(clip.frame(0), clip.box(0))
+    shown = [clip.frame(t) for t in range(1, 16)]
+    results = [recorder.update(frame) for frame in shown]
+    assert results == [tracker.update(frame) for frame in shown]
+    confidences = [result.confidence for result in results]
+    np.testing.assert_array_equal(fitted.of_terms(recorder.terms), confidences)
+    typical = recorder.terms[:, TERMS.index("log_typical")]
+    first = results[0]
+    assert typical[:2] == pytest.approx(math.log(first.psr * first.peak * first.likeness))  # no typical one before
+    assert np.unique(typical).size > 10  # then a running mean
 
 
 @pytest.mark.parametrize("certain", [True, False])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.filter.response import Peak
+from dcfnet.model.confidence import TERMS
 
 VIEW_SIDE = 8  # cells along each side of a view
 CELL_SAMPLES = 4  # pixels along each side of a cell; a frame has 32 x 32
@@ -82,7 +83,7 @@ RULES = np.dtype(
         *((name, "f8") for name in ("min_strength", "visible_again", "typical_rate", "min_confidence")),
         *((name, "f8") for name in ("lost_confidence", "sure_confidence", "sure_rate")),
         *((name, "f8") for name in ("level_change", "weak_response", "light_limit", "light_step")),
-        *(("bias", "f8"), ("weights", "f8", (4,)), ("scale", "f8", (MAX_SCALES,))),
+        *(("bias", "f8"), ("weights", "f8", (len(TERMS),)), ("scale", "f8", (MAX_SCALES,))),
         *((name, "i4") for name in ("scales", "patches", "update_interval", "lost_after", "redetection")),
         *((name, "i4") for name in ("with_confidence", "whole_frame")),
     ],

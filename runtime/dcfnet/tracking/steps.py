@@ -44,7 +44,7 @@ from dcfnet.tracking.redetection import read_views, record_sure, redetect
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
-from dcfnet.tracking.typical_response import occluded, record_confident, unlike
+from dcfnet.tracking.typical_response import confidence_of, occluded, record_confident, unlike
 
 
 def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
@@ -165,6 +165,7 @@ def _track(
     limited = limit_size(detection.size, state.initial_size, state.size_limits)
     clear = (detection.peak.psr >= config.min_psr) & (detection.peak.psr > 0)
     similar, visible = ~unlike(pipeline, state, detection), ~occluded(pipeline, state, detection)
+    confidence = confidence_of(pipeline, state, detection)
     occluded_frames = np.where(visible, 0, state.occluded_frames + 1)
     lasting = occluded_frames > config.lost_after
     # The lower PSR of both search passes counts: each pass is another chance for a wrong clear peak.
@@ -179,10 +180,8 @@ def _track(
     state = record_confident(state, detection, sure & confident, levels)
     due = state.updates % config.update_interval == config.update_interval - 1
     state = update_filters(pipeline, state, frames, (sure & due).nonzero()[0])
-    peak = detection.peak
-    confidence, probable, doubtful_frames = None, np.ones_like(found), state.doubtful_frames
-    if pipeline.confidence is not None:
-        confidence = pipeline.confidence(peak.likeness, peak.value, detection.lowest_psr)
+    probable, doubtful_frames = np.ones_like(found), state.doubtful_frames
+    if confidence is not None:
         probable = confidence >= config.min_confidence
         doubtful_frames = np.where(confidence < config.lost_confidence, doubtful_frames + 1, 0)
         state = record_sure(pipeline, state, detection, confidence)

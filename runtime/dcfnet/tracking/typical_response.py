@@ -54,6 +54,17 @@ def relative_strength(state: TrackState, detection: Detection) -> NDArray[np.flo
     return np.where(typical > 0, peak.psr * peak.value * peak.likeness / np.where(typical > 0, typical, 1), 1.0)
 
 
+def confidence_of(pipeline: Pipeline, state: TrackState, detection: Detection) -> NDArray[np.float64] | None:
+    """The confidence of N detections, in [0, 1], (N,); None without a fit.
+
+    state: with the typical response of the frames before, so that a frame does not count twice.
+    """
+    if pipeline.confidence is None:
+        return None
+    peak = detection.peak
+    return pipeline.confidence(peak.likeness, peak.value, detection.lowest_psr, state.typical)
+
+
 def record_confident(
     state: TrackState, detection: Detection, confident: NDArray[np.bool_], levels: NDArray[np.float64]
 ) -> TrackState:

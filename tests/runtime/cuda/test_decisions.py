@@ -203,7 +203,7 @@ class Device:
 def pipeline(request: pytest.FixtureRequest) -> Pipeline:
     """The pipeline of a CPU on a scripted backend. All have a fit for the confidence, except for `fast`."""
     tracker = dcfnet.Tracker("dcfnet", device="cpu", **CONFIGS[request.param])
-    weights = {"likeness": 1.0, "log_likeness": 0.7, "peak": 3.0, "log_psr": 1.5}
+    weights = {"likeness": 1.0, "log_likeness": 0.7, "peak": 3.0, "log_psr": 1.5, "log_typical": 0.6}
     confidence = None if request.param == "fast" else Confidence(-2.0, weights)
     return dataclasses.replace(tracker._pipeline, backend=ScriptedBackend(), confidence=confidence)  # type: ignore[arg-type]
 

@@ -23,6 +23,7 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.present_filter import REDETECTED_PEAK
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.typical_response import confidence_of
 
 NOT_TAKEN = -1
 MIN_OVERLAP = 0.3  # IoU: the threshold of SORT (Bewley et al., ICIP 2016)
@@ -110,7 +111,7 @@ def improbable(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> 
     if pipeline.confidence is None:
         return np.zeros(len(state), dtype=np.bool_)
     _, found, _ = search_in_light(pipeline, state, frames)
-    unlikely: NDArray[np.bool_] = probability(pipeline, found) < PROBABLE
+    unlikely: NDArray[np.bool_] = probability(pipeline, state, found) < PROBABLE
     return unlikely
 
 
@@ -121,7 +122,7 @@ def responses(
     _, found, _ = search_in_light(pipeline, at_boxes(state, [box] * len(state)), frames)
     pairs = zip(found.centre, found.size, strict=True)
     agreement = np.array([Box.of(centre, size).iou(box) for centre, size in pairs])
-    belief = probability(pipeline, found)
+    belief = probability(pipeline, state, found)
     probable = (belief >= PROBABLE) & (pipeline.confidence is not None)
     share = np.where(probable, PROBABLE_PEAK, REDETECTED_PEAK)
     # The PSR depends on the background, so it need not be near the typical one, as in `redetect`.
@@ -129,11 +130,10 @@ def responses(
     return belief * agreement, shown & (found.peak.value >= share * state.typical[:, 1])
 
 
-def probability(pipeline: Pipeline, found: Detection) -> NDArray[np.float64]:
+def probability(pipeline: Pipeline, state: TrackState, found: Detection) -> NDArray[np.float64]:
     """The confidence of N detections, in [0, 1]; without a fit for it the likeness, cut to [0, 1]."""
-    if pipeline.confidence is None:
-        return found.peak.likeness.clip(0, 1)
-    return pipeline.confidence(found.peak.likeness, found.peak.value, found.lowest_psr)
+    confidence = confidence_of(pipeline, state, found)
+    return found.peak.likeness.clip(0, 1) if confidence is None else confidence
 
 
 def at_boxes(state: TrackState, boxes: Sequence[Box]) -> TrackState:

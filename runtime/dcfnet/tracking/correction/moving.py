@@ -26,7 +26,7 @@ from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import Evidence, searched_results, with_reason
 from dcfnet.tracking.steps import update_filters
-from dcfnet.tracking.typical_response import record_confident
+from dcfnet.tracking.typical_response import confidence_of, record_confident
 
 
 def correct(
@@ -73,6 +73,7 @@ def move_to_boxes(
     """
     there, every, none = at_boxes(state, boxes), np.ones(len(state), np.bool_), np.zeros(len(state), np.bool_)
     there, found, levels = search_in_light(pipeline, there, frames)
+    confidence = confidence_of(pipeline, state, found)
     reliable = (state.frames_since_confident == 0) & near_target(state, there.centre)
     share = np.where(reliable, weight, 1.0)[:, None]
     # Not `dcf.blend`: a weight of 1 must give the numbers of the box exactly.
@@ -87,9 +88,6 @@ def move_to_boxes(
     state = state.replace(**counts, **sure, scenes=read_scenes(pipeline, frames, state.source))
     state = record_confident(state, found, every, levels)
     state = update_filters(pipeline, state, frames, np.arange(len(state)))
-    peak, confidence = found.peak, None
-    if pipeline.confidence is not None:
-        confidence = pipeline.confidence(peak.likeness, peak.value, found.lowest_psr)
     evidence = Evidence(every, every, every, every, none, none, every, every, none, none)
     results = searched_results(state.boxes(), found, evidence, confidence)
     return state, [with_reason(result, Reason.CORRECTED) for result in results]

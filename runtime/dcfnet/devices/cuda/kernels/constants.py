@@ -5,6 +5,7 @@ from __future__ import annotations
 from dcfnet.filter.colour_histogram import LEVELS
 from dcfnet.io.pixel_formats import SHIFT
 from dcfnet.io.texture import COARSE_SAMPLES
+from dcfnet.model.confidence import TERMS
 
 MAX_SHARED = 48 * 1024  # bytes of shared memory that a block gets on every CUDA device without an opt-in
 # Peaks
@@ -39,4 +40,5 @@ DEFINES: tuple[tuple[str, int], ...] = (
     ("COLOUR_LEVELS", LEVELS),
     ("COLOUR_SHIFT", SHIFT),
     ("COARSE_SAMPLES", COARSE_SAMPLES),
+    ("CONFIDENCE_TERMS", len(TERMS)),
 )

@@ -51,11 +51,14 @@ __device__ static inline bool moved_far(const Rules& rules, const Target& target
            fabs(found.centre[1] - target.centre[1]) / target.size[1] > rules.second_pass_distance;
 }
 
-// model/confidence.py.
-__device__ static inline double confidence_of(const Rules& rules, const Outcome& found) {
-    const double terms[4] = {found.likeness, log(most(found.likeness, 0.01)), found.value, log1p(most(found.lowest_psr, 0.0))};
+// model/confidence.py: `terms_of` and `of_terms`. target: with the typical response before this frame.
+__device__ static inline double confidence_of(const Rules& rules, const Target& target, const Outcome& found) {
+    const double typical = target.typical[0] * target.typical[1] * target.typical[2];
+    const double strength = typical > 0.0 ? typical : found.lowest_psr * found.value * found.likeness;
+    const double terms[CONFIDENCE_TERMS] = {found.likeness, log(most(found.likeness, 0.01)), found.value,
+                                            log1p(most(found.lowest_psr, 0.0)), log(most(strength, 0.1))};
     double score = rules.bias;
-    for (int index = 0; index < 4; ++index) score += rules.weights[index] * terms[index];
+    for (int index = 0; index < CONFIDENCE_TERMS; ++index) score += rules.weights[index] * terms[index];
     return 1.0 / (1.0 + exp(-within(score, -50.0, 50.0)));
 }
 
@@ -136,8 +139,8 @@ __device__ static inline bool decide_target(const Rules& rules, const uint8* vie
     target.frames_since_confident += 1;
     target.occluded_frames = visible ? 0 : target.occluded_frames + 1;
     target.updates += 1;
+    found.confidence = rules.with_confidence ? confidence_of(rules, target, found) : 0.0;
     if (sure && confident) record_confident(rules, found, target);
-    found.confidence = rules.with_confidence ? confidence_of(rules, found) : 0.0;
     const bool probable = !rules.with_confidence || found.confidence >= rules.min_confidence;
     if (rules.with_confidence)
         target.doubtful_frames = found.confidence < rules.lost_confidence ? target.doubtful_frames + 1 : 0;
