@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -43,11 +43,11 @@ def main(
     ranges: options.RangesFile = None,
     per_tensor: options.PerTensor = False,
     fold: options.Fold = "",
-    targets: options.Targets = 1,
+    targets: options.Targets = None,
     scales: options.Scales = None,
-    flavour: options.Flavour = "auto",
+    flavour: options.Flavour = None,
     sm: options.Sm = "",
-    optimisation_level: options.Level = 3,
+    optimisation_level: options.Level = None,
     tf32: options.Tf32 = False,
     version_compatible: options.VersionCompatible = False,
     hardware_compatible: options.HardwareCompatible = False,
@@ -62,31 +62,32 @@ def main(
 ) -> None:
     """Exports the backbone to a self-describing ONNX file and to an engine. Compares a checkpoint with torch."""
     flags = {"tf32": tf32, "version_compatible": version_compatible, "hardware_compatible": hardware_compatible}
-    _check_outputs(onnx, trt)
-    _check_used("--trt", trt, sm=sm, scales=scales, timing_cache=timing_cache, **flags)
+    build = {"optimisation_level": optimisation_level, **flags}
+    engine = {"sm": sm, "targets": targets, "scales": scales, "flavour": flavour, "timing_cache": timing_cache}
+    _check_outputs(onnx, trt, **engine, **build)
     _check_used("--verify", verify, margin=margin)
     _check_used("--precision int8 or mixed", precision not in FLOATS, ranges=ranges, per_tensor=per_tensor)
     try:
-        build_options = _build_options(sm, {"optimisation_level": optimisation_level, **flags})
+        build_options = _build_options(sm, build)
         sequences = _open_sequences(verify) if verify else ()
-        opened = open_flavour(flavour) if trt else None
+        opened = open_flavour(flavour or "auto") if trt else None
         opened_source = open_source(source, Changes(config, set_ or (), stride, lrn, confidence))
         read, folded = Ranges.read(ranges) if ranges else None, fold.replace(",", " ").split()
         exporter = Exporter(opened_source, precision, read, folded, output, not per_tensor)
         files = [_report(exporter.write_onnx())] if onnx else []
         if opened:
-            files.append(_report(exporter.write_engine(opened, targets, scales, timing_cache, build_options)))
+            files.append(_report(exporter.write_engine(opened, targets or 1, scales, timing_cache, build_options)))
         passed = not sequences or passes_gate(opened_source, files, sequences, verify, margin)
     except (DcfnetError, ParityError, SequenceError, OSError) as error:
-        typer.echo(f"dcfnet-export: {_with_options(error)}", err=True)
-        raise typer.Exit(1) from error
+        raise _failed(error) from error
     if not passed:
         raise typer.Exit(REFUSED)
 
 
-def _build_options(sm: str, others: dict[str, object]) -> dict[str, object]:
+def _build_options(sm: str, others: Mapping[str, object]) -> dict[str, object]:
     """The options of an engine; raises ConfigError before any file is written."""
-    options = {"compute_capabilities": sm.replace(" ", ""), **others}
+    given = {name: value for name, value in others.items() if value is not None}
+    options = {"compute_capabilities": sm.replace(" ", ""), **given}
     BuildOptions.from_mapping(options)
     return options
 
@@ -94,6 +95,11 @@ def _build_options(sm: str, others: dict[str, object]) -> dict[str, object]:
 def _report(exported: ExportedFile) -> ExportedFile:
     typer.echo(exported.text)
     return exported
+
+
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(f"dcfnet-export: {_with_options(error)}", err=True)
+    return typer.Exit(1)
 
 
 def _with_options(error: Exception) -> str:
@@ -104,10 +110,11 @@ def _with_options(error: Exception) -> str:
     return text
 
 
-def _check_outputs(onnx: bool, trt: bool) -> None:
-    """Raises BadParameter if there is nothing to export."""
+def _check_outputs(onnx: bool, trt: bool, **of_engine: object) -> None:
+    """Raises BadParameter if there is nothing to export, or if options of an engine are given without one."""
     if not (onnx or trt):
         raise typer.BadParameter("nothing to export: add --onnx, --trt or both")
+    _check_used("--trt", trt, **of_engine)
 
 
 def _check_used(required: str, present: object, **given: object) -> None:

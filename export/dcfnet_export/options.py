@@ -9,6 +9,7 @@ import typer
 from dcfnet.backbones.loading import DEFAULT_MODEL
 from dcfnet.config import CONSTANTS
 from dcfnet.engines.flavour import FLAVOURS
+from dcfnet.engines.options import BuildOptions
 from dcfnet.model.file import FOLDABLE, PRECISIONS, SHIPPED
 
 Source = Annotated[
@@ -27,17 +28,24 @@ Precision = Annotated[
 RangesFile = Annotated[Path | None, typer.Option(help="File of dcfnet-calibrate ranges, for int8 and mixed.")]
 PerTensor = Annotated[bool, typer.Option("--per-tensor", help="Use one int8 scale for all weights of a convolution.")]
 Fold = Annotated[str, typer.Option(help=f"Steps to fold into the graph, separated by commas: {', '.join(FOLDABLE)}.")]
-Targets = Annotated[int, typer.Option(min=1, max=1024, help="Targets in one call of the engine.")]
+Targets = Annotated[int | None, typer.Option(min=1, max=1024, help="Targets in one call of the engine. Default: 1.")]
 Scales = Annotated[int | None, typer.Option(min=1, max=15, help="Patches per target; default: as in the presets.")]
 Flavour = Annotated[
-    str, typer.Option(help=f"TensorRT library: {', '.join(FLAVOURS)}, or auto for the first installed.")
+    str | None,
+    typer.Option(help=f"TensorRT library: {', '.join(FLAVOURS)}, or auto for the first installed. Default: auto."),
 ]
 Sm = Annotated[
     str,
     typer.Option("--sm", help="Compute capabilities for TensorRT-RTX, for example 8.6,8.9. Default: all from 8.0."),
 ]
 Level = Annotated[
-    int, typer.Option("--optimisation-level", min=0, max=5, help="Level of the builder; 5 takes longest.")
+    int | None,
+    typer.Option(
+        "--optimisation-level",
+        min=0,
+        max=5,
+        help=f"Level of the builder; 5 takes longest. Default: {BuildOptions.optimisation_level}.",
+    ),
 ]
 Tf32 = Annotated[bool, typer.Option("--tf32", help="Allow TF32: float32 products with 10 bits.")]
 VersionCompatible = Annotated[

@@ -235,6 +235,9 @@ def test_onnx_files_need_no_libraries_of_engines() -> None:
     [
         (["--onnx", "--sm", "8.6"], "--sm: no effect without --trt; add --trt"),
         (["--onnx", "--scales", "3", "--tf32"], "--scales, --tf32: no effect without --trt; add --trt"),
+        (["--onnx", "--targets", "1"], "--targets: no effect without --trt; add --trt"),
+        (["--onnx", "--flavour", "auto"], "--flavour: no effect without --trt; add --trt"),
+        (["--onnx", "--optimisation-level", "0"], "--optimisation-level: no effect without --trt; add --trt"),
         (["--onnx", "--per-tensor"], "--per-tensor: no effect without --precision int8 or mixed"),
         (["--onnx", "--margin", "0"], "--margin: no effect without --verify; add --verify"),
     ],

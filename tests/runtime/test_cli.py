@@ -113,6 +113,10 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
             "--preset fast and --config paper: give one of them",
         ),
         (["VIDEO", "--init", "1,2,30,40", "--preset", "slow"], "--preset slow: "),
+        (["VIDEO", "--init", "1,2,30,40", "--rebuild"], "--rebuild: is for engine files; give --engine FILE.engine"),
+        (["VIDEO", "--init", "1,2,30,40", "--rebuild", "--engine", "deep"], "--rebuild: is for engine files"),
+        (["VIDEO", "--init", "1,2,30,40", "--web-port", "9000"], "--web-port 9000 and --upload-limit 500: are options"),
+        (["VIDEO", "--init", "1,2,30,40", "--upload-limit", "1"], "of the page; give --web, or leave them out"),
         (["VIDEO", "--init", "1,2,30,40", "--format", "mot"], "--format mot: is the format of --boxes; give --boxes"),
         (
             ["VIDEO", "--init", "1,2,30,40", "--boxes", "OUT/b.mcap", "--format", "csv"],

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.cli.failures import recorder as recorders
+from dcfnet.cli.failures.page import MEANING
 from dcfnet.cli.failures.recorder import FailureRecorder
-from dcfnet.cli.failures.rule import FOUND_FRAMES, LOW_CONFIDENCE_FRAMES, Cause, FailureRule
+from dcfnet.cli.failures.rule import FOUND_FRAMES, UNCERTAIN_FRAMES, Cause, FailureRule
 from dcfnet.cli.run import app
 from dcfnet.config import TrackerConfig
 from dcfnet.errors import DcfnetError, SinkError
@@ -42,7 +43,7 @@ HIDDEN = range(8, 14)  # frames of the clip in which the target is hidden
 
 def starts(results: Sequence[Result]) -> list[tuple[int, Cause]]:
     """The frames in which failures start, with their causes."""
-    rule = FailureRule(min_confidence=0.5)
+    rule = FailureRule()
     causes = [(index, rule.add(index, result)) for index, result in enumerate(results)]
     return [(index, cause) for index, cause in causes if cause]
 
@@ -53,20 +54,30 @@ def starts(results: Sequence[Result]) -> list[tuple[int, Cause]]:
         ([FOUND] * 5 + [LOST] * 50, [(5, Cause.LOST)]),
         ([FOUND, LOST, FOUND, LOST, FOUND, FOUND, LOST], [(1, Cause.LOST)]),  # it flickers: one failure
         ([LOST] * 3 + [FOUND] * FOUND_FRAMES + [LOST], [(0, Cause.LOST), (3 + FOUND_FRAMES, Cause.LOST)]),
-        ([UNSURE] * (LOW_CONFIDENCE_FRAMES - 1) + [FOUND] * 3 + [UNSURE] * 5, []),
-        ([FOUND] * 4 + [UNSURE] * 40, [(3 + LOW_CONFIDENCE_FRAMES, Cause.LOW_CONFIDENCE)]),
-        # Low confidence for minutes must not hide that the target is then lost, and then lost again.
+        ([UNSURE] * (UNCERTAIN_FRAMES - 1) + [FOUND] * 3 + [UNSURE] * 5, []),
+        ([FOUND] * 4 + [UNSURE] * 40, [(3 + UNCERTAIN_FRAMES, Cause.UNCERTAIN)]),
+        # A long uncertain time must not hide that the target is then lost, and then lost again.
         (
             [UNSURE] * 40 + [LOST] * 3 + [UNSURE] * 30 + [LOST],
-            [(LOW_CONFIDENCE_FRAMES - 1, Cause.LOW_CONFIDENCE), (40, Cause.LOST), (73, Cause.LOST)],
+            [(UNCERTAIN_FRAMES - 1, Cause.UNCERTAIN), (40, Cause.LOST), (73, Cause.LOST)],
         ),
-        ([LOST] * 3 + [UNSURE] * 60, [(0, Cause.LOST)]),  # low confidence after a loss belongs to it
-        ([replace(UNSURE, confidence=None)] * 60, []),  # the model has no fit for a confidence
+        ([LOST] * 3 + [UNSURE] * 60, [(0, Cause.LOST)]),  # uncertain after a loss belongs to it
+        # The status alone counts: another model has another number behind it, and a user another threshold.
+        ([replace(UNSURE, confidence=None, reason=Reason.LOW_PSR)] * 60, [(UNCERTAIN_FRAMES - 1, Cause.UNCERTAIN)]),
+        ([replace(FOUND, confidence=0.1)] * 60, []),
+        ([UNSURE] * 5 + [replace(UNSURE, status=Status.LOST)] * 50, [(5, Cause.LOST)]),  # as the tracker's rule gives
         ([replace(UNSURE, reason=Reason.FROZEN_FRAME)] * 60, []),
     ],
 )
 def test_a_failure_starts_once(results: list[Result], expected: list[tuple[int, Cause]]) -> None:
     assert starts(results) == expected
+
+
+def test_the_page_has_a_meaning_for_all_reasons_of_a_failure() -> None:
+    """Of the table in `tracking/status.py`, and of rejected frames."""
+    good = {Reason.FOUND, Reason.REDETECTED, Reason.SCALE_LIMIT, Reason.RESOLUTION_CHANGED, Reason.CORRECTED}
+    unused = {Reason.FROZEN_FRAME, Reason.OUT_OF_ORDER}  # the frame was not used
+    assert set(MEANING) == set(Reason) - good - unused
 
 
 def picture(index: int, size: tuple[int, int] = (320, 240)) -> np.ndarray:

@@ -156,6 +156,14 @@ def test_an_unusable_file_of_targets_is_one_line(
         (["--init", "40,30,32,32", "--births", "2"], "--births 2: needs the boxes of a detector"),
         (["--init", "40,30,32,32", "--min-score", "0.3"], "--min-score 0.3: needs the boxes of a detector"),
         (["--init", "40,30,32,32", "--birth-score", "0.7"], "--birth-score 0.7: needs the boxes of a detector"),
+        (
+            ["--init", "40,30,32,32", "--detections", "OUT/t.csv", "--birth-score", "0.7"],
+            "--birth-score 0.7: no detector box starts a target here; give --births 3",
+        ),
+        (
+            ["--detections", "OUT/t.csv", "--births", "0", "--birth-score", "0.7"],
+            "--birth-score 0.7: no detector box starts a target here",
+        ),
         (["--init", "40,30,32,32", "--detections", "OUT/d.txt", "--boxes", "OUT/d.txt"], "would overwrite an input"),
         (["--detections", "OUT/d.txt"], "d.txt: line 2: '1,2': must be frame,id,x,y,w,h,score"),
     ],

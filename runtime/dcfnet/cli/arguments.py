@@ -138,7 +138,7 @@ Failures: TypeAlias = Annotated[
     typer.Option(
         "--record-failures",
         metavar="DIR",
-        help="Record failures: the target is lost, or the confidence is low in 15 frames in a row. DIR gets pictures "
+        help="Record failures: the target is lost, or uncertain in 15 frames in a row. DIR gets pictures "
         "and results from 3 s before to 1 s after each failure, and index.html. At most 20 failures and 200 MiB. It "
         "takes 1 to 3 ms a frame.",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcfnet.backbones.loading import ENGINE
 from dcfnet.cli.outputs import BAG, check_outputs, is_bag_file
 from dcfnet.cli.target import display_fault
 from dcfnet.cli.targets.births import BirthRule, DeathRule
@@ -59,6 +60,8 @@ class RunOptions:
     record: Path | None = None
     topic: str | None = None
     settings: tuple[str, ...] = ()
+    web_port: int = WEB_PORT
+    upload_limit: int = UPLOAD_LIMIT
 
     @property
     def ids(self) -> bool:
@@ -77,6 +80,11 @@ def check_options(options: RunOptions) -> None:
         raise SinkError(f"--record {options.record}: the name must end in {BAG}, for example tracks{BAG}")
     if options.ids and options.failures:
         raise SinkError("--record-failures: records one target; give one --init, without --targets and --detections")
+    if (options.web_port, options.upload_limit) != (WEB_PORT, UPLOAD_LIMIT):
+        raise ConfigError(
+            f"--web-port {options.web_port} and --upload-limit {options.upload_limit}: are options of the page; give "
+            "--web, or leave them out"
+        )
     fault = display_fault() if options.show else None
     if fault:
         raise SinkError(f"--show: {fault}; use --output and watch the video afterwards")
@@ -105,6 +113,8 @@ def _check_tracker(options: RunOptions) -> None:
         raise ConfigError(f"--threads {options.threads}: must be at least 1; leave it out for one per core")
     if options.preset is not None and options.config is not None:
         raise ConfigError(f"--preset {options.preset} and --config {options.config}: give one of them")
+    if options.rebuild and (options.engine is None or options.engine.suffix != ENGINE):
+        raise ConfigError(f"--rebuild: is for engine files; give --engine FILE{ENGINE}, or leave it out")
 
 
 def unused_live_options(options: RunOptions) -> list[str]:
@@ -131,6 +141,8 @@ def check_page_options(options: RunOptions, init: list[str] | None) -> None:
         "--record-failures": options.failures,
         "--targets": options.starts,
         "--detections": options.detections,
+        **dict.fromkeys(_detector_rules(options), True),
+        "--deaths": options.deaths,
         "--metrics": options.metrics,
         "--record": options.record,
         "--show": options.show,
@@ -142,24 +154,37 @@ def check_page_options(options: RunOptions, init: list[str] | None) -> None:
         )
 
 
-def _refuse_detector_rules(options: RunOptions) -> None:
-    """Raises ConfigError for a rule of detector boxes, because there are none."""
-    given = [("births", options.births, (None, 0)), ("min-score", options.min_score, (MIN_SCORE,))]
-    for name, value, unused in [*given, ("birth-score", options.birth_score, (BIRTH_SCORE,))]:
-        if value not in unused:
-            raise ConfigError(f"--{name} {value}: needs the boxes of a detector; give --detections FILE")
+def _detector_rules(options: RunOptions) -> list[str]:
+    """The given options that are rules for the boxes of a detector, as typed."""
+    given = {
+        f"--births {options.births}": options.births not in (None, 0),
+        f"--min-score {options.min_score}": options.min_score != MIN_SCORE,
+        f"--birth-score {options.birth_score}": options.birth_score != BIRTH_SCORE,
+    }
+    return [name for name, value in given.items() if value]
+
+
+def _refuse_birth_score(options: RunOptions) -> None:
+    """Raises ConfigError for --birth-score if no box starts a target."""
+    if options.birth_score != BIRTH_SCORE:
+        raise ConfigError(
+            f"--birth-score {options.birth_score}: no detector box starts a target here; give --births {BIRTHS}, or "
+            "leave it out"
+        )
 
 
 def plan_targets(options: RunOptions) -> TargetPlan:
     """Reads the files of targets and detections. Raises ConfigError, SourceError and InvalidBoxError."""
     if options.init and options.starts:
         raise ConfigError("--init and --targets: give one of them; a line of --targets is an id and a box")
-    if not options.detections:
-        _refuse_detector_rules(options)
+    if not options.detections and (rules := _detector_rules(options)):
+        raise ConfigError(f"{rules[0]}: needs the boxes of a detector; give --detections FILE")
     starts = numbered(options.init) if options.starts is None else read_starts(options.starts)
     births = options.births
     if births is None:
         births = BIRTHS if options.detections and not starts else 0
+    if not births:
+        _refuse_birth_score(options)
     deaths = options.deaths
     if deaths is None:
         deaths = DEATHS if births else 0

@@ -75,15 +75,14 @@ def main(
         raise typer.BadParameter(NO_SOURCE, param_hint="SOURCE")
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
     rules = (targets, detections, min_score, births, birth_score, deaths)
-    options = RunOptions(
-        *given, threads, failures, every_frame, reconnect, *rules, metrics, record, topic, tuple(settings or ())
-    )
+    more = (metrics, record, topic, tuple(settings or ()), web_port, upload_limit)
+    options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, *more)
     prepare(log)
-    if code := open_page(options, init, web_port, upload_limit) if web else run_and_report(options, init or []):
+    if code := open_page(options, init) if web else run_and_report(options, init or []):
         raise typer.Exit(code)
 
 
-def open_page(options: RunOptions, init: list[str] | None, port: int, upload_limit: int) -> ExitCode:
+def open_page(options: RunOptions, init: list[str] | None) -> ExitCode:
     """Serves the page of --web until it is interrupted. Returns the exit code."""
 
     def work() -> ExitCode:
@@ -91,7 +90,8 @@ def open_page(options: RunOptions, init: list[str] | None, port: int, upload_lim
         check_page_source(options)
         from dcfnet.cli.web.server import serve_page  # an extra
 
-        serve_page(open_tracker(options), options.source or None, options.levels, port, upload_limit, options.topic)
+        given = (options.source or None, options.levels, options.web_port, options.upload_limit, options.topic)
+        serve_page(open_tracker(options), *given)
         return ExitCode.COMPLETE
 
     return exit_code(work, lambda: None)

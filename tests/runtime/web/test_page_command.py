@@ -30,6 +30,7 @@ def run(*arguments: str) -> tuple[int, str]:
         "--targets=x",
         "--detections=x",
         "--format=csv",
+        "--deaths=5",
     ],
 )
 def test_an_option_that_the_page_does_not_use_is_named(option: str) -> None:
@@ -49,6 +50,9 @@ def test_an_option_that_the_page_does_not_use_is_named(option: str) -> None:
         (["--every-frame"], "--web and --every-frame: give one of them; the page reads cameras"),
         (["--reconnect", "5"], "--web and --reconnect 5: give one of them; the page reads cameras"),
         (["--threads", "0"], "--threads 0: must be at least 1"),
+        (["--births", "2"], "--web and --births 2: give one of them"),
+        (["--min-score", "0.3"], "--web and --min-score 0.3: give one of them"),
+        (["--rebuild"], "--rebuild: is for engine files; give --engine FILE.engine, or leave it out"),
     ],
 )
 def test_an_error_ends_the_command_before_the_page_is_served(

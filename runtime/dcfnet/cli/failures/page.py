@@ -13,7 +13,7 @@ import numpy as np
 
 from dcfnet.cli.failures.chart import charts, status_of
 from dcfnet.cli.failures.pictures import RecordedFrame, large_picture, small_picture
-from dcfnet.cli.failures.rule import LOW_CONFIDENCE_FRAMES, Cause
+from dcfnet.cli.failures.rule import UNCERTAIN_FRAMES, Cause
 from dcfnet.config import TrackerConfig
 from dcfnet.result import Reason
 
@@ -22,14 +22,16 @@ RESULTS = "results.jsonl"
 NEAR_BEFORE, NEAR_AFTER = 4, 3  # frames around the start of the failure that are all shown
 FAR_BEFORE, FAR_AFTER = 4, 2  # frames shown of the others before and after them, at equal distances
 MEANING = {
-    Reason.LOW_PSR: "The response map has no clear peak (PSR below min_psr).",
+    Reason.LOW_PSR: "The response map has no clear peak (lost: PSR below min_psr; uncertain: below confident_psr).",
     Reason.UNLIKE: "PSR x peak is far below the typical value of this target (min_likeness).",
+    Reason.OCCLUDED: "Something covers the target, or the box is elsewhere (min_strength).",
+    Reason.LOW_CONFIDENCE: "The box is probably wrong: the confidence is low (lost_confidence, min_confidence).",
     Reason.OUT_OF_VIEW: "The centre of the target left the frame.",
     Reason.NO_TEXTURE: "The search region has one flat colour.",
     Reason.NO_FRAME: "The source gave no frame.",
     Reason.BAD_FRAME: "The frame could not be decoded, or is not valid.",
 }
-LOW_CONFIDENCE_MEANING = f"The confidence was below min_confidence in {LOW_CONFIDENCE_FRAMES} frames in a row."
+LONG_UNCERTAIN = f"The target was uncertain in {UNCERTAIN_FRAMES} frames in a row, until this one. "
 
 
 @dataclass
@@ -103,9 +105,9 @@ def _contents(failures: Sequence[Failure], ended: bool) -> str:
 def _section(failure: Failure, ended: bool) -> str:
     start = failure.start
     heading = f"Failure {failure.name}: frame {start.index}, {start.time:.2f} s"
-    meaning = LOW_CONFIDENCE_MEANING
-    if failure.cause is Cause.LOST and start.result:
-        meaning = MEANING.get(start.result.reason, "")
+    meaning = LONG_UNCERTAIN if failure.cause is Cause.UNCERTAIN else ""
+    if start.result:
+        meaning += MEANING.get(start.result.reason, "")
     files_of = f'<a href="{failure.name}/{RESULTS}">{failure.name}/{RESULTS}</a>'
     facts = f"{_status(start)}. {escape(meaning)} End: {_end(failure, ended)}. All results: {files_of}."
     return f'<section id="f{failure.name}">\n<h2>{heading}</h2>\n<p>{facts}</p>\n{failure.body}\n</section>'

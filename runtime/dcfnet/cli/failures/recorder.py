@@ -61,7 +61,7 @@ class FailureRecorder:
         self._folder, self._source, self._config = folder, source, config
         self._settings = {**settings, **config.to_mapping()}
         self._response_map = response_map
-        self._rule = FailureRule(config.min_confidence)
+        self._rule = FailureRule()
         self._frames: deque[RecordedFrame] = deque()
         self._failures: list[Failure] = []  # recorded, written or not
         self._written: list[Failure] = []

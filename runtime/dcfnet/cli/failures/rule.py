@@ -6,9 +6,9 @@ from enum import Enum
 
 from dcfnet.result import Reason, Result, Status
 
-# At 30 frames per second this is half a second. One frame is not enough: 4 of 100 good frames have a confidence below
+# At 30 frames per second this is half a second. One frame is not enough: 3 of 100 good frames have a confidence below
 # the default threshold (docs/confidence.md).
-LOW_CONFIDENCE_FRAMES = 15
+UNCERTAIN_FRAMES = 15
 FOUND_FRAMES = 10  # a target that is found and lost again in turn is one failure
 
 
@@ -16,7 +16,7 @@ class Cause(Enum):
     """Why a failure is recorded."""
 
     LOST = "lost"  # the status is lost
-    LOW_CONFIDENCE = "low confidence"  # the confidence is below min_confidence in LOW_CONFIDENCE_FRAMES frames in a row
+    UNCERTAIN = "uncertain"  # the status is uncertain in UNCERTAIN_FRAMES frames in a row
 
 
 class Episode:
@@ -49,32 +49,29 @@ class Episode:
 
 
 class FailureRule:
-    """Finds the frames in which failures start.
+    """Finds the frames in which failures start, from the status alone.
 
-    A failure starts in the first lost frame, or when the confidence has been below `min_confidence` in
-    LOW_CONFIDENCE_FRAMES frames in a row. It is over after FOUND_FRAMES frames in a row without its cause. After a lost
-    target, the confidence must recover before low confidence is a failure of its own. Frozen frames are ignored.
+    A failure starts when the target becomes lost, or has been uncertain in UNCERTAIN_FRAMES frames in a row. It is over
+    after FOUND_FRAMES frames in a row without its cause. A target that is uncertain after it was lost must be tracked
+    again before this is a failure of its own. Frozen frames are ignored.
     """
 
-    def __init__(self, min_confidence: float) -> None:
-        """min_confidence: the setting of the tracker. Results without a confidence start no failure of this cause."""
-        self._min_confidence = min_confidence
+    def __init__(self) -> None:
         self._lost = Episode(1, FOUND_FRAMES)
-        self._low = Episode(LOW_CONFIDENCE_FRAMES, FOUND_FRAMES)
+        self._uncertain = Episode(UNCERTAIN_FRAMES, FOUND_FRAMES)
 
     def add(self, index: int, result: Result) -> Cause | None:
         """Adds the result of frame `index`. Returns the cause if a failure starts with it."""
         if result.reason is Reason.FROZEN_FRAME:  # it repeats the result of the frame before
             return None
-        lost = result.status is Status.LOST
-        unsure = result.confidence is not None and result.confidence < self._min_confidence
-        lost_starts, low_starts = self._lost.add(index, lost), self._low.add(index, lost or unsure)
+        lost_starts = self._lost.add(index, result.status is Status.LOST)
+        uncertain_starts = self._uncertain.add(index, result.status is not Status.TRACKED)
         if lost_starts:
-            self._low.begin()
+            self._uncertain.begin()
             return Cause.LOST
-        return Cause.LOW_CONFIDENCE if low_starts else None
+        return Cause.UNCERTAIN if uncertain_starts else None
 
     def end(self, cause: Cause) -> int | None:
         """The first frame after the failure of this cause that started last; None while the failure goes on."""
-        episode = self._lost if cause is Cause.LOST else self._low
+        episode = self._lost if cause is Cause.LOST else self._uncertain
         return None if episode.active else episode.since
