@@ -167,6 +167,23 @@ def test_each_camera_has_its_own_motion_which_is_measured_once(scene: Image, mon
     assert len(calls) == 2 * len(JUMPS) - 1  # the first frame of source 5 equals the one before
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_the_texture_around_a_target_is_checked_once_in_a_frame(
+    scene: Image, monkeypatch: pytest.MonkeyPatch, on: bool
+) -> None:
+    tracker = started(scene, on)
+    checks, backend = [], type(tracker._pipeline.backend)
+    check = backend.check_texture
+
+    def counted(*arguments: Any) -> Any:
+        checks.append(1)
+        return check(*arguments)
+
+    monkeypatch.setattr(backend, "check_texture", counted)
+    tracker.update(seen(scene, (2, 1)))
+    assert len(checks) == 1
+
+
 def test_a_correction_counts_from_its_own_frame(scene: Image) -> None:
     tracker = started(scene)
     assert tracker.correct(seen(scene, (-14, 8)), box_in((-14, 8))).taken == 0

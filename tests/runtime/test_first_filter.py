@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dcfnet import MultiTracker, Tracker
 from dcfnet.io.frame import Frame
-from dcfnet.result import Box, Reason, Result, Status
+from dcfnet.result import Box, Correction, Reason, Result, Status
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import searches
 from dcfnet.tracking.redetection.first_filter import FOUND_FRAMES
@@ -148,9 +148,59 @@ def test_a_change_of_the_frame_size_does_not_end_the_search(
     assert results[-1].box.iou(Box(2 * x + 0.5, 2 * y + 0.5, 2 * w, 2 * h)) > 0.7
 
 
+def corrected(tracker: Tracker, frame: Frame, *boxes: Box) -> tuple[Tracker, Correction]:
+    """A copy of the tracker after `update` and `correct`."""
+    again = copy(tracker)
+    assert again.update(frame).reason is Reason.LOW_CONFIDENCE
+    return again, again.correct(frame, boxes)
+
+
+def test_a_doubtful_target_takes_the_box_of_a_detector_at_which_its_first_filter_finds_it(
+    followed: tuple[Tracker, list[Result]], clip: list[Frame]
+) -> None:
+    """Far away, and although there is a box on what the filter has learnt. The filter is learnt anew."""
+    frame, there = clip[RETURNS], box_at(ELSEWHERE)
+    for boxes, taken in (([there], 0), ([box_at(STOP), there], 1)):
+        tracker, done = corrected(followed[0], frame, *boxes)
+        assert done.taken == taken
+        assert done.result is not None
+        assert done.result.reason is Reason.CORRECTED
+        assert done.result.confidence is not None
+        assert done.result.confidence > 0.9
+        after = [tracker.update(shown) for shown in clip[RETURNS + 1 : RETURNS + 5]]
+        assert all(result.status is Status.TRACKED for result in after)
+        assert all(result.box.iou(there) > 0.8 for result in after)
+        assert after[0].peak > 0.8 * followed[1][1].peak
+
+
+def test_a_doubtful_target_takes_no_box_of_something_unknown(
+    followed: tuple[Tracker, list[Result]], clip: list[Frame]
+) -> None:
+    background, third = clip[RETURNS - 1], with_target(clip[RETURNS - 1], render_target(23), ELSEWHERE)
+    for frame in (background, third):
+        _, done = corrected(followed[0], frame, box_at(ELSEWHERE))
+        assert done.taken is None
+        assert done.left == (0,)
+
+
+def test_a_box_on_something_else_does_not_end_the_search(
+    followed: tuple[Tracker, list[Result]], clip: list[Frame]
+) -> None:
+    """A detector that sees only something else, in each frame."""
+    tracker, found = copy(followed[0]), False
+    for frame in clip[RETURNS : RETURNS + 20]:
+        result = tracker.update(frame)
+        if found := result.reason is Reason.REDETECTED:
+            break
+        assert tracker.correct(frame, box_at(STOP)).taken == 0  # the box is better, the target as doubtful as before
+    assert found
+    assert result.box.iou(box_at(ELSEWHERE)) > 0.7
+
+
 def test_a_corrected_box_is_where_a_search_begins(followed: tuple[Tracker, list[Result]], clip: list[Frame]) -> None:
-    tracker, wide = copy(followed[0]), Box(STOP[0] - 2, STOP[1], SIDE + 4, SIDE)
-    assert tracker.correct(clip[RETURNS - 1], wide).taken == 0
+    wide = Box(ELSEWHERE[0] - 2, ELSEWHERE[1], SIDE + 4, SIDE)
+    tracker, done = corrected(followed[0], clip[RETURNS], wide)
+    assert done.taken == 0
     state = tracker._state
     assert state is not None
     assert tuple(state.sure_size[0]) == wide.size

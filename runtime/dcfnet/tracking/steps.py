@@ -93,10 +93,10 @@ def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[
     rows = np.array([row for row, reason in enumerate(rejected) if reason is None], dtype=np.intp)
     if not len(rows):
         return state, rejected_results(present.boxes(), rejected, pipeline.confidence is not None)
-    part, centres = follow_camera(pipeline, present.take(rows), validated)
+    part, centres, known = follow_camera(pipeline, present.take(rows), validated)
     regions = pipeline.search_regions(part.size)
     pending = search(pipeline, part, validated, regions)  # a device starts; the host checks texture meanwhile
-    textured, levels = pipeline.backend.check_texture(validated, part.source, part.centre, regions)()
+    textured, levels = known or pipeline.backend.check_texture(validated, part.source, part.centre, regions)()
     for row in rows[~textured]:
         rejected[row] = Reason.NO_TEXTURE
     if not textured.any():

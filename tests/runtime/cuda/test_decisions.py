@@ -234,8 +234,8 @@ def on_host(pipeline: Pipeline, state: TrackState, frames: Any, script: Script) 
     with pytest.MonkeyPatch.context() as patch:
         for module in (light, present_filter, searches):
             patch.setattr(module, "search", marked(module.search))  # type: ignore[attr-defined]
-        patch.setattr(first_filter, "_as_sure", lambda state: state)
-        patch.setattr(first_filter, "_learnt_anew", with_present_filters)
+        patch.setattr(first_filter, "as_sure", lambda state: state)
+        patch.setattr(first_filter, "learnt_anew", with_present_filters)
         pipeline.backend.script = script  # type: ignore[attr-defined]
         return step(pipeline, state, frames)
 

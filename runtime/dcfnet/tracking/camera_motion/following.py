@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dcfnet.devices.backend import Pairs
+from dcfnet.io.texture import Texture
 from dcfnet.tracking.camera_motion.scenes import read_scenes, translations
 from dcfnet.tracking.geometry import any_true, limit_centre, select_rows, to_centre_grid
 from dcfnet.tracking.light import weak
@@ -25,23 +26,27 @@ LEAST_MOTION = 0.1  # target sizes: after a smaller motion both positions have n
 POSITIONS = ("centre", "confident_centre", "sure_centre", "candidate_centre")
 
 
-def follow_camera(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, Pairs]:
+def follow_camera(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any]
+) -> tuple[TrackState, Pairs, Texture | None]:
     """The state of N targets with the scenes of these frames, and their centres moved with the scene, (N, 2).
 
+    The third value is the texture around the centres of the state; None if it is not known yet.
     frames: as `Backend.frame` returns them. The motion is measured from the frame in which each target was last
     searched for. The centres of the state stay in place, where the first search is, unless the region there has no
     texture. The other positions of the state have moved with the scene.
     """
     if not pipeline.config.camera_motion:
-        return state, state.centre
+        return state, state.centre, None
     scenes = read_scenes(pipeline, frames, state.source)
     motion = translations(state.scenes, scenes) * state.frame_size
     moved = {name: limit_centre(to_centre_grid(getattr(state, name) + motion), state.frame_size) for name in POSITIONS}
     centres = moved["centre"]
     regions = pipeline.search_regions(state.size)
-    textured = pipeline.backend.check_texture(frames, state.source, state.centre, regions)().textured
-    moved["centre"] = select_rows(textured, state.centre, centres)
-    return state.replace(scenes=scenes, **moved), centres
+    texture = pipeline.backend.check_texture(frames, state.source, state.centre, regions)()
+    in_place = bool(texture.textured.all())
+    moved["centre"] = select_rows(texture.textured, state.centre, centres)
+    return state.replace(scenes=scenes, **moved), centres, texture if in_place else None
 
 
 def search_moved(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfnet.devices.backend import Pairs
 from dcfnet.tracking.decision_rules import SURE_CONFIDENCE, SURE_RATE
 from dcfnet.tracking.geometry import limit_centre, select_rows
 from dcfnet.tracking.pipeline import Pipeline
@@ -26,10 +27,8 @@ from dcfnet.tracking.typical_response import relative_strength, running_response
 FOUND_STRENGTH, FOUND_FRAMES = 0.5, 3
 
 
-def _doubtful(pipeline: Pipeline, state: TrackState) -> NDArray[np.bool_]:
-    """Whether targets are searched for here: their confidence was too low for too long before this frame; bool (N,)."""
-    if not pipeline.config.searches_whole_frame():
-        return np.zeros(len(state), np.bool_)
+def doubtful(pipeline: Pipeline, state: TrackState) -> NDArray[np.bool_]:
+    """Whether the confidence of targets was too low for too long, bool (N,)."""
     return state.doubtful_frames > pipeline.config.lost_after
 
 
@@ -64,11 +63,12 @@ def find_doubtful(
     FOUND_STRENGTH, it is the candidate. A candidate that is as strong in FOUND_FRAMES frames in a row is the target.
     Its filter is then learnt anew from the last of them, because the present one has learnt something else.
     """
-    rows, none = np.flatnonzero(_doubtful(pipeline, state) & seen), np.zeros(len(state), np.intp)
+    wanted = doubtful(pipeline, state) & seen & pipeline.config.searches_whole_frame()
+    rows, none = np.flatnonzero(wanted), np.zeros(len(state), np.intp)
     if not len(rows):  # nearly always
         ended = bool(state.positions_searched.any())
         return state.replace(candidate_frames=none, positions_searched=none) if ended else state, detection
-    part, present = _as_sure(state.take(rows)), detection.take(rows)
+    part, present = as_sure(state.take(rows)), detection.take(rows)
     best, known, searched = _strongest(pipeline, part, frames, clock)
     strength = relative_strength(part, best)
     strong = (strength >= FOUND_STRENGTH) & (strength > STRONGER * relative_strength(part, present))
@@ -79,11 +79,12 @@ def find_doubtful(
     state, found = state.replace(**candidates, **counts), count >= FOUND_FRAMES
     if not found.any():
         return state, detection
-    state = _learnt_anew(pipeline, state, frames, rows[found], best.take(found))
-    return state, with_redetected(detection, rows[found], best.take(found))
+    again = best.take(found)
+    state = learnt_anew(pipeline, state, frames, rows[found], again.centre, again.size)
+    return state, with_redetected(detection, rows[found], again)
 
 
-def _as_sure(state: TrackState) -> TrackState:
+def as_sure(state: TrackState) -> TrackState:
     """N targets with their first filters in place of the present ones, and all else as in the last sure frame."""
     arrays = state.filters.arrays
     first = dataclasses.replace(arrays, filter_f=arrays.first_f, colours=arrays.first_colours)
@@ -117,11 +118,14 @@ def _strongest(
     return best, known, searched
 
 
-def _learnt_anew(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp], found: Detection
+def learnt_anew(
+    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp], centre: Pairs, size: Pairs
 ) -> TrackState:
-    """The state with the filters of `rows` learnt from their patches at `found`. The first filters stay."""
-    part = state.take(rows).replace(centre=limit_centre(found.centre, state.frame_size[rows]), size=found.size)
+    """The state with the filters of R `rows` learnt from their patches there. The first filters stay.
+
+    centre, size: (R, 2), frame pixels.
+    """
+    part = state.take(rows).replace(centre=limit_centre(centre, state.frame_size[rows]), size=size)
     places = pipeline.patch_places(frames, part.source, part.centre, pipeline.search_regions(part.size), part.light)
     before = part.filters.arrays
     learnt = dataclasses.replace(
