@@ -29,7 +29,7 @@ from sklearn.metrics import brier_score_loss
 from dcfnet_calibration.metadata import with_metadata
 from dcfnet_calibration.scoring import starts_of
 
-USED = ("likeness", "log_likeness")  # other terms gain nothing on held-out sequences (docs/confidence.md)
+USED = ("log_likeness", "log_typical")  # other terms gain little or nothing on held-out sequences (docs/confidence.md)
 PENALTY = 0.3  # C of scikit-learn's LogisticRegression
 
 

@@ -20,21 +20,26 @@ from dcfnet_evaluation.rendered import render_clip
 from typer.testing import CliRunner
 
 
+def chances(likeness: np.ndarray, typical: np.ndarray) -> np.ndarray:
+    """Of a good box: 1 / (1 + exp(-(4 + 4 log(likeness) + 1.5 log(typical)))). typical: PSR x peak x likeness, (N,)."""
+    return 1 / (1 + np.exp(-(4 + 4 * np.log(likeness) + 1.5 * np.log(typical))))
+
+
 def observations(rng: np.random.Generator, sequences: int = 12, frames: int = 150) -> Observations:
-    """Frames whose chance of a good box is 1 / (1 + exp(4 - 10 likeness)); the other terms say nothing."""
-    likeness = rng.uniform(0, 1, sequences * frames)
-    good = rng.uniform(size=len(likeness)) < 1 / (1 + np.exp(4 - 10 * likeness))
+    """Frames with these chances of a good box; the other terms say nothing."""
+    likeness, noise = rng.uniform(0.02, 1, sequences * frames), rng.uniform(5, 20, sequences * frames)
+    typical = np.array([10.0, 0.4, 0.5]) * rng.uniform(0.5, 1.5, (len(likeness), 1))
+    good = rng.uniform(size=len(likeness)) < chances(likeness, typical.prod(axis=1))
     overlap = np.where(good, rng.uniform(0.51, 1, len(good)), rng.uniform(0, 0.4, len(good)))
-    noise = rng.uniform(5, 20, len(good))
-    typical = np.array([10.0, 0.6, 0.5]) * rng.uniform(0.5, 2, (len(good), 1))
     return Observations(terms_of(likeness, noise / 20, noise, typical), overlap, np.arange(len(good)) // frames)
 
 
 def test_the_fit_finds_the_probabilities(rng: np.random.Generator) -> None:
-    found = fit(observations(rng), ("likeness",))
-    likeness = np.array([0.1, 0.4, 0.8])
-    expected = 1 / (1 + np.exp(4 - 10 * likeness))
-    np.testing.assert_allclose(found(likeness, np.zeros(3), np.zeros(3), np.zeros((3, 3))), expected, atol=0.05)
+    found = fit(observations(rng))
+    likeness, typical = np.array([0.1, 0.3, 0.3, 0.8]), np.array([2.0, 0.7, 3.0, 2.0])
+    psr, peak = np.full(4, 10.0), np.full(4, 0.6)
+    responses = np.stack([psr, np.full(4, 0.1), typical], axis=1)  # their product is `typical`
+    np.testing.assert_allclose(found(likeness, peak, psr, responses), chances(likeness, typical), atol=0.06)
 
 
 def test_held_out_probabilities_are_calibrated_and_separate(rng: np.random.Generator) -> None:
