@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -83,8 +83,9 @@ def evaluate_(
         folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}{'-faults' if faults else ''}")
         table = read_table(published) if published else None
         if faults:
-            return _evaluate_faults(subject, contenders, folder, settings, faults, fresh, results)
-        outputs.check_outputs(subject, settings, submission, report)
+            unused = {"--results": results, "--published": published, "--submission": submission}
+            return _evaluate_faults(subject, contenders, folder, settings, faults, fresh, unused)
+        outputs.check_outputs(subject, settings, submission, report, table)
         with CommandProgress("dcfnet-eval") as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
             evaluation, sheet = evaluate(subject, contenders, folder, settings, folders, fresh, progress)
@@ -106,7 +107,7 @@ def ablation(
     root: options.Root,
     model: options.Models = None,
     scales: options.Scales = "1,3,5,7",
-    layout: options.LayoutName = "otb",
+    layout: options.LayoutName = options.DEFAULT_LAYOUT,
     subset: options.Subset = None,
     sequences: options.Names = None,
     limit: options.Limit = None,
@@ -171,10 +172,14 @@ def _evaluate_faults(
     settings: EvaluationSettings,
     faults: str,
     fresh: bool,
-    results: Sequence[str] | None,
+    unused: Mapping[str, object],
 ) -> None:
-    if results:
-        raise SequenceError("--faults with --results: published boxes are of frames without faults; leave one out")
+    """unused: options of a run without faults."""
+    if given := [name for name, value in unused.items() if value]:
+        raise SequenceError(
+            f"--faults with {given[0]}: published results are of frames without faults, and --faults writes a table "
+            "alone; leave one out"
+        )
     with CommandProgress("dcfnet-eval") as bar:
         sheets = evaluate_with_faults(subject, contenders, folder, settings, faults, fresh, partial(_progress, bar))
     Console().print(faults_table(sheets))
