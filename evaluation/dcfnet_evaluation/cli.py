@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -74,17 +74,18 @@ def evaluate_(
     faults: options.Faults = None,
 ) -> None:
     """Runs the trackers and writes boxes, scores and a report. The command name is the layout of the dataset."""
-    layout = str(context.info_name)
     try:
-        subject = subject_of(layout, root, subset, sequences)
+        subject = subject_of(str(context.info_name), root, subset, sequences)
         contenders = dcfnet_contenders(model or [], config, set_, preset)
         contenders += other_contenders(add or [], peers, peer, peer_models)
         settings = settings_of(protocol, limit, rates, workers, ray, memory)
-        folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}{'-faults' if faults else ''}")
-        table = read_table(published) if published else None
+        folder = output or Path(
+            "out", "eval", f"{subject.layout}-{subject.name}-{protocol}{'-faults' if faults else ''}"
+        )
         if faults:
-            unused = {"--results": results, "--published": published, "--submission": submission}
-            return _evaluate_faults(subject, contenders, folder, settings, faults, fresh, unused)
+            _check_unused(results, published, submission)
+            return _evaluate_faults(subject, contenders, folder, settings, faults, fresh)
+        table = read_table(published) if published else None
         outputs.check_outputs(subject, settings, submission, report, table)
         with CommandProgress("dcfnet-eval") as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
@@ -165,6 +166,16 @@ def _progress(bar: Bar, jobs: int) -> Progress:
     return lambda name: bar.update(task, advance=1, description=escape(name))
 
 
+def _check_unused(results: object, published: object, submission: object) -> None:
+    """Raises SequenceError for options that a run with faults does not use."""
+    given = {"--results": results, "--published": published, "--submission": submission}
+    if unused := [name for name, value in given.items() if value]:
+        raise SequenceError(
+            f"--faults with {unused[0]}: published results are of frames without faults, and --faults writes a table "
+            "alone; leave one out"
+        )
+
+
 def _evaluate_faults(
     subject: Subject,
     contenders: Sequence[Contender],
@@ -172,14 +183,7 @@ def _evaluate_faults(
     settings: EvaluationSettings,
     faults: str,
     fresh: bool,
-    unused: Mapping[str, object],
 ) -> None:
-    """unused: options of a run without faults."""
-    if given := [name for name, value in unused.items() if value]:
-        raise SequenceError(
-            f"--faults with {given[0]}: published results are of frames without faults, and --faults writes a table "
-            "alone; leave one out"
-        )
     with CommandProgress("dcfnet-eval") as bar:
         sheets = evaluate_with_faults(subject, contenders, folder, settings, faults, fresh, partial(_progress, bar))
     Console().print(faults_table(sheets))
