@@ -79,9 +79,7 @@ def evaluate_(
         contenders = dcfnet_contenders(model or [], config, set_, preset)
         contenders += other_contenders(add or [], peers, peer, peer_models)
         settings = settings_of(protocol, limit, rates, workers, ray, memory)
-        folder = output or Path(
-            "out", "eval", f"{subject.layout}-{subject.name}-{protocol}{'-faults' if faults else ''}"
-        )
+        folder = output or _default_folder(subject, f"{protocol}-faults" if faults else protocol)
         if faults:
             _check_unused(results, published, submission)
             return _evaluate_faults(subject, contenders, folder, settings, faults, fresh)
@@ -121,7 +119,7 @@ def ablation(
     try:
         subject = subject_of(layout, root, subset, sequences)
         contenders = ablation_contenders(model or [], parse_numbers(scales, "--scales"))
-        folder = output or Path("out", "eval", f"{layout}-{subject.name}-ablation")
+        folder = output or _default_folder(subject, "ablation")
         settings = EvaluationSettings("ope", limit, (), workers, ray)
         with CommandProgress("dcfnet-eval") as bar:
             _, sheet = evaluate(subject, contenders, folder, settings, {}, fresh, partial(_progress, bar))
@@ -164,6 +162,10 @@ def compare_(first: options.A, second: options.B, tracker: options.Tracker = Non
 def _progress(bar: Bar, jobs: int) -> Progress:
     task = bar.add_task("evaluating", total=jobs, visible=jobs > 0)
     return lambda name: bar.update(task, advance=1, description=escape(name))
+
+
+def _default_folder(subject: Subject, kind: str) -> Path:
+    return Path("out", "eval", f"{subject.layout}-{subject.name}-{kind}")
 
 
 def _check_unused(results: object, published: object, submission: object) -> None:
