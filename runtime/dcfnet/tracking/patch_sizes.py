@@ -11,10 +11,7 @@ from dcfnet.errors import ConfigError
 def check_sizes(config: TrackerConfig, stride: int, folded: Sequence[str], largest_scale: float) -> None:
     """Raises ConfigError for a patch size or a margin that does not fit the model or the scales."""
     if config.patch_size % stride:
-        raise ConfigError(
-            f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}, "
-            f"for example {config.patch_size // stride * stride}"
-        )
+        raise ConfigError(f"patch_size={config.patch_size}: must be a multiple of the model's stride, {stride}")
     if not config.margin:
         return
     if config.margin % stride or config.search_side() < 2 * stride:
