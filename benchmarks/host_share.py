@@ -1,7 +1,8 @@
 """Measures the host's own time for an update on a GPU: python benchmarks/host_share.py TARGETS MEMORY [NAME=VALUE].
 
 MEMORY, of the frames: host, pinned or device. NAME=VALUE: settings of the tracker, for example min_strength=0.3
-redetection_patches=2, with which it also searches after camera cuts.
+redetection_patches=2, with which it also searches after camera cuts. cameras=5,9: the keys of cameras; the targets are
+in their frames in turn. Without it, there is one camera.
 
 It runs on the tests' stand-in for CuPy, from the root of the repository. After the graph capture every call to CuPy is
 empty, so that only the project's own code is timed. Every result is the last one again, with no shift. These forms are
@@ -103,12 +104,20 @@ def main() -> None:
     from dcfnet.devices.cuda.slots import SlotFilters
 
     clip = render_clip(length=WARM_UP + 1, width=1280, height=720, occluder=False)
-    config = TrackerConfig().parse(sys.argv[3:])
+    cameras = [[int(key) for key in given[8:].split(",")] for given in sys.argv[3:] if given.startswith("cameras=")]
+    config = TrackerConfig().parse([given for given in sys.argv[3:] if not given.startswith("cameras=")])
+    keys = cameras[0] if cameras else [0]
     tracker = dcfnet.MultiTracker("dcfnet", device="cuda", capacity=targets, config=config)
     x, y, w, h = clip.box(0)
     for number in range(targets):
-        tracker.add(clip.frame(0), (x + number % 8, y + number // 8, w, h))
-    frames = [in_memory(module, tracker._pipeline.backend._device, clip.frame(i + 1), memory) for i in range(WARM_UP)]
+        tracker.add(clip.frame(0), (x + number % 8, y + number // 8, w, h), keys[number % len(keys)])
+    device = tracker._pipeline.backend._device
+    frames: list[Any] = [
+        {key: in_memory(module, device, clip.frame(i + 1), memory) for key in keys}
+        if cameras
+        else in_memory(module, device, clip.frame(i + 1), memory)
+        for i in range(WARM_UP)
+    ]
     for frame in frames:
         tracker.update(frame)
     disable_device(module, tracker, memory == "pinned")

@@ -50,7 +50,7 @@ class Recorder:
         """See `Tracker.update`."""
         assert self._state is not None, "update before init"
         typical = self._state.typical.copy()  # before this frame, as `confidence_of` uses it
-        self._state, (result,) = step(self._pipeline, self._state, [frame])
+        self._state, (result,) = step(self._pipeline, self._state, {0: frame})
         likeness, peak, psr = np.array([[result.likeness], [result.peak], [result.psr]])
         self._terms.append(terms_of(likeness, peak, psr, typical)[0])
         return result

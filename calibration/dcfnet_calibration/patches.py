@@ -94,7 +94,7 @@ def _crop_view(
     places = ((frame, centre, region), (changed, centre + offset, region * rng.choice(pipeline.scales)))
     template, search = (
         pipeline.backend.crop(
-            [f], np.zeros(1, np.intp), c, pipeline.patch_regions(r), pipeline.config.patch_size, pipeline.mean
+            {0: f}, np.zeros(1, np.intp), c, pipeline.patch_regions(r), pipeline.config.patch_size, pipeline.mean
         )
         for f, c, r in places
     )

@@ -194,14 +194,14 @@ def _differences(
 def _features(pipe: Pipeline, frame: Frame, box: Box) -> NDArray[np.float32]:
     """Spectrum of the windowed features around a box, the input of the filter."""
     centre, size = np.array([box.centre]), np.array([box.size])
-    places = pipe.patch_places([frame], np.zeros(1, dtype=np.intp), centre, pipe.search_regions(size))
+    places = pipe.patch_places({0: frame}, np.zeros(1, dtype=np.intp), centre, pipe.search_regions(size))
     return pipe.backend.to_host(pipe.spectrum(places))
 
 
 def _peaks(pipe: Pipeline, first: Frame, box: Box, second: Frame) -> NDArray[np.float64]:
     """Shifts of the peaks in `second` at all scales, cells (S, 2), with the filter from `first`."""
-    state = steps.init(pipe, [first], [box], [0])
-    return find_peaks(pipe.backend.to_host(steps.detect(pipe, state, [second]))[0]).shift
+    state = steps.init(pipe, {0: first}, [box], [0])
+    return find_peaks(pipe.backend.to_host(steps.detect(pipe, state, {0: second}))[0]).shift
 
 
 @dataclass(frozen=True)

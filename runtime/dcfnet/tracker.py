@@ -137,7 +137,7 @@ class Tracker(TrackerLifecycle):
         if unseen:
             return next(iter(self._unseen_results(unseen).values()))
         with self._pipeline.backend.guarded():
-            self._state, (result,) = step(self._pipeline, self._state, [frame])
+            self._state, (result,) = step(self._pipeline, self._state, {0: frame})
         self._times.results[self._ids[0]] = result
         return result
 

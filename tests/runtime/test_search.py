@@ -140,8 +140,8 @@ def test_redetection_of_one_target_does_not_change_the_others(raw_pipeline: Pipe
 def test_the_last_confident_position_is_scaled_with_the_resolution(raw_pipeline: Pipeline, frame: np.ndarray) -> None:
     state = init(raw_pipeline, [frame], [Box(100, 80, 50, 30)], [0])
     ratio = (0.2, 5.0)
-    half, _ = follow_resolution(state, [frame[::2, ::2]], ratio)
-    eighth, _ = follow_resolution(state, [frame[::8, ::8]], ratio)
+    half, _ = follow_resolution(state, {0: frame[::2, ::2]}, ratio)
+    eighth, _ = follow_resolution(state, {0: frame[::8, ::8]}, ratio)
     np.testing.assert_array_equal(eighth.size_limits, size_limits(eighth.initial_size, eighth.frame_size, ratio))
     assert eighth.size_limits[0, 0] > half.size_limits[0, 0]  # the minimum side limits how far it may shrink
     np.testing.assert_allclose(half.confident_size, state.confident_size / 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -52,7 +52,7 @@ class Backend(Protocol):
         """
 
     def check_texture(
-        self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
+        self, frames: Mapping[int, Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
     ) -> Callable[[], Texture]:
         """Starts the texture check of M regions. Call the returned function for the result.
 
@@ -68,7 +68,7 @@ class Backend(Protocol):
 
     def crop(
         self,
-        frames: Sequence[Any],
+        frames: Mapping[int, Any],
         sources: NDArray[np.intp],
         centres: Pairs,
         regions: Pairs,
@@ -77,14 +77,14 @@ class Backend(Protocol):
     ) -> Array:
         """Square patches around centres: float32 (M, 3, size, size), BGR, mean subtracted, 0 outside the frame.
 
-        sources: (M,), index into `frames` of the frame of each patch.
+        sources: (M,), key in `frames` of the frame of each patch.
         centres, regions: (M, 2), (x, y) and (width, height), frame pixels. Pixel j of a patch of size S is at
         centre + (j - (S - 1) / 2) * region / S, sampled bilinearly. mean: float32 (3,), whole numbers, BGR.
         """
 
     def patch_places(
         self,
-        frames: Sequence[Any],
+        frames: Mapping[int, Any],
         sources: NDArray[np.intp],
         centres: Pairs,
         regions: Pairs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ from dcfnet.io.texture import Texture, texture_of
 class HostPlaces:
     """The places of patches in host frames. Fields as the arguments of `Backend.patch_places`."""
 
-    frames: Sequence[CheckedFrame]
+    frames: Mapping[int, CheckedFrame]
     sources: NDArray[np.intp]
     centres: NDArray[np.float64]
     regions: NDArray[np.float64]
@@ -64,7 +64,7 @@ class CpuBackend:
 
     def check_texture(
         self,
-        frames: Sequence[CheckedFrame],
+        frames: Mapping[int, CheckedFrame],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -81,7 +81,7 @@ class CpuBackend:
 
     def crop(
         self,
-        frames: Sequence[CheckedFrame],
+        frames: Mapping[int, CheckedFrame],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -92,7 +92,7 @@ class CpuBackend:
 
     def patch_places(
         self,
-        frames: Sequence[CheckedFrame],
+        frames: Mapping[int, CheckedFrame],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],

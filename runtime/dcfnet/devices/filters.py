@@ -8,7 +8,7 @@ the host. A backend runs them as they are written (`ArrayFilters`), or captures 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -109,7 +109,7 @@ class Filters(Protocol):
     def update(self, programs: FramePrograms, places: PatchPlaces) -> Filters:
         """The filters, blended towards the targets' appearance in N patches. A device only queues the work."""
 
-    def decide(self, programs: FramePrograms, targets: Targets, frames: Sequence[Any]) -> Decided | None:
+    def decide(self, programs: FramePrograms, targets: Targets, frames: Mapping[int, Any]) -> Decided | None:
         """Searches for N targets in their frames, decides as `tracking.steps.step` does, and updates the filters.
 
         The filters change in place. None: nothing has changed, and the host must process the frame. frames: as
@@ -183,5 +183,5 @@ class ArrayFilters:
         """See `Filters`."""
         return programs.updated_filters(places, self)
 
-    def decide(self, programs: FramePrograms, targets: Targets, frames: Sequence[Any]) -> None:
+    def decide(self, programs: FramePrograms, targets: Targets, frames: Mapping[int, Any]) -> None:
         """See `Filters`; the host decides."""

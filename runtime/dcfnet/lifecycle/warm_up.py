@@ -20,12 +20,12 @@ def warm_up(pipeline: Pipeline, capacity: int | None = None) -> None:
         frame, first = noise_target(pipeline)
         state = TrackState.concatenate([first], capacity)
         for given in (frame, pipeline.backend.asarray(frame)):  # once from the host, once from the device
-            state, _ = step(pipeline, state, [given])
-        state = update_filters(pipeline, state, [pipeline.backend.frame(frame)], np.arange(1))
+            state, _ = step(pipeline, state, {0: given})
+        state = update_filters(pipeline, state, {0: pipeline.backend.frame(frame)}, np.arange(1))
         state.filters.release()
 
 
 def noise_target(pipeline: Pipeline) -> tuple[Frame, TrackState]:
     """A frame of noise, uint8 (96, 96, 3), and the state of one target in it. Release its filters after use."""
     frame = np.random.default_rng(0).integers(0, 256, size=(96, 96, 3), dtype=np.uint8)
-    return frame, init(pipeline, [frame], [Box(32, 32, 32, 32)], [0])
+    return frame, init(pipeline, {0: frame}, [Box(32, 32, 32, 32)], [0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from dcfnet.tracking.geometry import any_true, size_limits, to_centre_grid
 from dcfnet.tracking.state import MAX_SOURCE, TrackState
 
 Frames = Frame | Mapping[int, Frame | None] | None
-ValidatedFrames = Sequence[Frame | Reason]  # a frame on the backend, or the reason why it was rejected
+ValidatedFrames = Mapping[int, Frame | Reason]  # {source: frame on the backend, or the reason why it was rejected}
 
 
 def is_source(key: object) -> bool:
@@ -43,12 +43,12 @@ def frames_by_source(frames: Frames) -> Mapping[int, Frame | None]:
     return frames
 
 
-def validate_frames(backend: Backend, given: Sequence[Any], sources: Collection[int]) -> list[Frame | Reason]:
+def validate_frames(backend: Backend, given: Mapping[int, Any], sources: Iterable[int]) -> dict[int, Frame | Reason]:
     """The frames on the backend, or the reason why they were rejected. Frames that no target uses are not examined.
 
-    sources: of the targets. Raises FrameTypeError.
+    given: {source: any object}. sources: of the targets, each with a frame. Raises FrameTypeError.
     """
-    return [_validated(backend, frame) if index in sources else Reason.NO_FRAME for index, frame in enumerate(given)]
+    return {source: _validated(backend, given[source]) for source in sources}
 
 
 def _validated(backend: Backend, given: Any) -> Frame | Reason:
@@ -68,7 +68,7 @@ def follow_resolution(
 
     ratio: see `size_limits`.
     """
-    known = [None if isinstance(frame, Reason) else frame_size(frame) for frame in frames]
+    known = {source: None if isinstance(frame, Reason) else frame_size(frame) for source, frame in frames.items()}
     before = list(zip(state.source.tolist(), map(tuple, state.frame_size.tolist()), strict=True))
     changed = [known[source] not in (None, size) for source, size in before]
     if not any(changed):
@@ -87,7 +87,7 @@ def follow_resolution(
 
 def rejection_reasons(state: TrackState, frames: ValidatedFrames) -> list[Reason | None]:
     """Why a target cannot be searched for in its frame; None if it can."""
-    rejected = [frame if isinstance(frame, Reason) else None for frame in frames]
+    rejected = {source: frame if isinstance(frame, Reason) else None for source, frame in frames.items()}
     # A target that shrank with the resolution can be too small for a while, for example in a tiny broken frame.
     tiny = any_true(state.size < MIN_TARGET_SIDE)
     rows = zip(state.source.tolist(), tiny.tolist(), strict=True)

@@ -7,7 +7,7 @@ updates of the filter and for the colours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from dcfnet.tracking.state import TrackState
 def follow_light(
     pipeline: Pipeline,
     state: TrackState,
-    frames: Sequence[Any],
+    frames: Mapping[int, Any],
     detection: Detection,
     levels: NDArray[np.float64],
 ) -> tuple[TrackState, Detection]:
@@ -49,7 +49,7 @@ def follow_light(
 
 
 def search_in_light(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any]
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any]
 ) -> tuple[TrackState, Detection, NDArray[np.float64]]:
     """Searches for N targets around their centres: the results of `follow_light`, and the grey levels there."""
     regions = pipeline.search_regions(state.size)

@@ -6,7 +6,7 @@ Both programs are pure: arrays of the backend in, arrays out. They never read a 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -143,7 +143,7 @@ class Pipeline:
         return to_step_grid(regions, self.config.search_side())
 
     def patch_places(
-        self, frames: Sequence[Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, light: Light = None
+        self, frames: Mapping[int, Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, light: Light = None
     ) -> PatchPlaces:
         """The places of the M patches of these search regions. Other arguments as for `Backend.patch_places`."""
         size = self.config.patch_size

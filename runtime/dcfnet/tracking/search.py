@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,10 +66,10 @@ class PendingDetection(Protocol):
         """The detections of all targets, or of those in `rows`. Waits for the device."""
 
 
-def search(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> PendingDetection:
+def search(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], regions: Pairs) -> PendingDetection:
     """Starts a search pass for N targets around their centres. See `Filters.detect` for when to read the result.
 
-    frames: as `Backend.frame` returns them. regions: search regions (N, 2), frame pixels.
+    frames: by source, as `Backend.frame` returns them. regions: search regions (N, 2), frame pixels.
     """
     pending_peaks = state.filters.detect(pipeline, search_places(pipeline, state, frames, regions))
 
@@ -86,7 +86,7 @@ def search(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions
     return detection
 
 
-def second_pass(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Detection) -> Detection:
+def second_pass(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], first: Detection) -> Detection:
     """Searches again for targets that moved far, centred on the new position. Returns the better detections.
 
     The higher peak of the two passes counts. Near the border of the search region the cosine window suppresses the
@@ -102,7 +102,7 @@ def second_pass(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], fi
     return merged
 
 
-def search_places(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], regions: Pairs) -> PatchPlaces:
+def search_places(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], regions: Pairs) -> PatchPlaces:
     """The places of the search patches of N targets, N x S or N (see `FramePrograms`). regions: at scale 1, (N, 2)."""
     scales = len(pipeline.scales)
     if pipeline.patches_per_target == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -160,21 +160,16 @@ class TrackState:
         vars(state).update(fields, own_sources=self.own_sources)  # the sources are found once for many frames
         return state
 
-    def has_own_frames(self, sources: Collection[int]) -> bool:
-        """Whether each target has a frame, and its source is the index of its frame."""
-        return self.own_sources.items() <= dict(zip(sources, range(len(sources)), strict=True)).items()
+    def has_own_frames(self, frames: Mapping[int, Any]) -> bool:
+        """Whether each target has a frame. frames: by their source."""
+        return self.own_sources.keys() <= frames.keys()
 
-    def of_sources(self, sources: Collection[int]) -> tuple[NDArray[np.intp], TrackState]:
-        """The rows of the targets of these sources, and these targets with indices into `sources` as their sources.
-
-        The state itself if `has_own_frames`.
-        """
-        if self.has_own_frames(sources):
+    def of_sources(self, frames: Mapping[int, Any]) -> tuple[NDArray[np.intp], TrackState]:
+        """The rows of the targets that have a frame, and these targets; the state itself if all have one."""
+        if self.has_own_frames(frames):
             return np.arange(len(self)), self
-        numbered = {source: index for index, source in enumerate(sources)}
-        rows = np.flatnonzero([source in numbered for source in self.source.tolist()])
-        part = self.take(rows)
-        return rows, part.replace(source=np.array([numbered[int(s)] for s in part.source], dtype=np.intp))
+        rows = np.flatnonzero([source in frames for source in self.source.tolist()])
+        return rows, self.take(rows)
 
     def put(self, rows: NDArray[np.intp], part: TrackState) -> TrackState:
         """The state with the targets in `rows` replaced by `part`, which `take` returned and a step advanced."""

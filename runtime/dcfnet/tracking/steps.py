@@ -9,13 +9,13 @@
                  at another position (redetection).
     6  update    crop at the new position, spectrum, blend (eq. 13), solve
 
-One target is the case N = 1. Several cameras are one batch, because every target has the index of its source. A preset
+One target is the case N = 1. Several cameras are one batch, because every target has the key of its source. A preset
 may update the filters only in some frames; each target counts its own frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,16 +47,16 @@ from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_
 from dcfnet.tracking.typical_response import confidence_of, occluded, record_confident, unlike
 
 
-def init(pipeline: Pipeline, frames: Sequence[Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
+def init(pipeline: Pipeline, frames: Mapping[int, Any], boxes: Sequence[Box], sources: Sequence[int]) -> TrackState:
     """State of N targets, each learnt from its box in frames[source]. The caller has checked the boxes.
 
     Raises InvalidFrameError.
     """
-    frames = [pipeline.backend.frame(frame) for frame in frames]
+    frames = {source: pipeline.backend.frame(frames[source]) for source in sources}
     source = np.asarray(sources, dtype=np.intp)
     centre = to_centre_grid(np.array([box.centre for box in boxes]))
     size = np.array([box.size for box in boxes], dtype=np.float64)
-    sizes = np.array([frame_size(frames[i]) for i in source], dtype=np.float64)
+    sizes = np.array([frame_size(frames[i]) for i in sources], dtype=np.float64)
     places = pipeline.patch_places(frames, source, centre, pipeline.search_regions(size))
     filters = pipeline.backend.store_filters(pipeline, pipeline.initial_filters(places))
     limits = size_limits(size, sizes, pipeline.config.scale_limits())
@@ -71,15 +71,15 @@ def init_target(pipeline: Pipeline, frame: Frame, box: Box | Sequence[float]) ->
         target = target_box(box, frame_size(checked))
         region = pipeline.search_regions(np.array(target.size))
         source, centre = np.zeros(1, np.intp), np.array([target.centre])
-        texture = backend.check_texture([checked], source, centre, region[None])()
+        texture = backend.check_texture({0: checked}, source, centre, region[None])()
         if not texture.textured.all():
             text = f"{target}: the region around it has one flat colour; choose a box with texture"
             raise InvalidBoxError(text, no_texture=True)
-        view = read_views(pipeline, [checked], source)
-        return init(pipeline, [checked], [target], sources=[0]).replace(level=texture.levels, view=view)
+        view = read_views(pipeline, {0: checked}, source)
+        return init(pipeline, {0: checked}, [target], sources=[0]).replace(level=texture.levels, view=view)
 
 
-def step(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> tuple[TrackState, list[Result]]:
+def step(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any]) -> tuple[TrackState, list[Result]]:
     """Processes one frame of every source: the new state, and a result per target. Do not use the old state again.
 
     frames[source] may be any object. An invalid or blank frame gives LOST with the reason and does not change the
@@ -151,7 +151,7 @@ def _decided_by_device(
 
 
 def _track(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], first: Detection, levels: NDArray[np.float64]
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], first: Detection, levels: NDArray[np.float64]
 ) -> tuple[TrackState, list[Result]]:
     """Steps 5 and 6 after the first search pass, with a second pass and redetection where they are needed.
 
@@ -194,10 +194,10 @@ def _track(
     return state.replace(updates=state.updates + 1, view=views, **counts), results
 
 
-def detect(pipeline: Pipeline, state: TrackState, frames: Sequence[Any]) -> Array:
+def detect(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any]) -> Array:
     """Response maps of N targets at S scales: float32 (N, S, R, R) on the backend (steps 2 to 4).
 
-    frames: as `Backend.frame` returns them, here and in all functions after step 1.
+    frames: {source: frame as `Backend.frame` returns it}, here and in all functions after step 1.
     """
     places = search_places(pipeline, state, frames, pipeline.search_regions(state.size))
     return pipeline.responses(places, state.filters.arrays)[0]
@@ -210,11 +210,13 @@ def centred_responses(pipeline: Pipeline, state: TrackState, frame: Any) -> NDAr
     Raises InvalidFrameError.
     """
     one_source = state.replace(source=np.zeros(len(state), dtype=np.intp))
-    maps = pipeline.backend.to_host(detect(pipeline, one_source, [pipeline.backend.frame(frame)]))
+    maps = pipeline.backend.to_host(detect(pipeline, one_source, {0: pipeline.backend.frame(frame)}))
     return np.fft.fftshift(maps[:, len(pipeline.scales) // 2], axes=(1, 2))
 
 
-def update_filters(pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp]) -> TrackState:
+def update_filters(
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], rows: NDArray[np.intp]
+) -> TrackState:
     """The state with the filters of `rows` blended towards the present appearance of their targets (step 6)."""
     if not len(rows):
         return state

@@ -12,6 +12,7 @@ import pytest
 from dcfnet.devices.cuda.slots import SlotFilters
 from dcfnet.result import Box, Reason, Result
 from dcfnet.tracking import steps
+from dcfnet.tracking.state import TrackState
 from dcfnet_evaluation.rendered import Clip
 
 # These settings also search after camera cuts, so each target keeps the view of its frame.
@@ -46,16 +47,18 @@ def frames_of(clip: Clip) -> list[Frames]:
     ]
 
 
-def tracked(clip: Clip, convert: Any, config: dict[str, Any]) -> tuple[History, dcfnet.MultiTracker]:
-    """The results, and the tracker at the end. Two targets come, and one goes."""
+def tracked(
+    clip: Clip, convert: Any, config: dict[str, Any], keys: tuple[int, int] = (0, 1)
+) -> tuple[History, dcfnet.MultiTracker]:
+    """The results, and the tracker at the end. Two targets come, and one goes. keys: of the two cameras."""
     tracker, history, (x, y, w, h) = dcfnet.MultiTracker("dcfnet", device="cuda", config=config), [], clip.box(0)
     for number in range(3):
-        tracker.add(clip.frame(0), Box(x + 3 * number, y + number, w, h), source=number % 2)
+        tracker.add(clip.frame(0), Box(x + 3 * number, y + number, w, h), source=keys[number % 2])
     for index, frames in enumerate(frames_of(clip)):
         if index == 4:
             tracker.remove(0)
-            tracker.add(clip.frame(3), clip.box(3), source=1)
-        shown = {source: frame if frame is None else convert(frame) for source, frame in frames.items()}
+            tracker.add(clip.frame(3), clip.box(3), source=keys[1])
+        shown = {keys[camera]: frame if frame is None else convert(frame) for camera, frame in frames.items()}
         history.append(tracker.update(shown))
     return history, tracker
 
@@ -82,6 +85,35 @@ def test_results_equal_those_of_decisions_on_the_host(
     lost = {Reason.OCCLUDED} if "min_strength" in changes else {Reason.UNLIKE, Reason.LOW_PSR}
     assert reasons >= {Reason.FOUND, Reason.NO_TEXTURE, Reason.NO_FRAME, Reason.RESOLUTION_CHANGED}
     assert reasons & lost
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_the_keys_of_cameras_change_no_result(fake: Any, clip: Clip, on_device: bool) -> None:
+    convert, config = fake.asarray if on_device else np.asarray, {"patch_size": 48}
+    expected, reference = tracked(clip, convert, config)
+    found, tracker = tracked(clip, convert, config, keys=(40, -7))
+    assert found == expected
+    assert tracker._state is not None
+    assert reference._state is not None
+    targets = tracker._state.targets.copy()
+    assert set(targets["source"]) == {40, -7}
+    targets["source"] = reference._state.source
+    np.testing.assert_array_equal(targets, reference._state.targets)
+
+
+def test_other_keys_of_cameras_need_no_copy_of_the_state(
+    fake: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state has the keys themselves, so a frame is as fast as with the keys 0 and 1."""
+    tracker = dcfnet.MultiTracker("dcfnet", device="cuda", config={"patch_size": 48})
+    for key in (40, -7):
+        tracker.add(clip.frame(0), clip.box(0), source=key)
+    shown = [dict.fromkeys((40, -7), fake.asarray(clip.frame(index))) for index in range(4)]
+    tracker.update(shown[1])
+    for name in ("replace", "take", "put"):
+        monkeypatch.setattr(TrackState, name, None)
+    for frames in shown[2:]:
+        assert len(tracker.update(frames)) == 2
 
 
 def test_the_host_decides_nothing_about_a_target_that_is_tracked(

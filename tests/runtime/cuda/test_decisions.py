@@ -108,8 +108,9 @@ class ScriptedBackend:
 
     def check_texture(self, frames: Any, sources: Any, centres: Any, regions: Any) -> Any:
         low, high, sums = np.moveaxis(self.script.levels, 1, 0)
-        colours = np.array([min(frame.channels, 3) for frame in frames])[sources]
-        black = np.array([frame.colours.black for frame in frames])[sources]
+        shown = [frames[source] for source in sources]
+        colours = np.array([min(frame.channels, 3) for frame in shown])
+        black = np.array([frame.colours.black for frame in shown])
         self.script.grids = texture_grids(frames, sources, centres, regions)
         levels = mean_levels(sums.sum(axis=1), colours, black)
         return lambda: Texture((high - low).max(axis=1) > FLAT_RANGE, levels)

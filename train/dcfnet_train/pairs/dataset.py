@@ -89,7 +89,9 @@ def crop_pair(
     centres = np.array([box.centre for box in boxes]) + [MIDDLE, aside] * sizes
     mean = np.array(MEAN_BGR, dtype=np.float32)
     regions, side = _regions(sizes, recipe), recipe.patch_size
-    patches: NDArray[np.float32] = CpuBackend().crop(frames, np.arange(2), centres, regions, side, mean)
+    patches: NDArray[np.float32] = CpuBackend().crop(
+        dict(enumerate(frames)), np.arange(2), centres, regions, side, mean
+    )
     return patches
 
 

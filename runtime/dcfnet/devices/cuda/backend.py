@@ -6,7 +6,7 @@ All work is queued on CuPy's current stream. Only these wait for it: `read_peaks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from threading import RLock
 from types import TracebackType
@@ -73,7 +73,7 @@ class CudaBackend:
 
     def check_texture(
         self,
-        frames: Sequence[CudaFrame],
+        frames: Mapping[int, CudaFrame],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -88,7 +88,7 @@ class CudaBackend:
 
     def crop(
         self,
-        frames: Sequence[CudaFrame],
+        frames: Mapping[int, CudaFrame],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],
@@ -99,7 +99,7 @@ class CudaBackend:
 
     def patch_places(
         self,
-        frames: Sequence[CudaFrame],
+        frames: Mapping[int, CudaFrame],
         sources: NDArray[np.intp],
         centres: NDArray[np.float64],
         regions: NDArray[np.float64],

@@ -7,7 +7,7 @@ place if there are few targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,10 @@ from dcfnet.devices.records import (
 
 
 def decide(
-    slots: FilterSlots, programs: FramePrograms, rows: Rows, targets: Targets, frames: Sequence[CudaFrame]
+    slots: FilterSlots, programs: FramePrograms, rows: Rows, targets: Targets, frames: Mapping[int, CudaFrame]
 ) -> Decided | None:
     """See `Filters.decide`. rows: the slots of the targets."""
-    on_host, sources = HostFrame in map(type, frames), targets["source"]
+    on_host, sources = HostFrame in map(type, frames.values()), targets["source"]
     in_place = _in_place(programs, frames, sources) if on_host else None
     copies = on_host and in_place is None
     if copies:
@@ -78,13 +78,13 @@ def decide(
     return Decided(after, found.outcomes, every & HOST != 0, not copies)
 
 
-def _in_place(programs: FramePrograms, frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Structures | None:
+def _in_place(programs: FramePrograms, frames: Mapping[int, CudaFrame], sources: NDArray[np.intp]) -> Structures | None:
     """See `places_in_place`."""
     each = programs.patches_per_target * float(programs.rules["patch_size"][0]) ** 2
     return places_in_place(frames, sources, len(sources) * each)
 
 
-def _at_copies(learning: Found, frames: Sequence[CudaFrame]) -> Structures:
+def _at_copies(learning: Found, frames: Mapping[int, CudaFrame]) -> Structures:
     """The places of template patches in the copied pixels. The host does not wait for an update of the filter."""
     updates, places = copied(learning.updates), frame_places(frames, learning.targets["source"])
     for name in ADDRESSES:

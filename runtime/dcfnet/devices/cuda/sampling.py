@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,13 @@ Structures = NDArray[np.void]
 TAPS = 4  # pixels of a bilinear sample
 
 
-def require_pixels(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:
+def require_pixels(frames: Mapping[int, CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> None:
     """`CudaFrame.require` for every frame that patches are cropped from. Arguments as for `Backend.crop`."""
     for frame, rows in _by_frame(frames, sources):
         frame.require(centres[rows], regions[rows])
 
 
-def places_in_place(frames: Sequence[CudaFrame], sources: NDArray[np.intp], samples: float) -> Structures | None:
+def places_in_place(frames: Mapping[int, CudaFrame], sources: NDArray[np.intp], samples: float) -> Structures | None:
     """As `frame_places`, where the callers' pixels are, also those in pinned memory. None if a frame must be copied.
 
     samples: pixels of all patches. Kernels may have to read the TAPS pixels of each sample from the host's memory, one
@@ -48,10 +48,10 @@ def places_in_place(frames: Sequence[CudaFrame], sources: NDArray[np.intp], samp
     return np.concatenate([places[source] for source in sources.tolist()])
 
 
-def frame_places(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Structures:
+def frame_places(frames: Mapping[int, CudaFrame], sources: NDArray[np.intp]) -> Structures:
     """A place in the frame of each target, without position: PLACE (N,), or (1,) if there is one frame."""
-    if len(frames) == 1:
-        return frames[0].place
+    if len(frames) == 1 and len(sources):
+        return frames[sources.item(0)].place
     places = np.empty(len(sources), PLACE)
     for frame, rows in _by_frame(frames, sources):
         places[rows] = frame.place
@@ -59,7 +59,7 @@ def frame_places(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> Stru
 
 
 def patch_places(
-    frames: Sequence[CudaFrame],
+    frames: Mapping[int, CudaFrame],
     sources: NDArray[np.intp],
     centres: Pairs,
     regions: Pairs,
@@ -77,7 +77,9 @@ def patch_places(
     return places
 
 
-def texture_grids(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs) -> Structures:
+def texture_grids(
+    frames: Mapping[int, CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
+) -> Structures:
     """The pixels that `has_texture` examines in M regions, GRID (M,). Arguments as for `Backend.crop`."""
     grids = np.zeros(len(centres), dtype=GRID)
     for frame, rows in _by_frame(frames, sources):
@@ -91,8 +93,8 @@ def texture_grids(frames: Sequence[CudaFrame], sources: NDArray[np.intp], centre
     return grids
 
 
-def _by_frame(frames: Sequence[CudaFrame], sources: NDArray[np.intp]) -> list[tuple[CudaFrame, Any]]:
+def _by_frame(frames: Mapping[int, CudaFrame], sources: NDArray[np.intp]) -> list[tuple[CudaFrame, Any]]:
     """Each frame that patches are cropped from, with the rows of its patches."""
     if len(frames) == 1:
-        return [(frames[0], slice(None))] if len(sources) else []
+        return [(frames[sources.item(0)], slice(None))] if len(sources) else []
     return [(frames[index], sources == index) for index in set(sources.tolist())]

@@ -7,7 +7,7 @@ the latest when nothing refers to it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +132,7 @@ class SlotFilters:
         self.allocation.slots.update(self.rows, places)
         return self
 
-    def decide(self, programs: FramePrograms, targets: Targets, frames: Sequence[Any]) -> Decided | None:
+    def decide(self, programs: FramePrograms, targets: Targets, frames: Mapping[int, Any]) -> Decided | None:
         """See `Filters`."""
         if programs is not self.allocation.pool.programs:
             return None

@@ -7,7 +7,7 @@ position that moved with the scene, and the higher peak counts (docs/tuning.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,13 @@ POSITIONS = ("centre", "confident_centre", "sure_centre", "candidate_centre")
 
 
 def follow_camera(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any]
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any]
 ) -> tuple[TrackState, Pairs, Texture | None]:
     """The state of N targets with the scenes of these frames, and their centres moved with the scene, (N, 2).
 
     The third value is the texture around the centres of the state; None if it is not known yet.
-    frames: as `Backend.frame` returns them. The motion is measured from the frame in which each target was last
-    searched for. The centres of the state stay in place, where the first search is, unless the region there has no
+    frames: by source, as `Backend.frame` returns them. The motion is measured from the frame in which each target was
+    last searched for. The centres of the state stay in place, where the first search is, unless the region there has no
     texture. The other positions of the state have moved with the scene.
     """
     if not pipeline.config.camera_motion:
@@ -50,7 +50,7 @@ def follow_camera(
 
 
 def search_moved(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, centres: Pairs
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], detection: Detection, centres: Pairs
 ) -> tuple[TrackState, Detection]:
     """Searches also at the centres that moved with the scene, (N, 2), for targets whose response in place is weak.
 

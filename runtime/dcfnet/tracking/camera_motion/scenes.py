@@ -6,7 +6,7 @@ flow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -25,10 +25,10 @@ MIN_RESPONSE = 0.3  # of the phase correlation, in [0, 1]: below it the translat
 LARGEST_SHIFT = 3 / 8  # share of the frame: the parts that both scenes show are small after a larger translation
 
 
-def read_scenes(pipeline: Pipeline, frames: Sequence[Any], sources: NDArray[np.intp]) -> Scenes:
+def read_scenes(pipeline: Pipeline, frames: Mapping[int, Any], sources: NDArray[np.intp]) -> Scenes:
     """The scenes of the frames of N targets. May wait for a device.
 
-    frames: as `Backend.frame` returns them. sources: (N,), index of each target's frame. The scene of a small frame is
+    frames: by source, as `Backend.frame` returns them. sources: (N,), of the targets. The scene of a small frame is
     0 (unknown). Without `camera_motion` scenes are (N, 0, 0).
     """
     if not pipeline.config.camera_motion:

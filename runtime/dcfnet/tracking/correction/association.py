@@ -9,7 +9,7 @@ overlap and response are chosen. For a doubtful target the first filter is appli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,16 +36,16 @@ PROBABLE_PEAK = 0.6  # share of the typical peak that is enough with that confid
 
 
 def associate(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], boxes: Sequence[Sequence[Box]]
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Mapping[int, Sequence[Box]]
 ) -> NDArray[np.intp]:
     """The index of the box that each of N targets takes among the boxes of its frame, (N,); NOT_TAKEN for none.
 
-    frames: as `Backend.frame` returns them. boxes: of each frame, frame pixels, checked.
+    frames: by source, as `Backend.frame` returns them. boxes: of each frame, frame pixels, checked.
     Raises MissingDependencyError for a frame with several targets and several boxes without SciPy.
     """
     taken = np.full(len(state), NOT_TAKEN, dtype=np.intp)
-    for index, seen in enumerate(boxes):
-        rows = np.flatnonzero(state.source == index)
+    for source, seen in boxes.items():
+        rows = np.flatnonzero(state.source == source)
         if len(rows) and seen:
             taken[rows] = assign(affinities(pipeline, state.take(rows), frames, seen))
     return taken
@@ -71,7 +71,7 @@ def assign(affinity: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def affinities(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], boxes: Sequence[Box]
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Sequence[Box]
 ) -> NDArray[np.float64]:
     """Overlap + response of N targets of one frame and its M boxes, (N, M), in [0, 2]; 0 for an impossible pair."""
     centres, sizes = np.array([box.centre for box in boxes]), np.array([box.size for box in boxes])
@@ -124,7 +124,7 @@ def improbable(pipeline: Pipeline, state: TrackState, here: Detection | None) ->
 
 
 def responses(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], box: Box, here: Detection | None
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], box: Box, here: Detection | None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The response of N targets at one box, in [0, 1], (N,), and whether it shows the target, bool (N,).
 
@@ -150,7 +150,7 @@ def responses(
 
 
 def seen_by_first_filter(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], boxes: Sequence[Box], here: Detection | None
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Sequence[Box], here: Detection | None
 ) -> tuple[Detection | None, NDArray[np.intp]]:
     """The R of N doubtful targets that their first filters show at their boxes: detections there, and rows (R,).
 

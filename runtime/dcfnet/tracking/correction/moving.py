@@ -58,7 +58,8 @@ def correct(
     if state is None:
         return None, _corrections(seen, [], [], [], [])
     rows, part = state.of_sources(seen)
-    validated, listed = [given.frame for given in seen.values()], [given.boxes for given in seen.values()]
+    validated = {source: given.frame for source, given in seen.items()}
+    listed = {source: given.boxes for source, given in seen.items()}
     part, _ = follow_resolution(part, validated, pipeline.config.scale_limits())
     taken = associate(pipeline, part, validated, listed)
     targets, sources = [ids[row] for row in rows], state.source[rows]
@@ -66,14 +67,14 @@ def correct(
     if not len(chosen):
         return state, _corrections(seen, targets, sources, taken, [])
     part = part.take(chosen)
-    own = [listed[index][box] for index, box in zip(part.source, taken[chosen], strict=True)]
+    own = [listed[source][box] for source, box in zip(part.source.tolist(), taken[chosen], strict=True)]
     part, results = move_to_boxes(pipeline, part, validated, own, weight)
-    state = state.put(rows[chosen], part.replace(source=sources[chosen]))
+    state = state.put(rows[chosen], part)
     return state, _corrections(seen, targets, sources, taken, results)
 
 
 def move_to_boxes(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], boxes: Sequence[Box], weight: float
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Sequence[Box], weight: float
 ) -> tuple[TrackState, list[Result]]:
     """Moves N targets to N boxes and updates their filters there. The filters of the first frame do not change.
 
@@ -104,7 +105,7 @@ def move_to_boxes(
 
 
 def _with_first_filter(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], boxes: Sequence[Box], found: Detection
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Sequence[Box], found: Detection
 ) -> tuple[Detection, NDArray[np.bool_]]:
     """The detections at the boxes, those of the first filters for the doubtful targets that these show, bool (N,)."""
     anew = np.zeros(len(state), np.bool_)

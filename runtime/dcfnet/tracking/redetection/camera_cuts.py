@@ -7,7 +7,7 @@ PySceneDetect's detectors find cuts. A pan moves the view, so the views are also
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -23,10 +23,10 @@ CUT_CORRELATION = 0.6  # correlation of two views below which they are of a cut 
 SHIFTS = [(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]  # cells
 
 
-def read_views(pipeline: Pipeline, frames: Sequence[Any], sources: NDArray[np.intp]) -> Views:
+def read_views(pipeline: Pipeline, frames: Mapping[int, Any], sources: NDArray[np.intp]) -> Views:
     """The views of the frames of N targets. May wait for a device.
 
-    frames: as `Backend.frame` returns them. sources: (N,), index of each target's frame. The views are 0 (unknown) in
+    frames: by source, as `Backend.frame` returns them. sources: (N,), of the targets. The views are 0 (unknown) in
     small frames, and for settings that do not search after cuts.
     """
     views = np.zeros((len(sources), VIEW_SIDE, VIEW_SIDE), np.uint8)

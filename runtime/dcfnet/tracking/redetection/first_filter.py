@@ -7,7 +7,7 @@ first frame never changes. So it finds the target again, as long as the target l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def record_sure(
 def find_doubtful(
     pipeline: Pipeline,
     state: TrackState,
-    frames: Sequence[Any],
+    frames: Mapping[int, Any],
     detection: Detection,
     seen: NDArray[np.bool_],
     clock: SearchClock,
@@ -93,7 +93,7 @@ def as_sure(state: TrackState) -> TrackState:
 
 
 def _strongest(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], clock: SearchClock
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], clock: SearchClock
 ) -> tuple[Detection, NDArray[np.bool_], NDArray[np.intp]]:
     """The strongest detections of N targets, whether each is that of its known candidate, and `positions_searched`.
 
@@ -119,7 +119,7 @@ def _strongest(
 
 
 def learnt_anew(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], rows: NDArray[np.intp], centre: Pairs, size: Pairs
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], rows: NDArray[np.intp], centre: Pairs, size: Pairs
 ) -> TrackState:
     """The state with the filters of R `rows` learnt from their patches there. The first filters stay.
 

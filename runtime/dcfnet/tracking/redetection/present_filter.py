@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ PLACES_AFTER_CUT = 64
 
 
 def redetect(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], detection: Detection, views: Views
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], detection: Detection, views: Views
 ) -> tuple[TrackState, Detection]:
     """Searches for lost, occluded and doubtful targets elsewhere. Returns the detections, replaced where it succeeded.
 
@@ -71,7 +71,7 @@ def redetect(
 def _search_whole_frame(
     pipeline: Pipeline,
     state: TrackState,
-    frames: Sequence[Any],
+    frames: Mapping[int, Any],
     detection: Detection,
     rows: NDArray[np.intp],
     clock: SearchClock,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class SearchClock:
 
 
 def stronger(
-    pipeline: Pipeline, state: TrackState, frames: Sequence[Any], best: Detection | None, centres: Pairs
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], best: Detection | None, centres: Pairs
 ) -> Detection:
     """The detections of searches at these centres (N, 2) where they are stronger than `best`, or all without `best`."""
     there = state.replace(centre=centres)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class TextureReader:
         self._pinned = np.empty(0, np.uint8)
 
     def __call__(
-        self, frames: Sequence[CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
+        self, frames: Mapping[int, CudaFrame], sources: NDArray[np.intp], centres: Pairs, regions: Pairs
     ) -> Callable[[], Texture]:
         result = Texture(np.zeros(len(sources), dtype=np.bool_), np.zeros(len(sources)))
         on_device, colours, black = np.zeros(len(sources), dtype=np.bool_), *np.zeros((2, len(sources)), dtype=int)
