@@ -197,7 +197,14 @@ def test_the_page_is_complete_in_itself_and_escapes_names(tmp_path: Path) -> Non
     assert all(image.startswith("data:image/") for image in images)
     charts = [attributes["aria-label"] for tag, attributes in page.found if tag == "svg"]
     assert [chart.split(":")[0] for chart in charts] == ["peak", "psr", "likeness", "confidence"]
-    for text in ("Failure 0001: frame 31, 1.03 s", "lost (low_psr)", "frame 71", "min_psr 5", "confident_psr 7"):
+    for text in (
+        "Failure 0001: frame 31, 1.03 s",
+        "lost (low_psr)",
+        "frame 71",
+        "min_psr 5",
+        "confident_psr 7",
+        "lost_confidence",
+    ):
         assert text in page.text
     assert "learning_rate" in page.text
     assert "balanced" in page.text

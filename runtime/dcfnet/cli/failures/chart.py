@@ -45,7 +45,7 @@ def charts(frames: Sequence[RecordedFrame], start: int, config: TrackerConfig) -
         "peak": {},
         "psr": {"min_psr": config.min_psr, "confident_psr": config.confident_psr},
         "likeness": {},
-        "confidence": {"min_confidence": config.min_confidence},
+        "confidence": {"min_confidence": config.min_confidence, "lost_confidence": config.lost_confidence},
     }
     return "\n".join(_chart(name, frames, start, lines) for name, lines in thresholds.items())
 
