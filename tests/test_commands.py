@@ -123,6 +123,16 @@ def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: py
             "--quality 0: must be a whole number from 1 to 100",
         ),
         (
+            "dcfnet_train.crops.cli",
+            ["--videos", "FOLDER", "--output", "FOLDER", "--image", "png", "--quality", "95"],
+            "--quality 95: is for jpg; PNG is lossless, leave it out",
+        ),
+        (
+            "dcfnet_train.cli",
+            ["--photos", "FOLDER", "--exclude", "FOLDER", "--output", "RUN"],
+            "there are no videos to exclude; give --videos FOOTAGE",
+        ),
+        (
             "dcfnet_train.training_set.cli",
             ["--repositories", "FOLDER", "--output", "FOLDER", "--longest", "-1"],
             "--longest -1: must be",

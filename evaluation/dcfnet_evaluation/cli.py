@@ -74,17 +74,17 @@ def evaluate_(
     faults: options.Faults = None,
 ) -> None:
     """Runs the trackers and writes boxes, scores and a report. The command name is the layout of the dataset."""
-    layout = str(context.info_name)
     try:
-        subject = subject_of(layout, root, subset, sequences)
+        subject = subject_of(str(context.info_name), root, subset, sequences)
         contenders = dcfnet_contenders(model or [], config, set_, preset)
         contenders += other_contenders(add or [], peers, peer, peer_models)
         settings = settings_of(protocol, limit, rates, workers, ray, memory)
-        folder = output or Path("out", "eval", f"{layout}-{subject.name}-{protocol}{'-faults' if faults else ''}")
-        table = read_table(published) if published else None
+        folder = output or _default_folder(subject, f"{protocol}-faults" if faults else protocol)
         if faults:
-            return _evaluate_faults(subject, contenders, folder, settings, faults, fresh, results)
-        outputs.check_outputs(subject, settings, submission, report)
+            _check_unused(results, published, submission)
+            return _evaluate_faults(subject, contenders, folder, settings, faults, fresh)
+        table = read_table(published) if published else None
+        outputs.check_outputs(subject, settings, submission, report, table)
         with CommandProgress("dcfnet-eval") as bar:
             folders, progress = result_folders(results), partial(_progress, bar)
             evaluation, sheet = evaluate(subject, contenders, folder, settings, folders, fresh, progress)
@@ -106,7 +106,7 @@ def ablation(
     root: options.Root,
     model: options.Models = None,
     scales: options.Scales = "1,3,5,7",
-    layout: options.LayoutName = "otb",
+    layout: options.LayoutName = options.DEFAULT_LAYOUT,
     subset: options.Subset = None,
     sequences: options.Names = None,
     limit: options.Limit = None,
@@ -119,7 +119,7 @@ def ablation(
     try:
         subject = subject_of(layout, root, subset, sequences)
         contenders = ablation_contenders(model or [], parse_numbers(scales, "--scales"))
-        folder = output or Path("out", "eval", f"{layout}-{subject.name}-ablation")
+        folder = output or _default_folder(subject, "ablation")
         settings = EvaluationSettings("ope", limit, (), workers, ray)
         with CommandProgress("dcfnet-eval") as bar:
             _, sheet = evaluate(subject, contenders, folder, settings, {}, fresh, partial(_progress, bar))
@@ -164,6 +164,20 @@ def _progress(bar: Bar, jobs: int) -> Progress:
     return lambda name: bar.update(task, advance=1, description=escape(name))
 
 
+def _default_folder(subject: Subject, kind: str) -> Path:
+    return Path("out", "eval", f"{subject.layout}-{subject.name}-{kind}")
+
+
+def _check_unused(results: object, published: object, submission: object) -> None:
+    """Raises SequenceError for options that a run with faults does not use."""
+    given = {"--results": results, "--published": published, "--submission": submission}
+    if unused := [name for name, value in given.items() if value]:
+        raise SequenceError(
+            f"--faults with {unused[0]}: published results are of frames without faults, and --faults writes a table "
+            "alone; leave one out"
+        )
+
+
 def _evaluate_faults(
     subject: Subject,
     contenders: Sequence[Contender],
@@ -171,10 +185,7 @@ def _evaluate_faults(
     settings: EvaluationSettings,
     faults: str,
     fresh: bool,
-    results: Sequence[str] | None,
 ) -> None:
-    if results:
-        raise SequenceError("--faults with --results: published boxes are of frames without faults; leave one out")
     with CommandProgress("dcfnet-eval") as bar:
         sheets = evaluate_with_faults(subject, contenders, folder, settings, faults, fresh, partial(_progress, bar))
     Console().print(faults_table(sheets))

@@ -90,6 +90,7 @@ Faults: TypeAlias = Annotated[
     ),
 ]
 Scales: TypeAlias = Annotated[str, typer.Option(help="Numbers of scales, separated by commas.")]
+DEFAULT_LAYOUT = "otb"
 LayoutName: TypeAlias = Annotated[str, typer.Option(help="Layout of the dataset.")]
 A: TypeAlias = Annotated[
     Path, typer.Argument(metavar="A", help="Scores of the current version: an --output folder or a scores.json.")

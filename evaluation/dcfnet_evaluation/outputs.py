@@ -17,14 +17,22 @@ from dcfnet_evaluation.scores.sheet import SHEET, has_truth
 from dcfnet_evaluation.sequences import SequenceError
 
 
-def check_outputs(subject: Subject, settings: EvaluationSettings, submission: Path | None, report: bool) -> None:
-    """Checks, before any tracker runs, that the outputs can be written.
+def check_outputs(
+    subject: Subject,
+    settings: EvaluationSettings,
+    submission: Path | None,
+    report: bool,
+    published: PublishedScores | None = None,
+) -> None:
+    """Checks, before any tracker runs, that the outputs can be written. Only the report shows published scores.
 
     Raises MissingDependencyError if the report needs a library that is not installed, and SequenceError if the server
     of GOT-10k would refuse the archive.
     """
     if report:
         _report_writer()
+    elif published is not None:
+        raise SequenceError("--published with --no-report: the report shows these scores; leave one out")
     if submission is None:
         return
     if subject.layout != "got10k":

@@ -52,14 +52,9 @@ def other_contenders(added: Sequence[str], peers: bool, names: str | None, model
 
     Raises SequenceError, ConfigError or PeerError if a tracker cannot be opened.
     """
-    contenders: list[Contender] = []
-    if names:
-        contenders += [Peer(name, models) for name in _split_names(names) or ()]
-    elif peers:
-        usable, unusable = available_peers(models)
-        for name, reason in unusable.items():
-            typer.echo(f"left out: {name}: {reason}", err=True)
-        contenders += [Peer(name, models) for name in usable]
+    if models and not (peers or names):
+        raise SequenceError(f"--peer-models {models}: is for trackers of OpenCV; give --peers or --peer NAMES")
+    contenders: list[Contender] = [Peer(name, models) for name in _peer_names(peers, names, models)]
     if added:
         sys.path.append(str(Path.cwd()))  # finds modules in the current folder, as `python -m` does
     for entry in added:
@@ -70,6 +65,16 @@ def other_contenders(added: Sequence[str], peers: bool, names: str | None, model
     for contender in contenders:
         contender.open()  # raises now instead of after hours of work
     return contenders
+
+
+def _peer_names(peers: bool, names: str | None, models: Path | None) -> Sequence[str]:
+    """The names of the trackers of OpenCV. Prints those that cannot be opened, if all are wanted."""
+    if names or not peers:
+        return _split_names(names) or ()
+    usable, unusable = available_peers(models)
+    for name, reason in unusable.items():
+        typer.echo(f"left out: {name}: {reason}", err=True)
+    return usable
 
 
 def result_folders(entries: Sequence[str] | None) -> dict[str, Path]:

@@ -231,6 +231,7 @@ def test_rendered_clips_have_names_and_no_subsets(tmp_path: Path) -> None:
         in run("run", "--sequences", "Alpha", "--output", tmp_path)[1]
     )
     assert "rendered clips have no subsets; give the folder" in run("run", "--subset", "otb50", "--output", tmp_path)[1]
+    assert "--layout vot: rendered clips have no layout" in run("run", "--layout", "vot", "--output", tmp_path)[1]
 
 
 def test_an_unwritable_output_is_found_before_any_tracker_runs(dataset: Path, tmp_path: Path) -> None:

@@ -89,13 +89,17 @@ def test_every_protocol_runs(dataset: Path, tmp_path: Path, protocol: str) -> No
         (["--model", "none.onnx"], "none.onnx: no such file"),
         (["--set", "scales=2"], "odd"),
         (["--config", "paper", "--preset", "fast"], "--preset fast and --config paper: give one of them"),
+        (["--peer-models", "OUT"], "is for trackers of OpenCV; give --peers or --peer NAMES"),
+        (["--published", "OUT.csv", "--no-report"], "--published with --no-report: the report shows these scores"),
         (["--config", "quick"], "--config quick: must be one of paper, released, default"),
     ],
 )
 def test_an_invalid_option_gives_one_line_and_exit_code_1(
     dataset: Path, tmp_path: Path, args: list[str], message: str
 ) -> None:
-    code, text = run("otb", dataset, *args, "--output", tmp_path / "out")
+    (tmp_path / "scores.csv").write_text("tracker,sequence,auc,prec20\nMine,Alpha,0.5,0.5\n")
+    given = [arg.replace("OUT.csv", str(tmp_path / "scores.csv")) for arg in args]
+    code, text = run("otb", dataset, *given, "--output", tmp_path / "out")
     assert code == 1
     assert message in " ".join(text.split())
     assert text.count("\n") <= 3

@@ -137,4 +137,7 @@ def test_wrong_names_and_published_boxes_are_refused(dataset: Path, tmp_path: Pa
     code, text = run("otb", dataset, "--output", tmp_path / "a", "--faults", "all", "--results", f"x={tmp_path}")
     assert code == 1
     assert "--faults with --results" in text
+    code, text = run("otb", dataset, "--output", tmp_path / "a", "--faults", "all", "--submission", tmp_path / "x.zip")
+    assert code == 1
+    assert "--faults with --submission" in text
     assert not (tmp_path / "a").exists()

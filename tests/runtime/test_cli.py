@@ -132,6 +132,11 @@ def test_a_run_writes_boxes_and_an_annotated_video(video: Path, clip: Clip, tmp_
             ["VIDEO", "--init", "1,2,30,40", "--set", "camera_motion=maybe"],
             "camera_motion=maybe: must be true or false",
         ),
+        (["VIDEO", "--init", "1,2,30,40", "--set", "=2"], "'=2': a setting must be given as NAME=VALUE"),
+        (
+            ["VIDEO", "--init", "1,2,30,40", "--config", "paper", "--set", "scales=3"],
+            "patch_size=126: must be a multiple of the model's stride, 4, for example 124",
+        ),
         (["VIDEO", "--init", "1,2,30,40", "--set", "wings=2"], "unknown setting wings: must be one of patch_size"),
         (["VIDEO", "--init", "1,2,30,40", "--set", "scales=4"], "scales=4: must be an odd number from 1 to 15"),
     ],

@@ -62,6 +62,8 @@ def main(
             resumes = resume or (restarts() > 0 and (output / LAST).exists())
             run = _open(output, None if resumes else Recipe.load(recipe).assign(set_ or []), ranks)
             ranks.wait()  # a process must not find the first checkpoint of another process
+            if exclude and not videos:
+                raise ConfigError(f"--exclude {exclude[0]}: there are no videos to exclude; give --videos FOOTAGE")
             footage = Footage.gather(videos or [], exclude or [], hold_out, verify)
             footage.check_held_out(run.held_out_before())
             images = photographs(photos)

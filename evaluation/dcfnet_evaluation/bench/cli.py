@@ -54,7 +54,7 @@ app.command()(gpu)
 def run(
     context: typer.Context,
     root: options.Root = None,
-    layout: shared.LayoutName = "otb",
+    layout: shared.LayoutName = shared.DEFAULT_LAYOUT,
     subset: shared.Subset = None,
     sequences: shared.Names = None,
     model: shared.Models = None,
@@ -139,6 +139,8 @@ def _subject(layout: str, root: Path | None, subset: str | None, names: str | No
         return subject_of(layout, root, subset, names)
     if subset:
         raise SequenceError(f"--subset {subset}: rendered clips have no subsets; give the folder of a dataset")
+    if layout != shared.DEFAULT_LAYOUT:
+        raise SequenceError(f"--layout {layout}: rendered clips have no layout; give the folder of a dataset")
     clips = {clip.name: clip for clip in rendered_sequences()}
     chosen = [name.strip() for name in names.split(",")] if names else list(clips)
     if unknown := [name for name in chosen if name not in clips]:

@@ -50,7 +50,10 @@ def _check(model: Model, engine: str, side: int | None, device: str) -> None:
             f"use patch_size={model.config.patch_size}, or export the model without --fold window"
         )
     if side is not None and side % model.stride:
-        raise ConfigError(f"patch_size={side}: must be a multiple of the model's stride, {model.stride}")
+        nearest = side // model.stride * model.stride
+        raise ConfigError(
+            f"patch_size={side}: must be a multiple of the model's stride, {model.stride}, for example {nearest}"
+        )
 
 
 def _open(model: Model, engine: str, side: int, device: str, threads: int | None) -> Backbone:

@@ -66,7 +66,7 @@ class Settings:
         values, changes = self.to_mapping(), dict[str, Any]()
         for assignment in assignments:
             name, equals, text = assignment.partition("=")
-            if not equals:
+            if not equals or not name.strip():
                 raise ConfigError(f"{assignment!r}: a setting must be given as NAME=VALUE")
             changes[name] = _parse(name, text, type(values.get(name, text)))
         return changes

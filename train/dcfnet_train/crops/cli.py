@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from dcfnet.cli.entry import as_options
 from dcfnet.cli.progress import CommandProgress
-from dcfnet.errors import DcfnetError
+from dcfnet.errors import ConfigError, DcfnetError
 from dcfnet_evaluation.sequences import SequenceError
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
@@ -43,6 +43,8 @@ def main(
     """Writes a cache of crops for dcfnet-train --videos OUTPUT. After a stop, the same command completes the cache."""
     try:
         settings = CropSettings(around=around, longest=longest, image=image, quality=quality)
+        if image == "png" and quality != SETTINGS.quality:
+            raise ConfigError(f"quality={quality}: is for jpg; PNG is lossless, leave it out")
         footage = _footage(videos)
         manifest = _cut(footage, videos, settings, output, workers)
     except (DcfnetError, ValueError, OSError) as error:
