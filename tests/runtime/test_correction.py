@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from dcfnet import Box, Corrections, MultiTracker, Reason, Status, Tracker
 from dcfnet.errors import MissingDependencyError
+from dcfnet.model.confidence import Confidence
 from dcfnet.tracking.correction.association import NOT_TAKEN, assign
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet_evaluation.rendered import Image, noise_texture, paste
@@ -406,6 +409,21 @@ def test_a_box_on_the_background_is_found_again_by_its_confidence(scene: Scene) 
     tracker._state = tracker._state.replace(centre=np.array([FAR.centre]))
     assert tracker.correct(scene(START), [START]).taken == 0
     assert tracker.update(scene(START)).box.iou(START) > 0.9
+
+
+def test_the_confidence_of_a_correction_uses_the_typical_response_before_it(scene: Scene) -> None:
+    """The target is half hidden: its response there is no part of the typical one that it is compared with."""
+    fit = Confidence(-1.0, {"log_likeness": 1.0, "log_typical": 2.0})
+    tracker = started(scene, dataclasses.replace(make_raw_pipeline(), confidence=fit))
+    assert tracker._state is not None
+    typical, frame = tracker._state.typical[0].copy(), scene(START)
+    frame[80:112, 60:78] = 120
+    result = tracker.correct(frame, START).result
+    assert result is not None
+    assert result.confidence is not None
+    assert result.psr * result.peak * result.likeness < 0.8 * typical.prod()
+    score = -1 + math.log(result.likeness) + 2 * math.log(typical.prod())
+    assert result.confidence == pytest.approx(1 / (1 + math.exp(-score)), rel=1e-9)
 
 
 def test_the_program_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
