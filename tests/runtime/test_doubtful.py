@@ -76,16 +76,11 @@ def test_one_better_frame_begins_the_count_again() -> None:
     assert statuses(tracker, shown) == ["uncertain"] * 5 + ["lost"]
 
 
-def test_a_box_of_a_detector_ends_the_count_only_if_the_confidence_is_higher_there() -> None:
-    """A detector knows the class. In each of its boxes there may be another object."""
-    shown, clip = frames(), render_street(12)
-    for threshold, expected in ((1.0, ["lost"] * 3), (0.6, ["uncertain"] * 3)):
-        tracker = opened(min_confidence=1.0, lost_confidence=threshold, lost_after=2)
-        statuses(tracker, shown[1:3])
-        result = tracker.correct(shown[3], clip.box(3)).result
-        assert result is not None
-        assert (result.status, result.reason) == (Status.TRACKED, Reason.CORRECTED)
-        assert statuses(tracker, shown[4:7]) == expected
+def test_a_box_of_a_detector_begins_the_count_again() -> None:
+    tracker, shown = opened(min_confidence=1.0, lost_confidence=1.0, lost_after=2), frames()
+    assert statuses(tracker, shown[1:3]) == ["uncertain"] * 2
+    tracker.correct(shown[3], render_street(12).box(3))
+    assert statuses(tracker, shown[4:7]) == ["uncertain"] * 2 + ["lost"]
 
 
 def test_a_model_without_a_fit_is_never_doubtful() -> None:

@@ -173,28 +173,12 @@ def test_a_doubtful_target_takes_the_box_of_a_detector_at_which_its_first_filter
         assert after[0].peak > 0.8 * followed[1][1].peak
 
 
-def test_a_doubtful_target_takes_no_box_of_something_unknown(
+def test_a_doubtful_target_takes_no_box_of_the_background(
     followed: tuple[Tracker, list[Result]], clip: list[Frame]
 ) -> None:
-    background, third = clip[RETURNS - 1], with_target(clip[RETURNS - 1], render_target(23), ELSEWHERE)
-    for frame in (background, third):
-        _, done = corrected(followed[0], frame, box_at(ELSEWHERE))
-        assert done.taken is None
-        assert done.left == (0,)
-
-
-def test_a_box_on_something_else_does_not_end_the_search(
-    followed: tuple[Tracker, list[Result]], clip: list[Frame]
-) -> None:
-    """A detector that sees only something else, in each frame."""
-    tracker, found = copy(followed[0]), False
-    for frame in clip[RETURNS : RETURNS + 20]:
-        result = tracker.update(frame)
-        if found := result.reason is Reason.REDETECTED:
-            break
-        assert tracker.correct(frame, box_at(STOP)).taken == 0  # the box is better, the target as doubtful as before
-    assert found
-    assert result.box.iou(box_at(ELSEWHERE)) > 0.7
+    _, done = corrected(followed[0], clip[RETURNS - 1], box_at(ELSEWHERE))
+    assert done.taken is None
+    assert done.left == (0,)
 
 
 def test_a_corrected_box_is_where_a_search_begins(followed: tuple[Tracker, list[Result]], clip: list[Frame]) -> None:

@@ -138,8 +138,6 @@ def responses(
     # The PSR depends on the background, so it need not be near the typical one, as in `redetect`.
     shown = (found.peak.psr >= pipeline.config.confident_psr) & (agreement >= MIN_AGREEMENT)
     shown &= found.peak.value >= share * state.typical[:, 1]
-    # What the filter of a doubtful target has learnt is perhaps something else, and may not move it far.
-    shown &= near_target(state, np.array(box.centre)) | ~doubtful(pipeline, state)
     response = belief * agreement
     again, rows = seen_by_first_filter(pipeline, state, frames, boxes, here)
     if again is not None:

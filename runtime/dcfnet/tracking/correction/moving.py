@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from dcfnet.config import MIN_TARGET_SIDE
 from dcfnet.config.settings import number
-from dcfnet.devices.backend import Pairs
 from dcfnet.errors import ConfigError
 from dcfnet.result import Box, Corrections, Reason, Result
 from dcfnet.tracking.camera_motion import read_scenes
@@ -27,7 +26,7 @@ from dcfnet.tracking.correction.association import (
 )
 from dcfnet.tracking.correction.detector_boxes import Boxes, DetectorBoxes, check_boxes
 from dcfnet.tracking.frame_validation import Frames, follow_resolution
-from dcfnet.tracking.geometry import select_rows, size_limits, to_centre_grid
+from dcfnet.tracking.geometry import size_limits, to_centre_grid
 from dcfnet.tracking.light import search_in_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.first_filter import doubtful, learnt_anew
@@ -91,10 +90,12 @@ def move_to_boxes(
     size = np.maximum((1 - share) * state.size + share * there.size, MIN_TARGET_SIDE)
     limits = size_limits(size, state.frame_size, pipeline.config.scale_limits())
     confidence = confidence_of(pipeline, state, found)
-    state = _without_doubt(pipeline, state, centre, size, confidence)
+    names = ("occluded_frames", "doubtful_frames", "candidate_frames", "positions_searched")
+    counts = dict.fromkeys(names, np.zeros_like(state.occluded_frames))
+    sure = {"sure_centre": centre, "sure_size": size}  # the box is from a detector
     state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=there.light)
     # The box is of this frame, which need not be that of the last `update`.
-    state = state.replace(scenes=read_scenes(pipeline, frames, state.source))
+    state = state.replace(**counts, **sure, scenes=read_scenes(pipeline, frames, state.source))
     state = record_confident(state, found, every, levels)
     state = update_filters(pipeline, state, frames, np.flatnonzero(~anew))
     if anew.any():
@@ -115,24 +116,6 @@ def _with_first_filter(
     again, rows = seen_by_first_filter(pipeline, state, frames, boxes, here)
     anew[rows] = True
     return (found if again is None else found.put(rows, again)), anew
-
-
-def _without_doubt(
-    pipeline: Pipeline, state: TrackState, centre: Pairs, size: Pairs, confidence: NDArray[np.float64] | None
-) -> TrackState:
-    """The state at boxes of a detector (N, 2), without the counts of frames in which something was wrong.
-
-    A target whose confidence (N,) is still too low there stays doubtful: the detector knows its class alone.
-    """
-    sure = np.ones(len(state), np.bool_) if confidence is None else confidence >= pipeline.config.lost_confidence
-    names = ("doubtful_frames", "candidate_frames", "positions_searched")
-    counts = {name: np.where(sure, 0, getattr(state, name)) for name in names}
-    return state.replace(
-        **counts,
-        occluded_frames=np.zeros_like(state.occluded_frames),
-        sure_centre=select_rows(sure, centre, state.sure_centre),
-        sure_size=select_rows(sure, size, state.sure_size),
-    )
 
 
 def _corrections(
