@@ -28,7 +28,7 @@ def views_of(pipeline: Pipeline, folder: Path) -> Views:
 
 def _view(pipeline: Pipeline, file: Path) -> Views:
     frame = pipeline.backend.frame(read_image(file))
-    return read_views(pipeline, [frame], np.zeros(1, np.intp))
+    return read_views(pipeline, {0: frame}, np.zeros(1, np.intp))
 
 
 def random_cuts(views: list[Views], pairs: int) -> tuple[Views, Views]:

@@ -45,17 +45,17 @@ class Sample:
 
 
 def search_at(pipeline: Pipeline, state: TrackState, frame: np.ndarray, centre: np.ndarray) -> Result:
-    _, (result,) = step(pipeline, state.replace(centre=centre[None]), [frame])
+    _, (result,) = step(pipeline, state.replace(centre=centre[None]), {0: frame})
     return result
 
 
 def tracked_state(pipeline: Pipeline, sequence: AnnotatedSequence, first: int) -> tuple[TrackState, np.ndarray]:
     """The state after TRACKED frames from `first` on, and the last frame."""
     frame = sequence.read(first)
-    state = init(pipeline, [frame], [Box(*sequence.boxes[first])], [0])
+    state = init(pipeline, {0: frame}, [Box(*sequence.boxes[first])], [0])
     for index in range(first + 1, first + 1 + TRACKED):
         frame = sequence.read(index)
-        state, _ = step(pipeline, state, [frame])
+        state, _ = step(pipeline, state, {0: frame})
     return state, frame
 
 

@@ -74,7 +74,7 @@ def vectors(clip: Clip) -> Iterator[tuple[Arrays, Result]]:
     for index in range(1, clip.length):
         frame = clip.frame(index)
         arrays = first_search(pipeline, state, frame)
-        state, (result,) = step(pipeline, state, [frame])
+        state, (result,) = step(pipeline, state, {0: frame})
         yield arrays | {"filter": pairs(state.filters.arrays.filter_f[0])}, result
 
 
