@@ -225,6 +225,10 @@ def test_too_few_sequences_for_the_gate_are_reported_before_the_training(
         code, text = run("--video", folder, *options, *more)
         assert code == 1
         assert shown in text
+    make_otb_sequence(tmp_path / "photos", length=2)
+    code, text = run("--video", folder, *options, "--photos", tmp_path / "photos")
+    assert code == 1
+    assert "--photos is not used: synthetic=0 in this recipe" in text
 
 
 def test_a_model_that_became_worse_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,6 +274,16 @@ def test_the_command_trains_and_resumes(footage: Path, tmp_path: Path) -> None:
     assert code == 0, text
 
 
+@pytest.mark.parametrize(("synthetic", "told"), [(0.0, True), (0.5, False)])
+def test_photographs_without_effect_are_told(footage: Path, tmp_path: Path, synthetic: float, told: bool) -> None:
+    changes = {**SMALL, "steps": 1, "synthetic": synthetic}
+    sets = [part for name, value in changes.items() for part in ("--set", f"{name}={value}")]
+    data = ["--videos", footage / "videos", "--photos", footage / "photos", "--output", tmp_path, "--workers", 0]
+    code, text = run(*data, *sets)
+    assert code == 0, text
+    assert ("--photos is not used: synthetic=0 in this recipe" in text) == told
+
+
 @pytest.mark.parametrize(
     ("args", "shown"),
     [

@@ -100,6 +100,7 @@ def _open(output: Path, recipe: Recipe | None, ranks: Ranks) -> Run:
 def _prepare(footage: Footage, photos: list[Path], place: str | None, recipe: Recipe, every: bool) -> Validate | None:
     """Reports and inspects the footage; returns the validation, or None without sequences. For the first process."""
     _report(footage)
+    options.tell_unused_photos(photos, recipe.synthetic)
     _inspect(footage, photos, recipe, every)
     sequences = footage.judges(place)
     return Validation(sequences, recipe.tracker_config(recipe.stride)) if sequences else None

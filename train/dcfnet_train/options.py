@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,3 +37,11 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pairs; 0 uses the training process.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of torch; 0 keeps the default of torch.")]
+
+
+def tell_unused_photos(photos: Sequence[Path], synthetic: float) -> None:
+    """Prints that --photos has no effect, if the recipe renders no pair. synthetic: its setting."""
+    if photos and not synthetic:
+        typer.echo(
+            "--photos is not used: synthetic=0 in this recipe; change it, for example --set synthetic=0.3", err=True
+        )

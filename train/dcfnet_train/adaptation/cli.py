@@ -65,6 +65,7 @@ def main(
         settings = _settings(recipe, set_ or [], initial.recipe.architecture)
         footage = _open(video, box or [])
         images = photographs(photos)
+        options.tell_unused_photos(images, settings.synthetic)
         with TemporaryDirectory() as folder, _progress_bars(footage, settings, validate) as (judge, watch):
             tolerance = TOLERANCE if validate else UNSEEN
             adaptation = adapt(footage, initial, settings, judge, tolerance, Path(folder), images, workers, watch)
