@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -200,13 +201,24 @@ def test_what_does_not_fit_into_the_budget_is_left_out(
     assert status == 0
 
 
-def test_pytest_is_interrupted_at_the_end_of_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pytest_is_interrupted_at_the_end_of_the_budget(tmp_path: Path) -> None:
     """It then still writes its report: the tests up to there count."""
+    started = tmp_path / "started"
     (tmp_path / "test_slow.py").write_text(
-        "import time, pytest\n@pytest.mark.gpu\ndef test_a(): pass\n@pytest.mark.gpu\ndef test_b(): time.sleep(60)\n"
+        "import pathlib, time, pytest\n"
+        "@pytest.mark.gpu\ndef test_a(): pass\n"
+        f"@pytest.mark.gpu\ndef test_b():\n    pathlib.Path({str(started)!r}).touch()\n    time.sleep(60)\n"
     )
-    monkeypatch.setattr(suites, "TO_END", 20)
-    outcome = suites.tested(Budget(24), "-p", "no:cacheprovider", str(tmp_path / "test_slow.py"))
+
+    class EndsInTheSecondTest(Budget):
+        def timeout(self) -> float:
+            for _ in range(600):  # a busy machine takes seconds to start pytest
+                if started.exists():
+                    break
+                time.sleep(0.1)
+            return suites.TO_END + 1
+
+    outcome = suites.tested(EndsInTheSecondTest(None), "-p", "no:cacheprovider", str(tmp_path / "test_slow.py"))
     assert outcome["stopped"]
     assert outcome["run"] >= 1
     assert outcome["failure"] == []
