@@ -14,8 +14,8 @@ from typing import Any
 import dcfnet_commands
 import pytest
 from dcfnet import __version__
-from dcfnet.cli.entry import as_options
 from dcfnet.cli.exit_codes import ExitCode
+from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from typer.testing import CliRunner
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.selection import open_backbone
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from dcfnet.lifecycle.opening import open_pipeline

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import typer
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
 from rich.console import Console

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.engines.flavour import open_flavour
 from dcfnet.engines.options import BuildOptions
 from dcfnet.errors import DcfnetError

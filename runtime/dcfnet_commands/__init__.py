@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
 
 INTERRUPTED = 130  # by Ctrl-C; the number in `ExitCode` of dcfnet-run, which cannot be imported here
 
@@ -101,7 +100,7 @@ def quiet_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _end_quietly(command: Any) -> None:
+def _end_quietly(command: Callable[[], object]) -> None:
     """Calls a command. An interruption that it does not handle ends it with the code INTERRUPTED."""
     try:
         command()

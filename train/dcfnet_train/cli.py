@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 import typer
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import ConfigError, DcfnetError
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.config import PRESETS
 from dcfnet.errors import ConfigError, DcfnetError, MissingDependencyError, SinkError
 from rich.console import Console

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.errors import DcfnetError, InvalidBoxError, InvalidFrameError, SourceError
 from dcfnet.io.decoding.images import decode_image
 from dcfnet.io.decoding.levels import Levels

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 
-from dcfnet.cli.entry import as_options
 from dcfnet.cli.log import say
+from dcfnet.cli.messages import as_options
 from dcfnet.errors import DcfnetError
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import torch
 import typer
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.cli.target import parse_box
 from dcfnet.errors import ConfigError, DcfnetError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.errors import ConfigError, DcfnetError
 
 from dcfnet_train.training_set.layout import FootageSettings, Written, write_sequence

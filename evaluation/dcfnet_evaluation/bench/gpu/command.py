@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from dcfnet.cli.entry import as_options
+from dcfnet.cli.messages import as_options
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.devices.selection import open_backend
 from dcfnet.errors import ConfigError, DcfnetError
