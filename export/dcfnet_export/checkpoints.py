@@ -7,9 +7,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from dcfnet.config import TrackerConfig
-from dcfnet_train.checkpoint import load_checkpoint, read_format
-from dcfnet_train.deep.checkpoint import FORMAT as DEEP_FORMAT
-from dcfnet_train.deep.checkpoint import load_deep
+from dcfnet_train.checkpoint import WRITER, Checkpoint, as_checkpoint, read_tensors
+from dcfnet_train.deep.checkpoint import WRITER as DEEP_WRITER
+from dcfnet_train.deep.checkpoint import DeepCheckpoint, as_deep
 from dcfnet_train.validation import TorchBackbone
 
 from dcfnet_export.changes import LRNS, Changes, Source
@@ -22,9 +22,12 @@ RELEASED_SUFFIX = ".npz"
 
 def open_checkpoint(file: Path, changes: Changes) -> Source:
     """The network in a checkpoint. Raises ModelError, ConfigError for options that do not fit it, and ParityError."""
-    if file.suffix != RELEASED_SUFFIX and read_format(file) == DEEP_FORMAT:
-        return _deep(file, changes)
-    return _shallow(file, changes)
+    if file.suffix == RELEASED_SUFFIX:
+        return _shallow(file, read_released(file), changes)
+    content = read_tensors(file, WRITER | DEEP_WRITER)
+    if content.metadata["format"] in DEEP_WRITER:
+        return _deep(file, as_deep(file, content), changes)
+    return _shallow(file, as_checkpoint(file, content), changes)
 
 
 def open_shipped(name: str, changes: Changes) -> Source:
@@ -38,20 +41,18 @@ def open_shipped(name: str, changes: Changes) -> Source:
             return open_checkpoint(checkpoint, replace(changes, confidence=confidence))
 
 
-def _deep(file: Path, changes: Changes) -> Source:
+def _deep(file: Path, weights: DeepCheckpoint, changes: Changes) -> Source:
     """A checkpoint of `python -m dcfnet_train.deep`."""
     changes.refuse(("config", "stride", "lrn"), f"no effect on {file.name}, a checkpoint of a deep network")
-    weights = load_deep(file)
     fit = ConfidenceFit.read(changes.confidence) if changes.confidence else None
     model = make_deep(weights, deep_config(weights.patch_size).assign(changes.settings), file.stem, fit)
     return Source(model, TorchBackbone(weights.backbone()), "torch")
 
 
-def _shallow(file: Path, changes: Changes) -> Source:
+def _shallow(file: Path, weights: Checkpoint, changes: Changes) -> Source:
     """A checkpoint of `dcfnet-train`, or the released weights of the authors."""
     text = f"no effect on {file.name}; use dcfnet-calibrate confidence --into with its model file"
     changes.refuse(("confidence",), text)
-    weights = read_released(file) if file.suffix == RELEASED_SUFFIX else load_checkpoint(file)
     stride = changes.stride or STRIDE
     constants = TrackerConfig.named(changes.config) if changes.config else weights.recipe.tracker_config(stride)
     model = make_model(weights, constants.assign(changes.settings), file.stem, changes.lrn or LRNS[0], stride)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from dcfnet_export.changes import Changes
 from dcfnet_export.cli import app
 from dcfnet_export.precision import convert
 from dcfnet_export.sources import open_source
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 SHIPPED = Path(str(files("dcfnet.model"))) / "shipped"
@@ -44,6 +47,26 @@ def test_a_shipped_model_with_changes_comes_from_its_checkpoint() -> None:
     source = open_source("dcfnet", changes)
     assert (source.model.stride, source.model.config.padding, source.reference_name) == (1, 1.5, "torch")
     assert source.model.weights_sha256 == load_model("dcfnet").weights_sha256
+
+
+@pytest.mark.parametrize("name", ["deep", "dcfnet"])
+def test_a_checkpoint_is_opened_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = list[Path]()
+
+    def record(file: Path, framework: str) -> Any:
+        opened.append(file)
+        return safe_open(file, framework=framework)
+
+    monkeypatch.setattr("dcfnet_train.checkpoint.safe_open", record)
+    checkpoint = SHIPPED / f"{name}.safetensors"
+    assert open_source(str(checkpoint)).reference_name == "torch"
+    assert opened == [checkpoint]
+
+
+def test_a_file_of_another_format_names_both_programs(tmp_path: Path) -> None:
+    save_file({"a": np.zeros(2, np.float32)}, tmp_path / "other.safetensors", {"format": "other"})
+    with pytest.raises(ModelError, match=r"use a checkpoint of dcfnet-train or python -m dcfnet_train\.deep"):
+        open_source(str(tmp_path / "other.safetensors"))
 
 
 def test_a_file_of_a_shipped_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

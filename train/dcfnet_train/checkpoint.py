@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from dcfnet.errors import ModelError
@@ -20,6 +20,7 @@ from dcfnet_train.backbone import ARCHITECTURES, Backbone
 from dcfnet_train.recipe import Recipe
 
 FORMAT = "dcfnet-checkpoint-1"
+WRITER = {FORMAT: "dcfnet-train"}  # the program that writes the format, for messages
 MAX_CHECKPOINT_SIZE = 2**30  # bytes; a checkpoint of this project has at most a few MB
 OPTIMISER = "optimiser."  # prefix of the tensors that only a resumed run needs
 AVERAGE = "average."  # prefix of the running mean of the weights
@@ -74,7 +75,12 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
 
 def load_checkpoint(file: Path) -> Checkpoint:
     """The checkpoint in a file. Raises ModelError if the file, its recipe or its shapes are not usable."""
-    tensors, metadata = read_tensors(file, FORMAT, "dcfnet-train")
+    return as_checkpoint(file, read_tensors(file, WRITER))
+
+
+def as_checkpoint(file: Path, content: TensorFile) -> Checkpoint:
+    """The checkpoint in the content of a file of FORMAT. Raises ModelError as `load_checkpoint`."""
+    tensors, metadata = content
     try:
         recipe, step = Recipe.from_mapping(json.loads(metadata["recipe"])), int(metadata["step"])
         score = float(metadata.get("score", "-inf"))  # older files have no score
@@ -87,11 +93,19 @@ def load_checkpoint(file: Path) -> Checkpoint:
     return Checkpoint(tensors, recipe, step, optimiser, average, decoder, score)
 
 
-def read_tensors(file: Path, format_: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises ModelError if it is not readable or has another format.
+class TensorFile(NamedTuple):
+    """What a safetensors file has. metadata: texts by name; "format" names the format."""
 
-    command: the program that writes this format, for the message.
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def read_tensors(file: Path, writers: Mapping[str, str]) -> TensorFile:
+    """The content of a safetensors file. Raises ModelError if it is not readable or has none of the formats.
+
+    writers: the program that writes each possible format, for the message.
     """
+    command = " or ".join(writers.values())
     if not file.exists():
         raise ModelError(f"{file}: no such file; give a checkpoint of {command}")
     try:
@@ -99,24 +113,16 @@ def read_tensors(file: Path, format_: str, command: str) -> tuple[dict[str, Tens
             raise ModelError(f"{file}: has more than {MAX_CHECKPOINT_SIZE} bytes; use a checkpoint of {command}")
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            if metadata.get("format") != format_:
-                found = f"format {metadata.get('format')!r}, expected {format_!r}"
+            if metadata.get("format") not in writers:
+                found = f"format {metadata.get('format')!r}, expected {' or '.join(map(repr, writers))}"
                 raise ModelError(f"{file}: {found}; use a checkpoint of {command}")
-            return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118 (not a dict)
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            return TensorFile(tensors, metadata)
     except (OSError, SafetensorError) as error:
         reason = "it is a folder" if file.is_dir() else error
         raise ModelError(
             f"{file}: not a readable safetensors file ({reason}); use a checkpoint of {command}"
         ) from error
-
-
-def read_format(file: Path) -> str | None:
-    """The format that a safetensors file declares; None if it declares none, or is not such a file."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return (opened.metadata() or {}).get("format")
-    except (OSError, SafetensorError):
-        return None
 
 
 def load_shipped() -> Checkpoint:

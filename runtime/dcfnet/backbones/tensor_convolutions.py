@@ -102,8 +102,8 @@ def channel_scales(first: Convolution) -> NDArray[np.float32]:
     sizes = np.abs(first.weight.astype(np.float64))
     largest = LARGEST_PIXEL * sizes.sum(axis=(1, 2, 3)) + np.abs(first.bias)
     limits = np.stack([sizes.max(axis=(1, 2, 3)), largest * 2 / LARGEST_HALF])
-    exponents = np.ceil(np.log2(limits.max(axis=0).clip(min=SMALLEST_HALF)))
-    return np.exp2(-exponents, dtype=np.float32)
+    scales: NDArray[np.float32] = np.exp2(-np.ceil(np.log2(limits.max(axis=0).clip(min=SMALLEST_HALF))), dtype="f4")
+    return scales
 
 
 def fragments(factor: NDArray[np.float32]) -> NDArray[np.float16]:

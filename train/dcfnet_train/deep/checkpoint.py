@@ -12,10 +12,11 @@ from dcfnet.io.files import write_atomically
 from safetensors.torch import save
 from torch import Tensor
 
-from dcfnet_train.checkpoint import compare_shapes, read_tensors
+from dcfnet_train.checkpoint import TensorFile, compare_shapes, read_tensors
 from dcfnet_train.deep.backbone import DEEP, DeepBackbone
 
 FORMAT = "dcfnet-deep-1"
+WRITER = {FORMAT: "python -m dcfnet_train.deep"}  # the program that writes the format, for messages
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,12 @@ def save_deep(checkpoint: DeepCheckpoint, file: Path) -> None:
 
 def load_deep(file: Path) -> DeepCheckpoint:
     """The checkpoint in a file. Raises ModelError that names the missing setting or the weights that differ."""
-    tensors, metadata = read_tensors(file, FORMAT, "python -m dcfnet_train.deep")
+    return as_deep(file, read_tensors(file, WRITER))
+
+
+def as_deep(file: Path, content: TensorFile) -> DeepCheckpoint:
+    """The checkpoint in the content of a file of FORMAT. Raises ModelError as `load_deep`."""
+    tensors, metadata = content
     try:
         settings = json.loads(metadata["settings"])
         name, patch_size, step = settings["architecture"], int(settings["patch_size"]), int(settings["step"])
