@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,14 @@ def place(request: pytest.FixtureRequest) -> str:
         except cupy.cuda.runtime.CUDARuntimeError as error:
             pytest.skip(f"needs a GPU: {error}")
     return str(request.param)
+
+
+@pytest.fixture(scope="module", params=["nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"], ids=["CUDA 13", "CUDA 12"])
+def nvrtc(request: pytest.FixtureRequest) -> Any:
+    """NVIDIA's run-time compiler, which needs no driver."""
+    try:
+        listed = metadata.files(request.param) or []
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"needs {request.param}; the dev extra installs it on x86-64 Linux only")
+    (library,) = (Path(str(file.locate())) for file in listed if file.name.startswith("libnvrtc.so"))
+    return ctypes.CDLL(str(library))

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from dcfnet.devices.cuda.kernels.program import SEPARATE
 
-SHIM = Path(__file__).with_name("shim.h")
+SHIM, OPERATIONS = (Path(__file__).with_name(name) for name in ("shim.h", "tensor_cores.h"))
+INSTRUCTIONS = re.compile(r'#line 1 "tensor_cores.cu"\n.*?(?=#line)', re.DOTALL)  # PTX, which is replaced by OPERATIONS
 KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(([^)]*)\)")
 FLAGS = (
     *("-std=c++14", "-O3", "-ffp-contract=off", "-shared", "-fPIC"),
@@ -26,10 +27,11 @@ FLAGS = (
 )
 # Slow kernels, from patches to features. Many tests run them on the same patches, so the features of a patch are kept.
 # They depend on the patch and the weights only: the threads run one after another.
-REMEMBERED, MOST_RESULTS = ("features", "features_half"), 300
+REMEMBERED = ("features", "features_half", "tensor_features", "tensor_features_half")
+MOST_RESULTS = 300
 ELEMENT_TYPES = {
     **{"float": np.float32, "double": np.float64, "int": np.int32},
-    **{"Four": np.float32, "Half": np.float16, "Complex": np.complex64},
+    **{"Four": np.float32, "Half": np.float16, "Fragments": np.float16, "Complex": np.complex64},
 }
 
 
@@ -59,7 +61,8 @@ class HostKernels:
         self.signatures = signatures(source)
         self._folder, self._programs = folder, {(source, tuple(options)): self}
         self._results: dict[bytes, np.ndarray] = {}
-        library = _compile(f'#include "{SHIM}"\n{source}\n{_entry_point(self.signatures)}', folder, options)
+        text = INSTRUCTIONS.sub(lambda _: f'#line 1 "{OPERATIONS.name}"\n{OPERATIONS.read_text()}', source)
+        library = _compile(f'#include "{SHIM}"\n{text}\n{_entry_point(self.signatures)}', folder, options)
         loaded = ctypes.CDLL(str(library))
         self._call = loaded.call
         self._sizes = {name: int(loaded[f"size_of_{name}"]()) for name in structures(self.signatures)}

@@ -1,6 +1,6 @@
 // What the kernels need to be plain C++: CUDA's built-in variables, a launch that is two loops, and a barrier. In a launch
 // with shared memory each thread has its own stack, and the threads run in turn from barrier to barrier. In other launches
-// the threads run one after another.
+// the threads run one after another. Operations of a whole warp (tensor_cores.h) have a barrier of the warp.
 #include <setjmp.h>
 #include <ucontext.h>
 
@@ -27,7 +27,7 @@ static inline float __int_as_float(int bits) { float value; std::memcpy(&value, 
 
 struct Size { unsigned blocks, threads, shared, backwards; };  // of a launch; shared: bytes
 
-enum { SHARED = 48 * 1024, MAX_THREADS = 256, STACK = 32 * 1024, UNTOUCHED = 0xff };
+enum { SHARED = 48 * 1024, MAX_THREADS = 256, WARP = 32, STACK = 32 * 1024, UNTOUCHED = 0xff };
 enum { WRONG_ARGUMENTS = 2, OVERFLOWED, DIVERGED };
 static unsigned char* block_memory();  // SHARED bytes
 
@@ -37,7 +37,7 @@ struct Team {
     jmp_buf scheduler, inside[MAX_THREADS];
     ucontext_t first, contexts[MAX_THREADS];
     std::unique_ptr<char[]> stacks{new char[MAX_THREADS * STACK]};
-    bool started[MAX_THREADS] = {}, ended[MAX_THREADS];
+    bool started[MAX_THREADS] = {}, ended[MAX_THREADS], in_warp_barrier;
     void (*work)(void*);
     void* argument;
 };
@@ -45,6 +45,11 @@ static thread_local Team* team;
 
 static inline void __syncthreads() {
     if (!_setjmp(team->inside[threadIdx.x])) _longjmp(team->scheduler, 1);
+}
+
+static inline void wait_for_warp() {
+    team->in_warp_barrier = true;
+    __syncthreads();
 }
 
 static void run_thread() {
@@ -68,15 +73,34 @@ static __attribute__((noinline)) void resume_thread() {
     swapcontext(&team->first, &context);
 }
 
+// Runs `threads` threads from `first` on, a warp, until their next barrier of the block, or their end; adds those that ended.
+// Returns false if some threads reached a barrier of the warp that others did not reach.
+static bool run_warp(unsigned first, unsigned threads, const Size& size, unsigned& ended) {
+    for (unsigned waiting = WARP; waiting;) {
+        waiting = ended = 0;
+        for (unsigned index = 0; index < threads; ++index) {
+            threadIdx.x = first + (size.backwards ? threads - 1 - index : index);
+            team->in_warp_barrier = false;
+            resume_thread();
+            waiting += team->in_warp_barrier;
+            ended += team->ended[threadIdx.x];
+        }
+        if (waiting && waiting < WARP) return false;
+    }
+    return true;
+}
+
 // Runs a block. Returns false if some threads reached a barrier that others did not reach.
 static bool run_block(const Size& size) {
     std::memset(team->ended, 0, sizeof team->ended);
+    const unsigned warps = (size.threads + WARP - 1) / WARP;
     for (unsigned ended = 0; ended < size.threads;) {
         ended = 0;
-        for (unsigned index = 0; index < size.threads; ++index) {
-            threadIdx.x = size.backwards ? size.threads - 1 - index : index;
-            resume_thread();
-            ended += team->ended[threadIdx.x];
+        for (unsigned index = 0; index < warps; ++index) {
+            const unsigned first = (size.backwards ? warps - 1 - index : index) * WARP, rest = size.threads - first;
+            unsigned ended_here;
+            if (!run_warp(first, rest < WARP ? rest : (unsigned)WARP, size, ended_here)) return false;
+            ended += ended_here;
         }
         if (ended && ended < size.threads) return false;
     }

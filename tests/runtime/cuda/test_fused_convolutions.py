@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dcfnet.backbones.fused_convolutions import LARGE, MAX_SHARED, SMALL, FusedConvolutions, Tile
+from dcfnet.backbones.fused_convolutions import FusedConvolutions, Tile
+from dcfnet.devices.cuda.kernels.constants import MAX_SHARED
 from dcfnet.model.layers import Convolution, Normalisation
 
 from tests.runtime.cuda.definitions import convolved, normalised
@@ -140,7 +141,7 @@ def test_networks_that_cannot_be_fused_are_recognised(fake: Any, rng: np.random.
 def test_tiles_compute_few_pixels_twice(rng: np.random.Generator, side: int) -> None:
     """The work of the tiles of the shipped network, in relation to the work without overlaps and margins."""
     (first, second), _, _ = network("shipped", rng)
-    for pixels, limit in ((LARGE, 1.2), (SMALL, 1.55)):
+    for pixels, limit in ((Tile.LARGE, 1.2), (Tile.SMALL, 1.55)):
         tile = Tile.best(second, 3, side, pixels)
         assert tile is not None
         assert tile.width * tile.height <= pixels * 32

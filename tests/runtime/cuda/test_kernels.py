@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-from collections.abc import Sequence
-from importlib import metadata
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from dcfnet.backbones.fused_convolutions import LARGE, SMALL, FusedConvolutions
+from dcfnet.backbones.fused_convolutions import FusedConvolutions, Tile
 from dcfnet.backbones.loading import load_model
 from dcfnet.backbones.native import grouped
+from dcfnet.backbones.tensor_convolutions import TensorConvolutions, TensorTile
 from dcfnet.devices.cuda import sampling
 from dcfnet.devices.cuda.kernels.constants import DEFINES
 from dcfnet.devices.cuda.kernels.peaks import STATISTICS_BYTES
@@ -24,41 +21,17 @@ from dcfnet.io.texture import COARSE_SAMPLES
 from dcfnet.model.layers import Convolution, Normalisation, read_layers
 
 from tests.runtime.cuda.definitions import convolved, normalised
-from tests.runtime.cuda.host import SHIM, HostKernels, signatures
-
-ARCHITECTURES = (75, 80, 86, 89, 90, 120)  # Turing to Blackwell
-
-
-@pytest.fixture(scope="module", params=["nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"], ids=["CUDA 13", "CUDA 12"])
-def nvrtc(request: pytest.FixtureRequest) -> Any:
-    """NVIDIA's run-time compiler, which needs no driver."""
-    try:
-        listed = metadata.files(request.param) or []
-    except metadata.PackageNotFoundError:
-        pytest.skip(f"needs {request.param}; the dev extra installs it on x86-64 Linux only")
-    (library,) = (Path(str(file.locate())) for file in listed if file.name.startswith("libnvrtc.so"))
-    return ctypes.CDLL(str(library))
+from tests.runtime.cuda.host import INSTRUCTIONS, OPERATIONS, SHIM, HostKernels, signatures
+from tests.runtime.cuda.nvrtc import ARCHITECTURES, compiled
 
 
-def compile_cuda(nvrtc: Any, source: str, options: Sequence[str]) -> tuple[int, str, int]:
-    """The status, the log, and the size of the machine code in bytes."""
-    program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None) == 0
-    arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-    status = nvrtc.nvrtcCompileProgram(program, len(options), arguments)
-    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(program, log)
-    size.value = 0
-    nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return status, log.value.decode(), size.value
+def shipped_features(kind: type[FusedConvolutions], pixels: int) -> Program:
+    """The program of the shipped network for patches of the preset `balanced`. The choice of its tile needs no GPU.
 
-
-def shipped_features(pixels: int) -> Program:
-    """The program of the shipped network for patches of the preset `balanced`. The choice of its tile needs no GPU."""
-    device = SimpleNamespace(constant=lambda values: values, attribute=lambda name: 132)
-    tile_and_program = FusedConvolutions(device, *read_layers(load_model("dcfnet")))._program(108, pixels)
+    Its instructions are those of the first tensor cores that it can use, which all later ones have too.
+    """
+    device = SimpleNamespace(constant=lambda values: values, attribute=lambda name: 132, compute_capability="7.5")
+    tile_and_program = kind(device, *read_layers(load_model("dcfnet")))._program(108, pixels)
     assert tile_and_program is not None
     return tile_and_program[1]
 
@@ -66,8 +39,10 @@ def shipped_features(pixels: int) -> Program:
 PROGRAMS = {
     "tracker": TRACKER,
     "decisions": DECISIONS,
-    "features_large": shipped_features(LARGE),
-    "features_small": shipped_features(SMALL),
+    "features_large": shipped_features(FusedConvolutions, Tile.LARGE),
+    "features_small": shipped_features(FusedConvolutions, Tile.SMALL),
+    "tensor_large": shipped_features(TensorConvolutions, TensorTile.LARGE),
+    "tensor_small": shipped_features(TensorConvolutions, TensorTile.SMALL),
 }
 
 
@@ -75,19 +50,18 @@ PROGRAMS = {
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kernel_compiles_without_a_gpu(nvrtc: Any, architecture: int, name: str) -> None:
     program = PROGRAMS[name]
-    options = (*program.options(), f"--gpu-architecture=sm_{architecture}")
-    status, log, size = compile_cuda(nvrtc, program.source(), options)
-    assert (status, log.strip()) == (0, "")
-    assert size > 4000
+    result = compiled(nvrtc, program.source(), program.options(), architecture)
+    assert (result.status, result.log.strip()) == (0, "")
+    assert result.size > 4000
 
 
 def test_the_compiler_reports_an_error(nvrtc: Any) -> None:
     """Otherwise the test above might pass on anything."""
     source = TRACKER.source().replace("rintf(", "rounded(")
-    status, log, size = compile_cuda(nvrtc, source, (*TRACKER.options(), "--gpu-architecture=sm_86"))
-    assert status != 0
-    assert '"rounded" is undefined' in log
-    assert size == 0
+    result = compiled(nvrtc, source, TRACKER.options(), 86)
+    assert result.status != 0
+    assert '"rounded" is undefined' in result.log
+    assert result.size == 0
 
 
 def test_no_constant_is_defined_twice() -> None:
@@ -99,11 +73,13 @@ def test_no_constant_is_defined_twice() -> None:
 
 
 def test_the_host_runs_complete_kernels() -> None:
-    """The kernels have no communication within a warp, which the host cannot run, and no code for the host only."""
-    source, shim = "".join(program.source() for program in PROGRAMS.values()), SHIM.read_text()
+    """They have no code for the host only. The host replaces one file: it can run no other operation of a warp."""
+    source, shim = "".join(program.source() for program in PROGRAMS.values()), SHIM.read_text() + OPERATIONS.read_text()
     assert not [word for word in ("__shfl", "__syncwarp", "#if") if word in source + shim]
+    assert "asm" in source
+    assert "asm" not in INSTRUCTIONS.sub("", source)
     assert set(signatures(source)) == {
-        *("features", "features_half"),
+        *("features", "features_half", "tensor_features", "tensor_features_half"),
         *(name + suffix for name in ("crop", "count_colours", "likelihood") for suffix in ("", "_half")),
         *("extremes", "convolve", "normalise", "read_peaks"),
         *("window_maps", "keep_band", "spread_band", "thin_maps"),

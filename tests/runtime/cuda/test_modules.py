@@ -7,7 +7,7 @@ from typing import Any
 import dcfnet
 import numpy as np
 import pytest
-from dcfnet.backbones.fused_convolutions import SMALL, FusedConvolutions
+from dcfnet.backbones.fused_convolutions import FusedConvolutions, Tile
 from dcfnet.devices.cuda.kernels.program import TRACKER
 from dcfnet.model.layers import Convolution, Normalisation
 from dcfnet_evaluation.rendered import Clip
@@ -85,7 +85,7 @@ def test_each_geometry_is_a_program_that_is_compiled_at_its_first_launch(
     assert len(modules.options) == 2
     assert all(f"-DPATCH_SIDE={side}" in options for side, options in zip((1, 2), modules.options, strict=True))
     assert [name for _, name in modules.functions] == ["features", "features"]
-    programs = [fused._compiled(side, SMALL)[1] for side in (1, 2)]
-    assert fused._compiled(1, SMALL)[1] is programs[0]
+    programs = [fused._compiled(side, Tile.SMALL)[1] for side in (1, 2)]
+    assert fused._compiled(1, Tile.SMALL)[1] is programs[0]
     assert programs[0].options() != programs[1].options()
     assert programs[0].source() == programs[1].source()

@@ -1,7 +1,8 @@
 // Code that all kernels share. The files of a program (program.py) are compiled as one text, with constants.py as -D
-// options. Arrays are contiguous. A launch may have more threads than there is work. Every kernel is also valid C++: the
-// tests compile it with g++ and run it on a CPU (tests/runtime/cuda). Only the threads of features.cu, peaks.cu and
-// separable.cu, and those of sum_maps, cooperate, through shared memory; all other threads work alone.
+// options. Arrays are contiguous. A launch may have more threads than there is work. Every kernel is also valid C++, but for
+// tensor_cores.cu: the tests compile it with g++ and run it on a CPU (tests/runtime/cuda). Only the threads of features.cu,
+// tensor_features.cu, peaks.cu and separable.cu, and those of sum_maps, cooperate, through shared memory. In
+// tensor_features.cu those of a warp also do. All other threads work alone.
 
 typedef unsigned char uint8;
 

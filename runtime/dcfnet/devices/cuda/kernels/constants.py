@@ -24,7 +24,12 @@ WARPS = 4  # warps of a block
 WARP_OUTPUTS = 8  # channels of the features that a warp sums
 GROUP_CHANNELS = 4  # intermediate channels that a block keeps in shared memory at a time
 RUN_LENGTH = 5  # neighbouring intermediate pixels that a thread computes at once
-
+MAX_OUTPUTS = WARPS * WARP_OUTPUTS  # channels of the features that a block can sum
+# Fused convolutions on tensor cores
+TENSOR_CHANNELS = 16  # intermediate channels in shared memory at a time: the depth of one product of matrices
+PIXEL_NUMBERS = 4  # channels of a patch pixel in shared memory, one of them 0: four pixels are the depth of one product
+TENSOR_ROWS = 16  # of the result of one product: pixels
+TENSOR_STEP = 12  # words from one intermediate pixel to the next: eight pixels are then in different banks
 DEFINES: tuple[tuple[str, int], ...] = (
     ("READER_THREADS", READER_THREADS),
     ("NUMBERS_PER_TARGET", NUMBERS_PER_TARGET),
@@ -37,6 +42,11 @@ DEFINES: tuple[tuple[str, int], ...] = (
     ("WARP_OUTPUTS", WARP_OUTPUTS),
     ("GROUP_CHANNELS", GROUP_CHANNELS),
     ("RUN_LENGTH", RUN_LENGTH),
+    ("MAX_OUTPUTS", MAX_OUTPUTS),
+    ("TENSOR_CHANNELS", TENSOR_CHANNELS),
+    ("PIXEL_NUMBERS", PIXEL_NUMBERS),
+    ("TENSOR_ROWS", TENSOR_ROWS),
+    ("TENSOR_STEP", TENSOR_STEP),
     ("COLOUR_LEVELS", LEVELS),
     ("COLOUR_SHIFT", SHIFT),
     ("COARSE_SAMPLES", COARSE_SAMPLES),

@@ -8,22 +8,16 @@
 //   KERNEL, STRIDE, PADDING, DILATION    of the second convolution
 //   OUTPUTS, SIDE               channels and side of the features
 //   REACH                       channels on each side that the normalisation of a feature reads
-// A block computes a tile of TILE_WIDTH x TILE_HEIGHT features, PIXELS of them per thread, from ROWS x COLUMNS intermediate
-// pixels. Neighbouring features read every STRIDE-th intermediate column. So these columns are stored next to each other, in
-// groups of PART columns. PITCH is the distance of two rows. fused_convolutions.py chooses the tile.
+// A thread computes WARP_OUTPUTS channels of PIXELS features. tiles.cu has the constants of tiles.
 //
 // Weights are padded with zeros: first (GROUPS, CHANNELS, 3, 3) and first_bias (GROUPS), Fours of GROUP_CHANNELS numbers;
 // second (GROUPS, KERNEL, KERNEL, GROUP_CHANNELS, WARPS, WARP_OUTPUTS), second_bias (WARPS, WARP_OUTPUTS).
 
-#define BLOCK_THREADS (WARPS * LANES)
 #define RUNS ((COLUMNS + RUN_LENGTH - 1) / RUN_LENGTH)  // runs of neighbouring intermediate pixels in a row
 #define WINDOW_ROWS (ROWS + 2)                          // patch pixels that a tile reads
 #define WINDOW_COLUMNS (RUNS * RUN_LENGTH + 2)
 #define TAPS (KERNEL * KERNEL)
 #define GROUP_WEIGHTS (TAPS * GROUP_CHANNELS * WARPS * (WARP_OUTPUTS / 4))  // Fours of the second convolution, per group
-
-// Where an intermediate column is stored in its row.
-__device__ static inline int stored_column(int column) { return column % STRIDE * PART + column / STRIDE; }
 
 // Loads the patch pixels (CHANNELS, WINDOW_ROWS, WINDOW_COLUMNS) from (left, top) on; pixels outside the patch are 0.
 template <typename Pixel>
@@ -103,19 +97,6 @@ __device__ static inline void add_second_convolution(const Four* intermediate, c
     }
 }
 
-// Normalises the sums (channels, PIXELS * LANES) of a tile that begins at (left, top) into features (OUTPUTS, SIDE, SIDE).
-__device__ static inline void store_features(const float* sums, const float* __restrict__ band,
-                                             const float* __restrict__ offset, float* __restrict__ features, int left,
-                                             int top) {
-    for (int pixel = threadIdx.x; pixel < TILE_WIDTH * TILE_HEIGHT; pixel += BLOCK_THREADS) {
-        const int x = left + pixel % TILE_WIDTH, y = top + pixel / TILE_WIDTH;
-        if (x >= SIDE || y >= SIDE) continue;
-        for (int channel = 0; channel < OUTPUTS; ++channel)
-            features[((long long)channel * SIDE + y) * SIDE + x] =
-                normalised(sums + pixel, PIXELS * LANES, band, offset, channel, OUTPUTS, REACH);
-    }
-}
-
 template <typename Pixel>
 __device__ static inline void compute_tile(const Pixel* __restrict__ patches, const Four* __restrict__ first,
                                            const Four* __restrict__ first_bias, const Four* __restrict__ second,
@@ -160,7 +141,7 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
         for (int k = 0; k < WARP_OUTPUTS; ++k)
             kept[((outputs + k) * PIXELS + pixel) * LANES + lane] = sums[pixel][k];
     __syncthreads();
-    store_features(kept, band, offset, features + patch * OUTPUTS * SIDE * SIDE, left, top);
+    store_features(kept, PIXELS * LANES, band, offset, features + patch * OUTPUTS * SIDE * SIDE, left, top);
 }
 
 // Patches (count, CHANNELS, PATCH_SIDE, PATCH_SIDE) -> features (count, OUTPUTS, SIDE, SIDE). One block per tile.

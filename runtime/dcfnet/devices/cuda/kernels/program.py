@@ -67,8 +67,16 @@ DECISIONS = Program(
 
 
 def features_program(defines: dict[str, int]) -> Program:
-    """The fused network of one geometry; see features.cu for the constants."""
-    return Program(("common.cu", "pixel_types.cu", "normalisation.cu", "features.cu"), tuple(defines.items()))
+    """The fused network of one geometry; see features.cu and tiles.cu for the constants."""
+    return Program((*_FUSED, "features.cu"), tuple(defines.items()))
+
+
+def tensor_program(defines: dict[str, int]) -> Program:
+    """The same on tensor cores; see also tensor_features.cu and tensor_cores.cu."""
+    return Program((*_FUSED, "tensor_cores.cu", "tensor_features.cu"), tuple(defines.items()))
+
+
+_FUSED = ("common.cu", "pixel_types.cu", "normalisation.cu", "tiles.cu")
 
 
 def for_pixels(kernel: str, patches: Array) -> str:

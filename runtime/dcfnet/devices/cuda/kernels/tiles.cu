@@ -1,0 +1,23 @@
+// Tiles of features, for features.cu and tensor_features.cu. A block computes a tile of TILE_WIDTH x TILE_HEIGHT features, at
+// most PIXELS * LANES, from ROWS x COLUMNS intermediate pixels. Neighbouring features read every STRIDE-th intermediate
+// column. So these columns are stored next to each other, in groups of PART columns. PITCH is the distance of two rows.
+// fused_convolutions.py chooses the tile.
+
+#define BLOCK_THREADS (WARPS * LANES)
+
+// Where an intermediate column is stored in its row.
+__device__ static inline int stored_column(int column) { return column % STRIDE * PART + column / STRIDE; }
+
+// Normalises the sums of a tile that begins at (left, top) into features (OUTPUTS, SIDE, SIDE). pitch: numbers from the sums
+// of a channel to those of the next one.
+__device__ static inline void store_features(const float* sums, int pitch, const float* __restrict__ band,
+                                             const float* __restrict__ offset, float* __restrict__ features, int left,
+                                             int top) {
+    for (int pixel = threadIdx.x; pixel < TILE_WIDTH * TILE_HEIGHT; pixel += BLOCK_THREADS) {
+        const int x = left + pixel % TILE_WIDTH, y = top + pixel / TILE_WIDTH;
+        if (x >= SIDE || y >= SIDE) continue;
+        for (int channel = 0; channel < OUTPUTS; ++channel)
+            features[((long long)channel * SIDE + y) * SIDE + x] =
+                normalised(sums + pixel, pitch, band, offset, channel, OUTPUTS, REACH);
+    }
+}
