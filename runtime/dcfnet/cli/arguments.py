@@ -87,7 +87,8 @@ Deaths: TypeAlias = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="End a target that was lost or uncertain in N frames in a row. 0: never. "
+        help="End a target that was lost or uncertain in N frames in a row, or that follows the object of another "
+        "target. 0: never. "
         f"Default: {DEATHS} if --births starts targets, else 0.",
         rich_help_panel=SEVERAL,
     ),

@@ -10,6 +10,7 @@ from dcfnet.cli.outputs import BAG, check_outputs, is_bag_file
 from dcfnet.cli.target import display_fault
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import read_detections
+from dcfnet.cli.targets.duplicates import DuplicateRule
 from dcfnet.cli.targets.run_targets import TargetPlan
 from dcfnet.cli.targets.starts import numbered, read_starts
 from dcfnet.errors import ConfigError, SinkError
@@ -189,4 +190,5 @@ def plan_targets(options: RunOptions) -> TargetPlan:
     if deaths is None:
         deaths = DEATHS if births else 0
     found = read_detections(options.detections, options.min_score) if options.detections else {}
-    return TargetPlan(starts, found, BirthRule(births, options.birth_score), DeathRule(deaths))
+    birth_rule = BirthRule(births, options.birth_score)
+    return TargetPlan(starts, found, birth_rule, DeathRule(deaths), DuplicateRule(deaths))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import Detections, usable
+from dcfnet.cli.targets.duplicates import DuplicateRule
 from dcfnet.cli.targets.starts import TargetStart
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.frame import Frame, frame_size
@@ -23,13 +24,14 @@ from dcfnet.tracking.status import rejected_results
 class TargetPlan:
     """What a run does with targets. starts: targets whose box is known. detections: of a detector, by frame.
 
-    births, deaths: the rules; their defaults start no target and end none.
+    births, deaths, duplicates: the rules; their defaults start no target and end none.
     """
 
     starts: Sequence[TargetStart] = ()
     detections: Detections = field(default_factory=dict)
     births: BirthRule = field(default_factory=lambda: BirthRule(0, 0.0))
     deaths: DeathRule = field(default_factory=lambda: DeathRule(0))
+    duplicates: DuplicateRule = field(default_factory=lambda: DuplicateRule(0))
 
 
 class RunTargets:
@@ -52,7 +54,7 @@ class RunTargets:
         """The rows of a new frame: the targets are searched, then corrected with the detections of frame `index`.
 
         time: of the frame, s; see `Tracker.update`.
-        Targets that were not tracked for too long end; this is their last row.
+        Targets that were not tracked for too long, or follow the object of another target, end; this is their last row.
         """
         results = self._tracker.update(frame, time)
         found = usable(self._plan.detections.get(index, ()), frame_size(frame))
@@ -63,7 +65,7 @@ class RunTargets:
             present += [start.box for start in self._starts if start.frame <= index]
             self._born = self._plan.births.add([found[left] for left in done.left[0]], present)
         rows = self._rows(results)
-        for target in self._plan.deaths.add(results.items()):
+        for target in {*self._plan.deaths.add(results.items()), *self._plan.duplicates.add(results)}:
             self._tracker.remove(target)
             del self._ids[target], self._last[target]
             self.ended += 1
