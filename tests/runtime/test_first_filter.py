@@ -173,6 +173,25 @@ def test_a_doubtful_target_takes_the_box_of_a_detector_at_which_its_first_filter
         assert after[0].peak > 0.8 * followed[1][1].peak
 
 
+def test_each_pair_of_a_target_and_a_box_is_searched_once_with_each_filter(
+    followed: tuple[Tracker, list[Result]], clip: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of the target, and each box with the present and with the first filter. The correction reuses them."""
+    tracker, searched = copy(followed[0]), list[tuple[float, ...]]()
+    tracker.update(clip[RETURNS])
+    here = tracker.box
+
+    def record(pipeline: Pipeline, there: TrackState, frames: Any, regions: Any) -> PendingDetection:
+        searched.extend(tuple(centre) for centre in there.centre)
+        return search(pipeline, there, frames, regions)
+
+    monkeypatch.setattr("dcfnet.tracking.light.search", record)
+    assert tracker.correct(clip[RETURNS], [box_at(ELSEWHERE), box_at(STOP)]).taken == 0
+    assert here is not None
+    expected = [here.centre, *[box_at(ELSEWHERE).centre] * 2, *[box_at(STOP).centre] * 2]
+    np.testing.assert_allclose(sorted(searched), sorted(expected), atol=0.1)
+
+
 def test_a_doubtful_target_takes_no_box_of_the_background(
     followed: tuple[Tracker, list[Result]], clip: list[Frame]
 ) -> None:

@@ -6,6 +6,7 @@ column is shift -1. Shifts are (x, y), in map pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,11 @@ class Peak:
     psr: NDArray[np.float64]
     apce: NDArray[np.float64]
     likeness: NDArray[np.float64]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Peak]) -> Peak:
+        """The peaks of all parts, in order."""
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Peak:
         """The peaks of some maps."""

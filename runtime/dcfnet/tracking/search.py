@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +37,14 @@ class Detection:
         """The detections of a device in a first search pass."""
         arrays = (outcomes["centre"], outcomes["size"], outcomes["psr"], np.zeros(len(outcomes), np.bool_))
         return cls(peak_of(outcomes), *arrays)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Detection]) -> Detection:
+        """The detections of all parts, in order."""
+        arrays = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]) if name != "peak"
+        }
+        return cls(Peak.concatenate([part.peak for part in parts]), **arrays)
 
     def put(self, rows: NDArray[np.intp], others: Detection) -> Detection:
         """The detections, with those of `rows` replaced by `others`."""

@@ -17,20 +17,13 @@ from dcfnet.config.settings import number
 from dcfnet.errors import ConfigError
 from dcfnet.result import Box, Corrections, Reason, Result
 from dcfnet.tracking.camera_motion import read_scenes
-from dcfnet.tracking.correction.association import (
-    NOT_TAKEN,
-    associate,
-    at_boxes,
-    near_target,
-    seen_by_first_filter,
-)
+from dcfnet.tracking.correction.association import NOT_TAKEN, associate, near_target
+from dcfnet.tracking.correction.box_search import BoxSearch, at_boxes
 from dcfnet.tracking.correction.detector_boxes import Boxes, DetectorBoxes, check_boxes
 from dcfnet.tracking.frame_validation import Frames, follow_resolution
 from dcfnet.tracking.geometry import size_limits, to_centre_grid
-from dcfnet.tracking.light import search_in_light
 from dcfnet.tracking.pipeline import Pipeline
-from dcfnet.tracking.redetection.first_filter import doubtful, learnt_anew
-from dcfnet.tracking.search import Detection
+from dcfnet.tracking.redetection.first_filter import learnt_anew
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import Evidence, searched_results, with_reason
 from dcfnet.tracking.steps import update_filters
@@ -60,29 +53,33 @@ def correct(
     validated = {source: given.frame for source, given in seen.items()}
     listed = {source: given.boxes for source, given in seen.items()}
     part, _ = follow_resolution(part, validated, pipeline.config.scale_limits())
-    taken = associate(pipeline, part, validated, listed)
+    taken, searches = associate(pipeline, part, validated, listed)
     targets, sources = [ids[row] for row in rows], state.source[rows]
     (chosen,) = (taken != NOT_TAKEN).nonzero()
-    if not len(chosen):
+    if searches is None:
         return state, _corrections(seen, targets, sources, taken, [])
     part = part.take(chosen)
     own = [listed[source][box] for source, box in zip(part.source.tolist(), taken[chosen], strict=True)]
-    part, results = move_to_boxes(pipeline, part, validated, own, weight)
+    part, results = move_to_boxes(pipeline, part, validated, own, searches, weight)
     state = state.put(rows[chosen], part)
     return state, _corrections(seen, targets, sources, taken, results)
 
 
 def move_to_boxes(
-    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Sequence[Box], weight: float
+    pipeline: Pipeline,
+    state: TrackState,
+    frames: Mapping[int, Any],
+    boxes: Sequence[Box],
+    searches: BoxSearch,
+    weight: float,
 ) -> tuple[TrackState, list[Result]]:
     """Moves N targets to N boxes and updates their filters there. The filters of the first frame do not change.
 
     The size limits are then relative to the new size, and the target keeps its aspect ratio. The weight is for targets
-    near their box that were confidently detected in the previous frame; for others it is 1.
+    near their box that were confidently detected in the previous frame; for others it is 1. searches: at the boxes.
     """
     there, every, none = at_boxes(state, boxes), np.ones(len(state), np.bool_), np.zeros(len(state), np.bool_)
-    there, found, levels = search_in_light(pipeline, there, frames)
-    found, anew = _with_first_filter(pipeline, state, frames, boxes, found)
+    found, anew = searches.found, searches.by_first
     reliable = (state.frames_since_confident == 0) & near_target(state, there.centre)
     share = np.where(reliable, weight, 1.0)[:, None]
     # Not `dcf.blend`: a weight of 1 must give the numbers of the box exactly.
@@ -93,29 +90,16 @@ def move_to_boxes(
     names = ("occluded_frames", "doubtful_frames", "candidate_frames", "positions_searched")
     counts = dict.fromkeys(names, np.zeros_like(state.occluded_frames))
     sure = {"sure_centre": centre, "sure_size": size}  # the box is from a detector
-    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=there.light)
+    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=searches.light)
     # The box is of this frame, which need not be that of the last `update`.
     state = state.replace(**counts, **sure, scenes=read_scenes(pipeline, frames, state.source))
-    state = record_confident(state, found, every, levels)
+    state = record_confident(state, found, every, searches.levels)
     state = update_filters(pipeline, state, frames, np.flatnonzero(~anew))
     if anew.any():
         state = learnt_anew(pipeline, state, frames, np.flatnonzero(anew), centre[anew], size[anew])
     evidence = Evidence(every, every, every, every, none, none, every, every, none, none)
     results = searched_results(state.boxes(), found, evidence, confidence)
     return state, [with_reason(result, Reason.CORRECTED) for result in results]
-
-
-def _with_first_filter(
-    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Sequence[Box], found: Detection
-) -> tuple[Detection, NDArray[np.bool_]]:
-    """The detections at the boxes, those of the first filters for the doubtful targets that these show, bool (N,)."""
-    anew = np.zeros(len(state), np.bool_)
-    if not doubtful(pipeline, state).any():  # nearly always
-        return found, anew
-    _, here, _ = search_in_light(pipeline, state, frames)
-    again, rows = seen_by_first_filter(pipeline, state, frames, boxes, here)
-    anew[rows] = True
-    return (found if again is None else found.put(rows, again)), anew
 
 
 def _corrections(
