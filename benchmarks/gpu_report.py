@@ -4,9 +4,10 @@
 
     times      whole calls of `update` on a rendered clip of 1280 x 720, timed like `dcfnet-bench gpu`: 1, 8, 64 and 256
                targets with frames in each kind of memory, several streams. Rows with a requirement come first
-    yardstick  the convolutions of the network by torch and cuDNN in a CUDA graph, beside the native kernels
+    yardstick  the convolutions of the network by torch and cuDNN in a CUDA graph, beside the native kernels; those on
+               tensor cores with the difference of their features
     tests      the tests with the mark `gpu`, except the long ones
-    settings   the times without captured programs, with patches in float32, with other batch sizes
+    settings   the times on tensor cores, without captured programs, with patches in float32, with other batch sizes
     engines    the same times for ONNX Runtime and TensorRT, if they are usable
     sanitizer  the small tests under compute-sanitizer, if it is installed; minutes
     long       whole clips against the CPU, and two million target-frames; minutes

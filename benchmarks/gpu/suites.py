@@ -17,7 +17,7 @@ from benchmarks.gpu.budget import Budget
 ROOT = Path(__file__).parents[2]
 TESTS, LONG = "tests/runtime/cuda", "tests/runtime/cuda/test_long.py"
 # Tests that take minutes under compute-sanitizer, which checks every memory access.
-SMALL = "slots or parity or peaks or fused or filter_update or halves"
+SMALL = "slots or parity or peaks or fused or filter_update or halves or tensor_cores or fp16"
 TOOLS = ("memcheck", "racecheck")  # of compute-sanitizer: all memory; shared memory of a block
 TO_END = 20.0  # seconds in which an interrupted pytest writes its report
 # What a sanitizer says if it cannot run on this machine, for example in a container without the right to debug.

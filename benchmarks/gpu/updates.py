@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dcfnet.backbones.loading import load_model
+from dcfnet.backbones.selection import TENSOR_CORES
 from dcfnet_evaluation.bench.gpu.command import MEMORIES
 from dcfnet_evaluation.rendered import Clip
 
@@ -33,13 +34,14 @@ def times(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: S
 
 
 def settings(clip: Clip, updates: int = UPDATES, warm_up: int = WARM_UP, targets: Sequence[int] = TARGETS) -> Rows:
-    """Rows with other settings: without captures, patches in float32, other numbers of patches per call, copied frames.
+    """Rows with other settings: tensor cores, without captures, patches in float32, other batches, copied frames.
 
     The last row is for frames in pinned memory that are copied; `times` has the row for frames that are read in place.
     """
     from dcfnet_evaluation.bench.gpu.speed import Load, Subject, sweep  # needs CuPy
 
     on_device = [Load(count, 1, "device") for count in targets]
+    yield from sweep(clip, on_device, updates, warm_up, Subject(engine=TENSOR_CORES))
     yield from sweep(clip, on_device, updates, warm_up, Subject(backend={"captures": False}))
     yield from sweep(clip, on_device, updates, warm_up, Subject(patches="float32"))
     for count in PATCHES_PER_CALL:

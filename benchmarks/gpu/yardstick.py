@@ -1,22 +1,26 @@
 """A yardstick for the network: its convolutions by torch and cuDNN in a CUDA graph, beside the native kernels.
 
-torch computes the convolutions and ReLUs. The native kernels also compute the normalisation, in the same kernel.
+torch computes the convolutions and ReLUs. The native kernels also compute the normalisation, in the same kernel. For
+tensor cores a second row has the difference of their features from those in float32, on the same device.
 Patches and maps of torch are channels-last, the layout of cuDNN's kernels for tensor cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
 import numpy as np
 from dcfnet.backbones.loading import load_model
+from dcfnet.backbones.selection import TENSOR_CORES
 from dcfnet.config import DEFAULT_PRESET
 from dcfnet.model.layers import Convolution, read_layers
 
 TARGETS = (1, 8, 64, 256)
+MOST = 64  # patches whose features are compared
 REPLAYS, ROUNDS = 50, 9  # of a graph between two events; medians are of the rounds
 FORMS = (("float32", False), ("float32", True), ("float16", False))  # dtype, TF32
 DEVICE = "cuda"  # of torch
@@ -34,23 +38,25 @@ def yardstick(targets: Sequence[int] = TARGETS) -> Iterator[dict[str, Any]]:
     config = load_model("dcfnet").preset(DEFAULT_PRESET)
     for count in targets:
         shape = (count * config.scales, 3, config.patch_size, config.patch_size)
-        forms: list[tuple[dict[str, Any], Callable[[], float]]] = [
-            ({"by": "native"}, lambda shape=shape: native_ms(shape))  # type: ignore[misc]
+        forms: list[tuple[dict[str, Any], str, Callable[[], float]]] = [
+            ({"by": "native"}, "ms", partial(native_ms, shape)),
+            ({"by": TENSOR_CORES}, "ms", partial(native_ms, shape, tensor_cores=True)),
+            ({"by": TENSOR_CORES}, "difference", partial(difference, shape)),
         ]
         for dtype, tf32 in FORMS:
             label = {"by": "torch", "dtype": dtype, "tf32": tf32}
-            forms.append((label, lambda shape=shape, dtype=dtype, tf32=tf32: torch_ms(shape, dtype, tf32)))  # type: ignore[misc]
-        for label, measure in forms:
+            forms.append((label, "ms", partial(torch_ms, shape, dtype, tf32)))
+        for label, unit, measure in forms:
             row = {"targets": count, "patches": shape[0], "side": shape[-1], **label}
             try:
-                yield row | {"ms": measure()}
+                yield row | {unit: measure()}
             except SkippedError as reason:
                 yield row | {"skipped": str(reason)}
             except Exception as error:  # for example no memory: the other rows are still valid
                 yield row | {"error": repr(error)}
 
 
-def native_ms(shape: tuple[int, ...]) -> float:
+def native_ms(shape: tuple[int, ...], tensor_cores: bool = False) -> float:
     """Milliseconds of the native kernels on patches of this shape, float16, 64 per call as in the tracker."""
     import cupy
     from dcfnet.backbones.native import NativeBackbone
@@ -59,7 +65,8 @@ def native_ms(shape: tuple[int, ...]) -> float:
     from dcfnet.devices.cuda.graph_capture import GraphCapture
 
     device, pool = CudaDevice(), cupy.cuda.MemoryPool()
-    backbone, each = NativeBackbone(load_model("dcfnet"), device), CudaBackend.patches_per_call
+    backbone = NativeBackbone(load_model("dcfnet"), device, tensor_cores)
+    each = CudaBackend.patches_per_call
     patches = device.zeros(shape, backbone.input_dtype)
 
     def work() -> Any:
@@ -71,6 +78,20 @@ def native_ms(shape: tuple[int, ...]) -> float:
         graph = GraphCapture(device, stream, rehearsal=False)
         graph.capture(work)
     return _median_ms(graph.run, cupy.cuda.Event, lambda begin, end: float(cupy.cuda.get_elapsed_time(begin, end)))
+
+
+def difference(shape: tuple[int, ...]) -> float:
+    """The norm of the difference between features on tensor cores and in float32, divided by that of the latter.
+
+    shape: of a batch of patches of noise, of which at most MOST are compared.
+    """
+    from dcfnet.backbones.native import NativeBackbone
+    from dcfnet.devices.cuda.device import CudaDevice
+
+    device, model = CudaDevice(), load_model("dcfnet")
+    patches = np.random.default_rng(0).integers(-255, 256, (min(shape[0], MOST), *shape[1:])).astype(np.float16)
+    found, expected = (NativeBackbone(model, device, on_tensor_cores)(patches) for on_tensor_cores in (True, False))
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 def torch_ms(shape: tuple[int, ...], dtype: str, tf32: bool) -> float:

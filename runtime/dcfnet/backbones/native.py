@@ -1,7 +1,8 @@
-"""Backbone with CUDA kernels of this project, in float32. It needs neither an engine file nor a library except CuPy.
+"""Backbone with CUDA kernels of this project. It needs neither an engine file nor a library except CuPy.
 
 A network of two convolutions, like that of the model `dcfnet`, runs as one kernel together with its normalisation
-(fused_convolutions.py). For other networks each layer is a kernel that writes its maps to device memory.
+(fused_convolutions.py). For other networks each layer is a kernel that writes its maps to device memory. All of them
+are float32. On tensor cores there is only the one kernel, in float16 with sums in float32 (tensor_convolutions.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfnet.backbones.fused_convolutions import FusedConvolutions
-from dcfnet.devices.cuda.kernels.constants import OUTPUTS_PER_THREAD
+from dcfnet.backbones.tensor_convolutions import TensorConvolutions
+from dcfnet.devices.cuda.kernels.constants import MAX_OUTPUTS, OUTPUTS_PER_THREAD
+from dcfnet.errors import ModelError
 from dcfnet.filter.dcf import Array
 from dcfnet.model.backbone import Backbone
 from dcfnet.model.file import Model
@@ -23,19 +26,25 @@ from dcfnet.model.layers import Convolution, Normalisation, read_layers
 
 
 class NativeBackbone(Backbone):
-    """Backbone on features.cu or layers.cu; host and device arrays. See `Backbone` for layouts."""
+    """Backbone on features.cu, tensor_features.cu or layers.cu; host and device arrays. See `Backbone` for layouts."""
 
     capturable = True
 
-    def __init__(self, model: Model, device: Any = None) -> None:
-        """device: a `CudaDevice`; None opens one.
+    def __init__(self, model: Model, device: Any = None, tensor_cores: bool = False) -> None:
+        """device: a `CudaDevice`; None opens one. tensor_cores: whether they compute the convolutions, in float16.
 
         Raises ModelError that names the unsupported part of the file, MissingDependencyError and DeviceError.
         """
         self._convolutions, self._norm = read_layers(model)
+        kind = TensorConvolutions if tensor_cores else FusedConvolutions
+        fused, self._must_fuse = kind.supports(self._convolutions), tensor_cores
+        if tensor_cores and not fused:
+            raise ModelError(
+                f"{model.name}: tensor cores run two convolutions, the first 3 x 3 with stride 1, and at most "
+                f"{MAX_OUTPUTS} channels of features; use engine='native' for this network"
+            )
         self._device = device or _open_device()
-        fused = FusedConvolutions.supports(self._convolutions)
-        self._fused = FusedConvolutions(self._device, self._convolutions, self._norm) if fused else None
+        self._fused = kind(self._device, self._convolutions, self._norm) if fused else None
         # Half as many bytes to read. Sums are float32 in any case.
         self.input_dtype = np.float16 if fused else np.float32
 
@@ -43,6 +52,8 @@ class NativeBackbone(Backbone):
         on_host = isinstance(patches, np.ndarray)
         on_device = self._device.upload(patches) if on_host else patches
         features = self._fused(on_device) if self._fused is not None else None
+        if features is None and self._must_fuse:
+            raise ModelError("no tile of the kernel for tensor cores fits the shared memory; use engine='native'")
         features = self._layers(on_device) if features is None else features
         return self._device.to_host(features) if on_host else features
 

@@ -12,7 +12,8 @@ from dcfnet.model.file import Model
 from dcfnet.model.layers import unsupported_reason
 
 HOST_ENGINES = ("onnxruntime", "opencv")  # engines for which device="auto" selects the CPU
-ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native")
+TENSOR_CORES = "native-fp16"
+ENGINES = ("auto", *HOST_ENGINES, "tensorrt", "native", TENSOR_CORES)
 
 
 def open_backbone(
@@ -21,9 +22,10 @@ def open_backbone(
     """The backbone of a model on an engine.
 
     engine: "onnxruntime" (an extra; on a GPU with its CUDA provider), "opencv" (always installed, CPU only), "tensorrt"
-    (for .engine files), "native" (kernels of this project, GPU only) or "auto". "auto" is TensorRT for an engine file.
-    For other models on a GPU it is native, or ONNX Runtime if the native kernels do not support the model. On a CPU it
-    is ONNX Runtime, the faster engine, if it is installed, else OpenCV.
+    (for .engine files), "native" (kernels of this project in float32, GPU only), "native-fp16" (the same on tensor
+    cores: weights and intermediate maps are rounded to float16, sums are float32) or "auto". "auto" is TensorRT for an
+    engine file. For other models on a GPU it is native, or ONNX Runtime if the native kernels do not support the model.
+    On a CPU it is ONNX Runtime, the faster engine, if it is installed, else OpenCV.
     side: of the patches, px; None: the patch size of the model's config. device: of the patches, "cpu" or "cuda".
     threads: threads of ONNX Runtime on the CPU, at least 1; None: one per core. Other engines ignore it.
     Raises ConfigError for another name or an unsupported side, MissingDependencyError if the engine is not installed,
@@ -43,6 +45,11 @@ def _check(model: Model, engine: str, side: int | None, device: str) -> None:
     if engine == "opencv" and device == "cuda":
         raise ConfigError(
             "engine='opencv' runs on the CPU only; with device='cuda' use native, tensorrt or onnxruntime"
+        )
+    if engine == TENSOR_CORES and device != "cuda":
+        raise ConfigError(
+            f"engine={engine!r}: runs on the tensor cores of a GPU, but the device is the CPU; use device='cuda', or "
+            "engine='onnxruntime'"
         )
     if "window" in model.folded and side not in (None, model.config.patch_size):
         raise ConfigError(
@@ -64,10 +71,10 @@ def _open(model: Model, engine: str, side: int, device: str, threads: int | None
         return TrtBackbone(model, side)
     if engine == "auto" and device == "cuda" and (reason := unsupported_reason(model)):
         return _open_without_kernels(model, reason)
-    if engine == "native" or (engine == "auto" and device == "cuda"):
+    if engine in ("native", TENSOR_CORES) or (engine == "auto" and device == "cuda"):
         from dcfnet.backbones.native import NativeBackbone
 
-        return NativeBackbone(model)
+        return NativeBackbone(model, tensor_cores=engine == TENSOR_CORES)
     if engine == "onnxruntime" and device == "cuda":
         from dcfnet.backbones.ort import OrtCudaBackbone
 

@@ -79,6 +79,10 @@ def test_updates_are_timed_for_every_load(clocked: Any, short: Clip, monkeypatch
 
 def test_a_row_says_how_its_programs_ran(clocked: Any, short: Clip) -> None:
     rows = list(updates.settings(short, updates=1, warm_up=0, targets=(1, 2)))
+    tensor_cores, rows = rows[:2], rows[2:]
+    labels = [(row["targets"], row["engine"], row["execution"], "floor_ms" in row) for row in tensor_cores]
+    assert labels == [(count, "native-fp16", "graph", False) for count in (1, 2)]
+    assert all("floor_ms" in row for row in rows)
     executions = [(row["targets"], row.get("captures"), row["execution"]) for row in rows]
     assert executions[:2] == [(1, False, "call by call"), (2, False, "call by call")]
     assert executions[2:] == [*((count, None, "graph") for count in (1, 2)), *[(1, None, "graph")] * 4]

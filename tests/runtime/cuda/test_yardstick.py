@@ -33,10 +33,12 @@ def test_the_yardstick_skips_torch_without_cuda_and_says_why(clocked: Any, monke
     """The events of the stand-in are 2 ms apart. torch has no CUDA device here."""
     torch = pytest.importorskip("torch")
     rows = list(yardstick.yardstick(targets=(1,)))
-    assert [(row["by"], row["patches"]) for row in rows] == [("native", 3), *[("torch", 3)] * 3]
-    assert rows[0]["ms"] == 2.0 / yardstick.REPLAYS
-    assert [(row["dtype"], row["tf32"]) for row in rows[1:]] == list(yardstick.FORMS)
-    assert {row["skipped"] for row in rows[1:]} == {f"torch {torch.__version__} has no CUDA device"}
+    kinds = ["native", "native-fp16", "native-fp16", *["torch"] * 3]
+    assert [(row["by"], row["patches"]) for row in rows] == [(kind, 3) for kind in kinds]
+    assert [row["ms"] for row in rows[:2]] == [2.0 / yardstick.REPLAYS] * 2
+    assert 1e-5 < rows[2]["difference"] < 1e-3
+    assert [(row["dtype"], row["tf32"]) for row in rows[3:]] == list(yardstick.FORMS)
+    assert {row["skipped"] for row in rows[3:]} == {f"torch {torch.__version__} has no CUDA device"}
     monkeypatch.setattr(yardstick, "find_spec", lambda name: None)
     assert {row.get("skipped") for row in yardstick.yardstick(targets=(1,))} == {None, "torch is not installed"}
 
@@ -113,9 +115,11 @@ def test_a_form_that_fails_leaves_the_other_rows(
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr(yardstick, "FORMS", (("float32", False), ("float16", False)))
-    first, *rows = yardstick.yardstick(targets=(1,))
-    assert [first["ms"], *(row["ms"] for row in rows)] == [2.0 / yardstick.REPLAYS, 0.5, 0.5]
+    monkeypatch.setattr(yardstick, "difference", lambda shape: 0.0)
+    rows = list(yardstick.yardstick(targets=(1,)))
+    assert [row.get("ms") for row in rows] == [*[2.0 / yardstick.REPLAYS] * 2, None, 0.5, 0.5]
     monkeypatch.setattr(torch_cuda, "replay", fail)
-    first, *rows = yardstick.yardstick(targets=(1,))
-    assert first["ms"] == 2.0 / yardstick.REPLAYS
-    assert [row["error"] for row in rows] == ["RuntimeError('CUDA out of memory')"] * 2
+    monkeypatch.setattr(yardstick, "difference", fail)
+    first, second, *rows = yardstick.yardstick(targets=(1,))
+    assert first["ms"] == second["ms"] == 2.0 / yardstick.REPLAYS
+    assert [row["error"] for row in rows] == ["RuntimeError('CUDA out of memory')"] * 3

@@ -40,7 +40,9 @@ Memories = Annotated[
 Size = Annotated[str, typer.Option(metavar="WxH", help="Size of the rendered frames.")]
 Preset = Annotated[str, typer.Option(help="Operating point of the model.")]
 Model = Annotated[Path, typer.Option(metavar="FILE", help="ONNX file, engine file or name of a shipped model.")]
-Engine = Annotated[str, typer.Option(help="Engine that runs the backbone: auto, native, tensorrt, onnxruntime.")]
+Engine = Annotated[
+    str, typer.Option(help="Engine that runs the backbone: auto, native, native-fp16, tensorrt, onnxruntime.")
+]
 Updates = Annotated[int, typer.Option(help="Timed updates per row.", min=1)]
 WarmUp = Annotated[int, typer.Option(help="Untimed updates before them.", min=0)]
 Output = Annotated[Path, typer.Option(metavar="FILE.json", help="JSON file for all values, with p50, p90 and p99.")]

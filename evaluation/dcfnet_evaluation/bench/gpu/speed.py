@@ -18,6 +18,7 @@ import cupy
 import dcfnet
 import numpy as np
 from dcfnet.backbones.loading import load_model
+from dcfnet.backbones.selection import TENSOR_CORES
 from dcfnet.devices.cuda.device import CudaDevice
 from dcfnet.devices.cuda.graph_capture import CALL_BY_CALL
 from dcfnet.devices.cuda.slots import SlotFilters
@@ -142,13 +143,16 @@ def frames_in_memory(clip: Clip, memory: str, device: CudaDevice) -> list[Any]:
 def roofline_figures(
     clip: Clip, load: Load, subject: Subject, pipeline: Pipeline, device: CudaDevice, measured: float
 ) -> dict[str, Any]:
-    """The floor of an update, ms, and the measured time divided by it; empty if the floor cannot be computed."""
+    """The floor of an update, ms, and the measured time divided by it; empty if the floor cannot be computed.
+
+    It is a floor of float32 arithmetic, so there is none for tensor cores.
+    """
     peak, box = peak_of(device), clip.box(0)
     try:
         sizes = Sizes.of(load_model(subject.model), pipeline.config, pipeline.patch_dtype)
     except ModelError:
         return {}
-    if peak is None:
+    if peak is None or subject.engine == TENSOR_CORES:
         return {}
     stages = step(sizes, load.batch, box.w * box.h * (1 + pipeline.config.padding) ** 2)
     floor = floor_ms(stages, peak)
