@@ -142,6 +142,30 @@ def test_a_file_that_cannot_be_recorded_is_one_clear_line(
     assert re.search(rule, text), text
 
 
+@pytest.mark.parametrize("limit", [1, 300_000, 1_200_000])
+def test_a_disk_that_fills_during_the_run_ends_it_with_one_clear_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], limit: int
+) -> None:
+    """The library goes back in the file to write the size of a chunk, and checks its place there."""
+    resource = pytest.importorskip("resource", reason="needs a limit for the size of files")
+    rng = np.random.default_rng(0)  # the library compresses equal pictures
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def record() -> None:
+        with Recording(tmp_path / "tracks.mcap", lambda frame: np.zeros((1, 64, 64), np.float32)) as recording:
+            for t in range(60):
+                noise = rng.integers(0, 256, (240, 320, 3), np.uint8)
+                recording.frame(t, SourceFrame(noise, t / 30), [], None)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(SinkError, match=r"--record .*tracks.mcap: cannot be written \(File too large\)"):
+            record()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capfd.readouterr().err == "", "the library prints nothing"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_ends_the_run_with_one_clear_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "full.mcap"

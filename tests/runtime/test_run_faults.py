@@ -183,6 +183,19 @@ def test_folders_are_named_as_folders(tmp_path: Path, clip: Clip, frames: list[n
         assert f"{tmp_path}: is a folder; give " in text.replace("\n", "")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(("option", "name"), [("--boxes", "b.mcap"), ("--record", "r.mcap"), ("--output", "v.mp4")])
+def test_a_pipe_is_refused_and_stays_where_the_format_is_not_written_in_order(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray], option: str, name: str
+) -> None:
+    folder, pipe = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"]), tmp_path / name
+    os.mkfifo(pipe)
+    code, text = run(folder, "--init", start(clip), option, pipe)
+    assert (code, text.count("\n")) == (1, 1)
+    assert f"{pipe}: is a pipe or a device" in text
+    assert pipe.is_fifo()
+
+
 def test_a_log_gets_lines_of_progress(
     tmp_path: Path, clip: Clip, frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:

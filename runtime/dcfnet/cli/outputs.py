@@ -8,6 +8,7 @@ from pathlib import Path
 from dcfnet.cli.failures.recorder import check_folder
 from dcfnet.errors import SinkError
 from dcfnet.io.decoding.images import IMAGE_SUFFIXES
+from dcfnet.io.sinks.video import CODECS
 
 STDOUT = Path("-")
 BAG = ".mcap"
@@ -19,7 +20,7 @@ def is_bag_file(file: Path) -> bool:
 
 
 def check_outputs(source: str, files: list[Path], outputs: list[Path], failures: Path | None = None) -> None:
-    """Raises SinkError if an output is a folder, or would overwrite an input or another output.
+    """Raises SinkError if an output is a folder or a pipe, or would overwrite an input or another output.
 
     files: the inputs beside the source, for example the model. failures: the folder of --record-failures, which must
     not be the source or have an earlier run.
@@ -29,6 +30,8 @@ def check_outputs(source: str, files: list[Path], outputs: list[Path], failures:
     for output in written:
         if output.is_dir():
             raise SinkError(f"{output}: is a folder; give the name of a file in it, for example {output / 'boxes.csv'}")
+        if output.suffix.lower() in (*CODECS, BAG) and output.exists() and not output.is_file():
+            raise SinkError(f"{output}: is a pipe or a device, and this format is not written in order; name a file")
         image = output.suffix.lower() in IMAGE_SUFFIXES and output.exists()
         if os.path.realpath(output) in inputs or image:
             raise SinkError(f"{output}: would overwrite an input of the run or an image; choose another file")

@@ -5,6 +5,7 @@ Only this module imports foxglove.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import FileIO
@@ -108,10 +109,15 @@ class Recording:
 
 
 class _File(FileIO):
-    """A file that remembers its first error. The library would print a line for each message after it."""
+    """A file that remembers its first error, and then only counts positions.
+
+    The library would print a line for each message after an error. It compares positions, and a wrong one ends the
+    program.
+    """
 
     def __init__(self, file: Path) -> None:
         self._path = file
+        self._place = self._end = 0  # where the file would be without the error
         self._error: OSError | None = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +133,21 @@ class _File(FileIO):
                 rest = rest[super().write(rest) or 0 :]
         except OSError as error:
             self._error = error
+        self._place += len(content)
+        self._end = max(self._end, self._place)
         return len(content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new position, as if everything had been written."""
+        if self._error is None:
+            self._place = super().seek(offset, whence)
+        else:
+            self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        """The position, as if everything had been written."""
+        return self._place
 
     def check(self) -> None:
         """Raises SinkError if an earlier call of `write` failed."""
