@@ -14,6 +14,7 @@ from types import TracebackType
 
 from dcfnet.cli.box_outputs import header_of
 from dcfnet.cli.failures.pictures import encoded, response_picture, shrunk
+from dcfnet.cli.interrupts import interrupts_wait
 from dcfnet.errors import InvalidFrameError, MissingDependencyError, SinkError
 from dcfnet.io.frame import Array, Frame
 from dcfnet.io.sinks.boxes import BoxLine, json_row
@@ -64,6 +65,7 @@ class Recording:
         self._boxes = ImageAnnotationsChannel("/dcfnet/boxes", context=context)
         self._targets = Channel("/dcfnet/targets", schema=SCHEMA, context=context)
 
+    @interrupts_wait()
     def frame(self, index: int, frame: SourceFrame, rows: Sequence[TargetRow], seconds: float | None) -> None:
         """See `Observer`. Raises SinkError if the disk is full."""
         header = frame.header or header_of(frame.time)
@@ -87,6 +89,7 @@ class Recording:
         if picture is not None:
             self._response.log(_image(picture, "png", stamp, header), log_time=time)
 
+    @interrupts_wait()
     def close(self) -> None:
         """Writes the index. Raises SinkError if the disk is full."""
         with suppress(RuntimeError):  # the library repeats the first error of the file
@@ -97,6 +100,7 @@ class Recording:
     def __enter__(self) -> Recording:
         return self
 
+    @interrupts_wait()
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
