@@ -200,6 +200,18 @@ def test_a_file_that_another_run_writes_is_refused_and_does_not_change(
     assert file.read_bytes() != b"of the other run"
 
 
+@pytest.mark.parametrize(
+    "output", ["--boxes b.csv", "--boxes b.mcap", "--boxes b.json --format coco", "--record r.mcap", "--output v.mp4"]
+)
+def test_an_output_in_a_file_is_no_folder(tmp_path: Path, clip: Clip, frames: list[np.ndarray], output: str) -> None:
+    folder, file = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"]), tmp_path / "file"
+    file.write_text("")
+    option, name, *others = output.split()
+    code, text = run(folder, "--init", start(clip), option, file / name, *others)
+    assert (code, text.count("\n")) == (1, 1)
+    assert f"{file / name}: cannot be written (Not a directory)" in text
+
+
 def test_an_error_before_the_first_frame_leaves_no_empty_file(
     tmp_path: Path, clip: Clip, frames: list[np.ndarray]
 ) -> None:

@@ -7,6 +7,7 @@ from io import FileIO
 from pathlib import Path
 
 from dcfnet.errors import SinkError
+from dcfnet.io.files import make_folder_of
 
 STDOUT = "-"
 
@@ -21,7 +22,7 @@ class LineFile:
             if self._name == STDOUT:
                 self._file = FileIO(sys.stdout.fileno(), "wb", closefd=False)
             else:
-                file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder_of(file)
                 self._file = file.open("wb", buffering=0)
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error
