@@ -177,6 +177,25 @@ def test_options_that_do_not_fit_are_one_line(footage: Path, tmp_path: Path, arg
     assert message in text
 
 
+@pytest.mark.parametrize(
+    "row", ["1,-1,41,31,32,32,nan", "1,-1,inf,31,32,32,0.9", "1,-1,41,31,32,nan", "nan,-1,1,1,9,9"]
+)
+def test_a_detection_that_is_not_finite_is_one_line(footage: Path, tmp_path: Path, row: str) -> None:
+    (tmp_path / "det.txt").write_text(f"1,-1,41,31,32,32,1\n{row}\n")
+    code, text = run(footage, "--detections", tmp_path / "det.txt")
+    assert (code, text.count("\n")) == (1, 1)
+    assert f"det.txt: line 2: '{row}': must be frame,id,x,y,w,h,score" in text
+
+
+def test_detections_behind_the_end_of_the_source_are_told(footage: Path, tmp_path: Path) -> None:
+    (tmp_path / "det.txt").write_text(f"{COUNT + 1},-1,41,31,32,32,1\n{COUNT + 7},-1,41,31,32,32,1\n")
+    code, text = run(footage, "--detections", tmp_path / "det.txt")
+    assert code == ExitCode.PARTIAL
+    assert f"no box of the detector was used: the first one is of frame {COUNT + 1}, of {COUNT} frames" in text
+    (tmp_path / "det.txt").write_text(f"{COUNT},-1,41,31,32,32,1\n")
+    assert run(footage, "--detections", tmp_path / "det.txt")[0] == 0
+
+
 def test_detections_need_a_source_with_frame_numbers(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
