@@ -258,7 +258,7 @@ def test_a_tracker_with_changed_source_is_another_run(
     own = [Python("own", "mine_changing:Identity")]
     run(dataset, tmp_path / "out", own)
     file.write_text(file.read_text().replace("return self.box", "return (0, 0, 5, 5)"))
-    with pytest.raises(SequenceError, match="trackers: "):
+    with pytest.raises(SequenceError, match=r"trackers\.own\.source: \w{8} in the folder, \w{8} now"):
         run(dataset, tmp_path / "out", own)
 
 
