@@ -233,6 +233,23 @@ def test_a_pipe_is_refused_and_stays_where_the_format_is_not_written_in_order(
     assert pipe.is_fifo()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell of POSIX")
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [("FILE", 0, ""), ("-", 1, "-: cannot be written (standard output is closed)")],
+)
+def test_standard_output_may_be_closed(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray], output: str, code: int, message: str
+) -> None:
+    folder = write_images(tmp_path / "f", frames[:2], ["0.png", "1.png"])
+    boxes = output.replace("FILE", str(tmp_path / "b.csv"))
+    command = [*PROGRAM, str(folder), "--init", start(clip), "--boxes", boxes]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_log_gets_lines_of_progress(
     tmp_path: Path, clip: Clip, frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:

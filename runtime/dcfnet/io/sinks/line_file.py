@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from io import FileIO
 from pathlib import Path
@@ -20,6 +21,8 @@ class LineFile:
         self._name = str(file)
         try:
             if self._name == STDOUT:
+                if sys.stdout is None:
+                    raise OSError(errno.EBADF, "standard output is closed")
                 self._file = FileIO(sys.stdout.fileno(), "wb", closefd=False)
             else:
                 make_folder_of(file)
