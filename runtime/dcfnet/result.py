@@ -89,7 +89,7 @@ class Reason(_StringEnum):
     REDETECTED = "redetected"  # tracked: found again at another position, so the box jumped there
     SCALE_LIMIT = "scale_limit"  # tracked: the size reached a limit (config.min_scale, config.max_scale, the frame)
     RESOLUTION_CHANGED = "resolution_changed"  # tracked: the frame size changed, and the box was scaled with it
-    CORRECTED = "corrected"  # tracked: the target took a detector box (`correct`)
+    CORRECTED = "corrected"  # tracked, uncertain (config.min_confidence): the target took a detector box (`correct`)
 
 
 @dataclass(frozen=True, slots=True)

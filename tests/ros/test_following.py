@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from pathlib import Path
@@ -11,12 +12,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from dcfnet.cli.targets.births import BirthRule, DeathRule
+from dcfnet.cli.targets.births import BirthRule
 from dcfnet.cli.targets.detections import Detection
 from dcfnet.errors import EngineError
 from dcfnet.io.bags.images import decode_message
 from dcfnet.io.decoding.levels import Levels
 from dcfnet.io.sinks.target_row import TargetRow
+from dcfnet.model.confidence import Confidence
 from dcfnet.result import Box, Reason, Result, Status
 from dcfnet.tracker import MultiTracker
 from dcfnet_evaluation.rendered import Clip
@@ -36,7 +38,7 @@ from dcfnet_ros.parameters import PARAMETERS, Settings  # noqa: E402
 
 def follower(births: int = 1, deaths: int = 0, max_targets: int = 9, kept: int = 3) -> Follower:
     tracker = MultiTracker.of(make_raw_pipeline(scales=1, colour_share=0.0, background_penalty=0.0))
-    return Follower(tracker, BirthRule(births, 0.5), DeathRule(deaths), max_targets, kept)
+    return Follower(tracker, BirthRule(births, 0.5), deaths, max_targets, kept)
 
 
 def found(*boxes: Box) -> list[Detection]:
@@ -103,6 +105,29 @@ def test_births_and_the_number_of_targets_are_limited_and_deaths_end_them(clip: 
     never.image(clip.frame(0), 100)
     never.boxes(found(clip.box(0)), 100)
     assert never.counts.started == 0
+
+
+@pytest.mark.parametrize(("with_boxes", "left"), [(True, 1), (False, 0)])
+def test_an_uncertain_target_ends_only_without_boxes(clip: Clip, with_boxes: bool, left: int) -> None:
+    """The boxes of a frame come after its results."""
+    pipeline = make_raw_pipeline(scales=1, colour_share=0.0, background_penalty=0.0, min_confidence=1.0)
+    tracker = MultiTracker.of(dataclasses.replace(pipeline, confidence=Confidence(0.0, {"likeness": 1.0})))
+    own = Follower(tracker, BirthRule(1, 0.5), 2, 9, 3)
+    for index in range(6):
+        rows = own.image(clip.frame(index), 100 + index)
+        assert all(row.result is None or row.result.status is Status.UNCERTAIN for row in rows)
+        if index == 0 or with_boxes:
+            own.boxes(found(clip.box(index)), 0)
+    assert len(rows) == left
+
+
+def test_a_second_target_on_an_object_ends(clip: Clip) -> None:
+    tracker = MultiTracker.of(make_raw_pipeline(scales=1, colour_share=0.0, background_penalty=0.0))
+    for _ in range(2):
+        tracker.add(clip.frame(0), clip.box(0))
+    own = Follower(tracker, BirthRule(0, 0.5), 60, 9, 3)
+    seen = [[row.id for row in own.image(clip.frame(index), 100 + index)] for index in range(1, 10)]
+    assert seen == [[1, 2]] * 5 + [[1]] * 4
 
 
 def test_a_reset_forgets_targets_candidates_and_waiting_boxes(clip: Clip) -> None:

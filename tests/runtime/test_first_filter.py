@@ -200,6 +200,39 @@ def test_a_doubtful_target_takes_no_box_of_the_background(
     assert done.left == (0,)
 
 
+@pytest.fixture(scope="module")
+def with_boxes(clip: list[Frame]) -> tuple[Tracker, list[tuple[Result, Correction]]]:
+    """The tracker, which takes a box of what it follows in each frame, until the target is seen elsewhere."""
+    tracker = opened(clip)
+    for t in range(1, CHANGED):
+        tracker.update(clip[t])
+    frames = range(CHANGED, RETURNS)
+    return tracker, [(tracker.update(clip[t]), tracker.correct(clip[t], box_at(place(t)))) for t in frames]
+
+
+def test_a_box_of_something_else_is_uncertain(with_boxes: tuple[Tracker, list[tuple[Result, Correction]]]) -> None:
+    """There is an object in it, so the target is not lost. Its first filter does not fit, so it is not tracked."""
+    assert {result.status for result, _ in with_boxes[1]} == {Status.UNCERTAIN}
+    for _, done in with_boxes[1]:
+        assert done.result is not None
+        assert (done.taken, done.result.status, done.result.reason) == (0, Status.UNCERTAIN, Reason.CORRECTED)
+        assert (done.result.confidence or 0.0) < DOUBTFUL["min_confidence"]
+
+
+def test_a_target_that_takes_the_boxes_of_something_else_takes_its_own_box_as_soon_as_there_is_one(
+    with_boxes: tuple[Tracker, list[tuple[Result, Correction]]], clip: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With boxes it is never doubtful. But it is improbable in its box, so its first filter is applied at the boxes."""
+    monkeypatch.setattr("dcfnet.tracking.correction.box_search.PROBABLE", DOUBTFUL["min_confidence"])
+    tracker, there = copy(with_boxes[0]), box_at(ELSEWHERE)
+    tracker.update(clip[RETURNS])
+    done = tracker.correct(clip[RETURNS], [box_at(STOP), there])
+    assert done.taken == 1
+    assert done.result is not None
+    assert done.result.status is Status.TRACKED
+    assert tracker.update(clip[RETURNS + 1]).box.iou(there) > 0.8
+
+
 def test_a_corrected_box_is_where_a_search_begins(followed: tuple[Tracker, list[Result]], clip: list[Frame]) -> None:
     wide = Box(ELSEWHERE[0] - 2, ELSEWHERE[1], SIDE + 4, SIDE)
     tracker, done = corrected(followed[0], clip[RETURNS], wide)

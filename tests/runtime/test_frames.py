@@ -222,6 +222,24 @@ def test_a_failed_atomic_write_names_the_file_and_leaves_no_partial_file(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "kept.json"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_link_and_a_pipe_stay(tmp_path: Path) -> None:
+    """A rename over them would put a file in their place. The folder of the link need not be writable."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "1.json").write_bytes(b"old")
+    link, pipe = tmp_path / "latest.json", tmp_path / "pipe"
+    link.symlink_to(Path("data") / "1.json")
+    os.mkfifo(pipe)
+    opened = os.open(pipe, os.O_RDWR)
+    write_files_atomically({link: b"new", pipe: b"in order"})
+    assert os.read(opened, 100) == b"in order"
+    os.close(opened)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert (tmp_path / "data" / "1.json").read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1.json", "data", "latest.json", "pipe"]
+
+
 def test_a_folder_in_the_place_of_one_file_leaves_the_others_unwritten(tmp_path: Path) -> None:
     (tmp_path / "model.engine").mkdir()
     with pytest.raises(SinkError, match=r"model\.engine: cannot be written \(Is a directory\)"):

@@ -275,6 +275,9 @@ def test_a_death_needs_frames_in_a_row_without_the_target() -> None:
     frames = [{3: lost, 8: uncertain}, {3: tracked, 8: lost}, {3: lost}, {3: uncertain}]
     assert [rule.add(frame.items()) for frame in frames] == [[], [8], [], [3]]
     assert all(DeathRule(0).add({1: lost}.items()) == [] for _ in range(3))
+    corrected = replace(uncertain, reason=Reason.CORRECTED)  # there is an object in the box
+    again = DeathRule(2)
+    assert [again.add({3: result}.items()) for result in (uncertain, corrected, uncertain, lost)] == [[], [], [], [3]]
 
 
 def test_detections_are_read_from_0_and_low_scores_left_out(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,64 @@ def test_a_file_that_cannot_be_recorded_is_one_clear_line(
     assert code == 1
     assert text.count("\n") == 1
     assert re.search(rule, text), text
+
+
+@pytest.mark.parametrize("limit", [1, 300_000, 1_200_000])
+def test_a_disk_that_fills_during_the_run_ends_it_with_one_clear_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], limit: int
+) -> None:
+    """The library goes back in the file to write the size of a chunk, and checks its place there."""
+    resource = pytest.importorskip("resource", reason="needs a limit for the size of files")
+    rng = np.random.default_rng(0)  # the library compresses equal pictures
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def record() -> None:
+        with Recording(tmp_path / "tracks.mcap", lambda frame: np.zeros((1, 64, 64), np.float32)) as recording:
+            for t in range(60):
+                noise = rng.integers(0, 256, (240, 320, 3), np.uint8)
+                recording.frame(t, SourceFrame(noise, t / 30), [], None)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(SinkError, match=r"--record .*tracks.mcap: cannot be written \(File too large\)"):
+            record()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capfd.readouterr().err == "", "the library prints nothing"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_while_the_library_writes_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int
+) -> None:
+    """It waits for the end of the frame, and the file is complete."""
+    from dcfnet.cli.telemetry import recording as module
+
+    class Interrupted(module._File):
+        def write(self, content: bytes) -> int:  # type: ignore[override]
+            written = super().write(content)
+            if self.tell() > 200_000 and not came:
+                came.append(number)
+                signal.raise_signal(number)
+            return written
+
+    came, frames, rng = list[int](), list[int](), np.random.default_rng(0)
+    monkeypatch.setattr(module, "_File", Interrupted)
+
+    def record() -> None:
+        with Recording(tmp_path / "tracks.mcap", lambda frame: np.zeros((1, 64, 64), np.float32)) as recording:
+            for t in range(60):
+                frames.append(t)
+                recording.frame(t, SourceFrame(rng.integers(0, 256, (240, 320, 3), np.uint8), t / 30), [], None)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as dcfnet-run does
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            record()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capfd.readouterr().err == "", "the library prints nothing"
+    assert len(read(tmp_path / "tracks.mcap")["/dcfnet/targets"]) == len(frames) < 60
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

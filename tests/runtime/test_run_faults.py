@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from dcfnet.cli.exit_codes import ExitCode
+from dcfnet.cli.outputs import locked
 from dcfnet.cli.run import app
 from dcfnet.result import Box
 from dcfnet_evaluation.rendered import Clip
@@ -181,6 +182,43 @@ def test_folders_are_named_as_folders(tmp_path: Path, clip: Clip, frames: list[n
         code, text = run(folder, "--init", start(clip), option, tmp_path)
         assert code == 1
         assert f"{tmp_path}: is a folder; give " in text.replace("\n", "")
+
+
+@pytest.mark.parametrize(("option", "name"), [("--boxes", "b.csv"), ("--record", "r.mcap"), ("--output", "v.mp4")])
+def test_a_file_that_another_run_writes_is_refused_and_does_not_change(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray], option: str, name: str
+) -> None:
+    pytest.importorskip("fcntl", reason="needs locks of files")
+    folder, file = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"]), tmp_path / name
+    file.write_text("of the other run")
+    with locked([file]):
+        code, text = run(folder, "--init", start(clip), option, file)
+    assert (code, text.count("\n")) == (1, 1)
+    assert f"{file}: another run writes this file" in text
+    assert file.read_text() == "of the other run"
+    assert run(folder, "--init", start(clip), option, file)[0] == 0
+    assert file.read_bytes() != b"of the other run"
+
+
+def test_an_error_before_the_first_frame_leaves_no_empty_file(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray]
+) -> None:
+    folder, file = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"]), tmp_path / "new" / "b.csv"
+    assert run(folder, "--init", "900,900,20,20", "--boxes", file, "--output", tmp_path / "v.mp4")[0] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(("option", "name"), [("--boxes", "b.mcap"), ("--record", "r.mcap"), ("--output", "v.mp4")])
+def test_a_pipe_is_refused_and_stays_where_the_format_is_not_written_in_order(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray], option: str, name: str
+) -> None:
+    folder, pipe = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"]), tmp_path / name
+    os.mkfifo(pipe)
+    code, text = run(folder, "--init", start(clip), option, pipe)
+    assert (code, text.count("\n")) == (1, 1)
+    assert f"{pipe}: is a pipe or a device" in text
+    assert pipe.is_fifo()
 
 
 def test_a_log_gets_lines_of_progress(

@@ -42,14 +42,19 @@ class TensorTile(Tile):
     def shared(self) -> int:
         """Bytes of shared memory."""
         window = (self.rows + 2) * (self.columns + 3) * PIXEL_NUMBERS * 2
-        return max(self.rows * self.pitch * TENSOR_STEP * 4 + window, (self.pixels * LANES + 4) * MAX_OUTPUTS * 4)
+        stored = self._products() * TENSOR_ROWS
+        return max(stored * (TENSOR_STEP * 4 + 2) + window, (self.pixels * LANES + 4) * MAX_OUTPUTS * 4)
 
     @property
     def work(self) -> int:
         """Products of matrices, 16 x 16 x 8, of a warp for one group of channels."""
-        rounds = -(-self.rows * self.pitch // (TENSOR_ROWS * WARPS))
+        rounds = -(-self._products() // WARPS)
         features = self.pixels * LANES // (TENSOR_ROWS * WARPS)
         return rounds * 3 * TENSOR_CHANNELS // 8 + features * self.kernel**2 * MAX_OUTPUTS // 8
+
+    def _products(self) -> int:
+        """Products with TENSOR_ROWS intermediate pixels each that give all of them."""
+        return -(-self.rows * self.pitch // TENSOR_ROWS)
 
 
 class TensorConvolutions(FusedConvolutions):

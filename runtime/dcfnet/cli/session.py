@@ -18,6 +18,7 @@ from dcfnet.cli.box_outputs import open_boxes
 from dcfnet.cli.failures.recorder import FailureRecorder
 from dcfnet.cli.log import say, tell_event
 from dcfnet.cli.options import RunOptions, check_options, plan_targets, unused_live_options
+from dcfnet.cli.outputs import is_bag_file, locked
 from dcfnet.cli.progress import RunProgress
 from dcfnet.cli.summary import Summary, check_frozen, describe_box_error, track
 from dcfnet.cli.target import WINDOW, draw_box
@@ -80,7 +81,9 @@ def track_source(
         plan = replace(plan, starts=numbered([draw_box(first.pixels)]))
     targets, summary.several = RunTargets(tracker, plan), options.ids
     results = with_start(source, first.pixels, track(targets, chain([first], frames), summary))
-    with open_recording(options.record, tracker) as recording:
+    boxes = options.boxes if options.boxes and not is_bag_file(options.boxes) else None
+    files = [file for file in (options.output, boxes, options.record) if file]
+    with locked(files), open_recording(options.record, tracker) as recording:
         write_results(options, source, tracker, observed(results, summary, [*observers, *recording]))
     summary.problems += source.report.problems + targets.problems
     summary.died = source.report.died

@@ -37,6 +37,7 @@ def read_json(file: Path) -> Any:
 def write_atomically(content: bytes, file: Path) -> None:
     """Writes the file and creates its folder. If it is interrupted or the disk is full, the previous file stays.
 
+    A symbolic link stays too: the file that it points to is written. A pipe or a device is written directly.
     Raises SinkError, an OSError, with the name of the file.
     """
     write_files_atomically({file: content})
@@ -48,8 +49,8 @@ def write_files_atomically(contents: Mapping[Path, bytes]) -> None:
     If the disk is full, the previous files stay. Raises SinkError with the name of the file that cannot be written.
     """
     token = uuid4().hex  # another process may write the same files
-    partials = {file: file.with_name(f"{file.name}.{token}.partial") for file in contents}
-    for step in (_write_partial, lambda file, partial, content: os.replace(partial, file)):
+    partials = {file: Path(f"{os.path.realpath(file)}.{token}.partial") for file in contents}
+    for step in (_write_partial, _rename):
         for file, content in contents.items():
             try:
                 step(file, partials[file], content)
@@ -61,7 +62,20 @@ def write_files_atomically(contents: Mapping[Path, bytes]) -> None:
 
 
 def _write_partial(file: Path, partial: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     if file.is_dir():  # the rename would fail, after that of other files
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
-    partial.write_bytes(content)
+    if not _is_special(file):
+        partial.write_bytes(content)
+
+
+def _rename(file: Path, partial: Path, content: bytes) -> None:
+    if _is_special(file):
+        file.write_bytes(content)
+    else:
+        os.replace(partial, Path(os.path.realpath(file)))
+
+
+def _is_special(file: Path) -> bool:
+    """Whether it is a pipe or a device: a rename would put a file in its place."""
+    return file.exists() and not file.is_file()

@@ -55,6 +55,19 @@ def box_of(detection: Any) -> Box:
     return Box.of((centre.x, centre.y), (detection.bbox.size_x, detection.bbox.size_y))
 
 
+def test_a_link_to_a_bag_stays_a_link(tmp_path: Path, clip: Clip) -> None:
+    link, file = tmp_path / "latest.mcap", tmp_path / "day" / "1.mcap"
+    bag = record(tmp_path / "drive.mcap", in_order(image(clip.frame(t), "bgr8") for t in range(2)))
+    file.parent.mkdir()
+    file.write_text("old")
+    link.symlink_to(file)
+    code, text = run(bag, "--init", start(clip), "--boxes", link)
+    assert code == 0, text
+    assert link.is_symlink()
+    assert len(detections(file)) == 2
+    assert sorted(path.name for path in file.parent.iterdir()) == ["1.mcap"]
+
+
 def forth_and_back(clip: Clip, count: int) -> list[np.ndarray]:
     """Frames of the clip, 320 x 240, without a jump."""
     order = [*range(clip.length), *range(clip.length - 2, 0, -1)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dcfnet.cli.targets.births import BirthRule, DeathRule
 from dcfnet.cli.targets.detections import Detection, usable
+from dcfnet.cli.targets.duplicates import DuplicateRule
 from dcfnet.errors import InvalidBoxError
 from dcfnet.io.frame import Frame, frame_size
 from dcfnet.io.sinks.target_row import TargetRow
@@ -35,10 +36,11 @@ class Follower:
     """The targets of one camera. Stamps are the times of image headers, ns; they name the frames."""
 
     def __init__(
-        self, tracker: MultiTracker, births: BirthRule, deaths: DeathRule, max_targets: int, kept_frames: int
+        self, tracker: MultiTracker, births: BirthRule, deaths: int, max_targets: int, kept_frames: int
     ) -> None:
-        """kept_frames: number of the newest frames in which late boxes can still be used."""
-        self._tracker, self._births, self._deaths, self._max_targets = tracker, births, deaths, max_targets
+        """deaths: see `DeathRule` and `DuplicateRule`. kept_frames: newest frames for which boxes may come late."""
+        self._tracker, self._births, self._max_targets = tracker, births, max_targets
+        self._deaths, self._duplicates = DeathRule(deaths), DuplicateRule(deaths)
         self._frames: deque[tuple[int, Frame]] = deque(maxlen=kept_frames)
         self._waiting: deque[tuple[int, Sequence[Detection]]] = deque(maxlen=WAITING)
         self._last: dict[int, Result | None] = dict.fromkeys(tracker.targets)  # id in the tracker -> newest result
@@ -47,17 +49,15 @@ class Follower:
     def image(self, frame: Frame, stamp: int) -> list[TargetRow]:
         """Searches all targets in the next frame. A frame that is not newer than the one before is not searched.
 
-        Boxes of this frame that arrived before it are used after the search.
+        Boxes of this frame that arrived before it are used after the search. Targets end at the next frame, because
+        boxes of this one may still arrive.
         """
+        self._end_targets()
         results = self._tracker.update(frame, stamp / SECOND)
         self._last.update(results)
         self.counts.frames += 1
         self._frames.append((stamp, frame))
         rows = [TargetRow(target + 1, result.box, result) for target, result in results.items()]
-        for target in self._deaths.add(results.items()):
-            self._tracker.remove(target)
-            del self._last[target]
-            self.counts.ended += 1
         for waiting in [entry for entry in self._waiting if entry[0] <= stamp]:
             self._waiting.remove(waiting)
             self.boxes(waiting[1], waiting[0])
@@ -98,6 +98,13 @@ class Follower:
         for result in self._last.values():
             counts[(result.status if result else Status.TRACKED).value] += 1
         return counts
+
+    def _end_targets(self) -> None:
+        results = {target: last for target, last in self._last.items() if last is not None}
+        for target in {*self._deaths.add(results.items()), *self._duplicates.add(results)}:
+            self._tracker.remove(target)
+            del self._last[target]
+            self.counts.ended += 1
 
     def _use(self, frame: Frame, found: Sequence[Detection]) -> None:
         if not found:

@@ -10,7 +10,7 @@ from typing import Any
 
 import rclpy
 from dcfnet import MultiTracker
-from dcfnet.cli.targets.births import BirthRule, DeathRule
+from dcfnet.cli.targets.births import BirthRule
 from dcfnet.errors import DcfnetError
 from dcfnet.io.bags.images import decode_message
 from dcfnet.io.decoding.levels import Levels
@@ -198,8 +198,8 @@ def open_follower(settings: Settings) -> Follower:
     if settings.restore_state and os.path.exists(settings.state_file):
         tracker.restore(Path(settings.state_file))
     tracker.warm_up()
-    births, deaths = BirthRule(settings.births, settings.birth_score), DeathRule(settings.deaths)
-    return Follower(tracker, births, deaths, settings.max_targets, settings.kept_frames)
+    births = BirthRule(settings.births, settings.birth_score)
+    return Follower(tracker, births, settings.deaths, settings.max_targets, settings.kept_frames)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dcfnet.cli.targets.detections import Detection
-from dcfnet.result import Box, Result, Status
+from dcfnet.result import Box, Reason, Result, Status
 
 SAME = 0.3  # IoU from which two detections in successive frames are of one candidate, as in `correct`
 DUPLICATE = 0.5  # IoU from which a detection is a second box of a target; detectors remove duplicates at 0.3 to 0.7
@@ -61,9 +61,10 @@ class BirthRule:
 
 
 class DeathRule:
-    """A target ends after `frames` searched frames in a row in which it was lost or uncertain.
+    """A target ends after `frames` searched frames in a row in which it was lost or uncertain, without a detector box.
 
     Uncertain counts: a target that left the view is often not lost, but followed in the background with low confidence.
+    In a detector box there is an object.
     """
 
     def __init__(self, frames: int) -> None:
@@ -73,6 +74,10 @@ class DeathRule:
 
     def add(self, results: Iterable[tuple[int, Result]]) -> list[int]:
         """Adds the results of the targets that were searched in a frame, by id. Returns the ids that end now."""
-        missed = [target for target, result in results if result.status is not Status.TRACKED]
+        missed = [target for target, result in results if _missed(result)]
         self._gone = {target: self._gone.get(target, 0) + 1 for target in missed}
         return [target for target, count in self._gone.items() if count == self._frames]
+
+
+def _missed(result: Result) -> bool:
+    return result.status is not Status.TRACKED and result.reason is not Reason.CORRECTED

@@ -5,6 +5,7 @@ Only this module imports foxglove.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import FileIO
@@ -13,6 +14,7 @@ from types import TracebackType
 
 from dcfnet.cli.box_outputs import header_of
 from dcfnet.cli.failures.pictures import encoded, response_picture, shrunk
+from dcfnet.cli.interrupts import interrupts_wait
 from dcfnet.errors import InvalidFrameError, MissingDependencyError, SinkError
 from dcfnet.io.frame import Array, Frame
 from dcfnet.io.sinks.boxes import BoxLine, json_row
@@ -63,6 +65,7 @@ class Recording:
         self._boxes = ImageAnnotationsChannel("/dcfnet/boxes", context=context)
         self._targets = Channel("/dcfnet/targets", schema=SCHEMA, context=context)
 
+    @interrupts_wait()
     def frame(self, index: int, frame: SourceFrame, rows: Sequence[TargetRow], seconds: float | None) -> None:
         """See `Observer`. Raises SinkError if the disk is full."""
         header = frame.header or header_of(frame.time)
@@ -86,6 +89,7 @@ class Recording:
         if picture is not None:
             self._response.log(_image(picture, "png", stamp, header), log_time=time)
 
+    @interrupts_wait()
     def close(self) -> None:
         """Writes the index. Raises SinkError if the disk is full."""
         with suppress(RuntimeError):  # the library repeats the first error of the file
@@ -96,6 +100,7 @@ class Recording:
     def __enter__(self) -> Recording:
         return self
 
+    @interrupts_wait()
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -108,10 +113,15 @@ class Recording:
 
 
 class _File(FileIO):
-    """A file that remembers its first error. The library would print a line for each message after it."""
+    """A file that remembers its first error, and then only counts positions.
+
+    The library would print a line for each message after an error. It compares positions, and a wrong one ends the
+    program.
+    """
 
     def __init__(self, file: Path) -> None:
         self._path = file
+        self._place = self._end = 0  # where the file would be without the error
         self._error: OSError | None = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +137,21 @@ class _File(FileIO):
                 rest = rest[super().write(rest) or 0 :]
         except OSError as error:
             self._error = error
+        self._place += len(content)
+        self._end = max(self._end, self._place)
         return len(content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new position, as if everything had been written."""
+        if self._error is None:
+            self._place = super().seek(offset, whence)
+        else:
+            self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        """The position, as if everything had been written."""
+        return self._place
 
     def check(self) -> None:
         """Raises SinkError if an earlier call of `write` failed."""

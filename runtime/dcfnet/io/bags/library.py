@@ -6,6 +6,7 @@ code of a definition.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -130,7 +131,8 @@ class BagWriter:
         for name, text in definitions.items():
             store.register(get_types_from_msg(text, name))
         self._file, self._store, self._type, self._count = file, store, msgtype, 0
-        self._folder = file.with_name(f"{file.name}.{uuid4().hex}.partial")
+        self._real = Path(os.path.realpath(file))  # a link stays a link
+        self._folder = self._real.with_name(f"{self._real.name}.{uuid4().hex}.partial")
         self._writer = rosbag2.Writer(self._folder, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP)
         try:
             self._writer.open()  # it also creates the folders above
@@ -163,7 +165,7 @@ class BagWriter:
         """Completes the file. Raises SinkError on a full disk; then the incomplete folder stays."""
         try:
             self._writer.close()
-            (self._folder / f"{self._folder.name}.mcap").replace(self._file)
+            (self._folder / f"{self._folder.name}.mcap").replace(self._real)
         except OSError as error:
             raise SinkError(f"{self._file}: cannot be written ({error.strerror}); see {self._folder}") from error
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from dcfnet.devices.backend import Pairs
 from dcfnet.result import Box
-from dcfnet.tracking.correction.box_search import PROBABLE, BoxSearch, probability, search_at_box
+from dcfnet.tracking.correction.box_search import BoxSearch, improbable, search_at_box
 from dcfnet.tracking.geometry import both_true
 from dcfnet.tracking.light import search_in_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.first_filter import doubtful
-from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
 
 NOT_TAKEN = -1
@@ -102,19 +101,20 @@ def affinities(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any],
     sources = np.full(len(boxes), state.source[0])
     textured = pipeline.backend.check_texture(frames, sources, centres, pipeline.search_regions(sizes))().textured
     searched = (near | elsewhere[:, None]) & textured
-    affinity = np.where(searched & confident[:, None] & (overlap >= MIN_OVERLAP), overlap, 0.0)
-    searches = dict[tuple[int, int], BoxSearch]()
+    possible = searched & confident[:, None] & (overlap >= MIN_OVERLAP)
+    response, searches = np.zeros_like(overlap), dict[tuple[int, int], BoxSearch]()
     for column, box in enumerate(boxes):
         rows = np.flatnonzero(searched[:, column])
         if len(rows):
             own = None if here is None else here.take(rows)
             there = search_at_box(pipeline, state.take(rows), frames, box, own)
             searches |= {(row, column): there.take(np.array([i])) for i, row in enumerate(rows.tolist())}
-            possible = there.shown | (affinity[rows, column] > 0)
-            # The box of a doubtful target is perhaps on something else, so its overlap is no reason to prefer a box.
-            shared_area = np.where(doubt[rows], 0.0, overlap[rows, column])
-            affinity[rows, column] = np.where(possible, shared_area + there.response, 0.0)
-    return Affinities(affinity, searches)
+            possible[rows, column] |= there.shown
+            response[rows, column] = there.response
+    # The present box is then perhaps on something else, so the overlap with it is no reason to prefer a box.
+    doubt[[row for (row, _), search in searches.items() if search.by_first[0]]] = True
+    values = np.where(possible, np.where(doubt[:, None], 0.0, overlap) + response, 0.0)
+    return Affinities(values, searches)
 
 
 def near_target(state: TrackState, centre: Pairs) -> NDArray[np.bool_]:
@@ -131,14 +131,3 @@ def shared(state: TrackState) -> NDArray[np.bool_]:
     """Whether the box overlaps that of another target, bool (N,). One of the two may have jumped to the other."""
     others = overlaps(state.boxes(), state.boxes()) * (1 - np.eye(len(state)))
     return np.asarray((others >= MIN_OVERLAP).any(axis=1))
-
-
-def improbable(pipeline: Pipeline, state: TrackState, here: Detection | None) -> NDArray[np.bool_]:
-    """Whether the target is probably not in its box, bool (N,); false without a fit for the confidence.
-
-    here: detections at the target boxes.
-    """
-    if here is None:
-        return np.zeros(len(state), dtype=np.bool_)
-    unlikely: NDArray[np.bool_] = probability(pipeline, state, here) < PROBABLE
-    return unlikely

@@ -1,4 +1,4 @@
-"""Searches for targets at the boxes of a detector: with the present filter, and for doubtful targets with the first.
+"""Searches for targets at the boxes of a detector, with the present filter and, where it is doubtful, the first one.
 
 `association.py` searches each possible pair of a target and a box once. `moving.py` uses the searches of the boxes that
 are taken.
@@ -33,7 +33,7 @@ PROBABLE_PEAK = 0.6  # share of the typical peak that is enough with that confid
 class BoxSearch:
     """The searches for N targets, each at one box. All arrays are (N,).
 
-    found: the detections. by_first: bool, whether the first filter made it, because it shows a doubtful target there.
+    found: the detections. by_first: bool, whether the first filter made it, because it shows the target there.
     shown: bool, whether the detection shows the target. response: in [0, 1], how probably it does.
     light: factor of the pixels. levels: grey levels at the box, see `Texture`.
     """
@@ -87,14 +87,19 @@ def search_at_box(
 def seen_by_first_filter(
     pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], boxes: Sequence[Box], here: Detection | None
 ) -> tuple[Detection | None, NDArray[np.intp]]:
-    """The R of N doubtful targets that their first filters show at their boxes: detections there, and rows (R,).
+    """The R of N targets that their first filters show at their boxes: detections there, and rows (R,).
 
+    Only doubtful and improbable targets are searched: their present filters have perhaps learnt something else.
     here: as for `search_at_box`. As in `find_doubtful`, the strength must be high beside that of the sure frames and
     that at the target box.
     """
-    rows = np.flatnonzero(doubtful(pipeline, state) & state.sure_response.all(axis=1))
-    if here is None or not len(rows):
-        return None, rows[:0]
+    if here is None:
+        return None, np.zeros(0, np.intp)
+    (rows,) = (
+        state.sure_response.all(axis=1) & (doubtful(pipeline, state) | improbable(pipeline, state, here))
+    ).nonzero()
+    if not len(rows):
+        return None, rows
     part, own = state.take(rows), [boxes[row] for row in rows.tolist()]
     first = as_sure(part)
     _, found, _ = search_in_light(pipeline, at_boxes(first, own), frames)
@@ -114,6 +119,17 @@ def probability(pipeline: Pipeline, state: TrackState, found: Detection) -> NDAr
     """The confidence of N detections, in [0, 1]; without a fit for it the likeness, cut to [0, 1]."""
     confidence = confidence_of(pipeline, state, found)
     return found.peak.likeness.clip(0, 1) if confidence is None else confidence
+
+
+def improbable(pipeline: Pipeline, state: TrackState, here: Detection | None) -> NDArray[np.bool_]:
+    """Whether the target is probably not in its box, bool (N,); false without a fit for the confidence.
+
+    here: detections at the target boxes.
+    """
+    if here is None:
+        return np.zeros(len(state), dtype=np.bool_)
+    unlikely: NDArray[np.bool_] = probability(pipeline, state, here) < PROBABLE
+    return unlikely
 
 
 def at_boxes(state: TrackState, boxes: Sequence[Box]) -> TrackState:

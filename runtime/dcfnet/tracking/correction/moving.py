@@ -7,6 +7,7 @@ targets do not change. No target starts or ends here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from dcfnet.tracking.geometry import size_limits, to_centre_grid
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.first_filter import learnt_anew
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.status import Evidence, searched_results, with_reason
+from dcfnet.tracking.status import Evidence, searched_results
 from dcfnet.tracking.steps import update_filters
 from dcfnet.tracking.typical_response import confidence_of, record_confident
 
@@ -97,9 +98,10 @@ def move_to_boxes(
     state = update_filters(pipeline, state, frames, np.flatnonzero(~anew))
     if anew.any():
         state = learnt_anew(pipeline, state, frames, np.flatnonzero(anew), centre[anew], size[anew])
-    evidence = Evidence(every, every, every, every, none, none, every, every, none, none)
+    probable = every if confidence is None else confidence >= pipeline.config.min_confidence
+    evidence = Evidence(every, every, every, every, none, none, every, probable, none, none)
     results = searched_results(state.boxes(), found, evidence, confidence)
-    return state, [with_reason(result, Reason.CORRECTED) for result in results]
+    return state, [replace(result, reason=Reason.CORRECTED) for result in results]
 
 
 def _corrections(

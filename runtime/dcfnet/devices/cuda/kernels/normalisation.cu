@@ -7,6 +7,7 @@ __device__ static inline float normalised(const float* values, long long stride,
     const int first = channel - reach > 0 ? channel - reach : 0;
     const int last = channel + reach < channels - 1 ? channel + reach : channels - 1;
     float energy = offset[channel];
+#pragma unroll
     for (int other = first; other <= last; ++other) {
         const float value = values[other * stride];
         energy += band[channel * channels + other] * (value * value);

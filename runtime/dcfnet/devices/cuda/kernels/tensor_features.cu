@@ -11,7 +11,8 @@
 // first_bias (GROUPS, TENSOR_CHANNELS), second_bias (MAX_OUTPUTS).
 
 #define PIXEL_WORDS (PIXEL_NUMBERS / 2)  // of a patch pixel: two float16 in a word
-#define STORED (ROWS * PITCH)
+#define STORED ((ROWS * PITCH + TENSOR_ROWS - 1) / TENSOR_ROWS * TENSOR_ROWS)  // intermediate pixels in shared memory
+#define OUTSIDE 0x8000u                                                         // mark of a place: see find_places
 #define WINDOW_ROWS (ROWS + 2)  // patch pixels that a tile reads
 #define WINDOW_COLUMNS (COLUMNS + 3)
 #define OUTPUT_TILES (MAX_OUTPUTS / 8)
@@ -42,31 +43,36 @@ __device__ static inline void load_window(const Pixel* __restrict__ patch, unsig
     }
 }
 
-// A group of channels of the first convolution, with its ReLU, for every intermediate pixel of the tile, which begins at (left,
-// top). Pixels in the padding of the second convolution are 0. A warp computes TENSOR_ROWS stored pixels at a time.
-__device__ static inline void first_convolution(const unsigned* window, const Fragments* __restrict__ weights,
-                                                const float* __restrict__ bias, unsigned* intermediate, int left, int top) {
+// For each stored intermediate pixel the word of `window` where its patch pixels begin. OUTSIDE is added for a pixel in the
+// padding of the second convolution. The tile begins at (left, top). Nothing reads the stored pixels between columns.
+__device__ static inline void find_places(unsigned short* places, int left, int top) {
+    for (int at = threadIdx.x; at < STORED; at += BLOCK_THREADS) {
+        const int row = at / PITCH < ROWS ? at / PITCH : 0, stored = at % PITCH;
+        const int wanted = stored % PART * STRIDE + stored / PART, column = wanted < COLUMNS ? wanted : 0;
+        const int x = left + column, y = top + row;
+        const bool inside = x >= 0 && y >= 0 && x < INTERMEDIATE_SIDE && y < INTERMEDIATE_SIDE;
+        places[at] = (unsigned short)((row * WINDOW_COLUMNS + column) * PIXEL_WORDS | (inside ? 0u : OUTSIDE));
+    }
+}
+
+// A group of channels of the first convolution, with its ReLU, for every stored pixel. Pixels in the padding of the second
+// convolution are 0. A warp computes TENSOR_ROWS pixels at a time.
+__device__ static inline void first_convolution(const unsigned* window, const unsigned short* places,
+                                                const Fragments* __restrict__ weights, const float* __restrict__ bias,
+                                                unsigned* intermediate) {
     const int lane = threadIdx.x % LANES, group = lane / 4, member = lane % 4;
     Fragments rights[3];
 #pragma unroll
     for (int down = 0; down < 3; ++down) rights[down] = weights[down * LANES + lane];
+    const float biases[2][2] = {{bias[2 * member], bias[2 * member + 1]}, {bias[2 * member + 8], bias[2 * member + 9]}};
     for (int first = threadIdx.x / LANES * TENSOR_ROWS; first < STORED; first += WARPS * TENSOR_ROWS) {
-        const unsigned* pixels[2];
-        bool padding[2];
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const int at = first + group + 8 * half, stored = at % PITCH;
-            const int row = at < STORED ? at / PITCH : 0, wanted = stored % PART * STRIDE + stored / PART;
-            const int column = wanted < COLUMNS ? wanted : 0;  // nothing reads the pixels between COLUMNS and PITCH
-            const int x = left + column, y = top + row;
-            padding[half] = x < 0 || y < 0 || x >= INTERMEDIATE_SIDE || y >= INTERMEDIATE_SIDE;
-            pixels[half] = window + (row * WINDOW_COLUMNS + column) * PIXEL_WORDS + member;
-        }
+        const unsigned found[2] = {places[first + group], places[first + group + 8]};
+        const unsigned* pixels[2] = {window + found[0] % OUTSIDE + member, window + found[1] % OUTSIDE + member};
         float sums[2][4];
 #pragma unroll
         for (int tile = 0; tile < 2; ++tile)
 #pragma unroll
-            for (int k = 0; k < 4; ++k) sums[tile][k] = bias[8 * tile + 2 * member + k % 2];
+            for (int k = 0; k < 4; ++k) sums[tile][k] = biases[tile][k % 2];
 #pragma unroll
         for (int down = 0; down < 3; ++down) {
             const int row = down * WINDOW_COLUMNS * PIXEL_WORDS;
@@ -75,15 +81,13 @@ __device__ static inline void first_convolution(const unsigned* window, const Fr
             multiply_add(sums[1], values, rights[down].words[2], rights[down].words[3]);
         }
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const int at = first + group + 8 * half;
-            if (at >= STORED) continue;
+        for (int half = 0; half < 2; ++half)
 #pragma unroll
             for (int tile = 0; tile < 2; ++tile) {
                 const float low = fmaxf(sums[tile][2 * half], 0.0f), high = fmaxf(sums[tile][2 * half + 1], 0.0f);
-                intermediate[at * TENSOR_STEP + 4 * tile + member] = padding[half] ? 0 : packed_halves(low, high);
+                intermediate[(first + group + 8 * half) * TENSOR_STEP + 4 * tile + member] =
+                    found[half] < OUTSIDE ? packed_halves(low, high) : 0;
             }
-        }
     }
 }
 
@@ -121,6 +125,8 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
     const int intermediate_left = left * STRIDE - PADDING, intermediate_top = top * STRIDE - PADDING;
     const long long patch = blockIdx.x / (across * down);
     unsigned *intermediate = reinterpret_cast<unsigned*>(shared), *window = intermediate + STORED * TENSOR_STEP;
+    unsigned short* places = reinterpret_cast<unsigned short*>(window + WINDOW_ROWS * WINDOW_COLUMNS * PIXEL_WORDS);
+    find_places(places, intermediate_left, intermediate_top);
     load_window(patches + patch * CHANNELS * PATCH_SIDE * PATCH_SIDE, window, intermediate_left - FIRST_PADDING,
                 intermediate_top - FIRST_PADDING);
 
@@ -141,9 +147,8 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
             for (int k = 0; k < 4; ++k) sums[row][output][k] = second_bias[8 * output + 2 * member + k % 2];
     }
     for (int part = 0; part < GROUPS; ++part) {
-        __syncthreads();  // the window is loaded, and the previous group has been read
-        first_convolution(window, first + part * 3 * LANES, first_bias + part * TENSOR_CHANNELS, intermediate,
-                          intermediate_left, intermediate_top);
+        __syncthreads();  // window and places are there, and the previous group has been read
+        first_convolution(window, places, first + part * 3 * LANES, first_bias + part * TENSOR_CHANNELS, intermediate);
         __syncthreads();
         add_second_convolution(intermediate, second + part * KERNEL * KERNEL * 2 * LANES, starts, sums);
     }

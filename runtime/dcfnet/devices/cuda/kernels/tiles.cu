@@ -16,8 +16,12 @@ __device__ static inline void store_features(const float* sums, int pitch, const
     for (int pixel = threadIdx.x; pixel < TILE_WIDTH * TILE_HEIGHT; pixel += BLOCK_THREADS) {
         const int x = left + pixel % TILE_WIDTH, y = top + pixel / TILE_WIDTH;
         if (x >= SIDE || y >= SIDE) continue;
+        float values[OUTPUTS];  // with all loops unrolled these are registers, each squared once
+#pragma unroll
+        for (int channel = 0; channel < OUTPUTS; ++channel) values[channel] = sums[channel * pitch + pixel];
+#pragma unroll
         for (int channel = 0; channel < OUTPUTS; ++channel)
             features[((long long)channel * SIDE + y) * SIDE + x] =
-                normalised(sums + pixel, pitch, band, offset, channel, OUTPUTS, REACH);
+                normalised(values, 1, band, offset, channel, OUTPUTS, REACH);
     }
 }
