@@ -41,8 +41,8 @@ class HostPlaces:
         return len(self.sources)
 
     def __getitem__(self, part: slice | NDArray[np.intp]) -> HostPlaces:
-        each = (self.sources, self.centres, self.regions, self.light, self.angle)
-        return HostPlaces(self.frames, *(values[part] for values in each))
+        numbers = self.light[part], self.angle[part]
+        return HostPlaces(self.frames, self.sources[part], self.centres[part], self.regions[part], *numbers)
 
 
 class CpuBackend:
