@@ -140,7 +140,7 @@ def fragments(factor: NDArray[np.float32]) -> NDArray[np.float16]:
             "use engine='native', which computes in float32"
         )
     *stack, _, columns = factor.shape
-    split = halves.reshape(*stack, 2, 4, 2, columns // 16, 2, 8)  # word, member, half; pair, column tile, group
+    parts = halves.reshape(*stack, 2, 4, 2, columns // 16, 2, 8)  # word, member, half; pair, column tile, group
     ahead = len(stack)
     order = [ahead + axis for axis in (3, 5, 1, 4, 0, 2)]  # pair, group, member, column tile, word, half
-    return np.ascontiguousarray(split.transpose(*range(ahead), *order).reshape(*stack, columns // 16, LANES, 8))
+    return np.ascontiguousarray(parts.transpose(*range(ahead), *order).reshape(*stack, columns // 16, LANES, 8))
