@@ -109,8 +109,13 @@ def test_a_folder_contains_one_run(dataset: Path, tmp_path: Path, importable: st
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(SequenceError, match=r"contains another run \(limit: None in the folder, 3 now\); .*--fresh"):
         run(dataset, tmp_path / "out", own, limit=3)
-    with pytest.raises(SequenceError, match="trackers: "):
+    with pytest.raises(SequenceError, match=r"\(trackers: own in the folder, own, other now\)"):
         run(dataset, tmp_path / "out", [*own, Python("other", f"{importable}:Identity")])
+    with pytest.raises(SequenceError, match=r"\(trackers\.own\.\w+: .*Identity in the folder, .*Wandering now\)"):
+        run(dataset, tmp_path / "out", [Python("own", f"{importable}:Wandering")])
+    for fresh in (False, True):
+        with pytest.raises(SequenceError, match=r"notes\.txt: is a file; give the name of a folder"):
+            run(dataset, tmp_path / "out" / "notes.txt", own, fresh=fresh)
     assert same_boxes(first, Evaluation.load(tmp_path / "out"))
     third, _ = run(dataset, tmp_path / "out", own, fresh=True, limit=3)
     assert len(third.passes["own"]["Alpha"].passes[0].boxes) == 3
@@ -253,7 +258,7 @@ def test_a_tracker_with_changed_source_is_another_run(
     own = [Python("own", "mine_changing:Identity")]
     run(dataset, tmp_path / "out", own)
     file.write_text(file.read_text().replace("return self.box", "return (0, 0, 5, 5)"))
-    with pytest.raises(SequenceError, match="trackers: "):
+    with pytest.raises(SequenceError, match=r"trackers\.own\.source: \w{8} in the folder, \w{8} now"):
         run(dataset, tmp_path / "out", own)
 
 

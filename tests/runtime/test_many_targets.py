@@ -155,6 +155,7 @@ def test_an_unusable_file_of_targets_is_one_line(
         (["--init", "40,30,32,32", "--targets", "OUT/t.csv"], "--init and --targets: give one of them"),
         (["--init", "40,30,32,32", "--births", "2"], "--births 2: needs the boxes of a detector"),
         (["--init", "40,30,32,32", "--min-score", "0.3"], "--min-score 0.3: needs the boxes of a detector"),
+        (["--init", "40,30,32,32", "--without-box", "5"], "--without-box 5: needs the boxes of a detector"),
         (["--init", "40,30,32,32", "--birth-score", "0.7"], "--birth-score 0.7: needs the boxes of a detector"),
         (
             ["--init", "40,30,32,32", "--detections", "OUT/t.csv", "--birth-score", "0.7"],
@@ -174,6 +175,25 @@ def test_options_that_do_not_fit_are_one_line(footage: Path, tmp_path: Path, arg
     code, text = run(footage, *(arg.replace("OUT", str(tmp_path)) for arg in args))
     assert (code, text.count("\n")) == (1, 1), text
     assert message in text
+
+
+@pytest.mark.parametrize(
+    "row", ["1,-1,41,31,32,32,nan", "1,-1,inf,31,32,32,0.9", "1,-1,41,31,32,nan", "nan,-1,1,1,9,9"]
+)
+def test_a_detection_that_is_not_finite_is_one_line(footage: Path, tmp_path: Path, row: str) -> None:
+    (tmp_path / "det.txt").write_text(f"1,-1,41,31,32,32,1\n{row}\n")
+    code, text = run(footage, "--detections", tmp_path / "det.txt")
+    assert (code, text.count("\n")) == (1, 1)
+    assert f"det.txt: line 2: '{row}': must be frame,id,x,y,w,h,score" in text
+
+
+def test_detections_behind_the_end_of_the_source_are_told(footage: Path, tmp_path: Path) -> None:
+    (tmp_path / "det.txt").write_text(f"{COUNT + 1},-1,41,31,32,32,1\n{COUNT + 7},-1,41,31,32,32,1\n")
+    code, text = run(footage, "--detections", tmp_path / "det.txt")
+    assert code == ExitCode.PARTIAL
+    assert f"no box of the detector was used: the first one is of frame {COUNT + 1}, of {COUNT} frames" in text
+    (tmp_path / "det.txt").write_text(f"{COUNT},-1,41,31,32,32,1\n")
+    assert run(footage, "--detections", tmp_path / "det.txt")[0] == 0
 
 
 def test_detections_need_a_source_with_frame_numbers(
@@ -233,6 +253,24 @@ def test_detections_start_targets_and_lost_targets_end(footage: Path, tmp_path: 
     assert [int(row["frame"]) for row in ends] == list(range(4, HIDDEN_FROM + 5))
     assert [row["status"] for row in ends[-6:]] == ["tracked", *["lost"] * 5]
     assert min(overlap(row, 0) for row in stays) > 0.8
+
+
+def test_a_target_on_the_background_ends_without_boxes(footage: Path, tmp_path: Path) -> None:
+    """It started at wrong boxes, and is tracked there for ever. The target with a box in every second frame stays."""
+    detections = write_detections(tmp_path / "det.txt", [0], range(0, COUNT, 2))
+    with detections.open("a") as file:
+        file.writelines(f"{t + 1},-1,251,151,40,40,0.9\n" for t in (0, 2, 4))
+    args = (footage, "--detections", detections, "--boxes", tmp_path / "b.csv")
+    code, text = run(*args)
+    assert code == 0, text
+    other = of_target(rows_of(tmp_path / "b.csv"), 2)
+    assert {row["status"] for row in other[1:]} == {"tracked"}
+    assert len(other) == COUNT - 4
+    code, text = run(*args, "--without-box", 6)
+    assert "2 targets (1 ended)" in text
+    rows = rows_of(tmp_path / "b.csv")
+    assert [int(row["frame"]) for row in of_target(rows, 2)] == list(range(4, 4 + 6 + 1))
+    assert len(of_target(rows, 1)) == COUNT - 4
 
 
 def test_the_first_detections_can_start_targets_at_once(footage: Path, tmp_path: Path) -> None:

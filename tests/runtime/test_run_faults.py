@@ -200,6 +200,41 @@ def test_a_file_that_another_run_writes_is_refused_and_does_not_change(
     assert file.read_bytes() != b"of the other run"
 
 
+@pytest.mark.parametrize(
+    "output", ["--boxes b.csv", "--boxes b.mcap", "--boxes b.json --format coco", "--record r.mcap", "--output v.mp4"]
+)
+def test_an_output_in_a_file_is_no_folder(tmp_path: Path, clip: Clip, frames: list[np.ndarray], output: str) -> None:
+    folder, file = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"]), tmp_path / "file"
+    file.write_text("")
+    option, name, *others = output.split()
+    code, text = run(folder, "--init", start(clip), option, file / name, *others)
+    assert (code, text.count("\n")) == (1, 1)
+    assert f"{file / name}: cannot be written (Not a directory)" in text
+
+
+LONG = "x" * 300  # the methods of Path raise an error, as for a file in a folder that may not be read
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--boxes", f"{LONG}.csv"], f"{LONG}.csv: cannot be written (File name too long)"),
+        (["--boxes", f"{LONG}.mcap"], f"{LONG}.mcap: cannot be written (File name too long)"),
+        (["--record", f"{LONG}.mcap"], f"--record {LONG}.mcap: cannot be written (File name too long)"),
+        (["--output", f"{LONG}.mp4"], f"{LONG}.mp4: cannot be written (File name too long)"),
+        (["--engine", f"{LONG}.onnx"], f"{LONG}.onnx: cannot be read (File name too long)"),
+    ],
+)
+def test_a_name_that_the_file_system_refuses_is_one_line(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray], options: list[str], message: str
+) -> None:
+    folder = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"])
+    result = CliRunner().invoke(app, [str(folder), "--init", start(clip), *options])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"dcfnet-run: {message}")
+    assert result.output.count("\n") == 1
+
+
 def test_an_error_before_the_first_frame_leaves_no_empty_file(
     tmp_path: Path, clip: Clip, frames: list[np.ndarray]
 ) -> None:
@@ -219,6 +254,23 @@ def test_a_pipe_is_refused_and_stays_where_the_format_is_not_written_in_order(
     assert (code, text.count("\n")) == (1, 1)
     assert f"{pipe}: is a pipe or a device" in text
     assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell of POSIX")
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [("FILE", 0, ""), ("-", 1, "-: cannot be written (standard output is closed)")],
+)
+def test_standard_output_may_be_closed(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray], output: str, code: int, message: str
+) -> None:
+    folder = write_images(tmp_path / "f", frames[:2], ["0.png", "1.png"])
+    boxes = output.replace("FILE", str(tmp_path / "b.csv"))
+    command = [*PROGRAM, str(folder), "--init", start(clip), "--boxes", boxes]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_log_gets_lines_of_progress(

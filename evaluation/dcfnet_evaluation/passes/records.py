@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,13 +55,8 @@ class Conditions:
         return (self.protocol, *(f"{rate}hz" for rate in self.rates))
 
     def differences(self, other: Conditions) -> list[str]:
-        """A text for each field that differs; empty if both are equal. Additional trackers or sequences also differ."""
-        mine, theirs = _as_json(asdict(self)), _as_json(asdict(other))
-        return [
-            f"{key}: {mine[key]!s:.200} in the folder, {theirs[key]!s:.200} now"
-            for key in mine
-            if mine[key] != theirs[key]
-        ]
+        """A text for each value that differs; empty if both are equal. Additional trackers or sequences also differ."""
+        return list(_differences("", _as_json(asdict(self)), _as_json(asdict(other))))
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,9 @@ class Store:
         return _read(file, _conditions)
 
     def begin(self, conditions: Conditions, machine: Mapping[str, Any]) -> None:
-        """Writes the conditions and the machine. Raises SequenceError if the folder contains another run."""
+        """Writes the conditions and the machine. Raises SequenceError for a file, and if there is another run."""
+        if self.folder.is_file():
+            raise SequenceError(f"{self.folder}: is a file; give the name of a folder as --output")
         stored = self.conditions()
         if stored is not None and (differences := stored.differences(conditions)):
             raise SequenceError(
@@ -104,8 +101,9 @@ class Store:
             if kind.name in PROTOCOLS or re.fullmatch(r"\d+hz", kind.name):
                 for file in kind.glob("*/*.json"):
                     file.unlink()
-        for name in (*RESULTS, MEMORY, RUN):
-            (self.folder / name).unlink(missing_ok=True)
+        for file in (self.folder / name for name in (*RESULTS, MEMORY, RUN)):
+            if file.is_file():
+                file.unlink()
 
     def machine(self) -> dict[str, Any]:
         """The machine that is recorded in the folder."""
@@ -189,6 +187,16 @@ def _as_json(data: dict[str, Any]) -> dict[str, Any]:
     """The data as JSON reads it back: tuples become lists."""
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain
+
+
+def _differences(place: str, mine: Any, theirs: Any) -> Iterator[str]:
+    """A text for each value that differs, with its place, such as trackers.dcfnet.preset."""
+    if isinstance(mine, dict) and isinstance(theirs, dict) and mine.keys() == theirs.keys():
+        for key in mine:
+            yield from _differences(f"{place}.{key}".removeprefix("."), mine[key], theirs[key])
+    elif mine != theirs:
+        shown = [", ".join(value) if isinstance(value, dict) else str(value) for value in (mine, theirs)]
+        yield f"{place}: {shown[0]:.200} in the folder, {shown[1]:.200} now"
 
 
 def _read(file: Path, decode: Callable[[Any], T]) -> T:

@@ -23,7 +23,7 @@ def open_backbone(
 
     engine: "onnxruntime" (an extra; on a GPU with its CUDA provider), "opencv" (always installed, CPU only), "tensorrt"
     (for .engine files), "native" (kernels of this project in float32, GPU only), "native-fp16" (the same on tensor
-    cores: weights and intermediate maps are rounded to float16, sums are float32) or "auto". "auto" is TensorRT for an
+    cores: intermediate maps and weights are rounded to float16, sums are float32) or "auto". "auto" is TensorRT for an
     engine file. For other models on a GPU it is native, or ONNX Runtime if the native kernels do not support the model.
     On a CPU it is ONNX Runtime, the faster engine, if it is installed, else OpenCV.
     side: of the patches, px; None: the patch size of the model's config. device: of the patches, "cpu" or "cuda".

@@ -1,7 +1,8 @@
 """A network of two convolutions as one kernel on tensor cores, `tensor_features.cu`, in float16 with sums in float32.
 
-Patches are whole numbers, which float16 represents exactly. Weights and intermediate maps are rounded to float16, to 11
-bits as in TF32. A power of two per intermediate channel keeps it in the range of float16 for every possible patch.
+Patches are whole numbers, which float16 represents exactly. Intermediate maps and the weights of the second convolution
+are rounded to float16, to 11 bits as in TF32. A weight of the first convolution is the sum of two float16. A power of
+two per intermediate channel keeps it in the range of float16 for every possible patch.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dcfnet.model.layers import Convolution, Normalisation
 
 LEAST_CAPABILITY = (7, 5)  # compute capability with products of float16 and sums of float32 for 16 x 8 numbers
 DEEP_CAPABILITY = (8, 0)  # from here on, one instruction multiplies 16 columns, not 8
+PIXEL_CYCLES = 2 + 12 + 4  # see `work`, for 16 intermediate pixels: their places, patch pixels, results
 LARGEST_PIXEL = 255.0  # a patch pixel is a level minus a mean level
 LARGEST_HALF, SMALLEST_HALF = float(np.finfo(np.float16).max), float(np.finfo(np.float16).tiny)
 
@@ -47,10 +49,12 @@ class TensorTile(Tile):
 
     @property
     def work(self) -> int:
-        """Products of matrices, 16 x 16 x 8, of a warp for one group of channels."""
-        rounds = -(-self._products() // WARPS)
-        features = self.pixels * LANES // (TENSOR_ROWS * WARPS)
-        return rounds * 3 * TENSOR_CHANNELS // 8 + features * self.kernel**2 * MAX_OUTPUTS // 8
+        """Cycles of a multiprocessor that load both factors and store intermediate pixels, for one group of channels.
+
+        There are more of them than of the products. A cycle loads or stores a word for each lane, from different banks.
+        """
+        features = self.pixels * LANES // TENSOR_ROWS * (4 if self.conflict_free else 8)
+        return self._products() * PIXEL_CYCLES + self.kernel**2 * (features + 8 * WARPS)
 
     def _products(self) -> int:
         """Products with TENSOR_ROWS intermediate pixels each that give all of them."""
@@ -92,7 +96,7 @@ class TensorConvolutions(FusedConvolutions):
         ones[: len(scale), :, :3, : first.weight.shape[1]] = np.moveaxis(
             first.weight * scale[:, None, None, None], 1, -1
         )
-        ones = ones.reshape(groups, TENSOR_CHANNELS, 3, -1).transpose(0, 2, 3, 1)
+        ones = split(ones.reshape(groups, TENSOR_CHANNELS, 3, -1).transpose(0, 2, 3, 1))
         twos = np.pad(second.weight / scale[:, None, None], [(0, missing), (0, more), (0, 0), (0, 0)])
         twos = twos.reshape(MAX_OUTPUTS, groups, TENSOR_CHANNELS, *twos.shape[2:]).transpose(1, 3, 4, 2, 0)
         bias = np.pad(first.bias * scale, (0, more)).reshape(groups, TENSOR_CHANNELS)
@@ -111,6 +115,16 @@ def channel_scales(first: Convolution) -> NDArray[np.float32]:
     return scales
 
 
+def split(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights (G, ...) as two float16 each, whose sum has 22 bits: float32 (G, 2, ...), the larger ones first.
+
+    Patches have large means, so rounded weights of the first convolution would give its channels a constant error.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        larger = weights.astype(np.float16).astype(np.float32)
+        return np.stack([larger, weights - larger], axis=1)
+
+
 def fragments(factor: NDArray[np.float32]) -> NDArray[np.float16]:
     """Right factors (..., 16, C) as tensor_features.cu reads them: float16 (..., C / 16, LANES, 8).
 
@@ -126,7 +140,7 @@ def fragments(factor: NDArray[np.float32]) -> NDArray[np.float16]:
             "use engine='native', which computes in float32"
         )
     *stack, _, columns = factor.shape
-    split = halves.reshape(*stack, 2, 4, 2, columns // 16, 2, 8)  # word, member, half; pair, column tile, group
+    parts = halves.reshape(*stack, 2, 4, 2, columns // 16, 2, 8)  # word, member, half; pair, column tile, group
     ahead = len(stack)
     order = [ahead + axis for axis in (3, 5, 1, 4, 0, 2)]  # pair, group, member, column tile, word, half
-    return np.ascontiguousarray(split.transpose(*range(ahead), *order).reshape(*stack, columns // 16, LANES, 8))
+    return np.ascontiguousarray(parts.transpose(*range(ahead), *order).reshape(*stack, columns // 16, LANES, 8))

@@ -93,6 +93,15 @@ Deaths: TypeAlias = Annotated[
         rich_help_panel=SEVERAL,
     ),
 ]
+WithoutBox: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="End a target that took no detector box in N frames in a row. 0: never.",
+        rich_help_panel=SEVERAL,
+    ),
+]
 Engine: TypeAlias = Annotated[
     Path | None,
     typer.Option(

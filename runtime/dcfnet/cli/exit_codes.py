@@ -31,7 +31,8 @@ def exit_code(work: Callable[[], ExitCode], interrupted: Callable[[], None]) -> 
     """
     try:
         code = work()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed, as `>&-` does
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
         return ExitCode.BROKEN_PIPE

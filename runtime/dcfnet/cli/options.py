@@ -57,6 +57,7 @@ class RunOptions:
     births: int | None = None
     birth_score: float = BIRTH_SCORE
     deaths: int | None = None
+    without_box: int = 0
     metrics: str | None = None
     record: Path | None = None
     topic: str | None = None
@@ -161,6 +162,7 @@ def _detector_rules(options: RunOptions) -> list[str]:
         f"--births {options.births}": options.births not in (None, 0),
         f"--min-score {options.min_score}": options.min_score != MIN_SCORE,
         f"--birth-score {options.birth_score}": options.birth_score != BIRTH_SCORE,
+        f"--without-box {options.without_box}": options.without_box != 0,
     }
     return [name for name, value in given.items() if value]
 
@@ -191,4 +193,4 @@ def plan_targets(options: RunOptions) -> TargetPlan:
         deaths = DEATHS if births else 0
     found = read_detections(options.detections, options.min_score) if options.detections else {}
     birth_rule = BirthRule(births, options.birth_score)
-    return TargetPlan(starts, found, birth_rule, DeathRule(deaths), DuplicateRule(deaths))
+    return TargetPlan(starts, found, birth_rule, DeathRule(deaths, options.without_box), DuplicateRule(deaths))

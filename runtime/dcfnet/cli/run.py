@@ -57,6 +57,7 @@ def main(
     births: arguments.Births = None,
     birth_score: arguments.BirthScore = BIRTH_SCORE,
     deaths: arguments.Deaths = None,
+    without_box: arguments.WithoutBox = 0,
     topic: arguments.Topic = None,
     web: arguments.Web = False,
     web_port: arguments.WebPort = WEB_PORT,
@@ -74,7 +75,7 @@ def main(
     if source is None and not web:
         raise typer.BadParameter(NO_SOURCE, param_hint="SOURCE")
     given = (source or "", (), engine, config, output, boxes, format_, device, show, preset, rebuild, levels)
-    rules = (targets, detections, min_score, births, birth_score, deaths)
+    rules = (targets, detections, min_score, births, birth_score, deaths, without_box)
     more = (metrics, record, topic, tuple(settings or ()), web_port, upload_limit)
     options = RunOptions(*given, threads, failures, every_frame, reconnect, *rules, *more)
     prepare(log)

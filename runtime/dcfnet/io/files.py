@@ -34,6 +34,14 @@ def read_json(file: Path) -> Any:
         raise ValueError("its lists or objects are nested too deeply") from error
 
 
+def make_folder_of(file: Path) -> None:
+    """Creates the folder of a file, and those above it. Raises OSError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # "File exists" would name the wrong problem
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(file.parent)) from error
+
+
 def write_atomically(content: bytes, file: Path) -> None:
     """Writes the file and creates its folder. If it is interrupted or the disk is full, the previous file stays.
 
@@ -62,7 +70,7 @@ def write_files_atomically(contents: Mapping[Path, bytes]) -> None:
 
 
 def _write_partial(file: Path, partial: Path, content: bytes) -> None:
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_of(partial)
     if file.is_dir():  # the rename would fail, after that of other files
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     if not _is_special(file):

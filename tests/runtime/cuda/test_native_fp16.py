@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dcfnet
@@ -56,6 +57,18 @@ def test_boxes_are_those_of_float32(place: str, clip: Clip) -> None:
     found = boxes(clip, "cuda", ENGINE)
     np.testing.assert_array_equal(boxes(clip, "cuda", ENGINE, captures=False), found)
     assert np.abs(found - boxes(clip, "cpu", "onnxruntime")).max() < 0.5
+
+
+def test_a_state_is_read_by_a_tracker_with_another_engine(fake: Any, clip: Clip, tmp_path: Path) -> None:
+    config = {"patch_size": SIDE, "update_interval": 1}
+    tracker = dcfnet.Tracker("dcfnet", device="cuda", engine=ENGINE, config=config)
+    tracker.init(clip.frame(0), clip.box(0))
+    tracker.update(clip.frame(1))
+    tracker.save(tmp_path / "state")
+    other = dcfnet.Tracker("dcfnet", device="cpu", config=config)
+    other.restore(tmp_path / "state")
+    found, expected = (np.array(each.update(clip.frame(2)).box) for each in (other, tracker))
+    assert np.abs(found - expected).max() < 0.5
 
 
 @pytest.mark.parametrize(("engine", "kernel"), [(ENGINE, "tensor_features_half"), ("native", "features_half")])

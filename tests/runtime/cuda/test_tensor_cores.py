@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,11 +114,9 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 def expected(convolutions: list[Convolution], norm: Normalisation, patches: np.ndarray) -> np.ndarray:
-    """The features by definition, in float64, from weights and intermediate maps that are rounded."""
-    first, second = (
-        Convolution(rounded(layer.weight.astype(float)), layer.bias, layer.stride, layer.padding, layer.dilation, relu)
-        for layer, relu in zip(convolutions, (True, False), strict=True)
-    )
+    """The features by definition, in float64, from intermediate maps and second weights that are rounded."""
+    first, second = convolutions
+    second = replace(second, weight=rounded(second.weight.astype(float)))
     return normalised(convolved(rounded(convolved(patches, first)), second), norm)
 
 
@@ -159,7 +158,7 @@ def test_rounding_costs_little_but_something(place: str, rng: np.random.Generato
     patches = whole_numbers(rng, 2, 44)
     maps = convolved(convolved(patches, convolutions[0]), convolutions[1])
     exact, found = normalised(maps, norm), on_tensor_cores(list(convolutions), norm, patches, 0)
-    assert 1e-5 < np.sqrt(((found - exact) ** 2).mean() / (exact**2).mean()) < 1e-3
+    assert 1e-5 < np.sqrt(((found - exact) ** 2).mean() / (exact**2).mean()) < 4e-4
 
 
 @pytest.mark.parametrize("min_blocks", [0, 10**9], ids=["large", "small"])
@@ -210,8 +209,8 @@ def test_it_compiles_to_instructions_of_tensor_cores(nvrtc: Any, architecture: i
     depth = 8 if architecture < 80 else 16
     found = re.findall(r"mma\.sync\.aligned\.(\w+)\.row\.col\.(\w+\.\w+\.\w+\.\w+)", result.ptx)
     assert set(found) == {(f"m16n8k{depth}", "f32.f16.f16.f32")}
-    # both kernels: six products for 16 intermediate pixels; 4 columns of the kernel x 32 features x 32 outputs
-    assert len(found) >= 2 * (6 + 4 * 2 * 4) * 16 // depth
+    # both kernels: 12 products for 16 intermediate pixels; 4 columns of the kernel x 32 features x 32 outputs
+    assert len(found) >= 2 * (12 + 4 * 2 * 4) * 16 // depth
 
 
 def test_weights_that_float16_does_not_have_are_refused() -> None:
@@ -239,5 +238,6 @@ def test_tiles_compute_few_pixels_twice(side: int) -> None:
         tile = TensorTile.best(second, 3, side, pixels)
         assert tile is not None
         assert tile.shared <= MAX_SHARED
-        once = side**2 * second.weight.size + (2 * side) ** 2 * first.weight.size
-        assert tile.count * tile.work * 4 * 2 * 2048 <= 1.4 * once  # warps, groups, multiply-adds of a product
+        products = 12 * -(-tile.rows * tile.pitch // 16) + 16 * tile.pixels * 2 * 4  # of both convolutions, per group
+        once = side**2 * second.weight.size + 2 * (2 * side) ** 2 * first.weight.size  # two float16 for a weight
+        assert tile.count * 2 * products * 2048 <= 1.6 * once  # groups, multiply-adds of a product

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from dcfnet.cli.targets.detections import Detection
@@ -64,20 +64,30 @@ class DeathRule:
     """A target ends after `frames` searched frames in a row in which it was lost or uncertain, without a detector box.
 
     Uncertain counts: a target that left the view is often not lost, but followed in the background with low confidence.
-    In a detector box there is an object.
+    In a detector box there is an object. A target that started at a wrong box is tracked in the background for ever, so
+    it also ends after `without_box` searched frames in a row without a detector box.
     """
 
-    def __init__(self, frames: int) -> None:
-        """frames: 0 ends no target."""
-        self._frames = frames
-        self._gone: dict[int, int] = {}  # id -> frames in a row in which it was not tracked
+    def __init__(self, frames: int, without_box: int = 0) -> None:
+        """frames, without_box: 0 ends no target."""
+        self._limits: dict[Callable[[Result], bool], int] = {_missed: frames, _without_box: without_box}
+        self._counts: dict[tuple[Callable[[Result], bool], int], int] = {}  # frames in a row, by condition and id
 
     def add(self, results: Iterable[tuple[int, Result]]) -> list[int]:
         """Adds the results of the targets that were searched in a frame, by id. Returns the ids that end now."""
-        missed = [target for target, result in results if _missed(result)]
-        self._gone = {target: self._gone.get(target, 0) + 1 for target in missed}
-        return [target for target, count in self._gone.items() if count == self._frames]
+        held = [(holds, target) for target, result in results for holds in self._limits if holds(result)]
+        self._counts = {key: self._counts.get(key, 0) + 1 for key in held}
+        ended = [target for (holds, target), count in self._counts.items() if count == self._limits[holds]]
+        return list(dict.fromkeys(ended))
 
 
 def _missed(result: Result) -> bool:
-    return result.status is not Status.TRACKED and result.reason is not Reason.CORRECTED
+    return result.status is not Status.TRACKED and not _has_box(result)
+
+
+def _without_box(result: Result) -> bool:
+    return not _has_box(result)
+
+
+def _has_box(result: Result) -> bool:
+    return result.reason is Reason.CORRECTED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +13,8 @@ from dcfnet.result import Box
 from dcfnet.tracking.geometry import target_box
 
 RULE = (
-    "must be frame,id,x,y,w,h,score as in MOTChallenge's det.txt: numbers; the frame and x, y start at 1; the id is "
-    "ignored; a line without a score has the score 1"
+    "must be frame,id,x,y,w,h,score as in MOTChallenge's det.txt: finite numbers; the frame and x, y start at 1; the "
+    "id is ignored; a line without a score has the score 1"
 )
 
 
@@ -39,7 +40,7 @@ def read_detections(file: Path, min_score: float) -> Detections:
         try:
             frame, _, x, y, w, h = (float(cell) for cell in cells[:6])
             score = float(cells[6]) if len(cells) > 6 else 1.0
-            if frame < 1 or frame != int(frame):
+            if frame < 1 or frame != int(frame) or not all(map(isfinite, (x, y, w, h, score))):
                 raise ValueError
         except (ValueError, OverflowError):
             raise InvalidBoxError(f"{file}: line {number}: {','.join(cells)!r}: {RULE}") from None

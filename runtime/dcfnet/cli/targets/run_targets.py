@@ -110,7 +110,12 @@ class RunTargets:
         return rows
 
     def finish(self, frames: int) -> None:
-        """Notes the targets that did not start because the source has only `frames` frames."""
+        """Notes the targets and the detections that were not used because the source has only `frames` frames."""
+        if self._plan.detections and min(self._plan.detections) >= frames:
+            first = min(self._plan.detections) + 1
+            self.problems.append(
+                f"no box of the detector was used: the first one is of frame {first}, of {frames} frames"
+            )
         for start in self._starts:
             self.problems.append(f"target {start.id} did not start: its frame is {start.frame}, of {frames} frames")
 

@@ -16,6 +16,7 @@ from dcfnet.cli.box_outputs import header_of
 from dcfnet.cli.failures.pictures import encoded, response_picture, shrunk
 from dcfnet.cli.interrupts import interrupts_wait
 from dcfnet.errors import InvalidFrameError, MissingDependencyError, SinkError
+from dcfnet.io.files import make_folder_of
 from dcfnet.io.frame import Array, Frame
 from dcfnet.io.sinks.boxes import BoxLine, json_row
 from dcfnet.io.sinks.target_row import TargetRow
@@ -124,7 +125,7 @@ class _File(FileIO):
         self._place = self._end = 0  # where the file would be without the error
         self._error: OSError | None = None
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder_of(file)
             super().__init__(file, "wb")
         except OSError as error:
             raise SinkError(f"--record {file}: cannot be written ({error.strerror})") from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from io import FileIO
 from pathlib import Path
 
 from dcfnet.errors import SinkError
+from dcfnet.io.files import make_folder_of
 
 STDOUT = "-"
 
@@ -19,9 +21,11 @@ class LineFile:
         self._name = str(file)
         try:
             if self._name == STDOUT:
+                if sys.stdout is None:
+                    raise OSError(errno.EBADF, "standard output is closed")
                 self._file = FileIO(sys.stdout.fileno(), "wb", closefd=False)
             else:
-                file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder_of(file)
                 self._file = file.open("wb", buffering=0)
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dcfnet.errors import SinkError
 from dcfnet.io.decoding.opencv_decoder import container_count
+from dcfnet.io.files import make_folder_of
 from dcfnet.io.frame import Frame
 from dcfnet.io.sinks.target_row import TargetRow
 from dcfnet.result import Box, Result, Status
@@ -39,7 +40,7 @@ class VideoSink:
         if codec is None:
             raise SinkError(f"{file}: unknown video format; the name must end in {', '.join(CODECS)}")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder_of(file)
             file.open("wb").close()  # OpenCV fails without a reason
         except OSError as error:
             raise SinkError(f"{file}: cannot be written ({error.strerror})") from error

@@ -6,7 +6,8 @@
 // PIXEL_NUMBERS channels. A warp computes ROW_TILES * TENSOR_ROWS features in all channels.
 //
 // Weights are the right factors, padded with zeros, as Fragments: lane by lane, for 16 rows and 16 columns.
-//   first (GROUPS, 3, LANES): the 16 rows of a kernel row are four pixels of PIXEL_NUMBERS channels; the fourth has weight 0
+//   first (GROUPS, 2, 3, LANES): the 16 rows of a kernel row are four pixels of PIXEL_NUMBERS channels; the fourth has weight
+//         0. A weight is the sum of two float16, because rounding to one of them would cost most of the accuracy
 //   second (GROUPS, KERNEL, KERNEL, 2, LANES): the rows are the channels of the group, the columns half of the outputs
 // first_bias (GROUPS, TENSOR_CHANNELS), second_bias (MAX_OUTPUTS).
 
@@ -61,9 +62,9 @@ __device__ static inline void first_convolution(const unsigned* window, const un
                                                 const Fragments* __restrict__ weights, const float* __restrict__ bias,
                                                 unsigned* intermediate) {
     const int lane = threadIdx.x % LANES, group = lane / 4, member = lane % 4;
-    Fragments rights[3];
+    Fragments rights[2 * 3];
 #pragma unroll
-    for (int down = 0; down < 3; ++down) rights[down] = weights[down * LANES + lane];
+    for (int k = 0; k < 2 * 3; ++k) rights[k] = weights[k * LANES + lane];
     const float biases[2][2] = {{bias[2 * member], bias[2 * member + 1]}, {bias[2 * member + 8], bias[2 * member + 9]}};
     for (int first = threadIdx.x / LANES * TENSOR_ROWS; first < STORED; first += WARPS * TENSOR_ROWS) {
         const unsigned found[2] = {places[first + group], places[first + group + 8]};
@@ -77,8 +78,11 @@ __device__ static inline void first_convolution(const unsigned* window, const un
         for (int down = 0; down < 3; ++down) {
             const int row = down * WINDOW_COLUMNS * PIXEL_WORDS;
             const unsigned values[4] = {pixels[0][row], pixels[1][row], pixels[0][row + 4], pixels[1][row + 4]};
-            multiply_add(sums[0], values, rights[down].words[0], rights[down].words[1]);
-            multiply_add(sums[1], values, rights[down].words[2], rights[down].words[3]);
+#pragma unroll
+            for (int k = down; k < 2 * 3; k += 3) {
+                multiply_add(sums[0], values, rights[k].words[0], rights[k].words[1]);
+                multiply_add(sums[1], values, rights[k].words[2], rights[k].words[3]);
+            }
         }
 #pragma unroll
         for (int half = 0; half < 2; ++half)
@@ -148,7 +152,7 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
     }
     for (int part = 0; part < GROUPS; ++part) {
         __syncthreads();  // window and places are there, and the previous group has been read
-        first_convolution(window, places, first + part * 3 * LANES, first_bias + part * TENSOR_CHANNELS, intermediate);
+        first_convolution(window, places, first + part * 2 * 3 * LANES, first_bias + part * TENSOR_CHANNELS, intermediate);
         __syncthreads();
         add_second_convolution(intermediate, second + part * KERNEL * KERNEL * 2 * LANES, starts, sums);
     }
