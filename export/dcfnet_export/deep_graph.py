@@ -28,7 +28,10 @@ TEMPLATE_TURN = 8.0  # degrees (docs/tuning.md)
 PRESETS: dict[str, dict[str, Any]] = {
     "accurate": {"update_interval": 1},
     DEFAULT_PRESET: {"update_interval": 2},
-    "fast": {"update_interval": 4, "patch_size": 88, "solver_steps": 2, "redetection_patches": 4},
+    "fast": {
+        **{"update_interval": 4, "patch_size": 88, "solver_steps": 2, "redetection_patches": 4},
+        "template_turn": 0.0,
+    },
 }
 
 

@@ -63,9 +63,10 @@ def test_several_targets_learn_as_each_does_alone(frame: Image) -> None:
     assert np.abs(both["filter_f"] - upright["filter_f"]).max() > 0.1 * np.abs(upright["filter_f"]).max()
 
 
-def test_the_default_model_turns_templates_and_the_smallest_does_not() -> None:
+def test_the_default_model_turns_templates_and_the_fast_ones_do_not() -> None:
     assert Tracker(device="cpu").config.template_turn == 8
-    assert Tracker("dcfnet", device="cpu").config.template_turn == 0
+    for others in (Tracker("dcfnet", device="cpu"), Tracker("deep", device="cpu", preset="fast")):
+        assert others.config.template_turn == 0
 
 
 @pytest.mark.parametrize("turn", [-1.0, 46.0])
