@@ -15,19 +15,24 @@ def check_new_run(folder: Path, last: str) -> None:
     """
     if (folder / last).exists():
         raise ConfigError(f"--output {folder}: already contains a run; add --resume, or choose another --output")
-    _check_folder(folder, folder)
+    check_folder(folder)
 
 
-def check_file(file: Path) -> None:
-    """Raises ConfigError if the file cannot be written."""
+def check_file(file: Path, option: str = "--output") -> None:
+    """Raises ConfigError if the file cannot be written. option: its name, for the message."""
     if file.is_dir():
-        raise ConfigError(f"--output {file}: is a folder; give the name of a file, for example {file / 'new'}")
-    _check_folder(file, file.parent)
+        raise ConfigError(f"{option} {file}: is a folder; give the name of a file, for example {file / 'new'}")
+    _check_writable(file, file.parent, option)
 
 
-def _check_folder(output: Path, folder: Path) -> None:
+def check_folder(folder: Path, option: str = "--output") -> None:
+    """Raises ConfigError if no file can be written into the folder. option: its name, for the message."""
+    _check_writable(folder, folder, option)
+
+
+def _check_writable(output: Path, folder: Path, option: str) -> None:
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():
-        raise ConfigError(f"--output {output}: {there} is not a folder; choose another --output")
+        raise ConfigError(f"{option} {output}: {there} is not a folder; choose another {option}")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"--output {output}: you may not write into {there}; choose another --output")
+        raise ConfigError(f"{option} {output}: you may not write into {there}; choose another {option}")
