@@ -12,6 +12,7 @@ from dcfnet.backbones.selection import open_backbone
 from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
+from dcfnet.io.output_checks import check_file, check_folder
 from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.model.file import Model
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
@@ -20,7 +21,6 @@ from dcfnet_evaluation.selection import subject_of
 from dcfnet_evaluation.sequences import SequenceError
 from dcfnet_export.naming import convolutions
 from dcfnet_export.precision.quantise import FORMS, check_levels
-from dcfnet_train.outputs import check_file, check_folder
 from onnx import load_from_string
 from rich.console import Console
 
