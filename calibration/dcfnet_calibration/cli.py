@@ -12,6 +12,7 @@ from dcfnet.backbones.selection import open_backbone
 from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.errors import DcfnetError
+from dcfnet.io.output_checks import check_file, check_folder
 from dcfnet.lifecycle.opening import open_pipeline
 from dcfnet.model.file import Model
 from dcfnet_evaluation.scores import CONFIDENCE, mean_score
@@ -58,6 +59,7 @@ def ranges(
     """Measures activation ranges on real search patches, and the cost of each layer in int8, for dcfnet-export."""
     try:
         check_method(method)
+        check_file(output)
         opened = subject_of(layout, root, None, sequences).sequences
         pipeline, loaded = open_pipeline(model, preset=preset), load_model(model)
         check_levels(loaded)
@@ -114,6 +116,8 @@ def tune_(
 ) -> None:
     """Searches constants of the tracker by tracking, and measures their gain on held-out sequences."""
     try:
+        check_folder(output)
+        _check_into(into)
         opened, loaded = subject_of(layout, root, None, sequences).sequences, load_model(model)
         check_tunable(opened, folds)
         config = loaded.preset(preset)
@@ -173,6 +177,8 @@ def confidence(
 ) -> None:
     """Fits the confidence of results by tracking, and measures it on held-out sequences."""
     try:
+        check_file(output)
+        _check_into(into)
         opened = [sequence for root in roots for sequence in subject_of(layout, root, None, None).sequences]
         loaded, pipeline = load_model(model), open_pipeline(model, "cpu", preset=preset)
         with console.status(f"tracking {len(opened)} sequences"):
@@ -189,6 +195,11 @@ def confidence(
         "of the frames with an overlap above 0.5"
     )
     typer.echo(f"{into}: contains this fit" if into else f"{output}")
+
+
+def _check_into(file: Path | None) -> None:
+    if file:
+        check_file(file, "--into")
 
 
 def _exit_with(error: Exception) -> typer.Exit:

@@ -156,3 +156,25 @@ def test_the_command_says_what_it_cannot_fit(footage: Path, tmp_path: Path) -> N
         assert json.loads((tmp_path / "fit.json").read_text())["weights"]
     else:
         assert "a fit needs frames of both kinds" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "message"),
+    [
+        ("ranges", "--output", "FILE is not a folder; choose another --output"),
+        ("tune", "--output", "FILE is not a folder; choose another --output"),
+        ("tune", "--into", "FILE is not a folder; choose another --into"),
+        ("confidence", "--output", "FILE is not a folder; choose another --output"),
+        ("confidence", "--into", "FILE is not a folder; choose another --into"),
+    ],
+)
+def test_an_output_that_cannot_be_written_ends_the_command_before_it_measures(
+    tmp_path: Path, command: str, option: str, message: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    result = CliRunner().invoke(app, [command, str(tmp_path / "no data"), option, str(file / "new")])
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        f"dcfnet-calibrate: {option} {file / 'new'}: {message.replace('FILE', str(file))}"
+    ]

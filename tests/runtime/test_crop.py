@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from dcfnet import Rgb
 from dcfnet.devices.cpu import CpuBackend
 
 MEAN = np.array([104, 117, 123], np.float32)
@@ -70,6 +72,34 @@ def test_light_multiplies_the_pixels_of_the_frame_only(frame: np.ndarray, layout
     assert outside[1].any()
     assert not patches[outside].any()
     assert outside[3].all()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("light", [1.0, 0.5])
+def test_a_patch_that_is_turned_clockwise_shows_the_scene_turned_back(
+    frame: np.ndarray, light: float, wrapped: bool
+) -> None:
+    """A quarter turn is exact: patch pixel (j, i) is at (-i, j) from the centre. Also for an oblong region."""
+    backend, given = CpuBackend(), Rgb(frame[..., ::-1].copy()) if wrapped else frame
+    places = (np.zeros(2, int), np.array([[44.0, 31], [3, 55]]), np.array([[42.0, 21], [42, 21]]))
+    levels, quarter = np.full(2, light), np.full(2, np.pi / 2)
+    frames = [backend.frame(given)]
+    turned = backend.sample_patches(backend.patch_places(frames, *places, 21, levels, quarter), 21, MEAN)
+    oblong = places[2][:, ::-1]  # the region in the frame
+    upright = backend.sample_patches(backend.patch_places(frames, *places[:2], oblong, 21, levels), 21, MEAN)
+    np.testing.assert_allclose(turned, np.rot90(upright, axes=(2, 3)), rtol=0, atol=1)
+    assert np.abs(turned - np.rot90(upright, axes=(2, 3))).mean() < 0.02
+    assert np.abs(turned - upright).mean() > 5
+
+
+def test_a_target_that_turned_with_the_scene_gives_the_same_patch(frame: np.ndarray) -> None:
+    smooth = cv2.GaussianBlur(cv2.resize(frame, (360, 240), interpolation=cv2.INTER_CUBIC), (0, 0), 3)
+    turn = cv2.getRotationMatrix2D((180, 120), -25, 1)  # OpenCV counts counter-clockwise
+    later = cv2.warpAffine(smooth, turn, (360, 240), flags=cv2.INTER_CUBIC)
+    backend, places = CpuBackend(), (np.array([0]), np.array([[180.0, 120]]), np.array([[90.0, 90]]))
+    before = backend.crop([smooth], *places, 45, MEAN)
+    at_angle = backend.patch_places([later], *places, 45, angle=np.array([np.radians(25)]))
+    np.testing.assert_allclose(backend.sample_patches(at_angle, 45, MEAN), before, rtol=0, atol=3)
 
 
 def test_each_patch_is_cropped_from_the_frame_of_its_source(frame: np.ndarray) -> None:

@@ -212,6 +212,29 @@ def test_an_output_in_a_file_is_no_folder(tmp_path: Path, clip: Clip, frames: li
     assert f"{file / name}: cannot be written (Not a directory)" in text
 
 
+LONG = "x" * 300  # the methods of Path raise an error, as for a file in a folder that may not be read
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--boxes", f"{LONG}.csv"], f"{LONG}.csv: cannot be written (File name too long)"),
+        (["--boxes", f"{LONG}.mcap"], f"{LONG}.mcap: cannot be written (File name too long)"),
+        (["--record", f"{LONG}.mcap"], f"--record {LONG}.mcap: cannot be written (File name too long)"),
+        (["--output", f"{LONG}.mp4"], f"{LONG}.mp4: cannot be written (File name too long)"),
+        (["--engine", f"{LONG}.onnx"], f"{LONG}.onnx: cannot be read (File name too long)"),
+    ],
+)
+def test_a_name_that_the_file_system_refuses_is_one_line(
+    tmp_path: Path, clip: Clip, frames: list[np.ndarray], options: list[str], message: str
+) -> None:
+    folder = write_images(tmp_path / "frames", frames[:2], ["0.png", "1.png"])
+    result = CliRunner().invoke(app, [str(folder), "--init", start(clip), *options])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"dcfnet-run: {message}")
+    assert result.output.count("\n") == 1
+
+
 def test_an_error_before_the_first_frame_leaves_no_empty_file(
     tmp_path: Path, clip: Clip, frames: list[np.ndarray]
 ) -> None:

@@ -26,7 +26,9 @@ def load_model(file: str | Path | None = None) -> Model:
     try:
         path = Path(file)
         exists = path.is_file()
-    except (TypeError, ValueError, OSError) as error:  # not a path, or invalid for the file system
+    except OSError as error:  # invalid for the file system, or in a folder that may not be read
+        raise ModelError(f"{file}: cannot be read ({error.strerror}); give a model of dcfnet-export") from error
+    except (TypeError, ValueError) as error:
         raise ModelError(f"{file!r}: not the path of a model ({error})") from error
     if not exists and str(file) in SHIPPED:
         return _shipped(str(file))

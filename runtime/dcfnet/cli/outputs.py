@@ -35,11 +35,13 @@ def check_outputs(source: str, files: list[Path], outputs: list[Path], failures:
     inputs = [os.path.realpath(file) for file in [source, *map(str, files)]]  # realpath accepts circular links too
     written = [output for output in outputs if output != STDOUT]
     for output in written:
-        if output.is_dir():
+        # They accept any name, and files that may not be read, unlike the methods of Path.
+        exists, regular = os.path.exists(output), os.path.isfile(output)
+        if os.path.isdir(output):
             raise SinkError(f"{output}: is a folder; give the name of a file in it, for example {output / 'boxes.csv'}")
-        if output.suffix.lower() in (*CODECS, BAG) and output.exists() and not output.is_file():
+        if output.suffix.lower() in (*CODECS, BAG) and exists and not regular:
             raise SinkError(f"{output}: is a pipe or a device, and this format is not written in order; name a file")
-        image = output.suffix.lower() in IMAGE_SUFFIXES and output.exists()
+        image = output.suffix.lower() in IMAGE_SUFFIXES and exists
         if os.path.realpath(output) in inputs or image:
             raise SinkError(f"{output}: would overwrite an input of the run or an image; choose another file")
     for output in written:
@@ -60,14 +62,14 @@ def locked(outputs: Sequence[Path]) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for output in outputs:
-            if fcntl is not None and output != STDOUT and (output.is_file() or not output.exists()):
+            if fcntl is not None and output != STDOUT and (os.path.isfile(output) or not os.path.exists(output)):
                 stack.enter_context(_locked(output))
         yield
 
 
 @contextmanager
 def _locked(output: Path) -> Iterator[None]:
-    new, new_folder = not output.exists(), not output.parent.exists()
+    new, new_folder = not os.path.exists(output), not os.path.exists(output.parent)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(output, os.O_RDWR | os.O_CREAT, 0o666)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -118,7 +119,7 @@ def check_page_source(options: RunOptions) -> None:
 def open_tracker(options: RunOptions) -> MultiTracker:
     """The tracker of a model or an engine. With `rebuild`, a rejected engine is built again, once."""
     engine = options.engine
-    if engine is not None and engine.is_dir() and str(engine) not in SHIPPED:
+    if engine is not None and os.path.isdir(engine) and str(engine) not in SHIPPED:
         raise EngineError(f"{engine}: is a folder; give a model (.onnx) or an engine (.engine) in it")
     given = (engine, options.device, settings_of(options))
     opened = partial(MultiTracker, *given, preset=options.preset, threads=options.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ class TrackerConfig(Settings):
     colour_rate: float = 0.04  # beta of eq. 13 for the colour histograms, per frame: colours change faster than shape
     transform: str = "matrices"  # of maps to spectra: "matrices", or "fft"; the same frequencies (filter/transform.py)
     band: float = 4.0  # standard deviations of the label's spectrum that are kept; beyond it is below e^-8 of its peak
+    template_turn: float = 0.0  # degrees: the first filter also learns patches turned by it to both sides; 0: off
     learning_rate: float = 0.01  # beta of eq. 13, per frame: weight of the newest frame in the filter
     update_interval: int = 1  # frames from one update of the filter to the next; the rate per update is raised to match
     scales: int = 3  # sizes in the scale pyramid; odd, so that the middle scale is exactly 1
@@ -73,6 +75,7 @@ class TrackerConfig(Settings):
             "colour_rate": number(0, 1),
             "transform": one_of("matrices", "fft"),
             "band": number(1, 20),
+            "template_turn": number(0, 45),
             "learning_rate": number(0, 1),
             "update_interval": whole(1, 100),
             "scales": whole(1, 15, odd=True),
@@ -116,6 +119,11 @@ class TrackerConfig(Settings):
     def filter_reach_in_patch(self) -> float:
         """Half the side of the box in which filter values have almost no penalty, patch px."""
         return self.filter_extent * self.target_side() / 2
+
+    def template_turns(self) -> tuple[float, ...]:
+        """Angles of the patches that the first filter learns, radians; the middle one is 0."""
+        turn = math.radians(self.template_turn)
+        return (-turn, 0.0, turn) if turn else (0.0,)
 
     def searches_whole_frame(self) -> bool:
         """Whether targets are searched for in the whole frame: after a camera cut, and if they are doubtful.

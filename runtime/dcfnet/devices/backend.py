@@ -19,6 +19,7 @@ from dcfnet.io.texture import Texture
 
 Pairs = NDArray[np.float64]  # (N, 2), (x, y) or (width, height)
 Light = NDArray[np.float64] | None  # (M,), factors of the pixels of M patches; None: 1 for each
+Angles = NDArray[np.float64] | None  # (M,), radians, of M patches; None: 0 for each
 
 
 class Backend(Protocol):
@@ -90,11 +91,13 @@ class Backend(Protocol):
         regions: Pairs,
         size: int,
         light: Light = None,
+        angle: Angles = None,
     ) -> PatchPlaces:
         """The first half of `crop`: where the M patches are, for `sample_patches`.
 
         light: (M,), the levels of the pixels of each patch are multiplied by it, rounded, and limited to 255. Pixels
-        outside the frame are still exactly 0.
+        outside the frame are still exactly 0. angle: (M,), radians, each patch is turned by it around its centre,
+        clockwise in the frame: see `io.rectangle.turned_steps`.
         """
 
     def sample_patches(

@@ -22,7 +22,7 @@ from dcfnet.filter.transform import Transform
 from dcfnet.filter.update import FilterUpdate
 from dcfnet.io.frame import Frame
 from dcfnet.io.pixel_formats import CheckedFrame, bgr_around, black_level, host_frame, texture_plane
-from dcfnet.io.rectangle import Rectangle, pixels_read
+from dcfnet.io.rectangle import Rectangle, pixels_read, turned_extent, turned_steps
 from dcfnet.io.texture import Texture, texture_of
 
 
@@ -35,12 +35,14 @@ class HostPlaces:
     centres: NDArray[np.float64]
     regions: NDArray[np.float64]
     light: NDArray[np.float64]
+    angle: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def __getitem__(self, part: slice | NDArray[np.intp]) -> HostPlaces:
-        return HostPlaces(self.frames, self.sources[part], self.centres[part], self.regions[part], self.light[part])
+        numbers = self.light[part], self.angle[part]
+        return HostPlaces(self.frames, self.sources[part], self.centres[part], self.regions[part], *numbers)
 
 
 class CpuBackend:
@@ -98,19 +100,23 @@ class CpuBackend:
         regions: NDArray[np.float64],
         size: int,
         light: NDArray[np.float64] | None = None,
+        angle: NDArray[np.float64] | None = None,
     ) -> HostPlaces:
-        return HostPlaces(frames, sources, centres, regions, np.ones(len(sources)) if light is None else light)
+        light = np.ones(len(sources)) if light is None else light
+        return HostPlaces(frames, sources, centres, regions, light, np.zeros(len(sources)) if angle is None else angle)
 
     def sample_patches(
         self, places: HostPlaces, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32
     ) -> Array:
         patches = np.empty((len(places), 3, size, size), dtype=np.float32)
-        each = zip(patches, places.sources, places.centres, places.regions, places.light.tolist(), strict=True)
-        for patch, source, centre, region, light in each:
-            pixels, middle = bgr_around(places.frames[source], centre, region)
+        numbers = zip(places.light.tolist(), places.angle.tolist(), strict=True)
+        each = zip(patches, places.sources, places.centres, places.regions, numbers, strict=True)
+        for patch, source, centre, region, (light, angle) in each:
+            read = turned_extent(region, angle) if angle else region
+            pixels, middle = bgr_around(places.frames[source], centre, read)
             if light != 1:
-                pixels, middle = _relit_around(pixels, middle, region, light)
-            _crop_into(patch, pixels, middle, region, mean)
+                pixels, middle = _relit_around(pixels, middle, read, light)
+            _crop_into(patch, pixels, middle, region, angle, mean)
         return patches.astype(dtype, copy=False)
 
     def store_filters(self, programs: FramePrograms, filters: ArrayFilters) -> Filters:
@@ -199,13 +205,14 @@ def _crop_into(
     frame: Frame,
     centre: NDArray[np.float64],
     region: NDArray[np.float64],
+    angle: float,
     mean: NDArray[np.float32],
 ) -> None:
     """One patch (3, S, S) cut out of one frame; OpenCV touches only the pixels it needs."""
     size = patch.shape[-1]
-    step = region / size  # frame pixels per patch pixel
-    start = centre - (size - 1) / 2 * step
-    patch_to_frame = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
+    steps = turned_steps(region / size, angle)
+    start = centre - (size - 1) / 2 * steps.sum(axis=1)
+    patch_to_frame = np.concatenate([steps, start[:, None]], axis=1)
     if frame.ndim == 3 and frame.shape[2] > 1:
         sampled = _sample(frame, patch_to_frame, size, mean.tolist())[..., :3].transpose(2, 0, 1)
     else:  # grey: one plane per channel, because each channel has its own mean outside the frame

@@ -3,6 +3,9 @@
 The response uses the mean of two filters. The closed form of eq. 2, from the blended numerator and denominator, learns
 target and surroundings. The focused filter of `spatial_penalty.py`, from the newest template and the previous focused
 filter, learns the target. The mean has fewer errors than either one (docs/tuning.md). Without a penalty both are eq. 2.
+
+The first closed form can also learn the template turned to both sides (`template_turn`). It then uses what stays the
+same when the target turns.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from typing import NamedTuple
 from dcfnet.filter import dcf
 from dcfnet.filter.dcf import Array
 from dcfnet.filter.spatial_penalty import SpatialPenalty
+
+TURNED_SHARE = 1 / 3  # weight of the turned templates in the first filter (docs/tuning.md)
 
 
 class FilterSolution(NamedTuple):
@@ -45,11 +50,20 @@ class FilterUpdate:
     penalty: SpatialPenalty | None
     shares: Array | None = None
 
-    def initial(self, template_f: Array) -> FilterSolution:
-        """The first solution. template_f: complex64 (N, C, K, B+1), spectra of the templates."""
+    def initial(self, template_f: Array, turned_f: Array | None = None) -> FilterSolution:
+        """The first solution. template_f: complex64 (N, C, K, B+1), spectra of the templates.
+
+        turned_f: complex64 (N, V, C, K, B+1), spectra of V turned templates of each target. Only the closed form learns
+        them, and their mean has the weight TURNED_SHARE.
+        """
         template_f = self._by_level(template_f)
-        numerator, denominator = dcf.learn(template_f, self.label_f)
-        return self._solved(numerator, denominator, template_f, numerator, None)
+        newest, energy = dcf.learn(template_f, self.label_f)
+        if turned_f is None:
+            return self._solved(newest, energy, template_f, newest, None)
+        turned, turned_energy = dcf.learn(self._by_level(turned_f), self.label_f)
+        numerator = dcf.blend(newest, turned.mean(axis=1), TURNED_SHARE)
+        denominator = dcf.blend(energy, turned_energy.mean(axis=1), TURNED_SHARE)
+        return self._solved(numerator, denominator, template_f, newest, None)
 
     def updated(self, template_f: Array, before: FilterSolution) -> FilterSolution:
         """The previous solution, blended towards the templates. template_f: complex64 (N, C, K, B+1)."""
@@ -69,11 +83,11 @@ class FilterUpdate:
         return FilterSolution(numerator, denominator, self._one_filter((closed_form + focused) * 0.5), focused)
 
     def _by_level(self, template_f: Array) -> Array:
-        """Spectra (N, C, K, B+1) -> (N, L, C / L, K, B+1), if there is a filter per level."""
+        """Spectra (..., C, K, B+1) -> (..., L, C / L, K, B+1), if there is a filter per level."""
         if self.shares is None:
             return template_f
-        count, channels, *frequencies = template_f.shape
-        return template_f.reshape(count, len(self.shares), channels // len(self.shares), *frequencies)
+        *counts, channels, rows, columns = template_f.shape
+        return template_f.reshape(*counts, len(self.shares), channels // len(self.shares), rows, columns)
 
     def _one_filter(self, filter_f: Array) -> Array:
         """The filter (N, C, K, B+1) whose response is the sum of the levels' responses, each times its share."""

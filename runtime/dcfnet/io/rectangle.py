@@ -62,6 +62,24 @@ class Rectangle(NamedTuple):
         return [strip for strip in strips if strip]
 
 
+def turned_steps(steps: NDArray[np.float64], angles: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Frame pixels per patch pixel of patches that are turned by an angle: float64 (..., 2, 2).
+
+    Row x, then row y; the first column is for a step to the right in the patch, the second for a step down. steps:
+    (..., 2), of the patches without a turn. angles: (...), radians, clockwise in the frame, whose y axis points down.
+    """
+    cosine, sine = np.cos(angles), np.sin(angles)
+    turn = np.stack([np.stack([cosine, -sine], axis=-1), np.stack([sine, cosine], axis=-1)], axis=-2)
+    turned: NDArray[np.float64] = turn * steps[..., None, :]
+    return turned
+
+
+def turned_extent(regions: NDArray[np.float64], angles: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Width and height, (..., 2), of the upright rectangles around regions (..., 2) that are turned by these angles."""
+    extent: NDArray[np.float64] = np.abs(turned_steps(regions, angles)).sum(axis=-1)
+    return extent
+
+
 def pixels_read(shape: Sequence[int], centres: NDArray[np.float64], regions: NDArray[np.float64]) -> Rectangle:
     """One rectangle with all pixels of a frame of this shape that patches of these regions can read.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dcfnet.config import TrackerConfig
-from dcfnet.devices.backend import Backend, Light, Pairs
+from dcfnet.devices.backend import Angles, Backend, Light, Pairs
 from dcfnet.devices.filters import ArrayFilters, PatchPlaces
 from dcfnet.filter.colour_histogram import ColourModel
 from dcfnet.filter.dcf import Array
@@ -29,6 +29,7 @@ from dcfnet.model.confidence import Confidence
 from dcfnet.model.file import NO_FILE, FeatureLevel, ModelIdentity
 from dcfnet.tracking.decision_rules import decision_rules
 from dcfnet.tracking.geometry import scale_pyramid, search_region, to_step_grid
+from dcfnet.tracking.levels import label_sigmas, shares_of_levels
 from dcfnet.tracking.patch_sizes import check_sizes
 from dcfnet.tracking.transforms import transform_of_scale
 from dcfnet.tracking.work_queue import WorkQueue
@@ -84,7 +85,7 @@ class Pipeline:
         check_sizes(config, stride, folded, float(scales[-1]))
         side, margin = config.search_side() // stride, config.margin // stride
         backbone = as_backbone(backbone)
-        sigmas = [sigma / stride for sigma in _label_sigmas(config, levels)]  # map pixels
+        sigmas = [sigma / stride for sigma in label_sigmas(config, levels)]  # map pixels
         band = band_of_label(side, min(sigmas), config.band)
         window = np.ones(side) if "window" in folded else cosine_window(side)
         operations = (backend.asarray, backend.matmul)
@@ -104,7 +105,7 @@ class Pipeline:
             unsubtracted = backend.asarray(mean[:, None, None].astype(backbone.input_dtype))
         label_f = backend.asarray(labels if levels else labels[0, 0])
         rates = (config.rate_per_update(), config.regularisation)
-        update = backend.filter_update(label_f, *rates, penalty, _shares(backend, levels))
+        update = backend.filter_update(label_f, *rates, penalty, shares_of_levels(backend, levels))
         dtype = backbone.input_dtype
         arrays = (transform, update, scales, scaled, colours, unsubtracted, dtype)
         return cls(config, backend, backbone, mean, *arrays, confidence)
@@ -143,11 +144,17 @@ class Pipeline:
         return to_step_grid(regions, self.config.search_side())
 
     def patch_places(
-        self, frames: Mapping[int, Any], sources: NDArray[np.intp], centres: Pairs, regions: Pairs, light: Light = None
+        self,
+        frames: Mapping[int, Any],
+        sources: NDArray[np.intp],
+        centres: Pairs,
+        regions: Pairs,
+        light: Light = None,
+        angle: Angles = None,
     ) -> PatchPlaces:
         """The places of the M patches of these search regions. Other arguments as for `Backend.patch_places`."""
         size = self.config.patch_size
-        return self.backend.patch_places(frames, sources, centres, self.patch_regions(regions), size, light)
+        return self.backend.patch_places(frames, sources, centres, self.patch_regions(regions), size, light, angle)
 
     def patch_regions(self, regions: Pairs) -> Pairs:
         """Search regions (..., 2) -> the regions of their patches, which include the margin."""
@@ -214,11 +221,14 @@ class Pipeline:
         return self.backend.read_peaks(maps, position_maps, first_maps, self.scale_penalty)
 
     def initial_filters(self, places: PatchPlaces) -> ArrayFilters:
-        """Filters of N targets, learnt from N template patches alone."""
-        template_f, patches = self._spectra_and_patches(places, 1)
-        solution = self.filter_update.initial(template_f)
+        """Filters of N targets, learnt from the template patches of `templates.first_templates` alone."""
+        count = len(self.config.template_turns())
+        template_f, patches = self._spectra_and_patches(places, count)
+        template_f = template_f.reshape(-1, count, *template_f.shape[1:])
+        turned_f = template_f[:, ::2] if count > 1 else None
+        solution = self.filter_update.initial(template_f[:, count // 2], turned_f)
         if self.colours is None or patches is None:
-            colours = self.backend.asarray(np.zeros((len(places), 2, 1), np.float32))
+            colours = self.backend.asarray(np.zeros((len(template_f), 2, 1), np.float32))
         else:
             colours = self.colours.histograms(patches)
         return ArrayFilters(*solution, colours, first_f=solution.filter_f, first_colours=colours)
@@ -231,18 +241,3 @@ class Pipeline:
         if self.colours is None or patches is None:
             return ArrayFilters(*solution, filters.colours, *first)
         return ArrayFilters(*solution, self.colours.blend(filters.colours, patches), *first)
-
-
-def _label_sigmas(config: TrackerConfig, levels: Sequence[FeatureLevel]) -> list[float]:
-    """Standard deviation of the label of each level, or of the one label; patch pixels."""
-    if not levels:
-        return [config.label_sigma_in_patch()]
-    return [level.label_sigma * config.target_side() for level in levels]
-
-
-def _shares(backend: Backend, levels: Sequence[FeatureLevel]) -> Array | None:
-    """The share of each level in the response, float32 (L, 1, 1, 1); None for one filter."""
-    if not levels:
-        return None
-    weights = np.array([level.weight for level in levels], np.float32)[:, None, None, None]
-    return backend.asarray(weights / weights.sum())

@@ -44,6 +44,7 @@ from dcfnet.tracking.redetection import read_views, record_sure, redetect
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
+from dcfnet.tracking.templates import first_templates
 from dcfnet.tracking.typical_response import confidence_of, occluded, record_confident, unlike
 
 
@@ -57,7 +58,7 @@ def init(pipeline: Pipeline, frames: Mapping[int, Any], boxes: Sequence[Box], so
     centre = to_centre_grid(np.array([box.centre for box in boxes]))
     size = np.array([box.size for box in boxes], dtype=np.float64)
     sizes = np.array([frame_size(frames[i]) for i in sources], dtype=np.float64)
-    places = pipeline.patch_places(frames, source, centre, pipeline.search_regions(size))
+    places = first_templates(pipeline, frames, source, centre, size)
     filters = pipeline.backend.store_filters(pipeline, pipeline.initial_filters(places))
     limits = size_limits(size, sizes, pipeline.config.scale_limits())
     return TrackState.initial(centre, size, sizes, limits, source, filters, read_scenes(pipeline, frames, source))

@@ -67,6 +67,22 @@ def test_patches_in_another_light_equal_those_of_the_cpu(place: str, rng: np.ran
     assert (np.abs(relit - usual).max(axis=(1, 2, 3)) > 10).mean() > 0.5
 
 
+@pytest.mark.parametrize("layout", [*LAYOUTS, "nv12"])
+def test_turned_patches_equal_those_of_the_cpu(place: str, rng: np.random.Generator, layout: str) -> None:
+    """Also for frames in pinned memory or copied in part: the pixels of the turned regions are on the GPU."""
+    pixels = rng.integers(0, 256, size=LAYOUTS.get(layout, (90, 60)), dtype=np.uint8)
+    given = dcfnet.Nv12(pixels) if layout == "nv12" else pixels
+    backend, (centres, regions), angle = open_backend("cuda"), random_places(rng, 40), rng.uniform(-4, 4, 40)
+    angle[:4] = 0
+    places = (np.zeros(40, int), centres, regions, 16, None, angle)
+    found, expected = (
+        device.to_host(device.sample_patches(device.patch_places([device.frame(given)], *places), 16, MEAN))
+        for device in (backend, CpuBackend())
+    )
+    assert np.abs(found - expected).max() <= 1
+    assert (found != expected).mean() < 2e-3
+
+
 @pytest.mark.parametrize("sides", [(90, 60), (1920, 1080), (7680, 200)])
 def test_patches_of_a_tracker_equal_those_of_the_cpu(
     place: str, rng: np.random.Generator, sides: tuple[int, int]

@@ -16,6 +16,7 @@ from dcfnet.cli.messages import as_options
 from dcfnet.cli.progress import CommandProgress
 from dcfnet.cli.target import parse_box
 from dcfnet.errors import ConfigError, DcfnetError
+from dcfnet.io.output_checks import check_file
 from dcfnet_evaluation.scores import CONFIDENCE
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
@@ -26,7 +27,6 @@ from dcfnet_train.adaptation.segments import Unlabelled
 from dcfnet_train.checkpoint import load_checkpoint, load_shipped, save_checkpoint
 from dcfnet_train.footage.images import photographs
 from dcfnet_train.footage.videos import open_sequences
-from dcfnet_train.outputs import check_file
 from dcfnet_train.recipe import Recipe
 from dcfnet_train.validation import Validation
 

@@ -36,6 +36,7 @@ from dcfnet.filter.response import Peak
 from dcfnet.filter.spatial_penalty import SpatialPenalty
 from dcfnet.filter.transform import Transform
 from dcfnet.filter.update import FilterUpdate
+from dcfnet.io.rectangle import turned_extent
 from dcfnet.io.texture import Texture
 
 
@@ -105,9 +106,11 @@ class CudaBackend:
         regions: NDArray[np.float64],
         size: int,
         light: NDArray[np.float64] | None = None,
+        angle: NDArray[np.float64] | None = None,
     ) -> Structures:
-        require_pixels(frames, sources, centres, regions)
-        return patch_places(frames, sources, centres, regions, size, light)
+        read = regions if angle is None else turned_extent(regions, angle)
+        require_pixels(frames, sources, centres, read)
+        return patch_places(frames, sources, centres, regions, size, light, angle)
 
     def sample_patches(
         self, places: Structures | Array, size: int, mean: NDArray[np.float32], dtype: DTypeLike = np.float32

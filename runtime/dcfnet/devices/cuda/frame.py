@@ -18,14 +18,22 @@ PLACE = np.dtype(
     [
         *(("pixels", "u8"), ("pitch", "i8"), ("chroma", "u8"), ("chroma_pitch", "i8")),
         *(("height", "i4"), ("width", "i4"), ("channels", "i4")),
-        *(("x", "f4"), ("y", "f4"), ("step_x", "f4"), ("step_y", "f4"), ("light", "f4")),
+        *(
+            ("x", "f4"),
+            ("y", "f4"),
+            ("step_x", "f4"),
+            ("step_y", "f4"),
+            ("skew_x", "f4"),
+            ("skew_y", "f4"),
+            ("light", "f4"),
+        ),
         *((name, "i4") for name in Colours._fields),
     ],
     align=True,
 )
 ADDRESSES = ("pixels", "pitch", "chroma", "chroma_pitch")  # where the frame of a place is
 # `np.array` of a tuple takes three times as long.
-_PLACE = struct.Struct(f"@QqQq3i5f{len(Colours._fields)}i0Q")
+_PLACE = struct.Struct(f"@QqQq3i7f{len(Colours._fields)}i0Q")
 
 
 @dataclass(eq=False)
@@ -76,7 +84,7 @@ class CudaFrame:
         """As `place`, for pixels at another address."""
         shape = self.shape
         image = (shape[0], shape[1], shape[2] if len(shape) == 3 else 1)
-        return np.frombuffer(_PLACE.pack(*start, *chroma_start, *image, 0, 0, 0, 0, 0, *self.colours), PLACE)
+        return np.frombuffer(_PLACE.pack(*start, *chroma_start, *image, *(0,) * 7, *self.colours), PLACE)
 
     def require(self, centres: Pairs, regions: Pairs) -> None:
         """Ensures that the pixels of these regions are on the GPU for work that is queued next. (M, 2) each."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.backend import Light, Pairs
+from dcfnet.devices.backend import Angles, Light, Pairs
 from dcfnet.devices.cuda.frame import PLACE, CudaFrame
+from dcfnet.io.rectangle import turned_steps
 from dcfnet.io.texture import grid_of
 
 # The pixels of one texture check: `Grid` of the kernels (kernels/structures.py).
@@ -65,6 +66,7 @@ def patch_places(
     regions: Pairs,
     size: int,
     light: Light = None,
+    angle: Angles = None,
 ) -> Structures:
     """The places of M patches, PLACE (M,). Arguments as for `Backend.patch_places`."""
     places = np.empty(len(sources), PLACE)
@@ -73,7 +75,14 @@ def patch_places(
     corners = centres - (size - 1) / 2 * steps
     places["x"], places["y"] = corners[:, 0], corners[:, 1]
     places["step_x"], places["step_y"] = steps[:, 0], steps[:, 1]
+    places["skew_x"], places["skew_y"] = 0, 0
     places["light"] = 1 if light is None else light
+    if angle is not None and angle.any():
+        turned = turned_steps(steps, angle)
+        start = centres - (size - 1) / 2 * turned.sum(axis=2)
+        places["x"], places["y"] = start[:, 0], start[:, 1]
+        places["step_x"], places["step_y"] = turned[:, 0, 0], turned[:, 1, 1]
+        places["skew_x"], places["skew_y"] = turned[:, 0, 1], turned[:, 1, 0]
     return places
 
 

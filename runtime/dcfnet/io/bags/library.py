@@ -133,8 +133,8 @@ class BagWriter:
         self._file, self._store, self._type, self._count = file, store, msgtype, 0
         self._real = Path(os.path.realpath(file))  # a link stays a link
         self._folder = self._real.with_name(f"{self._real.name}.{uuid4().hex}.partial")
-        self._writer = rosbag2.Writer(self._folder, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP)
         try:
+            self._writer = rosbag2.Writer(self._folder, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP)
             self._writer.open()  # it also creates the folders above
             self._topic = self._writer.add_connection(topic, msgtype, typestore=store)
         except OSError as error:

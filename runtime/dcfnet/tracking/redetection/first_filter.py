@@ -21,6 +21,7 @@ from dcfnet.tracking.redetection.positions import centres_in_frame
 from dcfnet.tracking.redetection.searches import STRONGER, SearchClock, stronger, with_redetected
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
+from dcfnet.tracking.templates import first_templates
 from dcfnet.tracking.typical_response import relative_strength, running_response
 
 # Share of the strength in such frames that the target must reach, in so many frames in a row (docs/tuning.md).
@@ -126,7 +127,7 @@ def learnt_anew(
     centre, size: (R, 2), frame pixels.
     """
     part = state.take(rows).replace(centre=limit_centre(centre, state.frame_size[rows]), size=size)
-    places = pipeline.patch_places(frames, part.source, part.centre, pipeline.search_regions(part.size), part.light)
+    places = first_templates(pipeline, frames, part.source, part.centre, part.size, part.light)
     before = part.filters.arrays
     learnt = dataclasses.replace(
         pipeline.initial_filters(places), first_f=before.first_f, first_colours=before.first_colours

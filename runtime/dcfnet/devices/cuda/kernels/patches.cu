@@ -2,7 +2,8 @@
 // name ends in _half works on float16 patches.
 
 // Place (PLACE of frame.py): where a patch is. pixels (height, width, channels) of its frame have rows `pitch` bytes apart;
-// patch pixel (j, i) is at frame pixel (x + j * step_x, y + i * step_y). The levels of its pixels are multiplied by `light`.
+// patch pixel (j, i) is at frame pixel (x + j * step_x + i * skew_x, y + i * step_y + j * skew_y). The skew of a patch that is
+// not turned is 0. The levels of its pixels are multiplied by `light`.
 // If `chroma` (height / 2, width / 2, 2) is not null, `pixels` is luma; `Colours` of pixel_formats.py has the formula for BGR.
 
 // Levels of blue, green and red.
@@ -45,7 +46,9 @@ __device__ static inline void sample(const Place* __restrict__ places, Pixel* __
     long long area = (long long)size * size, at = position();
     if (at >= count * area) return;
     const Place place = places[at / area];
-    const float x = place.x + (int)(at % size) * place.step_x, y = place.y + (int)(at % area / size) * place.step_y;
+    const int column = (int)(at % size), row = (int)(at % area / size);
+    const float x = place.x + column * place.step_x + row * place.skew_x;
+    const float y = place.y + row * place.step_y + column * place.skew_y;
     // False for NaN, and tested before a large coordinate becomes an int.
     const bool inside = x > -1.0f && y > -1.0f && x < (float)place.width && y < (float)place.height;
     const int left = inside ? (int)floorf(x) : 0, top = inside ? (int)floorf(y) : 0;

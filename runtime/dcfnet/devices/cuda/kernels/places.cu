@@ -50,6 +50,7 @@ __device__ static inline void set_place(const Rules& rules, Pair centre, Pair re
     place.y = (float)(centre.y - half * step_y);
     place.step_x = (float)step_x;
     place.step_y = (float)step_y;
+    place.skew_x = place.skew_y = 0;
     place.light = (float)light;
 }
 
