@@ -132,9 +132,9 @@ class Calls(RuleBasedStateMachine):
 
     trials = calls = 0  # of this process
 
-    @initialize(given=USUAL, box=INSIDE, camera_motion=st.booleans())
-    def open(self, given: Given, box: Any, camera_motion: bool) -> None:
-        pipeline = _pipeline(camera_motion)
+    @initialize(given=USUAL, box=INSIDE, camera_motion=st.booleans(), rotation=st.sampled_from([0.0, 12.0]))
+    def open(self, given: Given, box: Any, camera_motion: bool, rotation: float) -> None:
+        pipeline = _pipeline(camera_motion, rotation)
         self.one, self.sources = Tracker.of(pipeline), dict[int, Any]()
         self.many = MultiTracker.__new__(MultiTracker)
         TrackerLifecycle.__init__(self.many, pipeline, CAPACITY)
@@ -217,5 +217,7 @@ class Calls(RuleBasedStateMachine):
 
 
 @cache
-def _pipeline(camera_motion: bool) -> Any:
-    return make_raw_pipeline(patch_size=32, scales=3, redetection_rings=1, camera_motion=camera_motion)
+def _pipeline(camera_motion: bool, rotation: float) -> Any:
+    return make_raw_pipeline(
+        patch_size=32, scales=3, redetection_rings=1, camera_motion=camera_motion, rotation_step=rotation
+    )

@@ -17,7 +17,7 @@ namespace {
 const std::map<std::string, double> DEFAULTS = {
     {"margin", 0},     {"redetection_patches", 1}, {"redetection_ms", 0},
     {"min_strength", 0}, {"lost_after", 5},        {"min_confidence", 0.5}, {"lost_confidence", 0.4},
-    {"camera_motion", 0}, {"template_turn", 0}};
+    {"camera_motion", 0}, {"template_turn", 0}, {"rotation_step", 0}};
 const std::set<std::string> KNOWN = {
     "patch_size", "padding", "squareness", "label_sigma", "regularisation", "background_penalty", "filter_extent",
     "solver_steps", "temporal_penalty", "colour_share", "colour_rate", "band", "learning_rate", "update_interval",
@@ -166,7 +166,7 @@ Config config_of(const std::map<std::string, std::string>& metadata, const std::
     if (!found) fail("the model has no preset " + preset);
     for (const auto& [name, number] : values)
         if (!KNOWN.count(name) && !DEFAULTS.count(name)) fail("this port does not know the constant " + shown(name));
-    for (const char* name : {"margin", "min_strength", "redetection_ms", "camera_motion", "template_turn"})
+    for (const char* name : {"margin", "min_strength", "redetection_ms", "camera_motion", "template_turn", "rotation_step"})
         if (values[name] != 0) fail(std::string("this port does not support ") + name);
     for (const auto& [name, range] : RANGES)
         if (!(values[name] >= range.first && values[name] <= range.second)) fail("the constant " + name + " is out of range");

@@ -61,5 +61,6 @@ def _ranges(tensors: Mapping[str, NDArray[Any]]) -> list[tuple[str, float, float
         *((f"filters.{name}", 0, 1) for name in ("colours", "first_colours")),
         ("level", 0, 255 * LIGHT_LIMIT),
         ("light", 1 / LIGHT_LIMIT, LIGHT_LIMIT),
+        ("angle", -np.pi, np.pi),
         ("source", -MAX_SOURCE, MAX_SOURCE),
     ]

@@ -13,7 +13,7 @@ from dcfnet.devices.backend import Pairs
 from dcfnet.devices.filters import PatchPlaces
 from dcfnet.devices.records import Outcomes, peak_of
 from dcfnet.filter.response import RESPONSE_SIDE, Peak
-from dcfnet.tracking.geometry import any_true, limit_centre, to_centre_grid
+from dcfnet.tracking.geometry import any_true, limit_centre, to_centre_grid, turned
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 
@@ -88,6 +88,8 @@ def search(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], reg
             centre, size, region = centre[rows], size[rows], region[rows]
         scale = pipeline.scales[winner][:, None]
         shift_in_frame = peak.shift / RESPONSE_SIDE * (region * scale)
+        if pipeline.config.rotation_step:
+            shift_in_frame = turned(shift_in_frame, state.angle if rows is None else state.angle[rows])
         redetected = np.zeros(len(centre), np.bool_)
         return Detection(peak, to_centre_grid(centre + shift_in_frame), size * scale, peak.psr, redetected)
 
@@ -112,10 +114,10 @@ def second_pass(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any]
 
 def search_places(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], regions: Pairs) -> PatchPlaces:
     """The places of the search patches of N targets, N x S or N (see `FramePrograms`). regions: at scale 1, (N, 2)."""
-    scales = len(pipeline.scales)
+    scales, angle = len(pipeline.scales), state.angle if pipeline.config.rotation_step else None
     if pipeline.patches_per_target == 1:
-        return pipeline.patch_places(frames, state.source, state.centre, regions, state.light)
+        return pipeline.patch_places(frames, state.source, state.centre, regions, state.light, angle)
     pyramid = pipeline.to_step_grid(regions[:, None] * pipeline.scales[:, None])  # (N, S, 2)
     sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
-    light = np.repeat(state.light, scales)
-    return pipeline.patch_places(frames, sources, centres, pyramid.reshape(-1, 2), light)
+    light, angle = np.repeat(state.light, scales), None if angle is None else np.repeat(angle, scales)
+    return pipeline.patch_places(frames, sources, centres, pyramid.reshape(-1, 2), light, angle)

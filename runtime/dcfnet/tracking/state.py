@@ -45,7 +45,8 @@ class TrackState:
     confident_centre, confident_size (N, 2): from the last frame with a confident detection. typical (N, 3): running
     means of the peak-to-sidelobe ratio, the peak value and the likeness in such frames, 0 before the first one.
     level (N,): grey level around the target in the last such frame, times its light; 0 if unknown. light (N,): factor
-    of the levels of pixels, see `light.py`. frames_since_confident (N,): number of frames after the last one.
+    of the levels of pixels, see `light.py`. angle (N,): radians in [-pi, pi], by which the target has turned clockwise,
+    see `rotation.py`. frames_since_confident (N,): number of frames after the last one.
     occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
     doubtful_frames (N,): the same for frames in which the confidence was below `lost_confidence`.
     sure_centre, sure_size (N, 2), sure_response (N, 3): as confident_centre, confident_size and typical, but of frames
@@ -77,6 +78,7 @@ class TrackState:
     typical = _Column[np.float64]()
     level = _Column[np.float64]()
     light = _Column[np.float64]()
+    angle = _Column[np.float64]()
     frames_since_confident = _Column[np.intp]()
     occluded_frames = _Column[np.intp]()
     doubtful_frames = _Column[np.intp]()

@@ -41,6 +41,7 @@ from dcfnet.tracking.geometry import (
 from dcfnet.tracking.light import follow_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import read_views, record_sure, redetect
+from dcfnet.tracking.rotation import search_turned
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
@@ -108,6 +109,7 @@ def step(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any]) -> tu
         part, rows, levels, centres = part.take(kept), rows[kept], levels[kept], centres[kept]
     part, detection = follow_light(pipeline, part, validated, detection, levels)
     part, detection = search_moved(pipeline, part, validated, detection, centres)
+    part, detection = search_turned(pipeline, part, validated, detection)
     moved, found = _track(pipeline, part, validated, detection, levels)
     if any(changed):
         each = zip(rows, found, strict=True)
@@ -127,7 +129,7 @@ def _decided_by_device(
 
     The host decides about targets that are searched in another light or at other positions.
     """
-    if pipeline.config.camera_motion:
+    if pipeline.config.camera_motion or pipeline.config.rotation_step:
         return None
     for source in state.own_sources:  # not `any`: a generator takes 1 us longer
         if isinstance(frames[source], Reason):
@@ -222,5 +224,6 @@ def update_filters(
     if not len(rows):
         return state
     part = state.take(rows)
-    places = pipeline.patch_places(frames, part.source, part.centre, pipeline.search_regions(part.size), part.light)
+    angle, regions = part.angle if pipeline.config.rotation_step else None, pipeline.search_regions(part.size)
+    places = pipeline.patch_places(frames, part.source, part.centre, regions, part.light, angle)
     return state.put(rows, part.replace(filters=part.filters.update(pipeline, places)))

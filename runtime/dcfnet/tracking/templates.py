@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfnet.devices.backend import Light, Pairs
+from dcfnet.devices.backend import Angles, Light, Pairs
 from dcfnet.devices.filters import PatchPlaces
 from dcfnet.tracking.pipeline import Pipeline
 
@@ -20,6 +20,7 @@ def first_templates(
     centres: Pairs,
     sizes: Pairs,
     light: Light = None,
+    angle: Angles = None,
 ) -> PatchPlaces:
     """The places of the patches that new filters of N targets learn: N x T, one for each of `template_turns`.
 
@@ -28,5 +29,5 @@ def first_templates(
     turns = np.array(pipeline.config.template_turns())
     rows = np.repeat(np.arange(len(sources)), len(turns))
     places = (sources[rows], centres[rows], pipeline.search_regions(sizes)[rows])
-    angles = np.tile(turns, len(sources)) if turns.any() else None
+    angles = np.tile(turns, len(sources)) + (0 if angle is None else angle[rows])
     return pipeline.patch_places(frames, *places, None if light is None else light[rows], angles)

@@ -127,7 +127,7 @@ def learnt_anew(
     centre, size: (R, 2), frame pixels.
     """
     part = state.take(rows).replace(centre=limit_centre(centre, state.frame_size[rows]), size=size)
-    places = first_templates(pipeline, frames, part.source, part.centre, part.size, part.light)
+    places = first_templates(pipeline, frames, part.source, part.centre, part.size, part.light, part.angle)
     before = part.filters.arrays
     learnt = dataclasses.replace(
         pipeline.initial_filters(places), first_f=before.first_f, first_colours=before.first_colours
