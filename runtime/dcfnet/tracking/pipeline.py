@@ -221,7 +221,7 @@ class Pipeline:
         return self.backend.read_peaks(maps, position_maps, first_maps, self.scale_penalty)
 
     def initial_filters(self, places: PatchPlaces) -> ArrayFilters:
-        """Filters of N targets, learnt from the template patches of `templates.first_templates` alone."""
+        """Filters of N targets, learnt from the template patches of `rotation.first_templates` alone."""
         count = len(self.config.template_turns())
         template_f, patches = self._spectra_and_patches(places, count)
         template_f = template_f.reshape(-1, count, *template_f.shape[1:])

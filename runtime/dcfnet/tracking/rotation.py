@@ -1,4 +1,8 @@
-"""The search for targets that turn in the image plane, for example because the camera rolls (`rotation_step`)."""
+"""Targets that turn in the image plane: turned templates of new filters, and searches at other angles.
+
+`template_turn` prepares the first filter for small turns. `rotation_step` follows a turn of any size, for example that of
+a camera that rolls.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,36 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dcfnet.devices.backend import Angles, Light, Pairs
+from dcfnet.devices.filters import PatchPlaces
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
 
 # Peaks of turned patches are multiplied by it, so that noise turns no target (docs/tuning.md).
 TURN_PENALTY = 0.97
+
+
+def first_templates(
+    pipeline: Pipeline,
+    frames: Mapping[int, Any],
+    sources: NDArray[np.intp],
+    centres: Pairs,
+    sizes: Pairs,
+    light: Light = None,
+    angle: Angles = None,
+) -> PatchPlaces:
+    """The places of the patches that new filters of N targets learn: N x T, one for each of `template_turns`.
+
+    sizes: of the targets, (N, 2), frame pixels. Other arguments as for `Backend.patch_places`, (N,) and (N, 2).
+    """
+    turns = np.array(pipeline.config.template_turns())
+    rows = np.repeat(np.arange(len(sources)), len(turns))
+    places = (sources[rows], centres[rows], pipeline.search_regions(sizes)[rows])
+    angles = np.tile(turns, len(sources)) + (0 if angle is None else angle[rows])
+    return pipeline.patch_places(frames, *places, None if light is None else light[rows], angles)
 
 
 def search_turned(

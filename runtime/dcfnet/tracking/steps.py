@@ -41,11 +41,10 @@ from dcfnet.tracking.geometry import (
 from dcfnet.tracking.light import follow_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import read_views, record_sure, redetect
-from dcfnet.tracking.rotation import search_turned
+from dcfnet.tracking.rotation import first_templates, search_turned
 from dcfnet.tracking.search import Detection, search, search_places, second_pass
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
-from dcfnet.tracking.templates import first_templates
 from dcfnet.tracking.typical_response import confidence_of, occluded, record_confident, unlike
 
 

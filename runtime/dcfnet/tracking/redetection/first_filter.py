@@ -19,9 +19,9 @@ from dcfnet.tracking.geometry import limit_centre, select_rows
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection.positions import centres_in_frame
 from dcfnet.tracking.redetection.searches import STRONGER, SearchClock, stronger, with_redetected
+from dcfnet.tracking.rotation import first_templates
 from dcfnet.tracking.search import Detection
 from dcfnet.tracking.state import TrackState
-from dcfnet.tracking.templates import first_templates
 from dcfnet.tracking.typical_response import relative_strength, running_response
 
 # Share of the strength in such frames that the target must reach, in so many frames in a row (docs/tuning.md).
