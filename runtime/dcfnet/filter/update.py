@@ -50,20 +50,22 @@ class FilterUpdate:
     penalty: SpatialPenalty | None
     shares: Array | None = None
 
-    def initial(self, template_f: Array, turned_f: Array | None = None) -> FilterSolution:
-        """The first solution. template_f: complex64 (N, C, K, B+1), spectra of the templates.
+    def initial(self, template_f: Array, count: int = 1) -> FilterSolution:
+        """The first solution. template_f: complex64 (N x count, C, K, B+1), spectra of `count` patches of each target.
 
-        turned_f: complex64 (N, V, C, K, B+1), spectra of V turned templates of each target. Only the closed form learns
-        them, and their mean has the weight TURNED_SHARE.
+        count: 1, or 3: the middle patch is then the template, the others are turned. Only the closed form learns these,
+        and their mean has the weight TURNED_SHARE.
         """
         template_f = self._by_level(template_f)
         newest, energy = dcf.learn(template_f, self.label_f)
-        if turned_f is None:
+        if count == 1:
             return self._solved(newest, energy, template_f, newest, None)
-        turned, turned_energy = dcf.learn(self._by_level(turned_f), self.label_f)
-        numerator = dcf.blend(newest, turned.mean(axis=1), TURNED_SHARE)
-        denominator = dcf.blend(energy, turned_energy.mean(axis=1), TURNED_SHARE)
-        return self._solved(numerator, denominator, template_f, newest, None)
+        arrays = (template_f, newest, energy)
+        template_f, newest, energy = (each.reshape(-1, count, *each.shape[1:]) for each in arrays)
+        numerator, denominator = (
+            dcf.blend(each[:, 1], each[:, ::2].mean(axis=1), TURNED_SHARE) for each in (newest, energy)
+        )
+        return self._solved(numerator, denominator, template_f[:, 1], newest[:, 1], None)
 
     def updated(self, template_f: Array, before: FilterSolution) -> FilterSolution:
         """The previous solution, blended towards the templates. template_f: complex64 (N, C, K, B+1)."""
@@ -83,11 +85,11 @@ class FilterUpdate:
         return FilterSolution(numerator, denominator, self._one_filter((closed_form + focused) * 0.5), focused)
 
     def _by_level(self, template_f: Array) -> Array:
-        """Spectra (..., C, K, B+1) -> (..., L, C / L, K, B+1), if there is a filter per level."""
+        """Spectra (N, C, K, B+1) -> (N, L, C / L, K, B+1), if there is a filter per level."""
         if self.shares is None:
             return template_f
-        *counts, channels, rows, columns = template_f.shape
-        return template_f.reshape(*counts, len(self.shares), channels // len(self.shares), rows, columns)
+        count, channels, *frequencies = template_f.shape
+        return template_f.reshape(count, len(self.shares), channels // len(self.shares), *frequencies)
 
     def _one_filter(self, filter_f: Array) -> Array:
         """The filter (N, C, K, B+1) whose response is the sum of the levels' responses, each times its share."""

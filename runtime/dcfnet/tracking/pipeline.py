@@ -224,11 +224,9 @@ class Pipeline:
         """Filters of N targets, learnt from the template patches of `rotation.first_templates` alone."""
         count = len(self.config.template_turns())
         template_f, patches = self._spectra_and_patches(places, count)
-        template_f = template_f.reshape(-1, count, *template_f.shape[1:])
-        turned_f = template_f[:, ::2] if count > 1 else None
-        solution = self.filter_update.initial(template_f[:, count // 2], turned_f)
+        solution = self.filter_update.initial(template_f, count)
         if self.colours is None or patches is None:
-            colours = self.backend.asarray(np.zeros((len(template_f), 2, 1), np.float32))
+            colours = self.backend.asarray(np.zeros((len(places) // count, 2, 1), np.float32))
         else:
             colours = self.colours.histograms(patches)
         return ArrayFilters(*solution, colours, first_f=solution.filter_f, first_colours=colours)

@@ -1,7 +1,7 @@
 """Targets that turn in the image plane: turned templates of new filters, and searches at other angles.
 
-`template_turn` prepares the first filter for small turns. `rotation_step` follows a turn of any size, for example that of
-a camera that rolls.
+`template_turn` prepares the first filter for small turns. `rotation_step` follows any turn, for example that of a
+camera which rolls.
 """
 
 from __future__ import annotations
