@@ -97,13 +97,6 @@ def limit_size(size: Pairs, initial_size: Pairs, limits: Pairs) -> Pairs:
     return select_rows((limited == scale)[:, 0], size, initial_size * limited)
 
 
-def turned(pairs: Pairs, angles: NDArray[np.float64]) -> Pairs:
-    """Vectors (N, 2), turned clockwise in the frame by N angles, radians."""
-    cosine, sine = np.cos(angles), np.sin(angles)
-    (x, y) = pairs.T
-    return np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=1)
-
-
 def limit_centre(centre: Pairs, frame_size: Pairs) -> Pairs:
     """Centres (N, 2) moved to the nearest point inside the frame, frame pixels."""
     return np.minimum(np.maximum(centre, 0.0), frame_size - 1.0)

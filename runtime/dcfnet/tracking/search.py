@@ -13,7 +13,8 @@ from dcfnet.devices.backend import Pairs
 from dcfnet.devices.filters import PatchPlaces
 from dcfnet.devices.records import Outcomes, peak_of
 from dcfnet.filter.response import RESPONSE_SIDE, Peak
-from dcfnet.tracking.geometry import any_true, limit_centre, to_centre_grid, turned
+from dcfnet.io.rectangle import turned_steps
+from dcfnet.tracking.geometry import any_true, limit_centre, to_centre_grid
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.state import TrackState
 
@@ -87,9 +88,11 @@ def search(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], reg
         if rows is not None:
             centre, size, region = centre[rows], size[rows], region[rows]
         scale = pipeline.scales[winner][:, None]
-        shift_in_frame = peak.shift / RESPONSE_SIDE * (region * scale)
+        steps = region * scale / RESPONSE_SIDE
+        shift_in_frame = peak.shift * steps
         if pipeline.config.rotation_step:
-            shift_in_frame = turned(shift_in_frame, state.angle if rows is None else state.angle[rows])
+            angle = state.angle if rows is None else state.angle[rows]
+            shift_in_frame = (turned_steps(steps, angle) @ peak.shift[..., None])[..., 0]
         redetected = np.zeros(len(centre), np.bool_)
         return Detection(peak, to_centre_grid(centre + shift_in_frame), size * scale, peak.psr, redetected)
 
