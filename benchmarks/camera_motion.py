@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,30 @@ def report(found: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"  {name} {change:+.3f}"
 
 
+def compared(
+    trackers: dict[str, Tracker],
+    chosen: argparse.Namespace,
+    kind: str,
+    starts: int,
+    change: Callable[[AnnotatedSequence, Any], AnnotatedSequence],
+) -> list[dict[str, Any]]:
+    """Prints the report of each folder and change, and returns a row per sequence.
+
+    chosen: arguments of the command: folders, leave_out, limit, and values of the change, by the name `kind`.
+    """
+    cv2.setNumThreads(1)  # so that process_time is the time of one thread
+    rows = []
+    for value in getattr(chosen, kind):
+        for folder in chosen.folders:
+            sequences = [each for each in open_dataset("otb", folder) if each.name not in chosen.leave_out]
+            found = [measured(trackers, change(sequence, value), starts, chosen.limit) for sequence in sequences]
+            print(f"{folder.name}, {kind} of {value:g}:", "\n".join(report(found)), flush=True)
+            for each in found:
+                scores = {name: {key: getattr(score, key) for key in KEPT} for name, score in each["scores"].items()}
+                rows.append({"folder": folder.name, kind: value, "scores": scores, "seconds": each["seconds"]})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+")
@@ -120,18 +144,7 @@ def main() -> None:
     trackers = {
         name: Tracker(chosen.model, config={"camera_motion": name == WITH}, **options) for name in (WITHOUT, WITH)
     }
-    cv2.setNumThreads(1)  # so that process_time is the time of one thread
-    rows = []
-    for largest in chosen.shake:
-        for folder in chosen.folders:
-            sequences = [each for each in open_dataset("otb", folder) if each.name not in chosen.leave_out]
-            found = [
-                measured(trackers, shaken(sequence, largest), chosen.starts, chosen.limit) for sequence in sequences
-            ]
-            print(f"{folder.name}, shake of {largest} px:", "\n".join(report(found)), flush=True)
-            for each in found:
-                scores = {name: {key: getattr(score, key) for key in KEPT} for name, score in each["scores"].items()}
-                rows.append({"folder": folder.name, "shake": largest, "scores": scores, "seconds": each["seconds"]})
+    rows = compared(trackers, chosen, "shake", chosen.starts, shaken)
     if chosen.output:
         content = {
             **{name: getattr(chosen, name) for name in ("starts", "limit", "model", "preset")},

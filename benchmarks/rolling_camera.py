@@ -19,11 +19,10 @@ import numpy as np
 from dcfnet.io.frame import Frame
 from dcfnet.tracker import Tracker
 from dcfnet_evaluation.changed_frames import ChangedFrames
-from dcfnet_evaluation.datasets import open_dataset
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray
 
-from benchmarks.camera_motion import KEPT, WITH, WITHOUT, measured, report
+from benchmarks.camera_motion import WITH, WITHOUT, compared
 
 
 @dataclass(frozen=True)
@@ -73,16 +72,7 @@ def main() -> None:
     chosen = parser.parse_args()
     steps = {WITHOUT: 0.0, WITH: chosen.step}
     trackers = {name: Tracker(config={"rotation_step": step}, device="cpu", threads=1) for name, step in steps.items()}
-    cv2.setNumThreads(1)  # so that process_time is the time of one thread
-    rows = []
-    for degrees in chosen.roll:
-        for folder in chosen.folders:
-            sequences = [each for each in open_dataset("otb", folder) if each.name not in chosen.leave_out]
-            found = [measured(trackers, rolled(each, degrees), 1, chosen.limit) for each in sequences]
-            print(f"{folder.name}, {degrees:g} degrees per frame:", "\n".join(report(found)), flush=True)
-            for each in found:
-                scores = {name: {key: getattr(score, key) for key in KEPT} for name, score in each["scores"].items()}
-                rows.append({"folder": folder.name, "roll": degrees, "scores": scores, "seconds": each["seconds"]})
+    rows = compared(trackers, chosen, "roll", 1, rolled)
     if chosen.output:
         content = {"step": chosen.step, "limit": chosen.limit, "sequences": rows}
         chosen.output.write_text(json.dumps(content) + "\n")

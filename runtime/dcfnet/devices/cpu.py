@@ -210,7 +210,7 @@ def _crop_into(
 ) -> None:
     """One patch (3, S, S) cut out of one frame; OpenCV touches only the pixels it needs."""
     size = patch.shape[-1]
-    steps = turned_steps(region / size, angle)
+    steps = turned_steps(region / size, angle) if angle else np.diag(region / size)
     start = centre - (size - 1) / 2 * steps.sum(axis=1)
     patch_to_frame = np.concatenate([steps, start[:, None]], axis=1)
     if frame.ndim == 3 and frame.shape[2] > 1:

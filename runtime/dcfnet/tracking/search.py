@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcfnet.devices.backend import Pairs
 from dcfnet.devices.filters import PatchPlaces
-from dcfnet.devices.records import Outcomes, peak_of
+from dcfnet.devices.records import Outcomes, peak_of, taken
 from dcfnet.filter.response import RESPONSE_SIDE, Peak
 from dcfnet.io.rectangle import turned_steps
 from dcfnet.tracking.geometry import any_true, limit_centre, to_centre_grid
@@ -117,10 +117,16 @@ def second_pass(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any]
 
 def search_places(pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], regions: Pairs) -> PatchPlaces:
     """The places of the search patches of N targets, N x S or N (see `FramePrograms`). regions: at scale 1, (N, 2)."""
-    scales, angle = len(pipeline.scales), state.angle if pipeline.config.rotation_step else None
     if pipeline.patches_per_target == 1:
-        return pipeline.patch_places(frames, state.source, state.centre, regions, state.light, angle)
+        return target_places(pipeline, state, frames, regions)
     pyramid = pipeline.to_step_grid(regions[:, None] * pipeline.scales[:, None])  # (N, S, 2)
-    sources, centres = np.repeat(state.source, scales), np.repeat(state.centre, scales, axis=0)
-    light, angle = np.repeat(state.light, scales), None if angle is None else np.repeat(angle, scales)
-    return pipeline.patch_places(frames, sources, centres, pyramid.reshape(-1, 2), light, angle)
+    return target_places(pipeline, state, frames, pyramid.reshape(-1, 2), len(pipeline.scales))
+
+
+def target_places(
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], regions: Pairs, each: int = 1
+) -> PatchPlaces:
+    """The places of `each` patches around each of N targets, in its light and at its angle. regions: (N x each, 2)."""
+    targets = state.targets if each == 1 else taken(state.targets, np.repeat(np.arange(len(state)), each))
+    angle = targets["angle"] if pipeline.config.rotation_step else None
+    return pipeline.patch_places(frames, targets["source"], targets["centre"], regions, targets["light"], angle)

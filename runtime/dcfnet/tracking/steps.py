@@ -42,7 +42,7 @@ from dcfnet.tracking.light import follow_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import read_views, record_sure, redetect
 from dcfnet.tracking.rotation import first_templates, search_turned
-from dcfnet.tracking.search import Detection, search, search_places, second_pass
+from dcfnet.tracking.search import Detection, search, search_places, second_pass, target_places
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
 from dcfnet.tracking.typical_response import confidence_of, occluded, record_confident, unlike
@@ -223,6 +223,5 @@ def update_filters(
     if not len(rows):
         return state
     part = state.take(rows)
-    angle, regions = part.angle if pipeline.config.rotation_step else None, pipeline.search_regions(part.size)
-    places = pipeline.patch_places(frames, part.source, part.centre, regions, part.light, angle)
+    places = target_places(pipeline, part, frames, pipeline.search_regions(part.size))
     return state.put(rows, part.replace(filters=part.filters.update(pipeline, places)))

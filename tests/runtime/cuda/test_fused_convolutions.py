@@ -48,13 +48,19 @@ def expected(convolutions: list[Convolution], norm: Normalisation, patches: np.n
     return normalised(maps, norm)
 
 
-def fused(convolutions: list[Convolution], norm: Normalisation, patches: np.ndarray, min_blocks: int) -> np.ndarray:
-    """The features of the kernel. min_blocks: fewer large tiles than this are replaced by small tiles."""
+def fused(
+    convolutions: list[Convolution],
+    norm: Normalisation,
+    patches: np.ndarray,
+    min_blocks: int,
+    kind: type[FusedConvolutions] = FusedConvolutions,
+) -> np.ndarray:
+    """The features of a kernel. min_blocks: fewer large tiles than this are replaced by small tiles."""
     from dcfnet.devices.cuda.device import CudaDevice
 
-    assert FusedConvolutions.supports(convolutions)
+    assert kind.supports(convolutions)
     device = CudaDevice()
-    convolve = FusedConvolutions(device, convolutions, norm)
+    convolve = kind(device, convolutions, norm)
     convolve._min_blocks = min_blocks
     features = convolve(device.upload(patches))
     assert features is not None

@@ -19,7 +19,7 @@ from dcfnet.model.layers import Convolution, Normalisation, read_layers
 from tests.runtime.cuda.definitions import convolved, normalised
 from tests.runtime.cuda.host import HostKernels
 from tests.runtime.cuda.nvrtc import ARCHITECTURES, compiled
-from tests.runtime.cuda.test_fused_convolutions import NETWORKS, network
+from tests.runtime.cuda.test_fused_convolutions import NETWORKS, fused, network
 
 # Every lane gives its words of both factors and its sums to multiply_add.
 ONE_PRODUCT = """
@@ -123,16 +123,8 @@ def expected(convolutions: list[Convolution], norm: Normalisation, patches: np.n
 def on_tensor_cores(
     convolutions: list[Convolution], norm: Normalisation, patches: np.ndarray, min_blocks: int
 ) -> np.ndarray:
-    """The features of the kernel. min_blocks: fewer large tiles than this are replaced by small tiles."""
-    from dcfnet.devices.cuda.device import CudaDevice
-
-    assert TensorConvolutions.supports(convolutions)
-    device = CudaDevice()
-    convolve = TensorConvolutions(device, convolutions, norm)
-    convolve._min_blocks = min_blocks
-    features = convolve(device.upload(patches))
-    assert features is not None
-    return device.to_host(features)
+    """As `fused`, of the kernel for tensor cores."""
+    return fused(convolutions, norm, patches, min_blocks, TensorConvolutions)
 
 
 def whole_numbers(rng: np.random.Generator, count: int, side: int) -> np.ndarray:

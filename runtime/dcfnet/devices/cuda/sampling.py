@@ -71,18 +71,15 @@ def patch_places(
     """The places of M patches, PLACE (M,). Arguments as for `Backend.patch_places`."""
     places = np.empty(len(sources), PLACE)
     places[:] = frame_places(frames, sources)
-    steps = regions / size
-    corners = centres - (size - 1) / 2 * steps
+    steps, skews = regions / size, np.zeros((1, 2))
+    if angle is not None:
+        turned = turned_steps(steps, angle)
+        steps, skews = turned[:, (0, 1), (0, 1)], turned[:, (0, 1), (1, 0)]
+    corners = centres - (size - 1) / 2 * (steps + skews)
     places["x"], places["y"] = corners[:, 0], corners[:, 1]
     places["step_x"], places["step_y"] = steps[:, 0], steps[:, 1]
-    places["skew_x"], places["skew_y"] = 0, 0
+    places["skew_x"], places["skew_y"] = skews[:, 0], skews[:, 1]
     places["light"] = 1 if light is None else light
-    if angle is not None and angle.any():
-        turned = turned_steps(steps, angle)
-        start = centres - (size - 1) / 2 * turned.sum(axis=2)
-        places["x"], places["y"] = start[:, 0], start[:, 1]
-        places["step_x"], places["step_y"] = turned[:, 0, 0], turned[:, 1, 1]
-        places["skew_x"], places["skew_y"] = turned[:, 0, 1], turned[:, 1, 0]
     return places
 
 

@@ -102,17 +102,14 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
                                            const Four* __restrict__ first_bias, const Four* __restrict__ second,
                                            const float* __restrict__ second_bias, const float* __restrict__ band,
                                            const float* __restrict__ offset, float* __restrict__ features) {
-    const int across = (SIDE + TILE_WIDTH - 1) / TILE_WIDTH, down = (SIDE + TILE_HEIGHT - 1) / TILE_HEIGHT;
-    const int tile = blockIdx.x % (across * down), left = tile % across * TILE_WIDTH, top = tile / across * TILE_HEIGHT;
-    const int intermediate_left = left * STRIDE - PADDING, intermediate_top = top * STRIDE - PADDING;
-    const long long patch = blockIdx.x / (across * down);
+    const Tile tile = tile_of_block();
     Four *intermediate = shared, *weights = intermediate + ROWS * PITCH;
     int* taps = reinterpret_cast<int*>(weights + GROUP_WEIGHTS);
     float* window = reinterpret_cast<float*>(taps + TAPS);
     for (int tap = threadIdx.x; tap < TAPS; tap += BLOCK_THREADS)
         taps[tap] = tap / KERNEL * DILATION * PITCH + stored_column(tap % KERNEL * DILATION);
-    load_window(patches + patch * CHANNELS * PATCH_SIDE * PATCH_SIDE, window, intermediate_left - FIRST_PADDING,
-                intermediate_top - FIRST_PADDING);
+    load_window(patches + tile.patch * CHANNELS * PATCH_SIDE * PATCH_SIDE, window,
+                tile.intermediate_left - FIRST_PADDING, tile.intermediate_top - FIRST_PADDING);
 
     const int lane = threadIdx.x % LANES, outputs = threadIdx.x / LANES * WARP_OUTPUTS;
     int starts[PIXELS];
@@ -128,8 +125,8 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
         __syncthreads();  // the window is loaded, and the previous group has been read
         for (int at = threadIdx.x; at < GROUP_WEIGHTS; at += BLOCK_THREADS)
             weights[at] = second[group * GROUP_WEIGHTS + at];
-        first_convolution(window, first + group * CHANNELS * 9, first_bias[group], intermediate, intermediate_left,
-                          intermediate_top);
+        first_convolution(window, first + group * CHANNELS * 9, first_bias[group], intermediate, tile.intermediate_left,
+                          tile.intermediate_top);
         __syncthreads();
         add_second_convolution(intermediate, weights, taps, starts, sums);
     }
@@ -141,7 +138,8 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
         for (int k = 0; k < WARP_OUTPUTS; ++k)
             kept[((outputs + k) * PIXELS + pixel) * LANES + lane] = sums[pixel][k];
     __syncthreads();
-    store_features(kept, PIXELS * LANES, band, offset, features + patch * OUTPUTS * SIDE * SIDE, left, top);
+    store_features(kept, PIXELS * LANES, band, offset, features + tile.patch * OUTPUTS * SIDE * SIDE, tile.left,
+                   tile.top);
 }
 
 // Patches (count, CHANNELS, PATCH_SIDE, PATCH_SIDE) -> features (count, OUTPUTS, SIDE, SIDE). One block per tile.

@@ -124,15 +124,12 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
                                            const float* __restrict__ first_bias, const Fragments* __restrict__ second,
                                            const float* __restrict__ second_bias, const float* __restrict__ band,
                                            const float* __restrict__ offset, float* __restrict__ features) {
-    const int across = (SIDE + TILE_WIDTH - 1) / TILE_WIDTH, down = (SIDE + TILE_HEIGHT - 1) / TILE_HEIGHT;
-    const int tile = blockIdx.x % (across * down), left = tile % across * TILE_WIDTH, top = tile / across * TILE_HEIGHT;
-    const int intermediate_left = left * STRIDE - PADDING, intermediate_top = top * STRIDE - PADDING;
-    const long long patch = blockIdx.x / (across * down);
+    const Tile tile = tile_of_block();
     unsigned *intermediate = reinterpret_cast<unsigned*>(shared), *window = intermediate + STORED * TENSOR_STEP;
     unsigned short* places = reinterpret_cast<unsigned short*>(window + WINDOW_ROWS * WINDOW_COLUMNS * PIXEL_WORDS);
-    find_places(places, intermediate_left, intermediate_top);
-    load_window(patches + patch * CHANNELS * PATCH_SIDE * PATCH_SIDE, window, intermediate_left - FIRST_PADDING,
-                intermediate_top - FIRST_PADDING);
+    find_places(places, tile.intermediate_left, tile.intermediate_top);
+    load_window(patches + tile.patch * CHANNELS * PATCH_SIDE * PATCH_SIDE, window,
+                tile.intermediate_left - FIRST_PADDING, tile.intermediate_top - FIRST_PADDING);
 
     const int lane = threadIdx.x % LANES, group = lane / 4, member = lane % 4;
     const int begin = threadIdx.x / LANES * ROW_TILES * TENSOR_ROWS + group;  // the first feature of this lane
@@ -167,7 +164,8 @@ __device__ static inline void compute_tile(const Pixel* __restrict__ patches, co
                 kept[(8 * output + 2 * member + k % 2) * SUMS_PITCH + begin + row * TENSOR_ROWS + k / 2 * 8] =
                     sums[row][output][k];
     __syncthreads();
-    store_features(kept, SUMS_PITCH, band, offset, features + patch * OUTPUTS * SIDE * SIDE, left, top);
+    store_features(kept, SUMS_PITCH, band, offset, features + tile.patch * OUTPUTS * SIDE * SIDE, tile.left,
+                   tile.top);
 }
 
 // Patches (count, CHANNELS, PATCH_SIDE, PATCH_SIDE) -> features (count, OUTPUTS, SIDE, SIDE). One block per tile.

@@ -8,6 +8,18 @@
 // Where an intermediate column is stored in its row.
 __device__ static inline int stored_column(int column) { return column % STRIDE * PART + column / STRIDE; }
 
+// The tile of a block: where it begins in the features and in the intermediate map, and its patch.
+struct Tile {
+    int left, top, intermediate_left, intermediate_top;
+    long long patch;
+};
+
+__device__ static inline Tile tile_of_block() {
+    const int across = (SIDE + TILE_WIDTH - 1) / TILE_WIDTH, down = (SIDE + TILE_HEIGHT - 1) / TILE_HEIGHT;
+    const int tile = blockIdx.x % (across * down), left = tile % across * TILE_WIDTH, top = tile / across * TILE_HEIGHT;
+    return {left, top, left * STRIDE - PADDING, top * STRIDE - PADDING, (long long)(blockIdx.x / (across * down))};
+}
+
 // Normalises the sums of a tile that begins at (left, top) into features (OUTPUTS, SIDE, SIDE). pitch: numbers from the sums
 // of a channel to those of the next one.
 __device__ static inline void store_features(const float* sums, int pitch, const float* __restrict__ band,
