@@ -23,14 +23,18 @@ REGULARISATION = 2.0  # lambda of eq. 2 for the features of these networks
 MARGIN = 4  # px of the patch on each side: one map then gives all scales
 # For occluded and lost targets (docs/tuning.md). The likeness of these networks shows whether a target is covered.
 MIN_STRENGTH, REDETECTION_PATCHES = 0.12, 8
-TEMPLATE_TURN = 8.0  # degrees (docs/tuning.md)
+TEMPLATE_TURN, ROTATION_STEP = 8.0, 10.0  # degrees (docs/tuning.md)
 # Presets of these networks. Each patch side is a multiple of the coarsest stride.
 PRESETS: dict[str, dict[str, Any]] = {
     "accurate": {"update_interval": 1},
     DEFAULT_PRESET: {"update_interval": 2},
     "fast": {
-        **{"update_interval": 4, "patch_size": 88, "solver_steps": 2, "redetection_patches": 4},
+        "update_interval": 4,
+        "patch_size": 88,
+        "solver_steps": 2,
+        "redetection_patches": 4,
         "template_turn": 0.0,
+        "rotation_step": 0.0,
     },
 }
 
@@ -77,6 +81,7 @@ def deep_config(patch_size: int) -> TrackerConfig:
         min_strength=MIN_STRENGTH,
         redetection_patches=REDETECTION_PATCHES,
         template_turn=TEMPLATE_TURN,
+        rotation_step=ROTATION_STEP,
     )
 
 

@@ -150,7 +150,7 @@ def with_metadata(name: str, value: str) -> Callable[[Tensors, Metadata], object
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (with_metadata("state", "6"), "state format '6', this version reads '8'; start again with init"),
+        (with_metadata("state", "6"), "state format '6', this version reads '9'; start again with init"),
         (with_value("light", 0), "its tensor 'light' has values outside 0.0625 to 16"),
         (with_value("light", 17), "its tensor 'light' has values outside 0.0625 to 16"),
         (with_value("level", -1), "its tensor 'level' has values outside 0 to 4080"),

@@ -38,6 +38,8 @@ COUNTS = (  # counters of a target, from 0
     "candidate_frames",
     "positions_searched",
     "skipped",
+    "turn_side",  # -1, 0 or 1
+    "turn_frames",
 )
 
 # `TrackState` has the meaning of each field.
@@ -82,7 +84,7 @@ RULES = np.dtype(
         *((name, "f8") for name in ("second_pass_distance", "min_psr", "confident_psr", "min_likeness")),
         *((name, "f8") for name in ("min_strength", "visible_again", "typical_rate", "min_confidence")),
         *((name, "f8") for name in ("lost_confidence", "sure_confidence", "sure_rate")),
-        *((name, "f8") for name in ("level_change", "weak_response", "light_limit", "light_step")),
+        *((name, "f8") for name in ("level_change", "weak_response", "light_limit", "light_step", "weak_peak")),
         *(("bias", "f8"), ("weights", "f8", (len(TERMS),)), ("scale", "f8", (MAX_SCALES,))),
         *((name, "i4") for name in ("scales", "patches", "update_interval", "lost_after", "redetection")),
         *((name, "i4") for name in ("with_confidence", "whole_frame")),

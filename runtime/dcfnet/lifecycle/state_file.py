@@ -33,7 +33,7 @@ try:
 except ImportError as error:
     raise MissingDependencyError("safetensors", "state") from error
 
-FORMAT = "8"
+FORMAT = "9"
 FORMAT_KEY, KIND_KEY, MODEL_KEY, HASH_KEY, CONFIG_KEY, NEXT_KEY, SUM_KEY = METADATA_KEYS = (
     "dcfnet.state",  # FORMAT
     "dcfnet.kind",  # the class of the tracker: Tracker or MultiTracker

@@ -18,6 +18,8 @@ from dcfnet.tracking.geometry import CENTRES_A_PIXEL, STEPS_A_PIXEL
 VISIBLE_AGAIN = 1.5  # multiple of `min_strength` that ends an occlusion (docs/tuning.md)
 TYPICAL_RATE = 0.1  # weight of a frame in the typical PSR, peak and likeness
 LEVEL_CHANGE = 1.3  # ratio of grey levels above which the light may have changed (docs/tuning.md)
+# A target whose peak is below this share of the typical one has perhaps turned (docs/tuning.md).
+WEAK_PEAK = 0.9
 WEAK_RESPONSE = 0.5  # share of the typical PSR x peak below which the tracker searches again (docs/tuning.md)
 LIGHT_LIMIT = 16.0  # largest factor: with a larger one, less than 4 bits of a pixel are left
 # A frame with this confidence shows what the target looks like; SURE_RATE is its weight in the running means.
@@ -41,6 +43,7 @@ def decision_rules(
     values |= {"response_side": RESPONSE_SIDE, "centres_a_pixel": CENTRES_A_PIXEL, "least_side": MIN_TARGET_SIDE}
     values |= {"visible_again": VISIBLE_AGAIN, "typical_rate": TYPICAL_RATE, "level_change": LEVEL_CHANGE}
     values |= {"weak_response": WEAK_RESPONSE, "light_limit": LIGHT_LIMIT, "light_step": LIGHT_STEP}
+    values |= {"weak_peak": WEAK_PEAK if config.rotation_step else 0.0}
     values |= {"patches": patches, "redetection": config.redetection_rings > 0}
     values |= {"sure_confidence": SURE_CONFIDENCE, "sure_rate": SURE_RATE}
     values |= {"with_confidence": confidence is not None, "whole_frame": config.searches_whole_frame()}

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from dcfnet.devices.backend import Angles, Light, Pairs
 from dcfnet.devices.filters import PatchPlaces
+from dcfnet.tracking.decision_rules import WEAK_PEAK
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
 
-# Peaks of turned patches are multiplied by it, so that noise turns no target (docs/tuning.md).
-TURN_PENALTY = 0.97
+# Peaks of turned patches are multiplied by them, so that noise turns no target (docs/tuning.md). The second one counts
+# in the TURN_FRAMES searches after a turn: most targets that turn go on to turn.
+FIRST_TURN_PENALTY, NEXT_TURN_PENALTY, TURN_FRAMES = 0.93, 0.97, 6
 
 
 def first_templates(
@@ -43,22 +45,59 @@ def first_templates(
     return pipeline.patch_places(frames, *places, None if light is None else light[rows], angles)
 
 
+def turning(state: TrackState) -> NDArray[np.bool_]:
+    """Whether each of N targets has turned, or seemed to turn in the last frame."""
+    moved: NDArray[np.bool_] = (state.angle != 0) | (state.turn_side != 0)
+    return moved
+
+
 def search_turned(
     pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], detection: Detection
 ) -> tuple[TrackState, Detection]:
-    """Searches also with patches that are turned by `rotation_step` more and less than the angles of N targets.
+    """Searches also at other angles for those of N targets that turn, and for those with a weak peak.
 
-    The highest peak counts. A turned one must also be clear (`confident_psr`). Returns the state with the angles of the
-    searches that count, and their detections. The boxes stay upright and keep their aspect ratio.
+    A target turns by `rotation_step` if the highest peak is that of the same side in two searches, one after the other.
+    Returns the state with the angles of the searches that count, and their detections. The boxes stay upright and keep
+    their aspect ratio.
     """
     step = math.radians(pipeline.config.rotation_step)
     if not step:
         return state, detection
-    highest, angle, regions = detection.peak.value.copy(), state.angle.copy(), pipeline.search_regions(state.size)
-    for turn in (step, -step):
-        there = state.replace(angle=np.remainder(state.angle + turn + np.pi, 2 * np.pi) - np.pi)
-        found = search(pipeline, there, frames, regions)()
-        peaks = found.peak.value * TURN_PENALTY
+    weak = detection.peak.value < WEAK_PEAK * state.typical[:, 1]
+    rows = np.flatnonzero(weak | (state.turn_side != 0))
+    if not len(rows):
+        return state, detection
+    part = state.take(rows)
+    side, found = _highest(pipeline, part, frames, detection.take(rows), step)
+    turned = (side != 0) & (side == part.turn_side)
+    frames_left = np.where(turned, TURN_FRAMES, np.maximum(part.turn_frames - 1, 0))
+    turn_side = np.where((side != 0) | (frames_left == 0), side, part.turn_side)
+    angle = np.where(turned, _turned_angle(part, side * step), part.angle)
+    state = state.put(rows, part.replace(turn_frames=frames_left, turn_side=turn_side, angle=angle))
+    return state, detection.put(rows[turned], found.take(turned))
+
+
+def _highest(
+    pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], detection: Detection, step: float
+) -> tuple[NDArray[np.intp], Detection]:
+    """The sides of the highest of three peaks, (N,), and their detections. 0: at the present angle; step: radians.
+
+    A turned peak must also be clear (`confident_psr`).
+    """
+    penalty = np.where(state.turn_frames > 0, NEXT_TURN_PENALTY, FIRST_TURN_PENALTY)
+    highest, sides, regions = (
+        detection.peak.value.copy(),
+        np.zeros(len(state), np.intp),
+        pipeline.search_regions(state.size),
+    )
+    for side in (1, -1):
+        found = search(pipeline, state.replace(angle=_turned_angle(state, side * step)), frames, regions)()
+        peaks = found.peak.value * penalty
         (rows,) = ((peaks > highest) & (found.peak.psr >= pipeline.config.confident_psr)).nonzero()
-        detection, highest[rows], angle[rows] = detection.put(rows, found.take(rows)), peaks[rows], there.angle[rows]
-    return state.replace(angle=angle), detection
+        detection, highest[rows], sides[rows] = detection.put(rows, found.take(rows)), peaks[rows], side
+    return sides, detection
+
+
+def _turned_angle(state: TrackState, turn: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The angles of N targets after a turn, radians in [-pi, pi]."""
+    return np.remainder(state.angle + turn + np.pi, 2 * np.pi) - np.pi

@@ -54,6 +54,8 @@ class TrackState:
     candidate_centre (N, 2), candidate_frames (N,): where a doubtful target perhaps is, and in how many frames in
     a row. positions_searched (N,): number of positions that were searched with the first filter since it is doubtful.
     skipped (N,): number of redetection positions after the last confident detection that there was no time for.
+    turn_side (N,): side to which the target last turned or seemed to turn, 1 is clockwise; 0 if it does not turn.
+    turn_frames (N,): number of frames in which the search for a turning target goes on, see `rotation.py`.
     view (N, VIEW_SIDE, VIEW_SIDE): uint8, mean grey levels of the cells of the last frame in which the target was
     searched for, see `redetection/camera_cuts.py`; 0 if unknown.
 
@@ -89,6 +91,8 @@ class TrackState:
     candidate_frames = _Column[np.intp]()
     positions_searched = _Column[np.intp]()
     skipped = _Column[np.intp]()
+    turn_side = _Column[np.intp]()
+    turn_frames = _Column[np.intp]()
     view = _Column[np.uint8]()
 
     @classmethod

@@ -41,7 +41,7 @@ from dcfnet.tracking.geometry import (
 from dcfnet.tracking.light import follow_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import read_views, record_sure, redetect
-from dcfnet.tracking.rotation import first_templates, search_turned
+from dcfnet.tracking.rotation import first_templates, search_turned, turning
 from dcfnet.tracking.search import Detection, search, search_places, second_pass, target_places
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
@@ -126,9 +126,9 @@ def _decided_by_device(
 ) -> tuple[TrackState, list[Result]] | None:
     """As `step`, if the device decides about at least the first search pass of all targets. None: nothing has changed.
 
-    The host decides about targets that are searched in another light or at other positions.
+    The host decides about targets that are searched in another light, at other angles or at other positions.
     """
-    if pipeline.config.camera_motion or pipeline.config.rotation_step:
+    if pipeline.config.camera_motion or (pipeline.config.rotation_step and turning(state).any()):
         return None
     for source in state.own_sources:  # not `any`: a generator takes 1 us longer
         if isinstance(frames[source], Reason):
@@ -146,6 +146,7 @@ def _decided_by_device(
     rows = np.flatnonzero(outcomes["flags"] & HOST)
     part, levels = state.take(rows), outcomes["level"][rows]
     part, detection = follow_light(pipeline, part, frames, Detection.of(taken(outcomes, rows)), levels)
+    part, detection = search_turned(pipeline, part, frames, detection)
     part, found = _track(pipeline, part, frames, detection, levels)
     for row, result in zip(rows, found, strict=True):
         results[row] = result

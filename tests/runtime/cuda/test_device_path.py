@@ -43,6 +43,7 @@ class Footage:
 SMALL = {"patch_size": 48, "scales": 1}
 CASES: dict[str, tuple[dict[str, Any], int, set[str]]] = {
     "occlusions": ({"min_strength": 0.3, "lost_after": 2}, 0, {"uncertain occluded", "lost occluded", "lost unlike"}),
+    "turns": ({"rotation_step": 10.0}, 0, {"tracked found"}),
     "redetection": ({"redetection_patches": 9}, 70, {"tracked redetected", "uncertain low_psr", "lost low_psr"}),
     "whole frame": (
         {"min_strength": 0.3, "redetection_patches": 3, "lost_after": 1, "lost_confidence": 0.6},

@@ -45,6 +45,11 @@ __device__ static inline bool in_other_light(const Rules& rules, const Target& t
     return typical == 0.0 || found.psr * found.value < rules.weak_response * typical;
 }
 
+// rotation.py: whether the peak of a target that does not turn is so weak that the tracker searches at other angles.
+__device__ static inline bool perhaps_turned(const Rules& rules, const Target& target, const Outcome& found) {
+    return rules.weak_peak > 0.0 && found.value < rules.weak_peak * target.typical[1];
+}
+
 // search.py: whether the target moved so far that it is searched again.
 __device__ static inline bool moved_far(const Rules& rules, const Target& target, const Outcome& found) {
     return fabs(found.centre[0] - target.centre[0]) / target.size[0] > rules.second_pass_distance ||
@@ -180,7 +185,7 @@ __device__ static inline int decide_pass(const Rules& rules, const Place& frame,
         }
         found.level = level_of(frame, levels);
         set_detection(rules, target, {target.centre[0], target.centre[1]}, peak, found);
-        if (in_other_light(rules, target, found)) return FLAG_HOST;
+        if (in_other_light(rules, target, found) || perhaps_turned(rules, target, found)) return FLAG_HOST;
         if (moved_far(rules, target, found)) return FLAG_SECOND;
     }
     // The host searches for the target at other positions. After the first frame without it: only if there is a cut.
