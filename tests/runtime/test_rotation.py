@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from dcfnet import Box, ConfigError, Tracker
+from dcfnet import Box, ConfigError, MultiTracker, Tracker
 from dcfnet.config import TrackerConfig
 from dcfnet.tracking import rotation
 from dcfnet.tracking.pipeline import Pipeline
@@ -129,15 +129,44 @@ def test_two_sides_and_small_gains_turn_no_target(scripted: ScriptedSearches) ->
     assert {scripted.angle_after(*each) for each in peaks} == {0}
 
 
+def turned_by(scripted: ScriptedSearches, steps: int) -> float:
+    return [scripted.angle_after(0.8, 0.9, 0.7) for _ in range(steps + 1)][-1]
+
+
 def test_a_target_that_turns_goes_on_with_small_gains_until_it_stops(scripted: ScriptedSearches) -> None:
-    angles = [scripted.angle_after(0.8, 0.9, 0.7), scripted.angle_after(0.8, 0.9, 0.7)]
-    angles += [scripted.angle_after(0.95, 0.99, 0.7), scripted.angle_after(0.95, 0.7, 0.7)]
-    angles += [scripted.angle_after(0.95, 0.99, 0.7)]
-    assert angles == [0, 10, 20, 20, 30]
-    assert {scripted.angle_after(1.0, 0.7, 0.7) for _ in range(rotation.TURN_FRAMES)} == {30}
+    assert turned_by(scripted, 1) == 10
+    gain, loss = (0.95, 0.99, 0.7), (0.95, 0.7, 0.7)
+    assert [scripted.angle_after(*peaks) for peaks in (gain, loss, gain)] == [20, 20, 30]
+    assert {scripted.angle_after(*loss) for _ in range(rotation.TURN_FRAMES)} == {30}
+    assert {scripted.angle_after(*gain) for _ in range(4)} == {30}, "this gain is too small for a first turn"
+
+
+def test_a_turned_target_comes_back_upright_with_small_gains_and_then_costs_no_search(
+    scripted: ScriptedSearches,
+) -> None:
+    assert turned_by(scripted, 2) == 20
+    assert {scripted.angle_after(1.0, 0.9, 0.9) for _ in range(2 * rotation.TURN_FRAMES)} == {20}
+    back = (0.95, 0.7, 0.99)
+    assert [scripted.angle_after(*back) for _ in range(3)] == [20, 10, 0]
+    assert {scripted.angle_after(0.95, 0.9, 0.9) for _ in range(rotation.TURN_FRAMES)} == {0}
     searches = scripted.searches
-    assert scripted.angle_after(1.0, 2.0, 0.7) == 30
+    assert scripted.angle_after(0.95, 2.0, 2.0) == 0
     assert scripted.searches == searches
+
+
+def test_targets_of_one_frame_turn_each_for_itself(scene: Image) -> None:
+    """One target turns with its surroundings; the other one is in a part of the frame that does not turn."""
+    tracker, alone = MultiTracker.of(make_raw_pipeline(scales=1, rotation_step=STEP)), started(scene, STEP)
+    wide = [np.hstack([rolled(scene, index)[0], scene]) for index in range(16)]
+    still = Box(scene.shape[1] + 40.0, 30.0, SIDE, SIDE)
+    ids = [tracker.add(wide[0], still), tracker.add(wide[0], rolled(scene, 0)[1])]
+    for index, frame in enumerate(wide[1:], 1):
+        found, expected = tracker.update(frame), alone.update(rolled(scene, index)[0])
+        np.testing.assert_allclose(tuple(found[ids[0]].box), tuple(still), atol=0.3)
+        np.testing.assert_allclose(tuple(found[ids[1]].box), tuple(expected.box), atol=0.3)
+    assert tracker._state is not None
+    np.testing.assert_allclose(np.degrees(tracker._state.angle), (0, angle_of(alone)), atol=1e-6)
+    assert angle_of(alone) > 60
 
 
 def test_a_saved_target_goes_on_at_its_angle(scene: Image, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from dcfnet.tracking.search import Detection, search
 from dcfnet.tracking.state import TrackState
 
 # Peaks of turned patches are multiplied by them, so that noise turns no target (docs/tuning.md). The second one counts
-# in the TURN_FRAMES searches after a turn: most targets that turn go on to turn.
+# in the TURN_FRAMES searches after a turn, because most targets go on to turn, and for turns back to upright.
 FIRST_TURN_PENALTY, NEXT_TURN_PENALTY, TURN_FRAMES = 0.93, 0.97, 6
 
 
@@ -54,7 +54,7 @@ def turning(state: TrackState) -> NDArray[np.bool_]:
 def search_turned(
     pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], detection: Detection
 ) -> tuple[TrackState, Detection]:
-    """Searches also at other angles for those of N targets that turn, and for those with a weak peak.
+    """Searches also at other angles for those of N targets that are not upright, and for those with a weak peak.
 
     A target turns by `rotation_step` if the highest peak is that of the same side in two searches, one after the other.
     Returns the state with the angles of the searches that count, and their detections. The boxes stay upright and keep
@@ -64,7 +64,7 @@ def search_turned(
     if not step:
         return state, detection
     weak = detection.peak.value < WEAK_PEAK * state.typical[:, 1]
-    rows = np.flatnonzero(weak | (state.turn_side != 0))
+    rows = np.flatnonzero(weak | turning(state))
     if not len(rows):
         return state, detection
     part = state.take(rows)
@@ -84,20 +84,18 @@ def _highest(
 
     A turned peak must also be clear (`confident_psr`).
     """
-    penalty = np.where(state.turn_frames > 0, NEXT_TURN_PENALTY, FIRST_TURN_PENALTY)
-    highest, sides, regions = (
-        detection.peak.value.copy(),
-        np.zeros(len(state), np.intp),
-        pipeline.search_regions(state.size),
-    )
+    regions, highest = pipeline.search_regions(state.size), detection.peak.value.copy()
+    sides = np.zeros(len(state), np.intp)
     for side in (1, -1):
-        found = search(pipeline, state.replace(angle=_turned_angle(state, side * step)), frames, regions)()
-        peaks = found.peak.value * penalty
+        angle = _turned_angle(state, side * step)
+        found = search(pipeline, state.replace(angle=angle), frames, regions)()
+        expected = (state.turn_frames > 0) | (np.abs(angle) < np.abs(state.angle))
+        peaks = found.peak.value * np.where(expected, NEXT_TURN_PENALTY, FIRST_TURN_PENALTY)
         (rows,) = ((peaks > highest) & (found.peak.psr >= pipeline.config.confident_psr)).nonzero()
         detection, highest[rows], sides[rows] = detection.put(rows, found.take(rows)), peaks[rows], side
     return sides, detection
 
 
 def _turned_angle(state: TrackState, turn: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """The angles of N targets after a turn, radians in [-pi, pi]."""
-    return np.remainder(state.angle + turn + np.pi, 2 * np.pi) - np.pi
+    """The angles of N targets after a turn, radians in [-pi, pi]. Rounded, so that a turn back gives exactly 0."""
+    return np.round(np.remainder(state.angle + turn + np.pi, 2 * np.pi) - np.pi, 12)
