@@ -48,7 +48,7 @@ class TrackerConfig(Settings):
     redetection_patches: int = 1  # places searched per frame of a lost target: one on the rings, the others anywhere
     redetection_ms: float = 0.0  # longest time for these places, per frame; 0: no limit, and repeatable boxes
     camera_motion: bool = False  # whether it also searches at the position that moved with the scene, for strong shake
-    rotation_step: float = 0.0  # degrees: it also searches with patches turned by it to both sides; 0: off
+    rotation_step: float = 0.0  # degrees: after a weak peak it also searches with patches turned by it; 0: off
     min_scale: float = 0.2  # smallest size / initial or corrected size: below it, the scale search has failed
     max_scale: float = 5.0  # largest size / initial or corrected size
     min_psr: float = 5.0  # PSR below which a target is lost: its box stays, and its filter is not updated
