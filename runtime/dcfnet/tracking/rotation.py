@@ -96,6 +96,6 @@ def _highest(
     return sides, detection
 
 
-def _turned_angle(state: TrackState, turn: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def _turned_angle(state: TrackState, turn: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
     """The angles of N targets after a turn, radians in [-pi, pi]. Rounded, so that a turn back gives exactly 0."""
     return np.round(np.remainder(state.angle + turn + np.pi, 2 * np.pi) - np.pi, 12)
