@@ -2,8 +2,9 @@
 
 Folders in OTB's layout. Each sequence is tracked once from its first frame, without the option and with it, in turn on
 the same frames. With a roll of A degrees per frame, each frame is turned around its middle by A times its index, as by
-a camera that rolls. The border is mirrored to fill the rest. The centre of the true box turns with the frame, and its
-size stays; a frame does not count while this centre is outside it. Printed as by `benchmarks/camera_motion.py`.
+a camera that rolls. The border is mirrored to fill the rest. The centre of the true box turns with the frame, and the
+box is upright around the turned ellipse in it. A frame does not count while this centre is outside it. Printed as by
+`benchmarks/camera_motion.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 from dcfnet.io.frame import Frame
 from dcfnet.tracker import Tracker
+from dcfnet.tracking.geometry import turned_size
 from dcfnet_evaluation.changed_frames import ChangedFrames
 from dcfnet_evaluation.sequences import AnnotatedSequence
 from numpy.typing import NDArray
@@ -56,7 +58,8 @@ def rolled(sequence: AnnotatedSequence, degrees: float) -> AnnotatedSequence:
         half = (box[2:] - 1) / 2
         centre = turn_of((width, height), degrees * index) @ [*(box[:2] + half), 1]
         inside = ((centre > 0) & (centre < (width - 1, height - 1))).all()
-        box[:2] = centre - half if inside else np.nan
+        box[2:] = turned_size(box[None, 2:], np.radians([degrees * index]))[0]
+        box[:2] = centre - (box[2:] - 1) / 2 if inside else np.nan
     boxes[np.isnan(boxes[:, 0])] = np.nan
     return dataclasses.replace(sequence, frames=RolledFrames(sequence.frames, degrees), boxes=boxes)
 

@@ -169,6 +169,31 @@ def test_targets_of_one_frame_turn_each_for_itself(scene: Image) -> None:
     assert angle_of(alone) > 60
 
 
+@pytest.mark.parametrize(("turn", "size"), [(0, (32, 16)), (90, (16, 32)), (180, (32, 16)), (-45, (25.298, 25.298))])
+def test_the_box_of_an_oblong_target_is_upright_around_it(scene: Image, turn: float, size: tuple[float, float]) -> None:
+    tracker = Tracker.of(make_raw_pipeline(scales=1, rotation_step=STEP))
+    tracker.init(scene, Box(60, 50, 32, 16))
+    assert tracker._state is not None
+    turned = tracker._state.replace(angle=np.radians([turn]))
+    (box,) = turned.boxes()
+    np.testing.assert_allclose(box.size, size, atol=1e-3)
+    assert box.centre == Box(60, 50, 32, 16).centre
+    np.testing.assert_allclose(turned.replace(size_angle=turned.angle).boxes()[0].size, (32, 16))
+
+
+def test_the_box_of_a_detector_is_the_box_of_a_turned_target(scene: Image) -> None:
+    tracker = started(scene, STEP)
+    distances(tracker, scene, range(1, 10))
+    frame, there = rolled(scene, 9)
+    given = Box(*(np.array(there.centre) - (13.5, 9.5)), 28.0, 20.0)
+    assert tracker.correct(frame, given).result is not None
+    assert angle_of(tracker) > 20
+    assert tracker.box is not None
+    np.testing.assert_allclose(tuple(tracker.box), tuple(given), atol=1 / 16)
+    following = tracker.update(frame).box
+    np.testing.assert_allclose(following.size, given.size, rtol=0.2)
+
+
 def test_a_saved_target_goes_on_at_its_angle(scene: Image, tmp_path: Path) -> None:
     tracker = started(scene, STEP)
     distances(tracker, scene, range(1, 10))

@@ -47,7 +47,7 @@ TARGET = np.dtype(
     [
         *((name, "f8", (2,)) for name in _PAIRS),
         *((name, "f8", (3,)) for name in ("typical", "sure_response")),
-        *((name, "f8") for name in ("level", "light", "angle")),
+        *((name, "f8") for name in ("level", "light", "angle", "size_angle")),
         *((name, "i8") for name in ("source", *COUNTS)),
         ("view", "u1", (VIEW_SIDE, VIEW_SIDE)),
     ],

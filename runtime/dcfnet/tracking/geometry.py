@@ -27,6 +27,17 @@ UNORDERED_OR_TEXT = (str, bytes, bytearray, Set, Mapping)  # float() would accep
 LARGEST_NUMBER = 1e12  # px: a larger number in a box is an error of the program, not a box beyond the border
 
 
+def turned_size(size: Pairs, angle: NDArray[np.float64]) -> Pairs:
+    """Width and height of upright boxes around ellipses of these sizes (N, 2) that are turned by angles (N,), radians.
+
+    An ellipse fits most targets better than a rectangle: few have something in the corners of their box.
+    """
+    if not angle.any():  # nearly always
+        return size
+    cosine, sine = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    return np.hypot(size * cosine, size[:, ::-1] * sine)
+
+
 def target_box(box: Box | Sequence[float], frame_size: tuple[int, int]) -> Box:
     """The box that a tracker starts from: checked, and cut to the frame.
 

@@ -51,14 +51,19 @@ def turning(state: TrackState) -> NDArray[np.bool_]:
     return moved
 
 
+def by_host(state: TrackState) -> NDArray[np.bool_]:
+    """Whether the host must decide about each of N targets: the kernels know no angles."""
+    apart: NDArray[np.bool_] = turning(state) | (state.size_angle != 0)
+    return apart
+
+
 def search_turned(
     pipeline: Pipeline, state: TrackState, frames: Mapping[int, Any], detection: Detection
 ) -> tuple[TrackState, Detection]:
     """Searches also at other angles for those of N targets that are not upright, and for those with a weak peak.
 
     A target turns by `rotation_step` if the highest peak is that of the same side in two searches, one after the other.
-    Returns the state with the angles of the searches that count, and their detections. The boxes stay upright and keep
-    their aspect ratio.
+    Returns the state with the angles of the searches that count, and their detections. The boxes stay upright.
     """
     step = math.radians(pipeline.config.rotation_step)
     if not step:

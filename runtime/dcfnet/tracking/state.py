@@ -14,6 +14,7 @@ from dcfnet.devices.backend import Backend, Pairs
 from dcfnet.devices.filters import ArrayFilters, Filters, FramePrograms
 from dcfnet.devices.records import TARGET, Targets, copied, put, raw, taken
 from dcfnet.result import Box
+from dcfnet.tracking.geometry import turned_size
 
 MAX_SOURCE = 2**31 - 1  # largest index of a camera; it fits into 32 bits
 FIELDS = TARGET.names or ()
@@ -46,7 +47,8 @@ class TrackState:
     means of the peak-to-sidelobe ratio, the peak value and the likeness in such frames, 0 before the first one.
     level (N,): grey level around the target in the last such frame, times its light; 0 if unknown. light (N,): factor
     of the levels of pixels, see `light.py`. angle (N,): radians in [-pi, pi], by which the target has turned clockwise,
-    see `rotation.py`. frames_since_confident (N,): number of frames after the last one.
+    see `rotation.py`. size_angle (N,): the angle at the first box or the last correction: `size` is of a box that is
+    upright there. frames_since_confident (N,): number of frames after the last one.
     occluded_frames (N,): number of frames, up to the last one, in which the target was occluded without a break.
     doubtful_frames (N,): the same for frames in which the confidence was below `lost_confidence`.
     sure_centre, sure_size (N, 2), sure_response (N, 3): as confident_centre, confident_size and typical, but of frames
@@ -81,6 +83,7 @@ class TrackState:
     level = _Column[np.float64]()
     light = _Column[np.float64]()
     angle = _Column[np.float64]()
+    size_angle = _Column[np.float64]()
     frames_since_confident = _Column[np.intp]()
     occluded_frames = _Column[np.intp]()
     doubtful_frames = _Column[np.intp]()
@@ -196,9 +199,14 @@ class TrackState:
         return cls(targets, first.filters.extended([other.filters for other in others], capacity), scenes)
 
     def boxes(self) -> list[Box]:
-        """Target boxes, frame pixels."""
-        corner = self.centre - (self.size - 1) / 2
-        return [Box(*box) for box in np.concatenate([corner, self.size], axis=1).tolist()]
+        """Target boxes, frame pixels: upright boxes around turned targets."""
+        size = self.box_size()
+        corner = self.centre - (size - 1) / 2
+        return [Box(*box) for box in np.concatenate([corner, size], axis=1).tolist()]
+
+    def box_size(self) -> Pairs:
+        """Width and height of the boxes, (N, 2)."""
+        return turned_size(self.size, self.angle - self.size_angle)
 
     def _is_all(self, rows: NDArray[np.intp]) -> bool:
         """Whether `rows` are all targets, in order."""

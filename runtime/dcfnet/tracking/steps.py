@@ -41,7 +41,7 @@ from dcfnet.tracking.geometry import (
 from dcfnet.tracking.light import follow_light
 from dcfnet.tracking.pipeline import Pipeline
 from dcfnet.tracking.redetection import read_views, record_sure, redetect
-from dcfnet.tracking.rotation import first_templates, search_turned, turning
+from dcfnet.tracking.rotation import by_host, first_templates, search_turned
 from dcfnet.tracking.search import Detection, search, search_places, second_pass, target_places
 from dcfnet.tracking.state import TrackState
 from dcfnet.tracking.status import REASONS, Evidence, decided_results, rejected_results, searched_results, with_reason
@@ -128,7 +128,7 @@ def _decided_by_device(
 
     The host decides about targets that are searched in another light, at other angles or at other positions.
     """
-    if pipeline.config.camera_motion or (pipeline.config.rotation_step and turning(state).any()):
+    if pipeline.config.camera_motion or (pipeline.config.rotation_step and by_host(state).any()):
         return None
     for source in state.own_sources:  # not `any`: a generator takes 1 us longer
         if isinstance(frames[source], Reason):

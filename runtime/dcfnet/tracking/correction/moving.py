@@ -85,12 +85,12 @@ def move_to_boxes(
     share = np.where(reliable, weight, 1.0)[:, None]
     # Not `dcf.blend`: a weight of 1 must give the numbers of the box exactly.
     centre = to_centre_grid((1 - share) * state.centre + share * there.centre)
-    size = np.maximum((1 - share) * state.size + share * there.size, MIN_TARGET_SIDE)
+    size = np.maximum((1 - share) * state.box_size() + share * there.size, MIN_TARGET_SIDE)
     limits = size_limits(size, state.frame_size, pipeline.config.scale_limits())
     confidence = confidence_of(pipeline, state, found)
     names = ("occluded_frames", "doubtful_frames", "candidate_frames", "positions_searched")
     counts = dict.fromkeys(names, np.zeros_like(state.occluded_frames))
-    sure = {"sure_centre": centre, "sure_size": size}  # the box is from a detector
+    sure = {"sure_centre": centre, "sure_size": size, "size_angle": state.angle}  # the box is from a detector
     state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=searches.light)
     # The box is of this frame, which need not be that of the last `update`.
     state = state.replace(**counts, **sure, scenes=read_scenes(pipeline, frames, state.source))
