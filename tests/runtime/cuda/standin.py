@@ -212,7 +212,8 @@ class State(SimpleNamespace):
 
     def is_allocated(self, address: int, size: int) -> bool:
         """Whether `size` bytes from `address` on are part of one allocation."""
-        return any(first <= address and address + size <= end for first, end in list(self._ends.items()))
+        ends = self._ends.copy()  # one step: other threads allocate meanwhile. `list(self._ends.items())` has many
+        return any(first <= address and address + size <= end for first, end in ends.items())
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> ndarray:
         """New memory, filled with NaN or with a pattern, so that a read before the first write is found."""
