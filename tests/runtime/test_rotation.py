@@ -194,6 +194,29 @@ def test_the_box_of_a_detector_is_the_box_of_a_turned_target(scene: Image) -> No
     np.testing.assert_allclose(following.size, given.size, rtol=0.2)
 
 
+@pytest.mark.parametrize("way", [1, -1])
+def test_half_a_turn_is_an_angle_of_a_state_file(scripted: ScriptedSearches, way: int) -> None:
+    state = scripted.state.replace(angle=np.array([way * np.pi / 2]))
+    assert np.abs(rotation._turned_angle(state, way * np.pi / 2)) <= np.pi
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_saved_target_of_any_angle_and_side_is_restored(
+    scene: Image, scripted: ScriptedSearches, tmp_path: Path, way: int
+) -> None:
+    """Of both sides, up to half a turn."""
+    for step in range(1, 20):
+        scripted.angle_after(0.8, *(0.9, 0.7)[::way])
+        tracker = scripted.tracker
+        tracker._replace_state(scripted.state)
+        tracker.save(tmp_path / "state")
+        tracker.restore(tmp_path / "state")
+        assert tracker._state is not None
+        assert int(tracker._state.turn_side[0]) == way
+        assert abs(angle_of(tracker)) == pytest.approx(10 * (step - 1))
+        scripted.state = tracker._state
+
+
 def test_a_saved_target_goes_on_at_its_angle(scene: Image, tmp_path: Path) -> None:
     tracker = started(scene, STEP)
     distances(tracker, scene, range(1, 10))

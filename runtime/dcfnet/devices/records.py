@@ -38,7 +38,6 @@ COUNTS = (  # counters of a target, from 0
     "candidate_frames",
     "positions_searched",
     "skipped",
-    "turn_side",  # -1, 0 or 1
     "turn_frames",
 )
 
@@ -48,7 +47,7 @@ TARGET = np.dtype(
         *((name, "f8", (2,)) for name in _PAIRS),
         *((name, "f8", (3,)) for name in ("typical", "sure_response")),
         *((name, "f8") for name in ("level", "light", "angle", "size_angle")),
-        *((name, "i8") for name in ("source", *COUNTS)),
+        *((name, "i8") for name in ("source", *COUNTS, "turn_side")),
         ("view", "u1", (VIEW_SIDE, VIEW_SIDE)),
     ],
     align=True,

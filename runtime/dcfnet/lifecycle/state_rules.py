@@ -61,6 +61,7 @@ def _ranges(tensors: Mapping[str, NDArray[Any]]) -> list[tuple[str, float, float
         *((f"filters.{name}", 0, 1) for name in ("colours", "first_colours")),
         ("level", 0, 255 * LIGHT_LIMIT),
         ("light", 1 / LIGHT_LIMIT, LIGHT_LIMIT),
-        ("angle", -np.pi, np.pi),
+        *((name, -np.pi, np.pi) for name in ("angle", "size_angle")),
+        ("turn_side", -1, 1),
         ("source", -MAX_SOURCE, MAX_SOURCE),
     ]

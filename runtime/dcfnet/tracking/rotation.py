@@ -103,4 +103,5 @@ def _highest(
 
 def _turned_angle(state: TrackState, turn: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
     """The angles of N targets after a turn, radians in [-pi, pi]. Rounded, so that a turn back gives exactly 0."""
-    return np.round(np.remainder(state.angle + turn + np.pi, 2 * np.pi) - np.pi, 12)
+    rounded = np.round(np.remainder(state.angle + turn + np.pi, 2 * np.pi) - np.pi, 12)
+    return np.clip(rounded, -np.pi, np.pi)  # half a turn is rounded to slightly more

@@ -90,10 +90,10 @@ def move_to_boxes(
     confidence = confidence_of(pipeline, state, found)
     names = ("occluded_frames", "doubtful_frames", "candidate_frames", "positions_searched")
     counts = dict.fromkeys(names, np.zeros_like(state.occluded_frames))
-    sure = {"sure_centre": centre, "sure_size": size, "size_angle": state.angle}  # the box is from a detector
-    state = state.replace(centre=centre, size=size, initial_size=size, size_limits=limits, light=searches.light)
+    sure = {"sure_centre": centre, "sure_size": size}  # the box is from a detector
+    state = state.replace(centre=centre, size=size, initial_size=size, size_angle=state.angle, size_limits=limits)
     # The box is of this frame, which need not be that of the last `update`.
-    state = state.replace(**counts, **sure, scenes=read_scenes(pipeline, frames, state.source))
+    state = state.replace(**counts, **sure, light=searches.light, scenes=read_scenes(pipeline, frames, state.source))
     state = record_confident(state, found, every, searches.levels)
     state = update_filters(pipeline, state, frames, np.flatnonzero(~anew))
     if anew.any():
